@@ -1,0 +1,85 @@
+# Needs Python >= 3.11, a Rust toolchain and a C linker. Everything else comes by the lock files, into .venv.
+
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# rustup installs here, and a shell opened before that does not have it in its PATH yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := python/outcrier/_core.abi3.so
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+RUST_MINOR_MIN := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\)".*/\1/p' Cargo.toml)
+RUST_SOURCES := $(shell find rust_core \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/tests/*' 2>/dev/null)
+
+# What `make run` and `make test` hand on: make run ARGS="--help", make test ARGS="-k book".
+ARGS ?=
+
+.PHONY: help setup run test lint format dist lock clean toolchain
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(CORE) ## Make .venv from the lock file and build the Rust core into it
+
+run: setup ## Build, then show live books: the exchanges, else captures found through OUTCRIER_DATA
+	@$(BIN)/outcrier demo $(ARGS)
+
+test: setup ## Run the tests of Rust and Python
+	cargo test --locked --quiet --workspace --exclude outcrier-py
+	$(BIN)/pytest $(ARGS)
+
+# Cheap checks first.
+lint: setup ## Run every check that is not a test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/codespell
+	cargo fmt --all --check
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest outcrier._core
+	cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps
+
+format: $(VENV)/.installed ## Format the sources
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	cargo fmt --all
+
+dist: $(VENV)/.installed ## Build the wheel and hold it and its environment to their size limits
+	rm -rf dist
+	$(BIN)/maturin build --release --locked --quiet --interpreter $(BIN)/python --out dist
+	$(BIN)/python .ci/sizes.py dist
+
+lock: ## Refresh all lock files (needs uv)
+	cargo update
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" pyproject.toml --group tools -o requirements-dev.lock
+
+clean: ## Remove everything that was built
+	rm -rf $(VENV) target dist $(CORE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find python tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+toolchain:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is missing: install it, or name it with make PYTHON=..." >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust with rustup (your system's package rustup, then 'rustup toolchain install stable') and run make again." >&2; exit 1; }
+	@test "$$(rustc --version | cut -d. -f2)" -ge $(RUST_MINOR_MIN) || { echo "Rust 1.$(RUST_MINOR_MIN) or newer is needed, this is $$(rustc --version): run 'rustup update stable'." >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "cc is missing, which Rust links with: install your system's package gcc and run make again." >&2; exit 1; }
+
+# Order-only: the tools are looked at first, and are no reason to build again.
+$(VENV)/.installed: requirements-dev.lock | toolchain
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+# Editable: Python sources run from where they are, so that only Rust sources are a reason to build again.
+$(CORE): $(VENV)/.installed $(RUST_SOURCES) Cargo.toml Cargo.lock pyproject.toml | toolchain
+	PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet
+	@touch $@
