@@ -1,0 +1,296 @@
+//! Decimal text to fixed point: exact, without a float and, on the common path, without a division or a loop.
+//!
+//! A number is what JSON allows, plus leading zeros and a plus sign as venues print them: `61837.63000000`,
+//! `-0.000012`, `1e-8`, `12E3`, `007.5`. A digit is needed on both sides of a point (`5.` and `.5` are junk).
+
+/// Why a text gave no mantissa.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecimalError {
+    /// The number has digits below the exponent asked for.
+    NeedsFiner {
+        /// The exponent that holds every significant digit.
+        exp: i8,
+    },
+    /// The number does not fit an `i64` mantissa, at the exponent asked for or at the one that it needs.
+    Overflow,
+    /// This is no number.
+    Junk,
+}
+
+/// Powers of ten that fit an `i64`.
+const POW10: [u64; 19] = {
+    let mut table = [1; 19];
+    let mut at = 1;
+    while at < table.len() {
+        table[at] = table[at - 1] * 10;
+        at += 1;
+    }
+    table
+};
+
+/// Digits after the point that the fast path reads: one 64-bit word.
+pub(crate) const FAST_FRACTION_MAX: u8 = 8;
+
+/// Exponents in a text beyond this are far outside of any `i64` at an `i8` exponent; the sum cannot overflow.
+const EXPONENT_MAX: i64 = 100_000;
+
+/// Mantissa of `text` at 10^`exp`; trailing zeros need no digits. Never gives `i64::MIN`, which means "not given".
+///
+/// # Errors
+/// See [`DecimalError`].
+///
+/// ```
+/// use outcrier_core::decimal::{DecimalError, parse};
+/// assert_eq!(parse(b"61837.63000000", -2), Ok(6_183_763));
+/// assert_eq!(parse(b"1e-8", -8), Ok(1));
+/// assert_eq!(parse(b"0.125", -2), Err(DecimalError::NeedsFiner { exp: -3 }));
+/// ```
+pub fn parse(text: &[u8], exp: i8) -> Result<i64, DecimalError> {
+    Natural::read(text)?.at(exp)
+}
+
+/// The smallest mantissa and its exponent: no trailing zeros below the point, exponent 0 for whole numbers.
+///
+/// The exponent is above 0 only where the whole number does not fit an `i64` (`1e30` is `(1, 30)`).
+///
+/// # Errors
+/// [`DecimalError::Junk`] or [`DecimalError::Overflow`].
+pub fn parse_natural(text: &[u8]) -> Result<(i64, i8), DecimalError> {
+    let natural = Natural::read(text)?;
+    if natural.exp >= 0
+        && let Ok(mantissa) = natural.at(0)
+    {
+        return Ok((mantissa, 0));
+    }
+    let exp = i8::try_from(natural.exp).map_err(|_| DecimalError::Overflow)?;
+    Ok((natural.at(exp)?, exp))
+}
+
+/// The nearest float, for volumes and open interest only.
+///
+/// # Errors
+/// [`DecimalError::Junk`], or [`DecimalError::Overflow`] where the number is above the largest float.
+pub fn to_f64(text: &[u8]) -> Result<f64, DecimalError> {
+    // A number beyond 64 bits is a number all the same.
+    if matches!(Natural::read(text), Err(DecimalError::Junk)) {
+        return Err(DecimalError::Junk);
+    }
+    let text = str::from_utf8(text).map_err(|_| DecimalError::Junk)?;
+    let value: f64 = text.parse().map_err(|_| DecimalError::Junk)?;
+    if value.is_finite() { Ok(value) } else { Err(DecimalError::Overflow) }
+}
+
+/// Exact text of mantissa × 10^exp with as many decimals as the exponent has; no exponent form.
+///
+/// ```
+/// assert_eq!(outcrier_core::decimal::format(-12, -6), "-0.000012");
+/// assert_eq!(outcrier_core::decimal::format(5, 2), "500");
+/// ```
+#[must_use]
+pub fn format(mantissa: i64, exp: i8) -> String {
+    let sign = if mantissa < 0 { "-" } else { "" };
+    let digits = mantissa.unsigned_abs().to_string();
+    if exp >= 0 {
+        let zeros = if mantissa == 0 { 0 } else { usize::from(exp.unsigned_abs()) };
+        return format!("{sign}{digits}{:0<zeros$}", "");
+    }
+    let decimals = usize::from(exp.unsigned_abs());
+    let padded = format!("{digits:0>width$}", width = decimals + 1);
+    let (whole, fraction) = padded.split_at(padded.len() - decimals);
+    format!("{sign}{whole}.{fraction}")
+}
+
+/// A number as significant digits without trailing zeros, times a power of ten.
+struct Natural {
+    negative: bool,
+    /// `None`: more digits than 64 bits hold.
+    digits: Option<u64>,
+    /// 0 for the number 0.
+    exp: i64,
+}
+
+impl Natural {
+    fn read(text: &[u8]) -> Result<Natural, DecimalError> {
+        let (negative, unsigned) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            [b'+', rest @ ..] => (false, rest),
+            _ => (false, text),
+        };
+        let whole = count_digits(unsigned);
+        let mut rest = &unsigned[whole..];
+        let mut fraction: &[u8] = &[];
+        if let [b'.', after @ ..] = rest {
+            fraction = &after[..count_digits(after)];
+            rest = &after[fraction.len()..];
+            if fraction.is_empty() {
+                return Err(DecimalError::Junk);
+            }
+        }
+        if whole == 0 {
+            return Err(DecimalError::Junk);
+        }
+        let shift = read_exponent(rest)?;
+        let (digits, zeros) = significant(unsigned[..whole].iter().chain(fraction));
+        // A text is at most 16 MiB long, so neither length nor sum comes near the limits of i64.
+        let exp = shift + zeros - fraction.len() as i64;
+        Ok(Natural { negative, digits, exp: if digits == Some(0) { 0 } else { exp } })
+    }
+
+    fn at(&self, exp: i8) -> Result<i64, DecimalError> {
+        let digits = self.digits.ok_or(DecimalError::Overflow)?;
+        if digits == 0 {
+            return Ok(0);
+        }
+        let signed = |mantissa: u64| {
+            let magnitude = i64::try_from(mantissa).map_err(|_| DecimalError::Overflow)?;
+            Ok(if self.negative { -magnitude } else { magnitude })
+        };
+        let raise = self.exp - i64::from(exp);
+        if raise < 0 {
+            let needed = i8::try_from(self.exp).map_err(|_| DecimalError::Overflow)?;
+            return signed(digits).and(Err(DecimalError::NeedsFiner { exp: needed }));
+        }
+        let power =
+            usize::try_from(raise).ok().and_then(|raise| POW10.get(raise)).ok_or(DecimalError::Overflow)?;
+        signed(digits.checked_mul(*power).ok_or(DecimalError::Overflow)?)
+    }
+}
+
+fn count_digits(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+/// The power of ten that `e-8` and the like tell; 0 for an empty text.
+fn read_exponent(text: &[u8]) -> Result<i64, DecimalError> {
+    let signed = match text {
+        [] => return Ok(0),
+        [b'e' | b'E', rest @ ..] => rest,
+        _ => return Err(DecimalError::Junk),
+    };
+    let (negative, digits) = match signed {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, signed),
+    };
+    if digits.is_empty() || count_digits(digits) != digits.len() {
+        return Err(DecimalError::Junk);
+    }
+    let power =
+        digits.iter().fold(0, |sum: i64, digit| (sum * 10 + i64::from(digit - b'0')).min(EXPONENT_MAX));
+    Ok(if negative { -power } else { power })
+}
+
+/// Value of the digits without trailing zeros (`None`: above 64 bits), and how many trailing zeros there are.
+fn significant<'a>(digits: impl Iterator<Item = &'a u8>) -> (Option<u64>, i64) {
+    let mut value = Some(0_u64);
+    let mut zeros = 0_i64;
+    for digit in digits {
+        if *digit == b'0' {
+            zeros += 1;
+            continue;
+        }
+        // While the value is 0 the zeros are leading ones, which mean nothing.
+        let pending = if value == Some(0) { 0 } else { usize::try_from(zeros).unwrap_or(usize::MAX) };
+        value = value.and_then(|value| {
+            let raised =
+                if value == 0 { 0 } else { value.checked_mul(*POW10.get(pending)?)?.checked_mul(10)? };
+            raised.checked_add(u64::from(digit - b'0'))
+        });
+        zeros = 0;
+    }
+    (value, zeros)
+}
+
+/// The 8 bytes at `at`, the first in the lowest bits; `None` at the end of the text.
+#[inline]
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    let chunk = bytes.get(at..)?.first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*chunk))
+}
+
+/// The word with digits as their values, and how many digits lead it.
+#[inline]
+pub(crate) fn leading_digits(word: u64) -> (u64, u32) {
+    let values = word ^ 0x3030_3030_3030_3030;
+    // A byte above 9 sets its high bit; the carry of one can only spoil later bytes, after the first non-digit.
+    let others = (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
+    (values, others.trailing_zeros() / 8)
+}
+
+/// Value of 8 digits, the first in the lowest byte: pairs, then fours, then all.
+#[inline]
+fn eight_digits(values: u64) -> u64 {
+    let pairs = values.wrapping_mul(10).wrapping_add(values >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
+}
+
+/// Reads the unsigned plain number at `at` with `decimals` (at most 8) digits kept after the point.
+///
+/// Gives mantissa and position of the byte after it. `None` is no verdict: the number is long, signed, in exponent
+/// form, too fine, near the end of the text or none at all, and [`parse`] has to say.
+#[inline]
+pub(crate) fn fast(bytes: &[u8], at: usize, decimals: u8) -> Option<(i64, usize)> {
+    let (values, count) = leading_digits(word(bytes, at)?);
+    if count == 0 {
+        return None;
+    }
+    let whole = eight_digits(values << (64 - 8 * count));
+    let end = at + count as usize;
+    let kept = u32::from(decimals);
+    let scaled = whole * POW10[usize::from(decimals.min(FAST_FRACTION_MAX))];
+    let (mantissa, end) = match bytes.get(end)? {
+        b'.' => {
+            let (values, count) = leading_digits(word(bytes, end + 1)?);
+            let digits = if count == 8 { values } else { values & ((1 << (8 * count)) - 1) };
+            if count == 0 || (kept < 8 && digits >> (8 * kept) != 0) {
+                return None;
+            }
+            let fraction = if kept == 0 { 0 } else { eight_digits(digits << (64 - 8 * kept)) };
+            (scaled + fraction, end + 1 + count as usize)
+        }
+        _ => (scaled, end),
+    };
+    match bytes.get(end)? {
+        b'0'..=b'9' | b'.' | b'e' | b'E' => None,
+        _ => Some((i64::try_from(mantissa).ok()?, end)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn fast_reads_what_venues_print() {
+        let read = |text: &str, decimals| fast(format!("{text}\",\"........").as_bytes(), 0, decimals);
+        assert_eq!(read("61837.63000000", 2), Some((6_183_763, 14)));
+        assert_eq!(read("0.00000001", 8), Some((1, 10)));
+        assert_eq!(read("99999999.99999999", 8), Some((9_999_999_999_999_999, 17)));
+        assert_eq!(read("5", 0), Some((5, 1)));
+        assert_eq!(read("5", 8), Some((500_000_000, 1)));
+        assert_eq!(read("5.0", 0), Some((5, 3)));
+        for other in ["123456789", "1.123456789", "0.001", "-1", "1e5", "1.2e5", "1.", ".1", "1.2.3", ""] {
+            assert_eq!(read(other, 2), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn fast_is_parse_or_silent(text in "[0-9]{0,10}(\\.[0-9]{0,10})?([eE.-][0-9])?", decimals in 0_u8..=8) {
+            let padded = format!("{text}\"        ");
+            let exp = -(decimals as i8);
+            if let Some((mantissa, end)) = fast(padded.as_bytes(), 0, decimals) {
+                // A sign ends a number for the caller to refuse.
+                prop_assert!(end == text.len() || text.as_bytes()[end] == b'-');
+                prop_assert_eq!(parse(&text.as_bytes()[..end], exp), Ok(mantissa));
+            } else {
+                // Silent only where it may be: long, too fine, or not plain.
+                let plain = text.split('.').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()));
+                let plain = plain && text.matches('.').count() <= 1;
+                prop_assert!(!plain || parse(text.as_bytes(), exp).is_err());
+            }
+        }
+    }
+}

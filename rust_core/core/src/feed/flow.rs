@@ -1,0 +1,295 @@
+//! How an event becomes frames: sequence rules, held diffs, and the way from stale to live.
+
+use std::collections::{HashMap, HashSet};
+
+use super::held::Held;
+use super::instrument::Why;
+use super::{BookState, Feed, Notice, NoticeKind};
+use crate::book::Book;
+use crate::event::{Body, Decoded, Event, Level, Run, Side};
+use crate::publish::{Arrival, Host};
+use crate::sequence::{SpliceVerdict, Verdict};
+use crate::wire::status;
+
+/// How long events may all be covered already, by the clock of their arrival: a lagging copy of a stream catches up within
+/// a second.
+const OLD_FOR_NS: i64 = 5_000_000_000;
+
+impl Feed {
+    /// Publishes everything that one frame of the exchange says.
+    pub(super) fn publish(&mut self, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
+        for event in &decoded.events {
+            self.check_time(event, arrival);
+            match event.body {
+                Body::Book { snapshot: true, .. } => self.in_stream_book(event, decoded, host, arrival),
+                Body::Book { .. } => self.book_event(event, decoded, host, arrival),
+                Body::Trades(run) | Body::Liquidations(run) => {
+                    self.journal.counters.trades += u64::from(run.len);
+                    let instrument = &mut self.instruments[event.instrument as usize];
+                    instrument.publish_event(&mut self.channel, host, arrival, event, decoded.trades(run));
+                }
+                Body::Bbo(_) | Body::Ticker(_) | Body::Candle(_) | Body::Deriv(_) => {
+                    let instrument = &mut self.instruments[event.instrument as usize];
+                    instrument.publish_event(&mut self.channel, host, arrival, event, &[]);
+                }
+            }
+        }
+    }
+
+    /// One diff: applied and published, held, ignored, or the end of a live book.
+    fn book_event(&mut self, event: &Event, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
+        let index = event.instrument;
+        let instrument = &mut self.instruments[index as usize];
+        if !instrument.has_book {
+            return;
+        }
+        if instrument.state != BookState::Live {
+            self.hold(event, decoded, arrival);
+            return;
+        }
+        let verdict = match instrument.joining {
+            Some(id) => match instrument.continuity.splice(id, &event.ids) {
+                SpliceVerdict::Old => Verdict::Old,
+                SpliceVerdict::Apply => {
+                    instrument.joining = None;
+                    Verdict::Apply
+                }
+                SpliceVerdict::SnapshotTooOld { expected, got } => Verdict::Gap { expected, got },
+            },
+            None => instrument.continuity.check(&event.ids),
+        };
+        let verdict = self.without_old_run(index, verdict, event, arrival);
+        match verdict {
+            Verdict::Apply => self.apply_and_publish(event, decoded, host, arrival),
+            Verdict::Old => self.journal.counters.old_events += 1,
+            Verdict::Gap { expected, got } => {
+                self.journal.counters.gaps += 1;
+                self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Gap, index) });
+                self.go_stale(index, status::reason::SOURCE_GAP, expected, got, host, arrival);
+                self.hold(event, decoded, arrival);
+            }
+        }
+    }
+
+    /// A run of events that are all covered already becomes a gap: a venue that restarts its numbers from a low id would
+    /// otherwise be ignored for ever, with a book that looks live.
+    fn without_old_run(&mut self, index: u32, verdict: Verdict, event: &Event, arrival: Arrival) -> Verdict {
+        let instrument = &mut self.instruments[index as usize];
+        if verdict != Verdict::Old {
+            instrument.old_since = None;
+            return verdict;
+        }
+        let since = *instrument.old_since.get_or_insert(arrival.recv_ts);
+        if arrival.recv_ts.saturating_sub(since) < OLD_FOR_NS {
+            return verdict;
+        }
+        instrument.old_since = None;
+        let expected = instrument.source_seq.map_or(0, |last| last.wrapping_add(1));
+        Verdict::Gap { expected, got: event.ids.last.unwrap_or(0) }
+    }
+
+    fn apply_and_publish(&mut self, event: &Event, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
+        let Body::Book { bids, asks, .. } = event.body else {
+            return;
+        };
+        let instrument = &mut self.instruments[event.instrument as usize];
+        instrument.apply(decoded.levels(bids), decoded.levels(asks));
+        instrument.source_seq = event.ids.last.or(instrument.source_seq);
+        instrument.exchange_ts = event.exchange_ts;
+        let counters = &mut self.journal.counters;
+        counters.book_events += 1;
+        counters.levels += u64::from(bids.len) + u64::from(asks.len);
+        counters.crossed += u64::from(instrument.book.is_crossed());
+        let levels = &decoded.levels[joined(bids, asks)];
+        instrument.publish_delta(&mut self.channel, host, arrival, event, levels, bids.len as usize);
+    }
+
+    /// A whole book in the stream: while live it becomes the difference to ours, else it is the way back.
+    fn in_stream_book(&mut self, event: &Event, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
+        let Body::Book { bids, asks, .. } = event.body else {
+            return;
+        };
+        let instrument = &mut self.instruments[event.instrument as usize];
+        if !instrument.has_book {
+            return;
+        }
+        instrument.continuity.restart_at(event.ids.last);
+        instrument.source_seq = event.ids.last.or(instrument.source_seq);
+        instrument.exchange_ts = event.exchange_ts;
+        if instrument.state != BookState::Live {
+            instrument.joining = None;
+            instrument.held.clear();
+            debug_assert!(instrument.book.is_empty(), "a book that is not live is forgotten");
+            instrument.apply(decoded.levels(bids), decoded.levels(asks));
+            self.go_live(event.instrument, host, arrival);
+            return;
+        }
+        let mut difference = Vec::new();
+        let n_bids = difference_to(&instrument.book, Side::Bid, decoded.levels(bids), &mut difference);
+        difference_to(&instrument.book, Side::Ask, decoded.levels(asks), &mut difference);
+        instrument.apply(&difference[..n_bids], &difference[n_bids..]);
+        self.journal.counters.book_events += 1;
+        self.journal.counters.levels += difference.len() as u64;
+        self.journal.counters.crossed += u64::from(instrument.book.is_crossed());
+        instrument.publish_delta(&mut self.channel, host, arrival, event, &difference, n_bids);
+    }
+
+    fn hold(&mut self, event: &Event, decoded: &Decoded, arrival: Arrival) {
+        let Body::Book { bids, asks, .. } = event.body else {
+            return;
+        };
+        let instrument = &mut self.instruments[event.instrument as usize];
+        let pushed = instrument.held.push(Held {
+            ids: event.ids,
+            exchange_ts: event.exchange_ts,
+            arrival,
+            bids: bids.len as usize,
+            levels: decoded.levels[joined(bids, asks)].to_vec(),
+        });
+        self.journal.counters.held += 1;
+        self.journal.counters.held_dropped += pushed.dropped;
+        if pushed.is_first {
+            self.journal.notice(Notice::about(NoticeKind::HeldOverflow, event.instrument));
+        }
+    }
+
+    /// A REST snapshot meets the held diffs: the book goes live, or the snapshot is too old.
+    pub(super) fn join_snapshot(
+        &mut self,
+        event: &Event,
+        decoded: &Decoded,
+        body: &[u8],
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
+        let Body::Book { bids, asks, .. } = event.body else {
+            return;
+        };
+        let index = event.instrument;
+        let Some(id) = event.ids.last else {
+            self.fault("snapshot without id", 0, body, arrival, Some(index));
+            return;
+        };
+        let instrument = &mut self.instruments[index as usize];
+        instrument.continuity.reset();
+        let joins = loop {
+            let Some(front) = instrument.held.front() else {
+                break false;
+            };
+            match instrument.continuity.splice(id, &front.ids) {
+                SpliceVerdict::Old => drop(instrument.held.pop()),
+                SpliceVerdict::Apply => break true,
+                SpliceVerdict::SnapshotTooOld { expected, got } => {
+                    self.journal.counters.snapshots_old += 1;
+                    self.journal.notice(Notice {
+                        expected,
+                        got,
+                        ..Notice::about(NoticeKind::SnapshotOld, index)
+                    });
+                    return;
+                }
+            }
+        };
+        debug_assert!(instrument.book.is_empty(), "a book that is not live is forgotten");
+        instrument.apply(decoded.levels(bids), decoded.levels(asks));
+        instrument.source_seq = Some(id);
+        instrument.exchange_ts = event.exchange_ts;
+        instrument.joining = if joins { None } else { Some(id) };
+        self.journal.counters.snapshots_used += 1;
+        if joins && !self.apply_held(index) {
+            return;
+        }
+        self.go_live(index, host, arrival);
+    }
+
+    /// Applies the held diffs, the first of which has joined. `false`: they have a hole, the book needs a later snapshot.
+    fn apply_held(&mut self, index: u32) -> bool {
+        let instrument = &mut self.instruments[index as usize];
+        let mut joined = false;
+        while let Some(diff) = instrument.held.front() {
+            let verdict = if joined { instrument.continuity.check(&diff.ids) } else { Verdict::Apply };
+            joined = true;
+            if let Verdict::Gap { expected, got } = verdict {
+                instrument.book.clear();
+                self.journal.counters.gaps += 1;
+                self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Gap, index) });
+                self.journal.notice(Notice::about(NoticeKind::NeedSnapshot, index));
+                return false;
+            }
+            let Some(diff) = instrument.held.pop() else { break };
+            if verdict == Verdict::Apply {
+                instrument.apply(&diff.levels[..diff.bids], &diff.levels[diff.bids..]);
+                instrument.source_seq = diff.ids.last.or(instrument.source_seq);
+                instrument.exchange_ts = diff.exchange_ts;
+            }
+        }
+        true
+    }
+
+    /// The book is whole: in-band book with RESET, then STATUS(live), then the trading status that was held back.
+    fn go_live(&mut self, index: u32, host: &mut dyn Host, arrival: Arrival) {
+        let instrument = &mut self.instruments[index as usize];
+        instrument.held.clear(); // All of it is in the book: the next recovery begins anew.
+        instrument.publish_book(&mut self.channel, host, arrival);
+        instrument.state = BookState::Live;
+        let trading_status = std::mem::replace(&mut instrument.trading_status, status::state::LIVE);
+        instrument.tell_status(&mut self.channel, host, arrival, Why::default());
+        if trading_status != status::state::LIVE {
+            instrument.trading_status = trading_status;
+            instrument.tell_status(&mut self.channel, host, arrival, Why::default());
+        }
+        self.journal.counters.went_live += 1;
+        self.journal.notice(Notice::about(NoticeKind::Live, index));
+    }
+
+    /// Something is missing: STATUS(stale) leaves before anything else of the instrument, the book is forgotten.
+    pub(super) fn go_stale(
+        &mut self,
+        index: u32,
+        reason: u16,
+        expected: u64,
+        got: u64,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
+        let Some(instrument) = self.instruments.get_mut(index as usize) else {
+            return;
+        };
+        if instrument.state != BookState::Live {
+            return;
+        }
+        instrument.state = BookState::Stale;
+        instrument.source_gap = true;
+        instrument.tell_status(&mut self.channel, host, arrival, Why { reason, expected, got });
+        instrument.book.clear();
+        instrument.continuity.reset();
+        instrument.joining = None;
+        let has_book = instrument.has_book;
+        self.journal.counters.went_stale += 1;
+        self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Stale, index) });
+        if has_book {
+            self.journal.notice(Notice::about(NoticeKind::NeedSnapshot, index));
+        }
+    }
+}
+
+/// The two runs of a book event lie one behind the other, bids first.
+fn joined(bids: Run, asks: Run) -> std::ops::Range<usize> {
+    debug_assert_eq!(bids.start + bids.len, asks.start);
+    bids.start as usize..(asks.start + asks.len) as usize
+}
+
+/// Appends what turns our side into `whole`, deletions first, and returns the length of `out` after it.
+fn difference_to(book: &Book, side: Side, whole: &[Level], out: &mut Vec<Level>) -> usize {
+    let mut ours: HashMap<i64, i64> = book.levels(side).map(|level| (level.price, level.qty)).collect();
+    let kept: HashSet<i64> = whole.iter().filter(|level| level.qty != 0).map(|level| level.price).collect();
+    for level in book.levels(side).filter(|level| !kept.contains(&level.price)) {
+        out.push(Level { price: level.price, qty: 0 });
+    }
+    for &level in whole.iter().filter(|level| level.qty != 0) {
+        if ours.insert(level.price, level.qty) != Some(level.qty) {
+            out.push(level);
+        }
+    }
+    out.len()
+}

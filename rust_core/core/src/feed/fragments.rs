@@ -1,0 +1,59 @@
+//! A book cut into frames.
+
+use super::instrument::Instrument;
+use crate::event::{Level, Side};
+use crate::wire::{self, checksum_kind};
+
+/// A book cut into BOOK_SNAPSHOT fragments.
+pub(super) struct Fragments<'a> {
+    root: wire::BookSnapshot,
+    levels: &'a [Level],
+    n_bids: usize,
+}
+
+impl<'a> Fragments<'a> {
+    const PER_FRAME: usize = wire::levels_per_frame(size_of::<wire::BookSnapshot>());
+
+    pub(super) fn new(instrument: &Instrument, levels: &'a [Level], last_channel_seq: u64) -> Self {
+        let n_bids = instrument.book.len(Side::Bid);
+        let root = wire::BookSnapshot {
+            snapshot_id: instrument.instr_seq,
+            frag_index: 0,
+            frag_count: saturated(levels.len().div_ceil(Self::PER_FRAME).max(1)),
+            last_channel_seq,
+            book_checksum: instrument.book.checksum(None),
+            total_bids: saturated(n_bids),
+            total_asks: saturated(levels.len() - n_bids),
+            depth_limit: 0,
+            n_bids: 0,
+            checksum_kind: checksum_kind::OURS_ALL,
+            def_version: instrument.def.def_version,
+        };
+        Self { root, levels, n_bids }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        usize::from(self.root.frag_count)
+    }
+
+    pub(super) fn get(&self, index: usize) -> (wire::BookSnapshot, &'a [Level]) {
+        let start = index * Self::PER_FRAME;
+        let end = (start + Self::PER_FRAME).min(self.levels.len());
+        let root = wire::BookSnapshot {
+            frag_index: saturated(index),
+            n_bids: small(self.n_bids.clamp(start, end) - start),
+            ..self.root
+        };
+        (root, &self.levels[start..end])
+    }
+}
+
+/// A count that the frame size bounds below 256.
+pub(super) fn small(count: usize) -> u8 {
+    u8::try_from(count).unwrap_or(u8::MAX)
+}
+
+/// Totals saturate on the wire.
+fn saturated(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,435 @@
+//! One channel of one venue: frames of the exchange in, numbered frames of the wire out.
+//!
+//! The feed is the single writer of its books: the frames on the incremental plane, the in-band books after a fault and
+//! the groups of the snapshot plane are all cut from the same state, so they cannot disagree.
+//!
+//! A book is in one of three states. *Recovering*: diffs are held until a snapshot joins them. *Live*: every event
+//! continues the last one. *Stale*: something is missing; STATUS(stale) has gone out, the book is forgotten, diffs are held
+//! again. The way back to live is always the same: the whole book in-band with RESET, then STATUS(live).
+
+mod cycle;
+mod flow;
+mod fragments;
+mod held;
+mod instrument;
+mod notice;
+mod refusals;
+
+pub use cycle::{CYCLE_MIN_NS, GROUPS_PER_TICK_MAX, SNAPSHOT_FRAMES_PER_S};
+pub use held::{HELD_DIFFS_MAX, HELD_FOR_NS, HELD_LEVELS_MAX};
+pub use instrument::BookState;
+pub use notice::{
+    FAULT_BYTES_MAX, FAULTS_MAX, Fault, FeedCounters, Journal, NOTICES_MAX, Notice, NoticeKind,
+};
+pub use refusals::{AddError, Sizes, Unsupported};
+
+use crate::book::Book;
+use crate::event::{Decoded, Event, NOT_GIVEN};
+use crate::instrument::{InstrumentTable, Scale};
+use crate::publish::{About, Arrival, Channel, ChannelCounters, Host, SessionInfo};
+use crate::sequence::Continuity;
+use crate::shape::{Decoder, Outcome};
+use crate::wire::{self, InstrumentDef, NO_RECORDS, flags, msg, status};
+use cycle::Cycle;
+use instrument::{Instrument, Why};
+
+/// Refinements that one frame may cause: prices and quantities, each once, and room for a second look.
+const REFINES_PER_FRAME_MAX: usize = 4;
+/// An exchange time further than this from the receive time is counted: no venue is ten seconds late or early.
+const EXCHANGE_TIME_OFF_NS: i64 = 10_000_000_000;
+/// Names of unknown instruments told to the owner; the rest is only counted.
+const UNKNOWN_NAMES_MAX: usize = 256;
+/// Bytes kept of such a name; no venue has longer symbols.
+const UNKNOWN_NAME_BYTES_MAX: usize = 64;
+
+/// What became of a frame; both bits may be set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// No shape takes the frame: a control message or an unknown one.
+    pub for_python: bool,
+    /// [`Feed::take_notices`] has something.
+    pub notices: bool,
+}
+
+/// Counters of one connection, as CONN (0x05) says them.
+pub type ConnectionCounters = wire::Conn;
+
+/// One channel of one venue.
+#[derive(Debug)]
+pub struct Feed {
+    decoder: Decoder,
+    table: InstrumentTable,
+    instruments: Vec<Instrument>,
+    decoded: Decoded,
+    channel: Channel,
+    cycle: Cycle,
+    journal: Journal,
+    unknown_names: Vec<Box<[u8]>>,
+    /// Exchange time less receive time of the first message, where the two clocks are not comparable.
+    time_offset: Option<i64>,
+    shift_time: bool,
+    /// Receive time of the last frame: a replay's snapshot plane stands at it, not at the clock on the wall.
+    last_recv_ts: i64,
+}
+
+impl Feed {
+    /// Opens the session: SESSION_START leaves at once. A declaration that the feed cannot carry out is refused, because
+    /// its books would be wrong.
+    pub fn start(
+        info: SessionInfo,
+        decoder: Decoder,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) -> Result<Self, Unsupported> {
+        for shape in decoder.shapes() {
+            Unsupported::check(shape)?;
+        }
+        let shift_time = info.replay || info.test;
+        let mut channel = Channel::new(info);
+        channel.start(host, arrival);
+        Ok(Self {
+            decoder,
+            table: InstrumentTable::default(),
+            instruments: Vec::new(),
+            decoded: Decoded::default(),
+            channel,
+            cycle: Cycle::default(),
+            journal: Journal::default(),
+            unknown_names: Vec::new(),
+            time_offset: None,
+            shift_time,
+            last_recv_ts: arrival.recv_ts,
+        })
+    }
+
+    /// Adds an instrument under the text that the venue's frames use and publishes its definition.
+    pub fn add_instrument(
+        &mut self,
+        id: u32,
+        native_symbol: &str,
+        def: &InstrumentDef,
+        has_book: bool,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) -> Result<u32, AddError> {
+        if id == 0 || self.instruments.iter().any(|known| known.id == id) {
+            return Err(AddError::IdTaken(id));
+        }
+        let scale = Scale { price_exp: def.price_exp, qty_exp: def.qty_exp };
+        let index = self
+            .table
+            .add(native_symbol.as_bytes(), scale)
+            .ok_or_else(|| AddError::SymbolTaken(native_symbol.to_owned()))?;
+        let (rule, splice) = self.decoder.rule();
+        let mut instrument = Instrument::new(id, *def, has_book, Continuity::new(rule, splice));
+        instrument.define(&mut self.channel, host, arrival);
+        self.instruments.push(instrument);
+        Ok(index)
+    }
+
+    /// Takes one frame of the exchange.
+    pub fn on_frame(
+        &mut self,
+        connection: u32,
+        frame: &[u8],
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) -> Taken {
+        if self.channel.has_ended() {
+            self.journal.counters.after_end += 1;
+            return Taken::default();
+        }
+        self.last_recv_ts = arrival.recv_ts;
+        self.journal.counters.frames_in += 1;
+        self.journal.counters.bytes_in += frame.len() as u64;
+        let mut decoded = std::mem::take(&mut self.decoded);
+        let outcome = self.refining(host, arrival, |feed| {
+            feed.decoder.decode(connection, frame, &feed.table, &mut decoded)
+        });
+        let mut for_python = false;
+        match outcome {
+            Outcome::Handled => self.publish(&decoded, host, arrival),
+            Outcome::NotMine => {
+                self.journal.counters.for_python += 1;
+                for_python = true;
+            }
+            Outcome::UnknownInstrument { text } => self.unknown_instrument(text.of(frame)),
+            Outcome::NeedsFiner { instrument, .. } => {
+                self.fault("more digits than 64 bits hold", connection, frame, arrival, Some(instrument));
+            }
+            Outcome::Fault(kind) => {
+                self.fault(kind.as_str(), connection, frame, arrival, decoded.unread_book);
+            }
+        }
+        if let Some(index) = decoded.unread_book {
+            self.go_stale(index, status::reason::PARSE, 0, 0, host, arrival);
+        }
+        self.decoded = decoded;
+        Taken { for_python, notices: self.journal.has_notices() }
+    }
+
+    /// Takes the REST answer with an instrument's book.
+    pub fn on_snapshot(&mut self, index: u32, body: &[u8], host: &mut dyn Host, arrival: Arrival) -> Taken {
+        if self.channel.has_ended() {
+            self.journal.counters.after_end += 1;
+            return Taken::default();
+        }
+        let waiting = self
+            .instruments
+            .get(index as usize)
+            .is_some_and(|known| known.has_book && known.state != BookState::Live);
+        if !waiting {
+            self.journal.counters.snapshots_ignored += 1;
+            return Taken { for_python: false, notices: self.journal.has_notices() };
+        }
+        let mut decoded = std::mem::take(&mut self.decoded);
+        let outcome = self.refining(host, arrival, |feed| {
+            feed.decoder.decode_snapshot(index, body, &feed.table, &mut decoded)
+        });
+        match outcome {
+            Outcome::Handled => {
+                if let Some(&event) = decoded.events.first() {
+                    self.join_snapshot(&event, &decoded, body, host, arrival);
+                }
+            }
+            Outcome::Fault(kind) => self.fault(kind.as_str(), 0, body, arrival, Some(index)),
+            Outcome::NeedsFiner { .. } => {
+                self.fault("more digits than 64 bits hold", 0, body, arrival, Some(index));
+            }
+            Outcome::NotMine | Outcome::UnknownInstrument { .. } => {
+                self.fault("not the snapshot that the venue declares", 0, body, arrival, Some(index));
+            }
+        }
+        self.decoded = decoded;
+        Taken { for_python: false, notices: self.journal.has_notices() }
+    }
+
+    /// The connection that carried these books is gone.
+    pub fn disconnected(&mut self, indices: &[u32], host: &mut dyn Host, arrival: Arrival) {
+        for &index in indices {
+            self.go_stale(index, status::reason::DISCONNECT, 0, 0, host, arrival);
+            if let Some(instrument) = self.instruments.get_mut(index as usize) {
+                self.journal.counters.held_dropped += instrument.held.clear();
+            }
+        }
+    }
+
+    /// The streams of these instruments are subscribed: those without a book are live by that, the others wait for theirs.
+    pub fn connected(&mut self, indices: &[u32], host: &mut dyn Host, arrival: Arrival) {
+        for &index in indices {
+            let waits = |known: &&mut Instrument| !known.has_book && known.state != BookState::Live;
+            if let Some(instrument) = self.instruments.get_mut(index as usize).filter(waits)
+                && !self.channel.has_ended()
+            {
+                instrument.state = BookState::Live;
+                instrument.tell_status(&mut self.channel, host, arrival, Why::default());
+            }
+        }
+    }
+
+    /// Takes the venue's trading status (STATUS.state); held back while the book is not live.
+    pub fn set_trading_status(&mut self, index: u32, state: u8, host: &mut dyn Host, arrival: Arrival) {
+        let Some(instrument) = self.instruments.get_mut(index as usize) else {
+            return;
+        };
+        let told = instrument.wire_status();
+        instrument.trading_status = state;
+        if instrument.wire_status() != told && !self.channel.has_ended() {
+            let why = Why { reason: instrument.reason, ..Why::default() };
+            instrument.tell_status(&mut self.channel, host, arrival, why);
+        }
+    }
+
+    /// Takes new tick, lot and least quantity from the venue's list, at exponents of their own. A change goes out as a new
+    /// version of the definition. `false`: a mantissa would not fit, nothing changed.
+    pub fn update_sizes(&mut self, index: u32, sizes: &Sizes, host: &mut dyn Host, arrival: Arrival) -> bool {
+        let Some(known) = self.definition(index) else { return false };
+        let finer = Scale {
+            price_exp: known.price_exp.min(sizes.scale.price_exp),
+            qty_exp: known.qty_exp.min(sizes.scale.qty_exp),
+        };
+        let is_finer = finer.price_exp < known.price_exp || finer.qty_exp < known.qty_exp;
+        let rescaled = InstrumentDef { price_exp: finer.price_exp, qty_exp: finer.qty_exp, ..*known };
+        if self.channel.has_ended()
+            || sizes.applied_to(&rescaled).is_none()
+            || (is_finer && !self.refine(index, &finer, host, arrival))
+        {
+            return false;
+        }
+        let instrument = &mut self.instruments[index as usize];
+        let Some(def) = sizes.applied_to(&instrument.def) else { return false };
+        if def != instrument.def {
+            instrument.def = InstrumentDef { def_version: def.def_version + 1, ..def };
+            instrument.book.set_tick(def.tick_size);
+            instrument.define(&mut self.channel, host, arrival);
+        }
+        true
+    }
+
+    /// CONN: counters of one connection, or of the venue where `conn_id` is 0.
+    pub fn publish_connection(&mut self, conn: &ConnectionCounters, host: &mut dyn Host, arrival: Arrival) {
+        self.tell(msg::CONN, conn, host, arrival);
+    }
+
+    /// STATUS of scope channel, venue or connection: for monitors, no book depends on it.
+    pub fn publish_status(&mut self, root: &wire::Status, host: &mut dyn Host, arrival: Arrival) {
+        self.tell(msg::STATUS, root, host, arrival);
+    }
+
+    fn tell<T>(&mut self, msg_type: u8, root: &T, host: &mut dyn Host, arrival: Arrival)
+    where
+        T: zerocopy::IntoBytes + zerocopy::Immutable,
+    {
+        if !self.channel.has_ended() {
+            let about = About { flags: flags::EVENT_END, ..About::channel() };
+            self.channel.numbered(host, arrival, msg_type, &about, root, NO_RECORDS);
+        }
+    }
+
+    /// Monotonic time at which [`Feed::tick`] has something to do; `None` when the session is over for good.
+    #[must_use]
+    pub fn deadline_ns(&self) -> Option<u64> {
+        let beat = self.channel.deadline_ns()?;
+        if self.channel.has_ended() || self.instruments.is_empty() {
+            return Some(beat);
+        }
+        Some(beat.min(self.cycle.due_ns()))
+    }
+
+    /// Ends the session: SESSION_END now and, by [`Feed::tick`], for 5 s.
+    pub fn close(&mut self, reason: u32, host: &mut dyn Host) {
+        self.channel.end(host, reason);
+    }
+
+    /// Notices since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        self.journal.take_notices()
+    }
+
+    /// The last faults with their frames.
+    pub fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.journal.faults()
+    }
+
+    /// Sums of the feed and of its channel.
+    #[must_use]
+    pub fn counters(&self) -> (FeedCounters, ChannelCounters) {
+        (self.journal.counters, self.channel.counters())
+    }
+
+    /// State of a book.
+    #[must_use]
+    pub fn state(&self, index: u32) -> Option<BookState> {
+        self.instruments.get(index as usize).map(|known| known.state)
+    }
+
+    /// The book itself; empty while it is not live.
+    #[must_use]
+    pub fn book(&self, index: u32) -> Option<&Book> {
+        self.instruments.get(index as usize).map(|known| &known.book)
+    }
+
+    /// Definition in force.
+    #[must_use]
+    pub fn definition(&self, index: u32) -> Option<&InstrumentDef> {
+        self.instruments.get(index as usize).map(|known| &known.def)
+    }
+
+    /// (last instr_seq, last exchange id; 0 = none).
+    #[must_use]
+    pub fn numbers(&self, index: u32) -> Option<(u32, u64)> {
+        self.instruments.get(index as usize).map(|known| (known.instr_seq, known.source_seq.unwrap_or(0)))
+    }
+
+    /// Who publishes.
+    #[must_use]
+    pub fn info(&self) -> &SessionInfo {
+        self.channel.info()
+    }
+
+    /// Decodes, taking finer exponents as often as the frame asks for them.
+    fn refining(
+        &mut self,
+        host: &mut dyn Host,
+        arrival: Arrival,
+        mut decode: impl FnMut(&mut Self) -> Outcome,
+    ) -> Outcome {
+        for _ in 0..REFINES_PER_FRAME_MAX {
+            match decode(self) {
+                Outcome::NeedsFiner { instrument, price_exp, qty_exp } => {
+                    if !self.refine(instrument, &Scale { price_exp, qty_exp }, host, arrival) {
+                        return Outcome::NeedsFiner { instrument, price_exp, qty_exp };
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+        decode(self)
+    }
+
+    /// Takes finer exponents: new definition, then the whole book in-band where there is one.
+    fn refine(&mut self, index: u32, scale: &Scale, host: &mut dyn Host, arrival: Arrival) -> bool {
+        let Some(instrument) = self.instruments.get_mut(index as usize) else { return false };
+        let Some(dropped) = instrument.refine(scale) else { return false };
+        self.journal.counters.held_dropped += dropped;
+        self.table.set_scale(index, scale.clone());
+        self.journal.counters.refined += 1;
+        self.journal.notice(Notice {
+            expected: u64::from(scale.price_exp.unsigned_abs()),
+            got: u64::from(scale.qty_exp.unsigned_abs()),
+            ..Notice::about(NoticeKind::Refined, index)
+        });
+        instrument.define(&mut self.channel, host, arrival);
+        if instrument.has_book && instrument.state == BookState::Live {
+            instrument.publish_book(&mut self.channel, host, arrival);
+        }
+        true
+    }
+
+    /// Counts exchange times that cannot be. Where the clocks are not comparable (replay, stand-in venue) the first
+    /// message sets the difference.
+    fn check_time(&mut self, event: &Event, arrival: Arrival) {
+        if event.exchange_ts == NOT_GIVEN {
+            return;
+        }
+        let difference = event.exchange_ts.saturating_sub(arrival.recv_ts);
+        let base = if self.shift_time { *self.time_offset.get_or_insert(difference) } else { 0 };
+        if difference.saturating_sub(base).saturating_abs() > EXCHANGE_TIME_OFF_NS {
+            self.journal.counters.exchange_time_off += 1;
+        }
+    }
+
+    fn unknown_instrument(&mut self, name: &[u8]) {
+        let name = &name[..name.len().min(UNKNOWN_NAME_BYTES_MAX)];
+        self.journal.counters.unknown_instrument += 1;
+        if self.unknown_names.len() < UNKNOWN_NAMES_MAX
+            && !self.unknown_names.iter().any(|known| **known == *name)
+        {
+            self.unknown_names.push(name.into());
+            self.journal.notice(Notice {
+                kind: NoticeKind::UnknownInstrument,
+                instrument: None,
+                expected: 0,
+                got: 0,
+                text: String::from_utf8_lossy(name).into_owned(),
+            });
+        }
+    }
+
+    fn fault(
+        &mut self,
+        reason: &str,
+        connection: u32,
+        frame: &[u8],
+        arrival: Arrival,
+        instrument: Option<u32>,
+    ) {
+        let fault = Fault {
+            reason: reason.to_owned(),
+            recv_ts: arrival.recv_ts,
+            connection,
+            frame: frame[..frame.len().min(FAULT_BYTES_MAX)].to_vec(),
+        };
+        self.journal.fault(fault, instrument);
+    }
+}

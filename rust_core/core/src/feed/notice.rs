@@ -1,0 +1,205 @@
+//! What the feed tells its owner beside the frames: notices, faults that keep their frame, counters.
+
+use std::collections::VecDeque;
+
+/// Notices kept until they are taken. More than one read of the busiest socket can cause; the rest is counted.
+pub const NOTICES_MAX: usize = 4_096;
+/// Faults kept for inspection.
+pub const FAULTS_MAX: usize = 64;
+/// Bytes kept of a faulty frame: enough to see what is wrong, 256 KiB in all.
+pub const FAULT_BYTES_MAX: usize = 4_096;
+
+/// What a notice says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// Exchange events are missing: `expected` and `got` are venue ids.
+    Gap,
+    /// A frame was refused; `text` is the cause.
+    Fault,
+    /// The book needs a REST snapshot.
+    NeedSnapshot,
+    /// The snapshot given is older than the held diffs: `expected` is the id that would have joined.
+    SnapshotOld,
+    /// The book is whole and on the wire.
+    Live,
+    /// The book is no longer right: STATUS(stale) went out.
+    Stale,
+    /// The instrument has finer exponents now: `expected` is the price exponent negated, `got` that of quantities.
+    Refined,
+    /// A frame names an instrument that was not added: `text`.
+    UnknownInstrument,
+    /// Held diffs are being dropped because the snapshot does not come; told once for each recovery.
+    HeldOverflow,
+}
+
+impl NoticeKind {
+    /// Name as Python sees it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gap => "GAP",
+            Self::Fault => "FAULT",
+            Self::NeedSnapshot => "NEED_SNAPSHOT",
+            Self::SnapshotOld => "SNAPSHOT_OLD",
+            Self::Live => "LIVE",
+            Self::Stale => "STALE",
+            Self::Refined => "REFINED",
+            Self::UnknownInstrument => "UNKNOWN_INSTRUMENT",
+            Self::HeldOverflow => "HELD_OVERFLOW",
+        }
+    }
+}
+
+/// Something the owner may act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What.
+    pub kind: NoticeKind,
+    /// Dense index of the instrument, if it is about one.
+    pub instrument: Option<u32>,
+    /// See the kind.
+    pub expected: u64,
+    /// See the kind.
+    pub got: u64,
+    /// See the kind.
+    pub text: String,
+}
+
+impl Notice {
+    /// A notice about an instrument without numbers.
+    #[must_use]
+    pub fn about(kind: NoticeKind, instrument: u32) -> Self {
+        Self { kind, instrument: Some(instrument), expected: 0, got: 0, text: String::new() }
+    }
+}
+
+/// A refused frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Cause in words.
+    pub reason: String,
+    /// Receive time.
+    pub recv_ts: i64,
+    /// Connection it came on.
+    pub connection: u32,
+    /// The frame, cut to [`FAULT_BYTES_MAX`].
+    pub frame: Vec<u8>,
+}
+
+macro_rules! counters {
+    ($(#[$outer:meta])* $name:ident { $($(#[$doc:meta])* $field:ident,)* }) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $name { $($(#[$doc])* pub $field: u64,)* }
+
+        impl $name {
+            /// Name and value of every counter.
+            #[must_use]
+            pub fn all(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($field), self.$field),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Sums since the feed began.
+    FeedCounters {
+        /// Frames of the exchange taken.
+        frames_in,
+        /// Their bytes.
+        bytes_in,
+        /// Frames no shape takes: control messages and unknown ones.
+        for_python,
+        /// Frames refused; the last ones are kept.
+        faults,
+        /// Gaps in a venue's sequence.
+        gaps,
+        /// Book events already covered by what was applied.
+        old_events,
+        /// Book events held while a snapshot was under way.
+        held,
+        /// Held book events dropped by the bounds of count or time.
+        held_dropped,
+        /// Snapshots that became a book.
+        snapshots_used,
+        /// Snapshots older than the held diffs.
+        snapshots_old,
+        /// Snapshots for a book that was live or is unknown.
+        snapshots_ignored,
+        /// Times a book became live.
+        went_live,
+        /// Times a live book became stale.
+        went_stale,
+        /// Finer exponents taken.
+        refined,
+        /// Events that left the book crossed, as sent by the venue.
+        crossed,
+        /// Frames about instruments that were not added.
+        unknown_instrument,
+        /// Events whose exchange time is far from the receive time.
+        exchange_time_off,
+        /// Book events published.
+        book_events,
+        /// Trades published.
+        trades,
+        /// Levels published.
+        levels,
+        /// Frames that came after the session was ended.
+        after_end,
+        /// Notices that nobody took in time.
+        notices_dropped,
+    }
+}
+
+/// Bounded notices, faults and counters.
+#[derive(Debug, Default)]
+pub struct Journal {
+    notices: VecDeque<Notice>,
+    faults: VecDeque<Fault>,
+    /// Sums.
+    pub counters: FeedCounters,
+}
+
+impl Journal {
+    /// Keeps a notice, or counts it when too many wait.
+    pub fn notice(&mut self, notice: Notice) {
+        if self.notices.len() >= NOTICES_MAX {
+            self.counters.notices_dropped += 1;
+        } else {
+            self.notices.push_back(notice);
+        }
+    }
+
+    /// Counts a fault, keeps its frame and tells the owner.
+    pub fn fault(&mut self, fault: Fault, instrument: Option<u32>) {
+        self.counters.faults += 1;
+        self.notice(Notice {
+            kind: NoticeKind::Fault,
+            instrument,
+            expected: 0,
+            got: 0,
+            text: fault.reason.clone(),
+        });
+        if self.faults.len() >= FAULTS_MAX {
+            self.faults.pop_front();
+        }
+        self.faults.push_back(fault);
+    }
+
+    /// Whether a notice waits.
+    #[must_use]
+    pub fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
+    /// Takes the notices.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        self.notices.drain(..).collect()
+    }
+
+    /// The last faults, oldest first.
+    pub fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.faults.iter()
+    }
+}

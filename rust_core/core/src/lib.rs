@@ -1,0 +1,24 @@
+//! The pure core of Outcrier: bytes and times in, frames and events out.
+//!
+//! Nothing here opens a socket, reads a clock, starts a thread or knows Python, and no price or quantity is
+//! ever a float. Data flows one way on each side of the wire:
+//!
+//! * feeder: [`shape`] scans a venue's frame into [`event`]s, [`sequence`] decides what may be applied,
+//!   [`book`] keeps the levels, [`feed`] ties them together and [`publish`] numbers and seals [`wire`] frames;
+//! * consumer: [`receive`] checks frames, follows the state of every instrument and keeps a mirror of its book.
+#![forbid(unsafe_code)]
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("the wire format is little-endian and its records are read in place");
+
+pub mod book;
+pub mod decimal;
+pub mod deriv;
+pub mod event;
+pub mod feed;
+pub mod instrument;
+pub mod publish;
+pub mod receive;
+pub mod sequence;
+pub mod shape;
+pub mod wire;

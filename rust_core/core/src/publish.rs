@@ -1,0 +1,418 @@
+//! The publisher's side of one channel, sans-I/O: numbers frames, seals them, keeps the promises of the heartbeat.
+//!
+//! Incremental frames and snapshot-plane frames have numbers of their own (`docs/wire-format.md`, "Numbering").
+//! Nothing here decides *what* is said; [`crate::feed`] does.
+
+use zerocopy::{Immutable, IntoBytes};
+
+use crate::event::NOT_GIVEN;
+use crate::wire::{self, CHANNEL_SNAPSHOT, FrameBuf, Header, NO_RECORDS, flags, msg};
+
+/// The two planes of a channel: own group, own numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plane {
+    /// What happens, as it happens.
+    Incremental,
+    /// The state of every instrument, again and again, for those who join late or lost something.
+    Snapshot,
+}
+
+/// What the outside gives to a channel: a way out and the time. The real one is in `outcrier-py`, tests bring their own.
+pub trait Host {
+    /// Takes one sealed frame. Must not block; a frame that cannot leave is the host's to count.
+    fn send(&mut self, plane: Plane, frame: &[u8]);
+    /// Monotonic nanoseconds.
+    fn mono_ns(&self) -> u64;
+    /// UTC nanoseconds since the epoch, never going back within a session.
+    fn wall_ns(&mut self) -> i64;
+    /// Estimated error of the wall clock in nanoseconds; `u32::MAX` unknown.
+    fn clock_error_ns(&mut self) -> u32;
+}
+
+/// When the bytes of the exchange arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Wall clock, nanoseconds since the epoch; in a replay the recorded time.
+    pub recv_ts: i64,
+    /// Monotonic clock at the same moment; start of `proc_ns`.
+    pub mono_ns: u64,
+}
+
+/// What a frame says of itself in the header, besides numbers that the channel gives.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// Instrument id on the wire; 0 = not about one instrument.
+    pub instrument: u32,
+    /// Number of the frame in its instrument; 0 if `instrument` is 0.
+    pub instr_seq: u32,
+    /// Last exchange id covered; `None` = the venue has none.
+    pub source_seq: Option<u64>,
+    /// Exchange time; [`NOT_GIVEN`] = a copy of the receive time, flagged.
+    pub exchange_ts: i64,
+    /// Exponent of prices.
+    pub price_exp: i8,
+    /// Exponent of quantities.
+    pub qty_exp: i8,
+    /// Flags of this frame; session flags and those that follow from the fields above are added.
+    pub flags: u16,
+}
+
+impl About {
+    /// A frame about the channel, venue or a connection: no instrument, no exchange.
+    #[must_use]
+    pub fn channel() -> Self {
+        Self {
+            instrument: 0,
+            instr_seq: 0,
+            source_seq: None,
+            exchange_ts: NOT_GIVEN,
+            price_exp: 0,
+            qty_exp: 0,
+            flags: 0,
+        }
+    }
+}
+
+/// Delays of the heartbeats after the last numbered frame: tail loss is found within 1 to 4 ms (`docs/wire-format.md`).
+const HEARTBEAT_DECAY_NS: [u64; 4] = [1_000_000, 4_000_000, 16_000_000, 64_000_000];
+/// A heartbeat leaves at least this often, whatever the traffic.
+const HEARTBEAT_EVERY_NS: u64 = 100_000_000;
+/// SESSION_END is repeated this often …
+const SESSION_END_EVERY_NS: u64 = 100_000_000;
+/// … for so long.
+const SESSION_END_FOR_NS: u64 = 5_000_000_000;
+/// Above this error of the wall clock frames carry CLOCK_BAD.
+const CLOCK_BAD_NS: u32 = 1_000_000;
+
+/// Who publishes what: constant for a session.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// Venue number.
+    pub venue: u16,
+    /// Channel number, 1–127.
+    pub channel: u8,
+    /// Session number, greater than every earlier one of the channel.
+    pub session: u32,
+    /// Random number of this process.
+    pub publisher_id: u64,
+    /// Session that this one continues by plan; 0 = none.
+    pub prev_session: u32,
+    /// 1 cold, 2 restart, 3 fail-over, 4 reconfiguration.
+    pub reason: u32,
+    /// Every frame carries REPLAY.
+    pub replay: bool,
+    /// Every frame carries TEST.
+    pub test: bool,
+    /// Version text of the publisher.
+    pub build: String,
+}
+
+/// Sums over the life of a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChannelCounters {
+    /// Numbered frames of the incremental plane.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Frames of the snapshot plane.
+    pub snapshot_frames: u64,
+    /// Heartbeats.
+    pub heartbeats: u64,
+}
+
+/// One channel's numbers, digest and heartbeat.
+#[derive(Debug)]
+pub struct Channel {
+    info: SessionInfo,
+    buf: FrameBuf,
+    next_seq: u64,
+    next_snapshot_seq: u64,
+    chain64: u64,
+    clock_error_ns: u32,
+    last_numbered_ns: u64,
+    decay_step: usize,
+    last_heartbeat_ns: u64,
+    ended: Option<Ending>,
+    snapshot_cycle_ms: u32,
+    counters: ChannelCounters,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    reason: u32,
+    since_ns: u64,
+    last_ns: u64,
+}
+
+impl Channel {
+    /// A channel that has said nothing yet; [`Channel::start`] says the first word.
+    #[must_use]
+    pub fn new(info: SessionInfo) -> Self {
+        Self {
+            chain64: wire::digest::chain64_start(info.session),
+            info,
+            buf: FrameBuf::default(),
+            next_seq: 1,
+            next_snapshot_seq: 1,
+            clock_error_ns: u32::MAX,
+            last_numbered_ns: 0,
+            decay_step: 0,
+            last_heartbeat_ns: 0,
+            ended: None,
+            snapshot_cycle_ms: 0,
+            counters: ChannelCounters::default(),
+        }
+    }
+
+    /// Who publishes what.
+    #[must_use]
+    pub fn info(&self) -> &SessionInfo {
+        &self.info
+    }
+
+    /// Sums so far.
+    #[must_use]
+    pub fn counters(&self) -> ChannelCounters {
+        self.counters
+    }
+
+    /// Number of the last frame of the incremental plane; 0 = none yet.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.next_seq - 1
+    }
+
+    /// Number that the next frame of the snapshot plane will carry.
+    #[must_use]
+    pub fn next_snapshot_seq(&self) -> u64 {
+        self.next_snapshot_seq
+    }
+
+    /// What heartbeats promise as the time of one snapshot cycle.
+    pub fn set_snapshot_cycle_ms(&mut self, cycle_ms: u32) {
+        self.snapshot_cycle_ms = cycle_ms;
+    }
+
+    /// SESSION_START, number 1. Its definitions follow one by one, so it covers none: `registry_crc` of nothing is 0.
+    pub fn start(&mut self, host: &mut dyn Host, arrival: Arrival) {
+        debug_assert_eq!(self.next_seq, 1);
+        self.clock_error_ns = host.clock_error_ns();
+        let root = wire::SessionStart {
+            publisher_id: self.info.publisher_id,
+            prev_last_seq: 0,
+            start_ts: arrival.recv_ts,
+            prev_session: self.info.prev_session,
+            reason: self.info.reason,
+            n_instruments: 0,
+            registry_crc: 0,
+            build: wire::text_field(&self.info.build),
+        };
+        self.numbered(host, arrival, msg::SESSION_START, &About::channel(), &root, NO_RECORDS);
+    }
+
+    /// One numbered frame of the incremental plane.
+    pub fn numbered<T, R>(
+        &mut self,
+        host: &mut dyn Host,
+        arrival: Arrival,
+        msg_type: u8,
+        about: &About,
+        root: &T,
+        records: &[R],
+    ) where
+        T: IntoBytes + Immutable,
+        R: IntoBytes + Immutable,
+    {
+        if self.ended.is_some() {
+            return; // After SESSION_END its last number is a promise.
+        }
+        let header = self.header(msg_type, self.info.channel, self.next_seq, about, arrival);
+        let (crc, now_ns) = self.send(host, Plane::Incremental, &header, arrival, root, records);
+        self.chain64 = wire::digest::chain64(self.chain64, self.next_seq, crc);
+        self.next_seq += 1;
+        self.last_numbered_ns = now_ns;
+        self.decay_step = 0;
+        self.counters.frames += 1;
+        self.counters.bytes += self.buf.frame().len() as u64;
+    }
+
+    /// One frame of the snapshot plane.
+    pub fn snapshot<T, R>(
+        &mut self,
+        host: &mut dyn Host,
+        arrival: Arrival,
+        msg_type: u8,
+        about: &About,
+        root: &T,
+        records: &[R],
+    ) where
+        T: IntoBytes + Immutable,
+        R: IntoBytes + Immutable,
+    {
+        let channel = self.info.channel | CHANNEL_SNAPSHOT;
+        let header = self.header(msg_type, channel, self.next_snapshot_seq, about, arrival);
+        self.send(host, Plane::Snapshot, &header, arrival, root, records);
+        self.next_snapshot_seq += 1;
+        self.counters.snapshot_frames += 1;
+    }
+
+    /// Ends the session: nothing numbered leaves any more, [`Channel::tick`] repeats SESSION_END for 5 s.
+    pub fn end(&mut self, host: &mut dyn Host, reason: u32) {
+        if self.ended.is_none() {
+            let now_ns = host.mono_ns();
+            self.ended = Some(Ending { reason, since_ns: now_ns, last_ns: now_ns });
+            self.session_end(host, reason);
+        }
+    }
+
+    /// Whether [`Channel::end`] was called.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Sends the heartbeat or SESSION_END that is due.
+    pub fn tick(&mut self, host: &mut dyn Host) {
+        let now_ns = host.mono_ns();
+        self.clock_error_ns = host.clock_error_ns();
+        match self.ended {
+            Some(ending) => {
+                if self.deadline_ns().is_some_and(|deadline| now_ns >= deadline) {
+                    self.ended = Some(Ending { last_ns: now_ns, ..ending });
+                    self.session_end(host, ending.reason);
+                }
+            }
+            None => {
+                if self.deadline_ns().is_some_and(|deadline| now_ns >= deadline) {
+                    while self.decay_due().is_some_and(|due| now_ns >= due) {
+                        self.decay_step += 1;
+                    }
+                    self.last_heartbeat_ns = now_ns;
+                    self.heartbeat(host);
+                }
+            }
+        }
+    }
+
+    /// Monotonic time of the next heartbeat or SESSION_END; `None` when the session is over for good.
+    #[must_use]
+    pub fn deadline_ns(&self) -> Option<u64> {
+        match self.ended {
+            Some(ending) => {
+                let next = ending.last_ns + SESSION_END_EVERY_NS;
+                (next <= ending.since_ns + SESSION_END_FOR_NS).then_some(next)
+            }
+            None => {
+                let regular = self.last_heartbeat_ns + HEARTBEAT_EVERY_NS;
+                Some(self.decay_due().map_or(regular, |due| due.min(regular)))
+            }
+        }
+    }
+
+    fn decay_due(&self) -> Option<u64> {
+        HEARTBEAT_DECAY_NS.get(self.decay_step).map(|delay| self.last_numbered_ns + delay)
+    }
+
+    fn header(&self, msg_type: u8, channel: u8, seq: u64, about: &About, arrival: Arrival) -> Header {
+        let mut flags = about.flags | self.session_flags();
+        let exchange_ts = if about.exchange_ts == NOT_GIVEN {
+            flags |= flags::NO_EXCH_TS;
+            arrival.recv_ts
+        } else {
+            about.exchange_ts
+        };
+        if about.source_seq.is_none() {
+            flags |= flags::NO_SRC_SEQ;
+        }
+        Header {
+            flags,
+            channel_seq: seq,
+            price_exp: about.price_exp,
+            qty_exp: about.qty_exp,
+            instrument: about.instrument,
+            instr_seq: about.instr_seq,
+            source_seq: about.source_seq.unwrap_or(0),
+            exchange_ts,
+            recv_ts: arrival.recv_ts,
+            ..Header::new(msg_type, channel, self.info.session, self.info.venue)
+        }
+    }
+
+    fn session_flags(&self) -> u16 {
+        let mut bits = 0;
+        if self.info.replay {
+            bits |= flags::REPLAY;
+        }
+        if self.info.test {
+            bits |= flags::TEST;
+        }
+        if self.clock_error_ns != u32::MAX && self.clock_error_ns > CLOCK_BAD_NS {
+            bits |= flags::CLOCK_BAD;
+        }
+        bits
+    }
+
+    fn heartbeat(&mut self, host: &mut dyn Host) {
+        let root = wire::Heartbeat {
+            publisher_id: self.info.publisher_id,
+            oldest_retx_seq: self.next_seq,
+            chain64: self.chain64,
+            mono_ns: i64::try_from(host.mono_ns()).unwrap_or(i64::MAX),
+            max_silence_us: u32::try_from(HEARTBEAT_EVERY_NS / 1_000).unwrap_or(u32::MAX),
+            snapshot_cycle_ms: self.snapshot_cycle_ms,
+            retx_ipv4: 0,
+            retx_udp_port: 0,
+            replay_tcp_port: 0,
+            clock_err_ns: self.clock_error_ns,
+            state: wire::publisher_state::LIVE,
+            key_id: 0,
+            reserved: 0,
+        };
+        self.unnumbered(host, msg::HEARTBEAT, &root);
+        self.counters.heartbeats += 1;
+    }
+
+    fn session_end(&mut self, host: &mut dyn Host, reason: u32) {
+        let root = wire::SessionEnd {
+            publisher_id: self.info.publisher_id,
+            last_seq: self.last_seq(),
+            chain64: self.chain64,
+            reason,
+            next_session: 0,
+        };
+        self.unnumbered(host, msg::SESSION_END, &root);
+    }
+
+    /// Un-numbered frames carry the next number and consume nothing; both times are the time of sending.
+    fn unnumbered<T: IntoBytes + Immutable>(&mut self, host: &mut dyn Host, msg_type: u8, root: &T) {
+        let arrival = Arrival { recv_ts: host.wall_ns(), mono_ns: host.mono_ns() };
+        let mut header = self.header(msg_type, self.info.channel, self.next_seq, &About::channel(), arrival);
+        header.flags &= !(flags::NO_EXCH_TS | flags::NO_SRC_SEQ);
+        self.send(host, Plane::Incremental, &header, arrival, root, NO_RECORDS);
+    }
+
+    /// Builds, seals and sends one frame; returns its CRC and the monotonic time of sealing.
+    fn send<T, R>(
+        &mut self,
+        host: &mut dyn Host,
+        plane: Plane,
+        header: &Header,
+        arrival: Arrival,
+        root: &T,
+        records: &[R],
+    ) -> (u32, u64)
+    where
+        T: IntoBytes + Immutable,
+        R: IntoBytes + Immutable,
+    {
+        let frame = self.buf.build(header, root, records);
+        let now_ns = host.mono_ns();
+        let crc = wire::seal(frame, elapsed(arrival, now_ns));
+        host.send(plane, self.buf.frame());
+        (crc, now_ns)
+    }
+}
+
+fn elapsed(arrival: Arrival, now_ns: u64) -> u32 {
+    u32::try_from(now_ns.saturating_sub(arrival.mono_ns)).unwrap_or(u32::MAX)
+}

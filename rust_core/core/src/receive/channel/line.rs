@@ -1,0 +1,233 @@
+//! Line A of a channel: which session speaks, which numbers are new, which are missing.
+
+use super::{Channel, Context, Phase, SILENCE_NS, Session};
+use crate::publish::Plane;
+use crate::receive::chain::Chain;
+use crate::receive::counters::Counters;
+use crate::receive::instrument::Came;
+use crate::receive::numbers::{GivenUp, Heard, Numbers};
+use crate::receive::plane::SnapshotPlane;
+use crate::receive::registry::Registry;
+use crate::receive::sink::{Delivered, Sink};
+use crate::receive::state::Reported;
+use crate::wire::{Frame, Message};
+
+impl Channel {
+    /// Whether the frame is of the current session, which may begin with it.
+    pub(super) fn admit<S: Sink>(&mut self, frame: &Frame<'_>, cx: &mut Context<'_, S>) -> bool {
+        let (heard, current) = (frame.header.session, self.session.number);
+        if heard < current {
+            cx.counters.old_session += 1;
+            return false;
+        }
+        if heard == current {
+            return true;
+        }
+        let names_current =
+            matches!(frame.message(), Message::SessionStart(start) if start.prev_session == current);
+        let session = &self.session;
+        let is_silent = cx.now_ns.saturating_sub(session.last_alive_ns) > SILENCE_NS;
+        if !(names_current || session.ended || session.split || is_silent) {
+            cx.counters.split_brain += 1;
+            return false;
+        }
+        self.start_session(heard, frame.header.venue, cx);
+        true
+    }
+
+    pub(super) fn start_session<S: Sink>(&mut self, session: u32, venue: u16, cx: &mut Context<'_, S>) {
+        cx.counters.sessions += 1;
+        self.session = Session::new(session, cx.now_ns);
+        self.plane = SnapshotPlane::default();
+        self.overlay = None;
+        self.registry.start_session();
+        for tracked in self.tracked.values_mut() {
+            tracked.start_session(session, &mut self.shared, cx.counters, cx.sink);
+        }
+        self.shared.gap_number = 0;
+        if venue != 0 && venue != self.venue {
+            // The channel was given to another venue: its old instruments exist nowhere any more.
+            self.registry = Registry::default();
+            self.tracked.clear();
+            self.venue = venue;
+        }
+    }
+
+    /// The first frame of a session tells where line A stands.
+    pub(super) fn join(&mut self, frame: &Frame<'_>) {
+        if self.session.numbers.is_some() {
+            return;
+        }
+        if self.venue == 0 {
+            self.venue = frame.header.venue;
+        }
+        let first = frame.header.channel_seq.max(1);
+        self.session.numbers = Some(Numbers::starting_at(first));
+        self.shared.gap_number = first - 1;
+        self.shared.changed = true;
+        if first == 1 {
+            self.session.chain = Chain::from_start(self.session.number);
+        }
+    }
+
+    pub(super) fn on_unnumbered<S: Sink>(&mut self, frame: &Frame<'_>, cx: &mut Context<'_, S>) {
+        let last = frame.header.channel_seq.saturating_sub(1);
+        let (publisher_id, chain64) = match frame.message() {
+            Message::Heartbeat(root, _) => {
+                cx.counters.heartbeats += 1;
+                if self.session.last_mono_ns.is_some_and(|newest| root.mono_ns <= newest) {
+                    cx.counters.heartbeats_old += 1;
+                } else {
+                    self.session.last_mono_ns = Some(root.mono_ns);
+                    self.be_alive(cx.now_ns);
+                }
+                (root.publisher_id, root.chain64)
+            }
+            Message::SessionEnd(root) => {
+                cx.counters.session_ends += 1;
+                self.session.ended = true;
+                (root.publisher_id, root.chain64)
+            }
+            _ => return,
+        };
+        if !self.one_publisher(publisher_id, cx) {
+            return;
+        }
+        self.reveal(last, cx);
+        let gap_number = self.shared.gap_number;
+        let Session { numbers: Some(numbers), chain, .. } = &mut self.session else { return };
+        if chain.claim(last, chain64, gap_number, numbers) {
+            cx.counters.chain_mismatch += 1;
+        }
+    }
+
+    pub(super) fn on_numbered<S: Sink>(&mut self, frame: &Frame<'_>, rx_ts: i64, cx: &mut Context<'_, S>) {
+        let header = &frame.header;
+        self.reveal(header.channel_seq.saturating_sub(1), cx);
+        let Session { numbers: Some(numbers), chain, .. } = &mut self.session else { return };
+        let heard = numbers.hear(header.channel_seq, header.crc32c, cx.now_ns);
+        let delay_ns = match heard {
+            Heard::New => None,
+            Heard::Filled(delay_ns) => {
+                cx.counters.filled += 1;
+                self.skew.observe(delay_ns);
+                Some(delay_ns)
+            }
+            Heard::Late(delay_ns) => {
+                cx.counters.late += 1;
+                delay_ns.into_iter().for_each(|delay_ns| self.skew.observe(delay_ns));
+                Some(delay_ns.unwrap_or(0))
+            }
+            Heard::Duplicate => {
+                cx.counters.duplicates += 1;
+                self.sums.duplicates += 1;
+                return;
+            }
+            Heard::Different => {
+                cx.counters.different_bytes += 1;
+                self.session.split = true;
+                return;
+            }
+            Heard::TooOld => {
+                cx.counters.too_old += 1;
+                return;
+            }
+        };
+        if chain.follow(numbers) {
+            cx.counters.chain_mismatch += 1;
+        }
+        cx.counters.frames += 1;
+        self.sums.frames += 1;
+        self.sums.bytes += frame.bytes.len() as u64;
+        self.be_alive(cx.now_ns);
+        self.refresh_overlay(cx);
+        if let Message::SessionStart(start) = frame.message()
+            && !self.one_publisher(start.publisher_id, cx)
+        {
+            return;
+        }
+        if !self.venue_fits(frame, cx.counters) {
+            return;
+        }
+        let came = Came { rx_ts, now_ns: cx.now_ns, delay_ns };
+        if header.instrument == 0 {
+            deliver_channel(frame, came, cx);
+        } else {
+            self.dispatch(frame, came, cx);
+        }
+    }
+
+    /// A frame of the current session that was never heard before: silence is over.
+    pub(super) fn be_alive(&mut self, now_ns: u64) {
+        self.session.last_alive_ns = now_ns;
+        self.session.dead = false;
+    }
+
+    /// Whether the session still has one publisher; otherwise nothing of it is taken any more.
+    pub(super) fn one_publisher<S: Sink>(&mut self, publisher_id: u64, cx: &mut Context<'_, S>) -> bool {
+        let known = *self.session.publisher_id.get_or_insert(publisher_id);
+        if known != publisher_id {
+            cx.counters.second_publisher += 1;
+            self.session.split = true;
+        }
+        known == publisher_id
+    }
+
+    /// A channel carries one venue, the first one that a frame with an instrument names.
+    pub(super) fn venue_fits(&mut self, frame: &Frame<'_>, counters: &mut Counters) -> bool {
+        let venue = frame.header.venue;
+        if self.venue == 0 {
+            self.venue = venue;
+        }
+        let fits = venue == self.venue || venue == 0 && frame.header.instrument == 0;
+        counters.wrong_venue += u64::from(!fits);
+        fits
+    }
+
+    pub(super) fn reveal<S: Sink>(&mut self, up_to: u64, cx: &mut Context<'_, S>) {
+        let Some(numbers) = &mut self.session.numbers else { return };
+        let (missing, given) = numbers.reveal(up_to, cx.now_ns);
+        if missing > 0 {
+            cx.counters.gaps += 1;
+            cx.counters.missing += missing;
+            self.sums.gaps += missing;
+        }
+        if let Some(given) = given {
+            self.give_up(given, cx);
+        }
+    }
+
+    pub(super) fn give_up<S: Sink>(&mut self, given: GivenUp, cx: &mut Context<'_, S>) {
+        cx.counters.given_up += given.count;
+        self.sums.given_up += given.count;
+        self.shared.gap_number = self.shared.gap_number.max(given.highest);
+        self.shared.changed = true;
+        let session = &mut self.session;
+        session.chain.give_up(self.shared.gap_number);
+        session.known_since_gap = false;
+        if session.phase == Phase::Live {
+            session.phase = Phase::Repair;
+        }
+        for tracked in self.tracked.values_mut() {
+            tracked.on_give_up(&mut self.shared, cx.sink);
+        }
+    }
+}
+
+/// Frames about the channel, the venue or a connection go out as they come.
+fn deliver_channel<S: Sink>(frame: &Frame<'_>, came: Came, cx: &mut Context<'_, S>) {
+    if matches!(frame.message(), Message::Unknown { .. }) {
+        cx.counters.unknown_type += 1;
+        return;
+    }
+    cx.sink.deliver(&Delivered {
+        frame,
+        plane: Plane::Incremental,
+        rx_ts: came.rx_ts,
+        mirror: None,
+        state: Reported::Live,
+        unsure: false,
+        recovered: came.delay_ns.is_some(),
+        delay_ns: came.delay_ns.unwrap_or(0),
+    });
+}

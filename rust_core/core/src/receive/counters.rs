@@ -1,0 +1,163 @@
+//! What a receiver counts. Nothing is lost silently: whatever is dropped has a counter here.
+
+use crate::wire::Refusal;
+
+macro_rules! counters {
+    ($($(#[$meta:meta])* $name:ident,)*) => {
+        /// Sums since the receiver was made. Those whose text begins with "Alarm" mean that something is wrong that no
+        /// network explains.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[$meta])* pub $name: u64,)*
+            /// Datagrams that are no frame of ours, by [`Refusal`].
+            pub refused: [u64; Refusal::ALL.len()],
+        }
+
+        impl Counters {
+            /// Name and value of every counter, refusals last.
+            #[must_use]
+            pub fn list(&self) -> Vec<(&'static str, u64)> {
+                let mut all = vec![$((stringify!($name), self.$name)),*];
+                all.extend(REFUSED.into_iter().zip(self.refused));
+                all
+            }
+        }
+    };
+}
+
+/// Names of the refusals as counters, in the order of [`Refusal::ALL`].
+const REFUSED: [&str; Refusal::ALL.len()] = [
+    "refused_too_short",
+    "refused_too_long",
+    "refused_sync",
+    "refused_length",
+    "refused_records",
+    "refused_critical_flags",
+    "refused_channel",
+    "refused_crc",
+];
+
+counters! {
+    /// Datagrams handed in.
+    datagrams,
+    /// Their bytes.
+    bytes,
+    /// Frames with REPLAY that nobody asked for.
+    dropped_replay,
+    /// Frames with TEST that nobody asked for.
+    dropped_test,
+    /// Frames that came on the socket of the other plane.
+    wrong_plane,
+    /// Frames of an older session.
+    old_session,
+    /// Alarm: frames of a higher session while the current one lives.
+    split_brain,
+    /// Times a new session took over, the first of a channel included.
+    sessions,
+    /// Alarm: a second publisher id in one session.
+    second_publisher,
+    /// Alarm: another frame under a number already seen.
+    different_bytes,
+    /// Frames dropped because two publishers speak in their session.
+    split_dropped,
+    /// Numbered frames taken for the first time, incremental plane.
+    frames,
+    /// Heartbeats.
+    heartbeats,
+    /// Heartbeats that are no newer than the last: copies.
+    heartbeats_old,
+    /// SESSION_END frames.
+    session_ends,
+    /// Numbers seen before.
+    duplicates,
+    /// Frames too far behind to know whether they were seen.
+    too_old,
+    /// Times numbers were found missing.
+    gaps,
+    /// Numbers found missing.
+    missing,
+    /// Missing numbers that came in time.
+    filled,
+    /// Missing numbers given up.
+    given_up,
+    /// Given-up numbers that came after all.
+    late,
+    /// Alarm: chain64 of the publisher differs from ours.
+    chain_mismatch,
+    /// Times a channel fell silent.
+    silences,
+    /// Frames of another venue than their channel's.
+    wrong_venue,
+    /// Frames of types that this version does not know.
+    unknown_type,
+    /// Frames about instruments that are not wanted.
+    unwanted,
+    /// Frames about instruments beyond the limit of a channel.
+    instruments_beyond_limit,
+    /// Frames with an instrument number already applied.
+    instrument_duplicates,
+    /// Frames held until an earlier one or a snapshot comes.
+    held,
+    /// Held frames dropped because a snapshot covers them.
+    held_covered,
+    /// Held frames dropped because too many were held.
+    held_overflow,
+    /// Held frames dropped because their session ended or their instrument is not wanted.
+    held_dropped,
+    /// Events announced as lost.
+    lost_events,
+    /// Alarm: a book differs from the publisher's checksum.
+    checksum_mismatch,
+    /// Alarm: levels whose exponents are not the book's.
+    exponent_mismatch,
+    /// Alarm: levels that no book can hold (negative or missing quantity, missing price).
+    bad_level,
+    /// Books or split events that grew beyond the limit.
+    book_overflow,
+    /// STATUS or INSTRUMENT_DEF with a state that this version does not know.
+    unknown_status,
+    /// Frames of the snapshot plane.
+    snapshot_frames,
+    /// Of those, frames before line A was heard or of another session.
+    snapshot_foreign,
+    /// Of those, numbers seen before.
+    snapshot_duplicates,
+    /// Numbers of the snapshot plane that did not come.
+    snapshot_missing,
+    /// Groups of which a frame is missing or does not fit.
+    groups_incomplete,
+    /// Groups applied.
+    groups_applied,
+    /// Groups not needed: the instrument is LIVE, not wanted, or ahead.
+    groups_ignored,
+    /// Alarm: groups whose book differs from its own checksum.
+    groups_bad,
+    /// CYCLE_END frames.
+    cycles,
+    /// Of those, cycles that tell of definitions that we do not have, or not yet.
+    cycles_not_known,
+    /// Datagrams that the kernel dropped, as told by the caller.
+    kernel_drops,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Counters, REFUSED};
+    use crate::wire::Refusal;
+
+    #[test]
+    fn refusals_have_the_names_of_the_codec() {
+        for (name, refusal) in REFUSED.iter().zip(Refusal::ALL) {
+            assert_eq!(*name, format!("refused_{}", refusal.as_str()));
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = Counters::default().list().into_iter().map(|(name, _)| name).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,329 @@
+//! One frame from bytes to events: walk, choose the shape, repeat over elements, hand each to its body.
+
+use super::bodies::{self, Context};
+use super::cursor::{Cursor, Kind, Value};
+use super::levels::{self, SideBuffers};
+use super::plan::{BodyPlan, Field, InstrumentPlan, Plan, Record, ShapePlan};
+use super::reader::{self, Reader};
+use super::spec::Case;
+use super::trie::{Lists, NoLists, Slot, Walk};
+use super::{FRAME_BYTES_MAX, FaultKind, Outcome, Span};
+use crate::event::{Decoded, Run};
+use crate::instrument::{InstrumentTable, Scale};
+
+/// Where the bytes come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
+    Connection(u32),
+    /// The answer to a request about this instrument.
+    Request(u32),
+}
+
+/// Buffers that keep their memory from frame to frame.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    slots: Vec<Value>,
+    element: Vec<Value>,
+    inner: Vec<Value>,
+    sides: SideBuffers,
+}
+
+/// Why a frame gives no events.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stop {
+    NotMine,
+    Unknown(Span),
+    NeedsFiner { instrument: u32, price_exp: i8, qty_exp: i8 },
+    Fault(FaultKind),
+}
+
+impl From<FaultKind> for Stop {
+    fn from(kind: FaultKind) -> Stop {
+        Stop::Fault(kind)
+    }
+}
+
+pub(super) fn scan(
+    plan: &Plan,
+    work: &mut Work,
+    origin: Origin,
+    frame: &[u8],
+    table: &InstrumentTable,
+    out: &mut Decoded,
+) -> Outcome {
+    out.clear();
+    let stop = match run(plan, work, origin, frame, table, out) {
+        Ok(()) => return Outcome::Handled,
+        Err(stop) => stop,
+    };
+    let (connection_seq, unread_book) = (out.connection_seq, out.unread_book);
+    out.clear();
+    (out.connection_seq, out.unread_book) = (connection_seq, unread_book);
+    match stop {
+        Stop::NotMine => Outcome::NotMine,
+        Stop::Unknown(text) => Outcome::UnknownInstrument { text },
+        Stop::NeedsFiner { instrument, price_exp, qty_exp } => {
+            Outcome::NeedsFiner { instrument, price_exp, qty_exp }
+        }
+        Stop::Fault(kind) => Outcome::Fault(kind),
+    }
+}
+
+fn run(
+    plan: &Plan,
+    work: &mut Work,
+    origin: Origin,
+    frame: &[u8],
+    table: &InstrumentTable,
+    out: &mut Decoded,
+) -> Result<(), Stop> {
+    if frame.len() > FRAME_BYTES_MAX {
+        return Err(FaultKind::TooLong.into());
+    }
+    let Work { slots, element, inner, sides } = work;
+    slots.resize(plan.trie.slot_count(), Value::default());
+    let mut cursor = Cursor::new(frame, 0);
+    cursor.space();
+    let eager = Eager::new(Choice::Among(plan), &[], origin, table, out);
+    let mut walk = Walk { cursor, trie: &plan.trie, slots, lists: eager };
+    walk.run()?;
+    walk.cursor.space();
+    if walk.cursor.at != frame.len() {
+        return Err(FaultKind::Trailing.into());
+    }
+    let taken = walk.lists.taken;
+    let reader = Reader { frame, slots, element: &[], inner: &[] };
+    if let Some(slot) = plan.connection_sequence {
+        out.connection_seq = reader.id(Some(Field { record: Record::Frame, slot })).unwrap_or(None);
+    }
+    let shape = select(plan, &reader).ok_or(Stop::NotMine)?;
+    out.shape = shape.number;
+    let taken = taken.for_shape(shape, out);
+    let mut context = Context { shape, origin, table, out, sides };
+    match shape.each {
+        None => {
+            let instrument = instrument(shape, &reader, origin, table)?;
+            bodies::emit(&mut context, &reader, instrument, &taken)
+        }
+        Some(slot) => elements(&mut context, &reader, slots[usize::from(slot)], element, inner),
+    }
+}
+
+/// The first shape whose conditions hold.
+fn select<'a>(plan: &'a Plan, reader: &Reader<'_>) -> Option<&'a ShapePlan> {
+    let is_there =
+        |shape: &ShapePlan| shape.each.is_none_or(|slot| reader.slots[usize::from(slot)].is_given());
+    plan.shapes.iter().find(|shape| reader.all_hold(&shape.when) && is_there(shape))
+}
+
+fn elements(
+    context: &mut Context<'_>,
+    outer: &Reader<'_>,
+    list: Value,
+    element: &mut Vec<Value>,
+    inner: &mut Vec<Value>,
+) -> Result<(), Stop> {
+    let shape = context.shape;
+    let mut unknown = None;
+    element.resize(shape.element.slot_count(), Value::default());
+    let mut cursor = Cursor::new(outer.frame, list.start as usize);
+    let mut more = cursor.open(b']')?;
+    while more {
+        let eager = if shape.inner_list.is_none() { Choice::Fixed(shape) } else { Choice::None };
+        let lists = Eager::new(eager, outer.slots, context.origin, context.table, context.out);
+        let mut walk = Walk { cursor: cursor.clone(), trie: &shape.element, slots: element, lists };
+        walk.run()?;
+        cursor.at = walk.cursor.at;
+        let taken = walk.lists.taken;
+        let reader = Reader { element, ..*outer };
+        let result = match shape.inner_list {
+            None => one_element(context, &reader, &taken),
+            Some(slot) => inner_elements(context, &reader, element[usize::from(slot)], inner),
+        };
+        skip_unknown(result, &mut unknown)?;
+        more = cursor.more(b']')?;
+    }
+    finish(context, unknown)
+}
+
+fn inner_elements(
+    context: &mut Context<'_>,
+    outer: &Reader<'_>,
+    list: Value,
+    inner: &mut Vec<Value>,
+) -> Result<(), Stop> {
+    if !list.is_given() {
+        return Err(FaultKind::MissingField.into());
+    }
+    let shape = context.shape;
+    let mut unknown = None;
+    inner.resize(shape.inner.slot_count(), Value::default());
+    let mut cursor = Cursor::new(outer.frame, list.start as usize);
+    let mut more = cursor.open(b']')?;
+    while more {
+        let mut walk = Walk { cursor: cursor.clone(), trie: &shape.inner, slots: inner, lists: NoLists };
+        walk.run()?;
+        cursor.at = walk.cursor.at;
+        let reader = Reader { inner, ..*outer };
+        skip_unknown(one_element(context, &reader, &Taken::default()), &mut unknown)?;
+        more = cursor.more(b']')?;
+    }
+    finish(context, unknown)
+}
+
+fn one_element(context: &mut Context<'_>, reader: &Reader<'_>, taken: &Taken) -> Result<(), Stop> {
+    let instrument = instrument(context.shape, reader, context.origin, context.table)?;
+    bodies::emit(context, reader, instrument, taken)
+}
+
+/// Elements of instruments that nobody asked for are left out: all-market streams carry thousands.
+fn skip_unknown(result: Result<(), Stop>, unknown: &mut Option<Span>) -> Result<(), Stop> {
+    match result {
+        Err(Stop::Unknown(text)) => {
+            unknown.get_or_insert(text);
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn finish(context: &Context<'_>, unknown: Option<Span>) -> Result<(), Stop> {
+    match unknown {
+        Some(text) if context.out.events.is_empty() => Err(Stop::Unknown(text)),
+        _ => Ok(()),
+    }
+}
+
+/// Symbols up to this length are mapped to another case on the stack; venues print at most some 30 bytes.
+const SYMBOL_BYTES_MAX: usize = 64;
+
+fn instrument(
+    shape: &ShapePlan,
+    reader: &Reader<'_>,
+    origin: Origin,
+    table: &InstrumentTable,
+) -> Result<u32, Stop> {
+    let connection = match origin {
+        Origin::Request(instrument) => return Ok(instrument),
+        Origin::Connection(connection) => connection,
+    };
+    let field = shape.instrument.field().ok_or(FaultKind::MissingField)?;
+    let value = reader.get(field);
+    let found = match (&shape.instrument, value.kind) {
+        (_, Kind::Absent | Kind::Null) => return Err(FaultKind::MissingField.into()),
+        (_, Kind::True | Kind::False | Kind::Array | Kind::Object) => return Err(FaultKind::WrongType.into()),
+        (InstrumentPlan::Bound(_), _) => {
+            let number = reader::unsigned(reader.frame, value)?;
+            number.and_then(|number| table.find_bound(connection, number))
+        }
+        (InstrumentPlan::Symbol { text, case }, _) => {
+            reader.with_part(text, |symbol| find(table, symbol, *case)).flatten()
+        }
+        (InstrumentPlan::Known, _) => None,
+    };
+    found.ok_or(Stop::Unknown(Span { start: value.start, end: value.end }))
+}
+
+fn find(table: &InstrumentTable, symbol: &[u8], case: Case) -> Option<u32> {
+    if case == Case::Keep {
+        return table.find(symbol);
+    }
+    let mut buffer = [0; SYMBOL_BYTES_MAX];
+    let mapped = buffer.get_mut(..symbol.len())?;
+    mapped.copy_from_slice(symbol);
+    if case == Case::Upper {
+        mapped.make_ascii_uppercase();
+    } else {
+        mapped.make_ascii_lowercase();
+    }
+    table.find(mapped)
+}
+
+/// Which shape the lists of a walk may be read for.
+enum Choice<'a> {
+    /// The first one that fits what is known when the first list comes.
+    Among(&'a Plan),
+    Fixed(&'a ShapePlan),
+    None,
+}
+
+/// Lists that were read during the walk.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    shape: Option<u16>,
+    lists: [Option<(Slot, Run)>; 2],
+}
+
+impl Taken {
+    /// What was taken if it was for this shape; else nothing, and the levels are forgotten.
+    fn for_shape(self, shape: &ShapePlan, out: &mut Decoded) -> Taken {
+        if self.shape == Some(shape.number) {
+            return self;
+        }
+        out.levels.clear();
+        Taken::default()
+    }
+
+    pub(super) fn run(&self, slot: Slot) -> Option<Run> {
+        self.lists.iter().flatten().find(|(other, _)| *other == slot).map(|(_, run)| *run)
+    }
+}
+
+/// Reads lists of levels during the walk. What it cannot read is left to the way that finds out why.
+struct Eager<'a> {
+    choice: Choice<'a>,
+    /// Values of the frame while an element is walked.
+    outer: &'a [Value],
+    origin: Origin,
+    table: &'a InstrumentTable,
+    out: &'a mut Decoded,
+    chosen: Option<(&'a ShapePlan, &'a Scale)>,
+    tried: bool,
+    taken: Taken,
+}
+
+impl<'a> Eager<'a> {
+    fn new(
+        choice: Choice<'a>,
+        outer: &'a [Value],
+        origin: Origin,
+        table: &'a InstrumentTable,
+        out: &'a mut Decoded,
+    ) -> Eager<'a> {
+        Eager { choice, outer, origin, table, out, chosen: None, tried: false, taken: Taken::default() }
+    }
+
+    fn choose(&self, frame: &[u8], slots: &[Value]) -> Option<(&'a ShapePlan, &'a Scale)> {
+        let (shape, reader) = match self.choice {
+            Choice::Among(plan) => {
+                let reader = Reader { frame, slots, element: &[], inner: &[] };
+                (select(plan, &reader).filter(|shape| shape.each.is_none())?, reader)
+            }
+            Choice::Fixed(shape) => (shape, Reader { frame, slots: self.outer, element: slots, inner: &[] }),
+            Choice::None => return None,
+        };
+        let instrument = instrument(shape, &reader, self.origin, self.table).ok()?;
+        Some((shape, self.table.scale(instrument)))
+    }
+}
+
+impl Lists for Eager<'_> {
+    fn list(&mut self, cursor: &mut Cursor<'_>, slot: Slot, slots: &[Value]) -> bool {
+        if !self.tried {
+            self.tried = true;
+            self.chosen = self.choose(cursor.bytes, slots);
+        }
+        let Some((shape, scale)) = self.chosen else { return false };
+        let BodyPlan::Book(book) = &shape.body else { return false };
+        let record = if shape.each.is_none() { Record::Frame } else { Record::Element };
+        let is_listed = book.lists.iter().any(|list| list.at == Field { record, slot });
+        let Some(place) = self.taken.lists.iter_mut().find(|taken| taken.is_none()) else { return false };
+        let start = self.out.levels.len();
+        if !is_listed || !book.level.is_pair || !levels::pairs(cursor, scale, &mut self.out.levels) {
+            return false;
+        }
+        *place = Some((slot, bodies::run(start, self.out.levels.len())));
+        self.taken.shape = Some(shape.number);
+        true
+    }
+}
