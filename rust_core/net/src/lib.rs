@@ -1,0 +1,134 @@
+//! Sockets and clock of Outcrier.
+//!
+//! * [`clock`]: the one module that reads a clock; wall time that is slewed and never steps;
+//! * [`publisher`]: frames out, one datagram each, never waiting for anybody;
+//! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped.
+//!
+//! Bytes are bytes here: nothing in this crate looks into a frame. Opening a socket needs Linux, whose group
+//! binding, drop accounting and stamps the socket rules of `docs/wire-format.md` rest on; elsewhere the crate
+//! compiles and `open` returns [`NetError::NotLinux`].
+
+pub mod clock;
+mod error;
+#[cfg(target_os = "linux")]
+pub mod publisher;
+#[cfg(target_os = "linux")]
+pub mod subscriber;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
+
+use std::net::Ipv4Addr;
+
+pub use error::{Endpoint, NetError};
+#[cfg(target_os = "linux")]
+pub use publisher::UdpPublisher;
+#[cfg(target_os = "linux")]
+pub use subscriber::{UdpSubscriber, wait};
+#[cfg(not(target_os = "linux"))]
+pub use unsupported::{UdpPublisher, UdpSubscriber, wait};
+
+/// Largest datagram that is sent, in bytes: room for VXLAN or WireGuard over IPv4 within an Ethernet MTU, so
+/// that no datagram is ever fragmented (wire format, "Numeric limits").
+pub const DATAGRAM_BYTES_MAX: usize = 1_400;
+
+/// Size in bytes of a buffer that [`UdpSubscriber::recv`] can be given: above [`DATAGRAM_BYTES_MAX`], so that
+/// a datagram that is too long is seen as too long and not as a short one.
+pub const RECEIVE_BUFFER_BYTES: usize = 2_048;
+
+/// Most sockets that one [`wait`] takes: lines A and B, snapshot and repair of the crypto and the stock groups.
+pub const WAIT_SOCKETS_MAX: usize = 8;
+
+/// Where a frame goes. Line B joins with the issue that adds recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Plane {
+    /// Line A of the incremental plane.
+    Incremental = 0,
+    /// The snapshot plane.
+    Snapshot = 1,
+}
+
+/// What a publisher is opened with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublisherConfig {
+    /// Address of the interface that frames leave by; 127.0.0.1 keeps them on the host.
+    pub interface: Ipv4Addr,
+    /// Group of line A.
+    pub group_a: Ipv4Addr,
+    /// Group of the snapshot plane.
+    pub group_snapshot: Ipv4Addr,
+    /// UDP port of both groups.
+    pub port: u16,
+    /// 0 stays on the host, 1 on the local network; nothing else is taken.
+    pub ttl: u8,
+}
+
+/// What became of one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The kernel took it.
+    Sent,
+    /// The send buffer was full: the frame is dropped and counted, the publisher waits for nobody.
+    WouldBlock,
+    /// Longer than [`DATAGRAM_BYTES_MAX`]: refused before the kernel saw it.
+    Oversize,
+    /// The kernel refused it with this error number.
+    Failed(i32),
+}
+
+/// Counts of a publisher since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PublisherCounters {
+    /// Frames that the kernel took.
+    pub frames: u64,
+    /// Bytes of those frames, without UDP and IP headers.
+    pub bytes: u64,
+    /// Frames dropped because the send buffer was full.
+    pub would_block: u64,
+    /// Frames refused because they were longer than [`DATAGRAM_BYTES_MAX`].
+    pub oversize: u64,
+    /// Sends refused because the interface is down or gone, or has no route.
+    pub unreachable: u64,
+    /// Sends refused for want of kernel memory or queue space.
+    pub no_memory: u64,
+    /// Sends refused by a firewall rule or a missing privilege.
+    pub not_permitted: u64,
+    /// Sends refused for any other reason.
+    pub other_errors: u64,
+}
+
+impl PublisherCounters {
+    /// Sends that the kernel refused, whatever the reason; full buffers and oversize frames are not among them.
+    pub fn errors(&self) -> u64 {
+        self.unreachable + self.no_memory + self.not_permitted + self.other_errors
+    }
+}
+
+/// What a subscriber is opened with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriberConfig {
+    /// Address of the interface that the group is joined on.
+    pub interface: Ipv4Addr,
+    /// The group; a socket hears one.
+    pub group: Ipv4Addr,
+    /// UDP port.
+    pub port: u16,
+    /// Receive buffer asked of the kernel, in bytes. It doubles this and charges 1,280 B for a datagram of 216 to
+    /// 512 B; without privilege it clamps to `net.core.rmem_max`.
+    pub rcvbuf_bytes: usize,
+    /// Senders to hear; empty hears all. The kernel takes 10 a socket unless told otherwise.
+    pub sources: Vec<Ipv4Addr>,
+}
+
+/// One datagram as it was received into the caller's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Bytes in the buffer.
+    pub len: usize,
+    /// The datagram was longer than the buffer and its end is lost.
+    pub truncated: bool,
+    /// Wall time at which the kernel took the datagram, in UTC nanoseconds; 0 = the kernel gave none.
+    pub kernel_ts_ns: i64,
+    /// Datagrams the kernel had dropped on this socket when it queued this one (modulo 2^32); 0 = none. It is
+    /// late by nature, see [`UdpSubscriber::meminfo_drops`].
+    pub rxq_ovfl: u32,
+}

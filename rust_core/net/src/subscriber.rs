@@ -1,0 +1,351 @@
+//! One multicast group in: datagrams with kernel stamps, and an account of what the kernel dropped.
+//!
+//! Socket options follow the socket rules of the wire format by number.
+
+use std::io;
+use std::mem;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsRawFd, RawFd};
+use std::ptr;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::error::check_endpoint;
+use crate::{Datagram, Endpoint, NetError, SubscriberConfig, WAIT_SOCKETS_MAX};
+
+/// Words that `SO_MEMINFO` fills (`SK_MEMINFO_VARS` of linux/sock_diag.h).
+const MEMINFO_WORDS: usize = 9;
+
+/// `SK_MEMINFO_DROPS`: where the drop count is among them.
+const MEMINFO_DROPS: usize = 8;
+
+/// Room for the two control messages asked for (a timespec and a u32, each with a header of 16 B): 56 B on
+/// 64-bit systems, twice over.
+const CONTROL_BYTES: usize = 112;
+
+/// Control messages are read in place, as the kernel aligns them.
+#[repr(C, align(16))]
+struct Control([u8; CONTROL_BYTES]);
+
+/// A receiver of one group. Non-blocking; wait for it with [`wait`] or an event loop on [`UdpSubscriber::fd`].
+///
+/// [`leave`](UdpSubscriber::leave) gives membership, socket and buffer back, [`join`](UdpSubscriber::join) takes
+/// them anew: the snapshot plane is heard only while it is needed. The drop count goes on over both.
+#[derive(Debug)]
+pub struct UdpSubscriber {
+    config: SubscriberConfig,
+    socket: Option<Socket>,
+    rcvbuf_bytes: usize,
+    /// Drops of this subscriber, of sockets gone by too.
+    drops: u64,
+    /// What the present socket's own 32-bit count was when `drops` was last brought up to date.
+    socket_drops: u32,
+}
+
+impl UdpSubscriber {
+    /// Opens a socket and joins the group.
+    ///
+    /// # Errors
+    /// [`NetError`] names group, interface, port and what the system said. A receive buffer smaller than asked
+    /// is no error: see [`rcvbuf_advice`](UdpSubscriber::rcvbuf_advice).
+    pub fn open(config: &SubscriberConfig) -> Result<UdpSubscriber, NetError> {
+        let mut subscriber = UdpSubscriber {
+            config: config.clone(),
+            socket: None,
+            rcvbuf_bytes: 0,
+            drops: 0,
+            socket_drops: 0,
+        };
+        check_endpoint(subscriber.endpoint())?;
+        subscriber.join()?;
+        Ok(subscriber)
+    }
+
+    /// Joins the group again after [`leave`](UdpSubscriber::leave). Does nothing while joined.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn join(&mut self) -> Result<(), NetError> {
+        if self.socket.is_none() {
+            let socket = joined_socket(&self.config, self.endpoint())?;
+            self.rcvbuf_bytes = socket
+                .recv_buffer_size()
+                .map_err(|source| NetError::from_os(self.endpoint(), "read the receive buffer", source))?;
+            self.socket_drops = 0;
+            self.socket = Some(socket);
+        }
+        Ok(())
+    }
+
+    /// Leaves the group and closes the socket; what it still held is gone. Does nothing while left.
+    pub fn leave(&mut self) {
+        self.meminfo_drops();
+        self.socket = None;
+    }
+
+    /// The socket, for a poll; `None` after [`leave`](UdpSubscriber::leave).
+    pub fn fd(&self) -> Option<RawFd> {
+        self.socket.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Group, interface and port listened on.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint { group: self.config.group, interface: self.config.interface, port: self.config.port }
+    }
+
+    /// Takes one datagram into `buffer` without waiting; `None` = nothing there, or not joined.
+    ///
+    /// A buffer of [`RECEIVE_BUFFER_BYTES`](crate::RECEIVE_BUFFER_BYTES) holds every legal datagram.
+    ///
+    /// # Errors
+    /// What the system said; the socket stays usable.
+    pub fn recv(&mut self, buffer: &mut [u8]) -> io::Result<Option<Datagram>> {
+        let Some(fd) = self.fd() else {
+            return Ok(None);
+        };
+        loop {
+            match receive(fd, buffer) {
+                Ok(datagram) => return Ok(Some(datagram)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Datagrams that the kernel dropped for this subscriber, up to now. One system call: poll it every 100 ms.
+    /// The count that comes with a datagram is late, it tells nothing until another one arrives (socket rule 7).
+    pub fn meminfo_drops(&mut self) -> u64 {
+        if let Some(now) = self.fd().and_then(socket_drops) {
+            self.drops += u64::from(now.wrapping_sub(self.socket_drops));
+            self.socket_drops = now;
+        }
+        self.drops
+    }
+
+    /// Receive buffer of the last join as read back, in the kernel's accounting.
+    pub fn effective_rcvbuf(&self) -> usize {
+        self.rcvbuf_bytes
+    }
+
+    /// What to run if the kernel gave less than was asked; one line, for one warning.
+    pub fn rcvbuf_advice(&self) -> Option<String> {
+        let asked = self.config.rcvbuf_bytes;
+        (self.rcvbuf_bytes < asked.saturating_mul(2)).then(|| {
+            format!(
+                "the receive buffer is {} bytes where {} were wanted and bursts will be lost ({}): run `sysctl -w net.core.rmem_max={asked}`",
+                self.rcvbuf_bytes,
+                asked.saturating_mul(2),
+                self.endpoint(),
+            )
+        })
+    }
+}
+
+/// Waits until one of `sockets` has something to read, at most `timeout_ns`. Bit i of the answer: `sockets[i]` is
+/// readable or in error. 0: the time is over, or a signal came, which the caller may want to look at.
+///
+/// # Errors
+/// More than [`WAIT_SOCKETS_MAX`] sockets, or what the system said.
+pub fn wait(sockets: &[RawFd], timeout_ns: u64) -> io::Result<u32> {
+    if sockets.len() > WAIT_SOCKETS_MAX {
+        let text = format!("at most {WAIT_SOCKETS_MAX} sockets can be waited for, not {}", sockets.len());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; WAIT_SOCKETS_MAX];
+    for (slot, fd) in polled.iter_mut().zip(sockets) {
+        slot.fd = *fd;
+    }
+    let timeout = libc::timespec {
+        tv_sec: i64::try_from(timeout_ns / 1_000_000_000).unwrap_or(i64::MAX),
+        // Below 10^9 by the remainder.
+        tv_nsec: (timeout_ns % 1_000_000_000) as libc::c_long,
+    };
+    // SAFETY: `polled` holds at least `sockets.len()` entries and, with `timeout`, outlives the call; a null
+    // signal mask is allowed and leaves the mask as it is.
+    let ready = unsafe {
+        libc::ppoll(polled.as_mut_ptr(), sockets.len() as libc::nfds_t, &raw const timeout, ptr::null())
+    };
+    if ready < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(0) } else { Err(error) };
+    }
+    let bits = polled[..sockets.len()].iter().enumerate();
+    Ok(bits.filter(|(_, slot)| slot.revents != 0).fold(0, |mask, (index, _)| mask | 1 << index))
+}
+
+fn joined_socket(config: &SubscriberConfig, at: Endpoint) -> Result<Socket, NetError> {
+    let asked = |step| move |source| NetError::from_os(at, step, source);
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))
+        .map_err(asked("create a socket"))?;
+    // Rule 2: every consumer of the host binds the same group and port.
+    socket.set_reuse_address(true).map_err(asked("share the port"))?;
+    // Rule 1: or the socket hears groups that other sockets of the host joined.
+    socket.set_multicast_all_v4(false).map_err(asked("refuse other groups"))?;
+    set_rcvbuf(&socket, config.rcvbuf_bytes).map_err(asked("set the receive buffer"))?;
+    set_flag(&socket, libc::SO_TIMESTAMPNS).map_err(asked("ask for receive stamps"))?;
+    set_flag(&socket, libc::SO_RXQ_OVFL).map_err(asked("ask for drop counts"))?;
+    // Rule 1 again: bound to the group, the socket hears no unicast.
+    let address = SockAddr::from(SocketAddrV4::new(config.group, config.port));
+    socket.bind(&address).map_err(asked("bind the group"))?;
+    if config.sources.is_empty() {
+        socket.join_multicast_v4(&config.group, &config.interface).map_err(asked("join the group"))?;
+    }
+    for source in &config.sources {
+        join_source(&socket, config, source).map_err(asked("join the group for a source"))?;
+    }
+    Ok(socket)
+}
+
+/// Rule 4: only what `source` sends to the group.
+fn join_source(socket: &Socket, config: &SubscriberConfig, source: &Ipv4Addr) -> io::Result<()> {
+    socket.join_ssm_v4(source, &config.group, &config.interface)
+}
+
+/// Rule 6: with the privilege the buffer may pass `net.core.rmem_max`, without it is clamped to that.
+fn set_rcvbuf(socket: &Socket, bytes: usize) -> io::Result<()> {
+    // The kernel takes 31 bits and doubles them.
+    let asked = bytes.min(i32::MAX as usize / 2);
+    match set_option(socket, libc::SO_RCVBUFFORCE, asked as libc::c_int) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => socket.set_recv_buffer_size(asked),
+        result => result,
+    }
+}
+
+fn set_flag(socket: &Socket, option: libc::c_int) -> io::Result<()> {
+    set_option(socket, option, 1)
+}
+
+fn set_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the descriptor is open while `socket` is borrowed; the kernel reads the length given from `value`.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const value).cast(),
+            mem::size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The socket's drop count (modulo 2^32); `None` if the kernel is too old to tell (before 4.12).
+fn socket_drops(fd: RawFd) -> Option<u32> {
+    let mut words = [0_u32; MEMINFO_WORDS];
+    let mut bytes = mem::size_of_val(&words) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `bytes` bytes into `words`, and the number written into `bytes`.
+    let result = unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, words.as_mut_ptr().cast(), &raw mut bytes)
+    };
+    (result == 0 && bytes as usize == mem::size_of_val(&words)).then_some(words[MEMINFO_DROPS])
+}
+
+/// One recvmsg(2).
+fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Datagram> {
+    let mut control = Control([0; CONTROL_BYTES]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: msghdr is plain integers and pointers, for which all zeros is a value.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = CONTROL_BYTES as _;
+    // SAFETY: `message` names `buffer` and `control` with their own lengths, and all of them outlive the call.
+    let received = unsafe { libc::recvmsg(fd, &raw mut message, libc::MSG_DONTWAIT) };
+    // Negative only in error.
+    let Ok(len) = usize::try_from(received) else {
+        return Err(io::Error::last_os_error());
+    };
+    let mut datagram =
+        Datagram { len, truncated: message.msg_flags & libc::MSG_TRUNC != 0, kernel_ts_ns: 0, rxq_ovfl: 0 };
+    read_control(&message, &mut datagram);
+    Ok(datagram)
+}
+
+fn read_control(message: &libc::msghdr, datagram: &mut Datagram) {
+    // SAFETY: `message` is as recvmsg left it: msg_control points to msg_controllen bytes that the kernel wrote.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
+    while !header.is_null() {
+        // SAFETY: a header returned by CMSG_FIRSTHDR or CMSG_NXTHDR lies whole within the control bytes.
+        let (level, kind) = unsafe { ((*header).cmsg_level, (*header).cmsg_type) };
+        // SAFETY: the same header; its data follow it.
+        let data = unsafe { libc::CMSG_DATA(header) };
+        match (level, kind) {
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                // SAFETY: the kernel gives this type a timespec, unaligned at worst.
+                let time = unsafe { ptr::read_unaligned(data.cast::<libc::timespec>()) };
+                datagram.kernel_ts_ns = time.tv_sec * 1_000_000_000 + time.tv_nsec;
+            }
+            (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                // SAFETY: the kernel gives this type a u32, unaligned at worst.
+                datagram.rxq_ovfl = unsafe { ptr::read_unaligned(data.cast::<u32>()) };
+            }
+            _ => {}
+        }
+        // SAFETY: `message` and `header` are as above; the macro stays within msg_controllen.
+        header = unsafe { libc::CMSG_NXTHDR(message, header) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(rcvbuf_bytes: usize) -> SubscriberConfig {
+        SubscriberConfig {
+            interface: Ipv4Addr::LOCALHOST,
+            group: Ipv4Addr::new(239, 192, 200, 2),
+            port: 9_007,
+            rcvbuf_bytes,
+            sources: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn socket_has_the_options_of_the_rules() {
+        let subscriber = UdpSubscriber::open(&config(1 << 20)).unwrap();
+        let socket = subscriber.socket.as_ref().unwrap();
+        let bound = socket.local_addr().unwrap().as_socket_ipv4().unwrap();
+        assert_eq!(bound, SocketAddrV4::new(subscriber.config.group, 9_007));
+        assert!(!socket.multicast_all_v4().unwrap());
+        assert!(socket.reuse_address().unwrap());
+        assert!(!socket.reuse_port().unwrap());
+        assert!(socket.nonblocking().unwrap());
+        assert_eq!(subscriber.effective_rcvbuf(), socket.recv_buffer_size().unwrap());
+    }
+
+    #[test]
+    fn a_buffer_as_large_as_wanted_needs_no_advice() {
+        let subscriber = UdpSubscriber::open(&config(100_000)).unwrap();
+        assert_eq!(subscriber.effective_rcvbuf(), 200_000);
+        assert_eq!(subscriber.rcvbuf_advice(), None);
+    }
+
+    #[test]
+    fn a_smaller_buffer_is_told_with_the_line_to_run() {
+        let mut subscriber = UdpSubscriber::open(&config(4 << 20)).unwrap();
+        subscriber.rcvbuf_bytes = 425_984;
+        let advice = subscriber.rcvbuf_advice().unwrap();
+        assert!(advice.contains("sysctl -w net.core.rmem_max=4194304"), "{advice}");
+        assert!(advice.contains("425984") && advice.contains("8388608"), "{advice}");
+    }
+
+    #[test]
+    fn a_wrapped_drop_count_goes_on() {
+        let mut subscriber = UdpSubscriber::open(&config(100_000)).unwrap();
+        subscriber.drops = 5_000_000_000;
+        subscriber.socket_drops = u32::MAX - 1;
+        // The socket itself has dropped nothing, so its count went from 2^32 - 2 over 2^32 - 1 to 0.
+        assert_eq!(subscriber.meminfo_drops(), 5_000_000_002);
+    }
+
+    #[test]
+    fn waiting_has_an_end_and_a_limit() {
+        let subscriber = UdpSubscriber::open(&config(100_000)).unwrap();
+        assert_eq!(wait(&[subscriber.fd().unwrap()], 1_000).unwrap(), 0);
+        assert_eq!(wait(&[], 0).unwrap(), 0);
+        let error = wait(&[0; WAIT_SOCKETS_MAX + 1], 0).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+}

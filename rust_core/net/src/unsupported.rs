@@ -1,0 +1,95 @@
+//! The sockets of a system that is not Linux: they cannot be opened, and so cannot exist.
+
+use std::convert::Infallible;
+use std::io;
+
+use crate::{
+    Datagram, Endpoint, NetError, Plane, PublisherConfig, PublisherCounters, Sent, SubscriberConfig,
+};
+
+/// Cannot be opened on this system.
+#[derive(Debug)]
+pub struct UdpPublisher(Infallible);
+
+impl UdpPublisher {
+    /// Always [`NetError::NotLinux`].
+    pub fn open(_config: &PublisherConfig) -> Result<UdpPublisher, NetError> {
+        Err(NetError::NotLinux)
+    }
+
+    /// Cannot be called.
+    pub fn send(&self, _plane: Plane, _frame: &[u8]) -> Sent {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn counters(&self) -> PublisherCounters {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn last_error(&self) -> Option<String> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn effective_sndbuf(&self) -> usize {
+        match self.0 {}
+    }
+}
+
+/// Cannot be opened on this system.
+#[derive(Debug)]
+pub struct UdpSubscriber(Infallible);
+
+impl UdpSubscriber {
+    /// Always [`NetError::NotLinux`].
+    pub fn open(_config: &SubscriberConfig) -> Result<UdpSubscriber, NetError> {
+        Err(NetError::NotLinux)
+    }
+
+    /// Cannot be called.
+    pub fn join(&mut self) -> Result<(), NetError> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn leave(&mut self) {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn fd(&self) -> Option<i32> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn recv(&mut self, _buffer: &mut [u8]) -> io::Result<Option<Datagram>> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn meminfo_drops(&mut self) -> u64 {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn effective_rcvbuf(&self) -> usize {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn rcvbuf_advice(&self) -> Option<String> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn endpoint(&self) -> Endpoint {
+        match self.0 {}
+    }
+}
+
+/// Always an error: there is no socket to wait for.
+pub fn wait(_sockets: &[i32], _timeout_ns: u64) -> io::Result<u32> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, NetError::NotLinux.to_string()))
+}
