@@ -1,0 +1,376 @@
+//! `Feed`: one channel of one venue.
+
+use std::collections::HashMap;
+
+use outcrier_core::event::{Level, Side};
+use outcrier_core::feed;
+use outcrier_core::instrument::Scale;
+use outcrier_core::publish::{Arrival, SessionInfo};
+use outcrier_core::shape::Decoder;
+use outcrier_core::wire::{self, InstrumentDef};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::publisher::{Machine, Publisher};
+use crate::{FOR_PYTHON, HANDLED, NOTICES, value_error};
+
+/// One channel: frames of one venue in, numbered multicast frames out.
+#[pyclass(module = "outcrier._core")]
+pub(crate) struct Feed {
+    feed: feed::Feed,
+    machine: Machine,
+    /// Copy of a frame that is not `bytes`; its memory is used again.
+    copy: Vec<u8>,
+}
+
+/// (bids, asks) as mantissas.
+type Sides = (Vec<(i64, i64)>, Vec<(i64, i64)>);
+
+impl Feed {
+    /// The moment of now, at the recorded wall time where there is one.
+    fn arrival(&mut self, recv_ns: i64) -> Arrival {
+        let now = self.machine.clock.now();
+        Arrival { recv_ts: if recv_ns == 0 { now.wall_ns } else { recv_ns }, mono_ns: now.mono_ns }
+    }
+
+    fn known(&self, index: u32) -> PyResult<&InstrumentDef> {
+        self.feed
+            .definition(index)
+            .ok_or_else(|| PyIndexError::new_err(format!("no instrument was added with index {index}")))
+    }
+}
+
+fn bits(taken: feed::Taken) -> u8 {
+    let mut bits = HANDLED;
+    if taken.for_python {
+        bits |= FOR_PYTHON;
+    }
+    if taken.notices {
+        bits |= NOTICES;
+    }
+    bits
+}
+
+#[pymethods]
+impl Feed {
+    #[new]
+    #[pyo3(signature = (publisher, *, venue, channel, session, publisher_id, shapes, build, prev_session=0, reason=1,
+                        replay=false, test=false, start_ns=0))]
+    fn new(
+        publisher: &Publisher,
+        venue: u16,
+        channel: u8,
+        session: u32,
+        publisher_id: u64,
+        shapes: &str,
+        build: String,
+        prev_session: u32,
+        reason: u32,
+        replay: bool,
+        test: bool,
+        start_ns: i64,
+    ) -> PyResult<Self> {
+        if channel == 0 || channel > wire::CHANNEL_NUMBER {
+            return Err(value_error(format!(
+                "channel {channel} is not within 1 to {}",
+                wire::CHANNEL_NUMBER
+            )));
+        }
+        let decoder = Decoder::compile(shapes).map_err(value_error)?;
+        let info =
+            SessionInfo { venue, channel, session, publisher_id, prev_session, reason, replay, test, build };
+        let mut machine = Machine::new(publisher);
+        let now = machine.clock.now();
+        let arrival =
+            Arrival { recv_ts: if start_ns == 0 { now.wall_ns } else { start_ns }, mono_ns: now.mono_ns };
+        let feed = feed::Feed::start(info, decoder, &mut machine, arrival).map_err(value_error)?;
+        Ok(Self { feed, machine, copy: Vec::new() })
+    }
+
+    #[pyo3(signature = (*, instrument, native_symbol, symbol, kind, price_exp, qty_exp, tick_size, lot_size, min_qty,
+                        contract_size, contract_exp, qty_unit, book_proof, base, quote, settle, status=3, expiry_ts=0,
+                        strike=0, option_type=0, underlying=0, has_book=true, recv_ns=0))]
+    fn add_instrument(
+        &mut self,
+        instrument: u32,
+        native_symbol: &str,
+        symbol: &str,
+        kind: u8,
+        price_exp: i8,
+        qty_exp: i8,
+        tick_size: i64,
+        lot_size: i64,
+        min_qty: i64,
+        contract_size: i64,
+        contract_exp: i8,
+        qty_unit: u8,
+        book_proof: u8,
+        base: &str,
+        quote: &str,
+        settle: &str,
+        status: u8,
+        expiry_ts: i64,
+        strike: i64,
+        option_type: u8,
+        underlying: u32,
+        has_book: bool,
+        recv_ns: i64,
+    ) -> PyResult<u32> {
+        for (name, text, room) in [
+            ("native_symbol", native_symbol, wire::NATIVE_SYMBOL_BYTES),
+            ("symbol", symbol, 32),
+            ("base", base, 16),
+            ("quote", quote, 16),
+            ("settle", settle, 16),
+        ] {
+            if text.len() > room {
+                return Err(value_error(format!("{name} {text:?} has more than {room} bytes")));
+            }
+        }
+        let (head, more) = wire::split_native_symbol(native_symbol);
+        let def = InstrumentDef {
+            def_version: 1,
+            kind,
+            status,
+            price_exp,
+            qty_exp,
+            tick_size,
+            lot_size,
+            min_qty,
+            contract_size,
+            contract_exp,
+            option_type,
+            underlying,
+            expiry_ts,
+            strike,
+            native_symbol: head,
+            native_more: more,
+            symbol: wire::text_field(symbol),
+            base: wire::text_field(base),
+            quote: wire::text_field(quote),
+            settle: wire::text_field(settle),
+            qty_unit,
+            book_proof,
+            ..wire::zeroed()
+        };
+        let arrival = self.arrival(recv_ns);
+        self.feed
+            .add_instrument(instrument, native_symbol, &def, has_book, &mut self.machine, arrival)
+            .map_err(value_error)
+    }
+
+    #[pyo3(signature = (index, status, recv_ns=0))]
+    fn set_trading_status(&mut self, index: u32, status: u8, recv_ns: i64) -> PyResult<()> {
+        self.known(index)?;
+        let arrival = self.arrival(recv_ns);
+        self.feed.set_trading_status(index, status, &mut self.machine, arrival);
+        Ok(())
+    }
+
+    #[pyo3(signature = (index, *, price_exp, qty_exp, tick_size, lot_size, min_qty, recv_ns=0))]
+    fn update_sizes(
+        &mut self,
+        index: u32,
+        price_exp: i8,
+        qty_exp: i8,
+        tick_size: i64,
+        lot_size: i64,
+        min_qty: i64,
+        recv_ns: i64,
+    ) -> PyResult<()> {
+        self.known(index)?;
+        let arrival = self.arrival(recv_ns);
+        let sizes = feed::Sizes { scale: Scale { price_exp, qty_exp }, tick_size, lot_size, min_qty };
+        if self.feed.update_sizes(index, &sizes, &mut self.machine, arrival) {
+            Ok(())
+        } else {
+            Err(value_error("the sizes do not fit 64 bits at the exponents of the instrument"))
+        }
+    }
+
+    #[pyo3(signature = (connection, data, recv_ns=0))]
+    fn on_frame(
+        &mut self,
+        py: Python<'_>,
+        connection: u32,
+        data: &Bound<'_, PyAny>,
+        recv_ns: i64,
+    ) -> PyResult<u8> {
+        let arrival = self.arrival(recv_ns);
+        if let Ok(bytes) = data.cast::<PyBytes>() {
+            return Ok(bits(self.feed.on_frame(connection, bytes.as_bytes(), &mut self.machine, arrival)));
+        }
+        let buffer = PyBuffer::<u8>::get(data)?;
+        self.copy.resize(buffer.item_count(), 0);
+        buffer.copy_to_slice(py, &mut self.copy)?;
+        Ok(bits(self.feed.on_frame(connection, &self.copy, &mut self.machine, arrival)))
+    }
+
+    #[pyo3(signature = (index, body, recv_ns=0))]
+    fn on_snapshot(&mut self, index: u32, body: &[u8], recv_ns: i64) -> PyResult<u8> {
+        self.known(index)?;
+        let arrival = self.arrival(recv_ns);
+        Ok(bits(self.feed.on_snapshot(index, body, &mut self.machine, arrival)))
+    }
+
+    #[pyo3(signature = (indices, recv_ns=0))]
+    fn disconnected(&mut self, indices: Vec<u32>, recv_ns: i64) {
+        let arrival = self.arrival(recv_ns);
+        self.feed.disconnected(&indices, &mut self.machine, arrival);
+    }
+
+    #[pyo3(signature = (indices, recv_ns=0))]
+    fn connected(&mut self, indices: Vec<u32>, recv_ns: i64) {
+        let arrival = self.arrival(recv_ns);
+        self.feed.connected(&indices, &mut self.machine, arrival);
+    }
+
+    #[pyo3(signature = (*, conn_id, connected, disconnected, reconnects, messages, bytes, subscriptions, silence_ms,
+                        expected_ms))]
+    fn publish_connection(
+        &mut self,
+        conn_id: u32,
+        connected: u32,
+        disconnected: u32,
+        reconnects: u32,
+        messages: u64,
+        bytes: u64,
+        subscriptions: u32,
+        silence_ms: u32,
+        expected_ms: u32,
+    ) {
+        let arrival = self.arrival(0);
+        let conn = feed::ConnectionCounters {
+            connected,
+            disconnected,
+            total: connected.saturating_add(disconnected),
+            reconnects,
+            messages,
+            bytes,
+            conn_id,
+            subscriptions,
+            silence_ms,
+            expected_ms,
+        };
+        self.feed.publish_connection(&conn, &mut self.machine, arrival);
+    }
+
+    #[pyo3(signature = (*, scope, state, reason, conn_id=0, text=""))]
+    fn publish_status(
+        &mut self,
+        scope: u8,
+        state: u8,
+        reason: u16,
+        conn_id: u32,
+        text: &str,
+    ) -> PyResult<()> {
+        if scope == wire::status::scope::INSTRUMENT {
+            return Err(value_error("the status of an instrument is the feed's to say"));
+        }
+        let arrival = self.arrival(0);
+        let root = wire::Status {
+            scope,
+            state,
+            reason,
+            conn_id,
+            since_ts: arrival.recv_ts,
+            text: wire::text_field(text),
+            ..wire::zeroed()
+        };
+        self.feed.publish_status(&root, &mut self.machine, arrival);
+        Ok(())
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.feed.tick(&mut self.machine);
+        self.deadline_ns()
+    }
+
+    fn deadline_ns(&self) -> u64 {
+        self.feed.deadline_ns().unwrap_or(u64::MAX)
+    }
+
+    #[pyo3(signature = (reason=0))]
+    fn close(&mut self, reason: u32) {
+        self.feed.close(reason, &mut self.machine);
+    }
+
+    fn notices(&mut self) -> Vec<(&'static str, i64, u64, u64, String)> {
+        self.feed
+            .take_notices()
+            .into_iter()
+            .map(|notice| {
+                let index = notice.instrument.map_or(-1, i64::from);
+                (notice.kind.as_str(), index, notice.expected, notice.got, notice.text)
+            })
+            .collect()
+    }
+
+    fn faults<'py>(&self, py: Python<'py>) -> Vec<(String, i64, u32, Bound<'py, PyBytes>)> {
+        self.feed
+            .faults()
+            .map(|fault| {
+                (fault.reason.clone(), fault.recv_ts, fault.connection, PyBytes::new(py, &fault.frame))
+            })
+            .collect()
+    }
+
+    fn counters(&self) -> HashMap<&'static str, u64> {
+        let (sums, channel) = self.feed.counters();
+        let mut all: HashMap<_, _> = sums.all().into_iter().collect();
+        all.extend([
+            ("frames", channel.frames),
+            ("frame_bytes", channel.bytes),
+            ("snapshot_frames", channel.snapshot_frames),
+            ("heartbeats", channel.heartbeats),
+        ]);
+        all
+    }
+
+    fn state(&self, index: u32) -> PyResult<&'static str> {
+        self.known(index)?;
+        Ok(self.feed.state(index).map_or("", feed::BookState::as_str))
+    }
+
+    fn instr_seq(&self, index: u32) -> PyResult<u32> {
+        self.known(index)?;
+        Ok(self.feed.numbers(index).map_or(0, |(instr_seq, _)| instr_seq))
+    }
+
+    fn source_seq(&self, index: u32) -> PyResult<u64> {
+        self.known(index)?;
+        Ok(self.feed.numbers(index).map_or(0, |(_, source_seq)| source_seq))
+    }
+
+    #[pyo3(signature = (index, depth=0))]
+    fn book(&self, index: u32, depth: usize) -> PyResult<Sides> {
+        self.known(index)?;
+        let side = |side: Side| -> Vec<(i64, i64)> {
+            let depth = if depth == 0 { usize::MAX } else { depth };
+            self.feed
+                .book(index)
+                .into_iter()
+                .flat_map(|book| book.levels(side))
+                .take(depth)
+                .map(|Level { price, qty }| (price, qty))
+                .collect()
+        };
+        Ok((side(Side::Bid), side(Side::Ask)))
+    }
+
+    fn book_hash(&self, index: u32) -> PyResult<u64> {
+        self.known(index)?;
+        Ok(self.feed.book(index).map_or(0, outcrier_core::book::Book::hash))
+    }
+
+    fn scale(&self, index: u32) -> PyResult<(i8, i8)> {
+        let def = self.known(index)?;
+        Ok((def.price_exp, def.qty_exp))
+    }
+
+    fn def_version(&self, index: u32) -> PyResult<u32> {
+        Ok(self.known(index)?.def_version)
+    }
+}

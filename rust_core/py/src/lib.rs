@@ -1,0 +1,90 @@
+//! `outcrier._core`: names for Python, and nothing else. What happens is in `outcrier-core` and `outcrier-net`.
+#![allow(clippy::too_many_arguments, reason = "Python calls with keywords, which name them")]
+#![allow(clippy::needless_pass_by_value, reason = "PyO3 converts lists into vectors of their own")]
+
+mod feed;
+mod publisher;
+mod receiver;
+mod wire;
+
+use std::net::Ipv4Addr;
+
+use outcrier_core::decimal::{self, DecimalError};
+use outcrier_net::clock;
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+
+/// Bits that `Feed.on_frame` returns.
+const HANDLED: u8 = 0;
+const FOR_PYTHON: u8 = 1;
+const NOTICES: u8 = 2;
+
+/// CLOCK_MONOTONIC in nanoseconds.
+#[pyfunction]
+fn mono_ns() -> u64 {
+    clock::mono_ns()
+}
+
+/// UTC nanoseconds since the epoch.
+#[pyfunction]
+fn wall_ns() -> i64 {
+    clock::wall_ns()
+}
+
+/// Mantissa of a decimal text at 10**exp.
+#[pyfunction]
+fn parse_decimal(text: &str, exp: i8) -> PyResult<i64> {
+    decimal::parse(text.as_bytes(), exp).map_err(|error| match error {
+        DecimalError::Junk => value_error(format!("{text:?} is no decimal number")),
+        DecimalError::Overflow => value_error(format!("{text:?} does not fit 64 bits at 10**{exp}")),
+        DecimalError::NeedsFiner { exp: needed } => {
+            value_error(format!("{text:?} has more digits than 10**{exp} holds, it needs 10**{needed}"))
+        }
+    })
+}
+
+/// Bad arguments: the text names what is wrong.
+fn value_error(error: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// An IPv4 address given as text.
+fn address(name: &str, text: &str) -> PyResult<Ipv4Addr> {
+    text.parse().map_err(|_| value_error(format!("{name} {text:?} is no IPv4 address")))
+}
+
+/// A socket that cannot be had: the text names group, interface and port.
+fn os_error(error: &outcrier_net::NetError) -> PyErr {
+    match error.raw_os_error() {
+        Some(number) => PyOSError::new_err((number, error.to_string())),
+        None => PyOSError::new_err(error.to_string()),
+    }
+}
+
+/// Native core of Outcrier.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::feed::Feed;
+    #[pymodule_export]
+    use super::publisher::Publisher;
+    #[pymodule_export]
+    use super::receiver::{Receiver, layouts};
+    #[pymodule_export]
+    use super::wire::{decode_frame, wire_layouts};
+    #[pymodule_export]
+    use super::{mono_ns, parse_decimal, wall_ns};
+    use outcrier_core::receive::Reported;
+    use pyo3::prelude::*;
+    use pyo3::types::PyTuple;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("HANDLED", super::HANDLED)?;
+        module.add("FOR_PYTHON", super::FOR_PYTHON)?;
+        module.add("NOTICES", super::NOTICES)?;
+        let states: Vec<_> = Reported::ALL.iter().map(|state| state.as_str()).collect();
+        module.add("STATES", PyTuple::new(module.py(), states)?)
+    }
+}

@@ -1,0 +1,43 @@
+//! Frames in plain values, for tools and tests that do not care for speed.
+
+use outcrier_core::wire::{self, FieldLayout, Value, Values};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList};
+
+use crate::value_error;
+
+fn value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::U64(number) => PyInt::new(py, *number).into_any(),
+        Value::I64(number) => PyInt::new(py, *number).into_any(),
+        Value::F64(number) => PyFloat::new(py, *number).into_any(),
+        Value::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
+    })
+}
+
+fn dict<'py>(py: Python<'py>, values: &Values) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, field) in values {
+        dict.set_item(name, value(py, field)?)?;
+    }
+    Ok(dict)
+}
+
+/// Checks and decodes one frame.
+#[pyfunction]
+pub(crate) fn decode_frame<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyDict>> {
+    let frame = wire::check(data).map_err(|refusal| value_error(refusal.as_str()))?;
+    let described = wire::describe(&frame);
+    let all = dict(py, &described.header)?;
+    all.set_item("msg", described.msg)?;
+    all.set_item("root", dict(py, &described.root)?)?;
+    let records: Vec<_> = described.records.iter().map(|record| dict(py, record)).collect::<PyResult<_>>()?;
+    all.set_item("records", PyList::new(py, records)?)?;
+    Ok(all)
+}
+
+/// Message, type number, part and fields of every struct of the wire.
+#[pyfunction]
+pub(crate) fn wire_layouts() -> Vec<(&'static str, u8, &'static str, Vec<FieldLayout>)> {
+    wire::layouts()
+}
