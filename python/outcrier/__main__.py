@@ -1,0 +1,5 @@
+"""`python -m outcrier` is `outcrier`."""
+
+from outcrier.cli import main
+
+main()

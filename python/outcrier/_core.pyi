@@ -1,0 +1,271 @@
+"""Native core of Outcrier. Times are nanoseconds; prices and quantities are integer mantissas."""
+
+from collections.abc import Sequence
+from typing import Any, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "FOR_PYTHON",
+    "HANDLED",
+    "NOTICES",
+    "STATES",
+    "Feed",
+    "Publisher",
+    "Receiver",
+    "__version__",
+    "decode_frame",
+    "layouts",
+    "mono_ns",
+    "parse_decimal",
+    "wall_ns",
+    "wire_layouts",
+]
+
+__version__: str
+
+HANDLED: int
+FOR_PYTHON: int
+NOTICES: int
+STATES: tuple[str, ...]
+"""States of an instrument by the number in `events.state`: LIVE, UNSURE, RECOVERING, STALE, CLOSED,
+UNKNOWN."""
+
+def mono_ns() -> int:
+    """CLOCK_MONOTONIC in nanoseconds."""
+
+def wall_ns() -> int:
+    """UTC nanoseconds since the epoch."""
+
+def parse_decimal(text: str, exp: int) -> int:
+    """Mantissa of `text` at 10**exp. Raises ValueError: junk, overflow, or more digits than `exp` holds."""
+
+def decode_frame(data: bytes) -> dict[str, Any]:
+    """Checks and decodes one wire frame (padding allowed) into plain values. Raises ValueError with the
+    refusal."""
+
+def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
+    """Message name, type number, part (header, root, record) and fields (name, format, offset) of every
+    struct of the wire."""
+
+def layouts() -> dict[str, tuple[int, list[tuple[str, str, int]]]]:
+    """Item size and fields (name, NumPy format, offset) of each row array that `Receiver.take` hands out."""
+
+@final
+class Publisher:
+    """Where frames go: UDP multicast, or a list in memory for tests and benchmarks."""
+
+    @staticmethod
+    def udp(*, interface: str, group: str, snapshot_group: str, port: int, ttl: int) -> Publisher:
+        """Raises OSError, with a message that names group, interface and port."""
+    @staticmethod
+    def memory() -> Publisher: ...
+    def take(self) -> list[tuple[int, bytes]]:
+        """Frames kept by a memory publisher: (plane: 0 incremental, 1 snapshot, frame)."""
+    def counters(self) -> dict[str, int]:
+        """frames, bytes, dropped_would_block, oversize, errors."""
+    def last_error(self) -> str | None:
+        """What the system said of the last refused send."""
+
+@final
+class Feed:
+    """One channel: frames of one venue in, numbered multicast frames out. Not thread-safe."""
+
+    def __new__(
+        cls,
+        publisher: Publisher,
+        *,
+        venue: int,
+        channel: int,
+        session: int,
+        publisher_id: int,
+        shapes: str,
+        build: str,
+        prev_session: int = 0,
+        reason: int = 1,
+        replay: bool = False,
+        test: bool = False,
+        start_ns: int = 0,
+    ) -> Self:
+        """Sends SESSION_START. `shapes` is the text of `outcrier.shape_json.to_json`.
+
+        Raises ValueError on a shape that cannot be compiled or published.
+
+        `start_ns` is the wall time of a replay's first message; 0 = now.
+        """
+    def add_instrument(
+        self,
+        *,
+        instrument: int,
+        native_symbol: str,
+        symbol: str,
+        kind: int,
+        price_exp: int,
+        qty_exp: int,
+        tick_size: int,
+        lot_size: int,
+        min_qty: int,
+        contract_size: int,
+        contract_exp: int,
+        qty_unit: int,
+        book_proof: int,
+        base: str,
+        quote: str,
+        settle: str,
+        status: int = 3,
+        expiry_ts: int = 0,
+        strike: int = 0,
+        option_type: int = 0,
+        underlying: int = 0,
+        has_book: bool = True,
+        recv_ns: int = 0,
+    ) -> int:
+        """Publishes INSTRUMENT_DEF and returns the dense index used by every other call.
+
+        `status` is the trading status (STATUS.state: 1 trading, 4 halted, 5 closed, 6 pre-open, 9 delisted
+        ...). While the book
+        is not yet whole the wire says 3 (recovering) instead. Mantissas: tick_size, strike at price_exp;
+        lot_size, min_qty at qty_exp.
+        Raises ValueError if id or native symbol is taken.
+        """
+    def set_trading_status(self, index: int, status: int, recv_ns: int = 0) -> None:
+        """Publishes the venue's status of trading; held back while the book is not live."""
+    def update_sizes(
+        self,
+        index: int,
+        *,
+        price_exp: int,
+        qty_exp: int,
+        tick_size: int,
+        lot_size: int,
+        min_qty: int,
+        recv_ns: int = 0,
+    ) -> None:
+        """New sizes from the venue's list, at exponents of their own; a change is published as a new
+        definition version."""
+    def on_frame(self, connection: int, data: bytes | bytearray | memoryview, recv_ns: int = 0) -> int:
+        """Takes one frame of the exchange. `recv_ns` 0 = now (live); otherwise the recorded wall time.
+
+        Returns HANDLED (0) or the bits FOR_PYTHON (no shape takes it: control or unknown), NOTICES (call
+        `notices()`).
+        """
+    def on_snapshot(self, index: int, body: bytes, recv_ns: int = 0) -> int:
+        """Takes the REST answer with an instrument's book. Same return; a snapshot older than the held diffs
+        gives the notice SNAPSHOT_OLD."""
+    def connected(self, indices: Sequence[int], recv_ns: int = 0) -> None:
+        """The streams of these instruments are subscribed: those without a book are live by that,
+        STATUS(live)."""
+    def disconnected(self, indices: Sequence[int], recv_ns: int = 0) -> None:
+        """The connection that carried these books is gone: STATUS(stale, disconnect), diffs forgotten."""
+    def publish_connection(
+        self,
+        *,
+        conn_id: int,
+        connected: int,
+        disconnected: int,
+        reconnects: int,
+        messages: int,
+        bytes: int,  # noqa: A002 - the field of the wire
+        subscriptions: int,
+        silence_ms: int,
+        expected_ms: int,
+    ) -> None:
+        """CONN message (0x05); conn_id 0 = the whole venue."""
+    def publish_status(
+        self, *, scope: int, state: int, reason: int, conn_id: int = 0, text: str = ""
+    ) -> None:
+        """STATUS of scope 1 channel, 2 venue or 4 connection, for monitors."""
+    def tick(self) -> int:
+        """Heartbeats, snapshot cycle, time limits of held diffs. Returns the monotonic ns at which to call
+        again."""
+    def deadline_ns(self) -> int:
+        """Monotonic ns of the next thing to do; moves earlier when frames are sent."""
+    def close(self, reason: int = 0) -> None:
+        """Sends SESSION_END; `tick` repeats it every 100 ms for 5 s if the caller goes on calling it."""
+    def notices(self) -> list[tuple[str, int, int, int, str]]:
+        """(kind, index or -1, expected, got, text) since the last call; at most 4,096 are kept, more are
+        counted.
+
+        kind: GAP, FAULT, NEED_SNAPSHOT (fetch the REST book), SNAPSHOT_OLD (fetch again), LIVE, STALE,
+        REFINED, UNKNOWN_INSTRUMENT, HELD_OVERFLOW.
+        """
+    def faults(self) -> list[tuple[str, int, int, bytes]]:
+        """The last 64 faults: (reason, recv_ns, connection, frame cut to 4,096 bytes)."""
+    def counters(self) -> dict[str, int]: ...
+    def state(self, index: int) -> str:
+        """RECOVERING, LIVE or STALE: the publisher's state of the book."""
+    def instr_seq(self, index: int) -> int: ...
+    def book(self, index: int, depth: int = 0) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """(bids, asks) as (price, qty) mantissas, best first; depth 0 = all."""
+    def book_hash(self, index: int) -> int: ...
+    def scale(self, index: int) -> tuple[int, int]:
+        """(price_exp, qty_exp) in force."""
+    def source_seq(self, index: int) -> int: ...
+    def def_version(self, index: int) -> int: ...
+
+@final
+class Receiver:
+    """Consumer side: checks frames, follows instruments, mirrors books, collects batches.
+
+    Sans-I/O through `datagram` and `timer`; `open` attaches UDP sockets that `poll` and `wait` drain.
+    """
+
+    def __new__(
+        cls,
+        *,
+        symbols: Sequence[str] | None = None,
+        types: Sequence[int] | None = None,
+        accept_replay: bool = False,
+        accept_test: bool = False,
+        rows_max: int = 1_000_000,
+    ) -> Self:
+        """`symbols`: canonical `SYMBOL@venue` (venue number as text after @, e.g. "BTC/USDT@1"); None = all.
+        `types`: message types kept in
+        batches (books are kept whatever is asked); None = all. Rows beyond `rows_max` not taken are counted
+        and lost oldest first."""
+    def open(self, *, interface: str, group: str, snapshot_group: str, port: int, rcvbuf_bytes: int) -> None:
+        """Joins the groups. Raises OSError that names group, interface and port."""
+    def close(self) -> None: ...
+    def filenos(self) -> list[int]: ...
+    def effective_rcvbuf(self) -> int:
+        """Receive buffer in effect, bytes as the kernel accounts them; 0 without sockets."""
+    def rcvbuf_advice(self) -> str | None:
+        """The line that mends a buffer smaller than asked, to be said once; None if it is as asked."""
+    def poll(self) -> int:
+        """Drains the sockets without blocking (bounded per call), runs due timers; returns rows collected
+        and not yet taken."""
+    def wait(self, timeout_ns: int) -> int:
+        """As `poll`, but sleeps (without the GIL) until something arrives or the time is over."""
+    def datagram(self, plane: int, data: bytes, rx_ns: int, now_ns: int) -> None:
+        """One datagram by hand (plane 0 incremental, 1 snapshot)."""
+    def timer(self, now_ns: int) -> None: ...
+    def deadline_ns(self) -> int:
+        """Monotonic ns of the next timer; 0 = none."""
+    def take(self) -> dict[str, NDArray[np.uint8]]:
+        """The rows collected, as byte arrays to view with the dtypes of `layouts()`: events, levels, trades,
+        bbos, tickers,
+        candles, derivs, defs, statuses, conns. Arrays own their memory; taking empties the collector."""
+    def instruments(self) -> list[dict[str, Any]]:
+        """Every definition heard: venue, instrument, channel, symbol, native_symbol, kind, status,
+        price_exp, qty_exp, tick_size, lot_size, min_qty,
+        contract_size, contract_exp, qty_unit, book_proof, base, quote, settle, expiry_ts, strike,
+        option_type, def_version, wanted, state."""
+    def find(self, symbol: str) -> tuple[int, int] | None:
+        """(venue, instrument) of `SYMBOL@venue-number`, once its definition was heard."""
+    def whole_cycles(self) -> dict[int, bool]:
+        """Per channel heard: was one whole snapshot cycle (CYCLE_END, nothing missing) received?"""
+    def state(self, venue: int, instrument: int) -> str:
+        """UNKNOWN, LIVE, UNSURE, RECOVERING, STALE or CLOSED: the worse of reception and publisher."""
+    def book(
+        self, venue: int, instrument: int, depth: int = 0
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(bids, asks), each of shape (levels, 2): price and qty mantissa, best first; depth 0 = all."""
+    def book_info(self, venue: int, instrument: int) -> dict[str, Any]:
+        """state, reason, trading, price_exp, qty_exp, instr_seq, source_seq, exchange_ts, recv_ts, bids,
+        asks (counts), crossed, locked, hash, flags."""
+    def counters(self) -> dict[str, int]: ...
+    def channels(self) -> list[dict[str, Any]]:
+        """Per channel: channel, venue, session, state, high (channel_seq), frames, bytes, gaps, given_up,
+        duplicates, publisher_id, test, replay,
+        chain_ok, window_ns, ended, split, whole_cycle."""

@@ -1,0 +1,474 @@
+"""Captures through the real venue and core: published on the wire, flagged REPLAY, at the recorded pace or
+faster.
+
+`replay_into` drives a feed in the calling thread without sleeping: what a test needs. `Replay` adds pace, a
+limit of frames, loops, heartbeats, several venues at once and the end of the session.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from heapq import merge
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+
+from outcrier import _core
+from outcrier.capture.format import UNTIMED_STEP_NS, CaptureLine, Pace
+from outcrier.capture.library import (
+    CaptureGroup,
+    Scan,
+    instruments_of,
+    read_session,
+    scan,
+)
+from outcrier.clock import mono_ns, wall_ns
+from outcrier.errors import ConfigurationError
+from outcrier.feeder.ending import END_REPEATS_NS
+from outcrier.feeder.state import VenueState
+from outcrier.instruments import Instrument, to_core_kwargs
+from outcrier.venues import Venue, venue_by_name
+from outcrier.venues.base import InstrumentStatus
+
+RATE_DEFAULT: Final = 50_000
+"""Frames a second on the wire: no loss was measured with a receive buffer of 8 MB."""
+
+RATE_BURST_S: Final = 0.001
+"""The limit holds over this time; shorter waits cost more than they spread."""
+
+LINGER_S: Final = 5.0
+"""SESSION_END is repeated for 5 s (docs/wire-format.md); after a stop for `END_REPEATS_NS`, as the feeder."""
+
+SLICE_S: Final = 0.05
+"""Longest single wait, so that a stop is noticed at once."""
+
+SAME_SESSION_NS: Final = 3_600_000_000_000
+"""Venues recorded within an hour of each other keep their distance in time; others start together."""
+
+CONNECTION: Final = 1
+"""All captures of a venue are replayed as one connection: two files of one session follow each other without
+a gap.
+"""
+
+_NS: Final = 1_000_000_000
+
+
+class Tally(msgspec.Struct):
+    """What a replay of one venue did with its lines."""
+
+    messages: int = 0
+    """WebSocket messages handed to the core."""
+    snapshots: int = 0
+    """REST books handed to the core."""
+    skipped: int = 0
+    """Lines that are neither: sent messages, other REST answers, books of symbols that are not replayed."""
+    notices: dict[str, int] = {}
+    """Notices of the core, by kind."""
+    control: dict[str, int] = {}
+    """Messages that no shape takes, by what they are."""
+
+
+class BookEnd(msgspec.Struct, frozen=True):
+    """A book at the end of a replay."""
+
+    symbol: str
+    """`SYMBOL@venue`."""
+    state: str
+    bids: int
+    asks: int
+    source_seq: int
+    """The exchange's last update id."""
+    hash: int
+    why: str = ""
+    """Why it is not LIVE, where the captures tell."""
+
+
+class VenueSummary(msgspec.Struct, frozen=True):
+    """What was replayed of one venue."""
+
+    venue: str
+    tally: Tally
+    counters: dict[str, int]
+    """The feed's own: frames, gaps, faults and so on."""
+    books: tuple[BookEnd, ...]
+
+
+class ReplaySummary(msgspec.Struct, frozen=True):
+    """What a replay did."""
+
+    seconds: float
+    loops: int
+    """Started."""
+    complete: bool
+    """False if it was stopped before the end."""
+    publisher: dict[str, int]
+    """Frames, bytes and what could not be sent."""
+    venues: tuple[VenueSummary, ...]
+
+
+class VenueReplay:
+    """One venue's captures and the feed they go into. No socket, no sleep."""
+
+    def __init__(
+        self,
+        feed: _core.Feed,
+        venue: Venue,
+        instruments: Sequence[Instrument],
+        found: Scan,
+        wire_ids: Mapping[str, int],
+    ) -> None:
+        """Defines `instruments` on the feed under their `wire_ids`, by native symbol."""
+        self.feed = feed
+        self.venue = venue
+        self.tally = Tally()
+        self.instruments = tuple(instruments)
+        self._found = found
+        self._first_ns = self._recv_ns = found.first_ns or UNTIMED_STEP_NS
+        with_book = {*found.books, *_depth_symbols(venue, found)}
+        self._indices = {
+            each.native_symbol: feed.add_instrument(
+                **to_core_kwargs(each, wire_ids[each.native_symbol]),
+                has_book=each.native_symbol in with_book,
+                recv_ns=self._first_ns,
+            )
+            for each in instruments
+        }
+        self._bookless = [index for native, index in self._indices.items() if native not in with_book]
+        self.feed.connected(self._bookless, self._first_ns)
+
+    def take(self, line: CaptureLine) -> None:
+        """Hands one line to the core."""
+        text = line.text
+        if line.kind == "recv":
+            data = line.data
+            self._recv_ns = self._time_of(line, data)
+            bits = self.feed.on_frame(CONNECTION, data, self._recv_ns)
+            self.tally.messages += 1
+            if bits & _core.FOR_PYTHON:
+                self._control(data)
+        elif line.kind == "http" and text is not None and self.venue.is_snapshot(line.url, text):
+            symbol = self._found.book_symbol(self.venue, line)
+            index = None if symbol is None else self._indices.get(symbol)
+            if index is None:
+                self.tally.skipped += 1
+                return
+            data = text.encode()
+            self._recv_ns = self._time_of(line, data)
+            bits = self.feed.on_snapshot(index, data, self._recv_ns)
+            self.tally.snapshots += 1
+        else:
+            self.tally.skipped += 1
+            return
+        if bits & _core.NOTICES:
+            self.note()
+
+    def note(self) -> None:
+        """Counts the core's notices. A replay cannot fetch a book: the next one of the capture must do."""
+        for kind, *_ in self.feed.notices():
+            self.tally.notices[kind] = self.tally.notices.get(kind, 0) + 1
+
+    def restart(self) -> None:
+        """Before the captures start again: books are stale until their REST books come again."""
+        self._recv_ns = self._first_ns
+        self.feed.disconnected(list(self._indices.values()), self._recv_ns)
+        self.feed.connected(self._bookless, self._recv_ns)
+        self.note()
+
+    def summary(self) -> VenueSummary:
+        """What happened so far."""
+        self.note()
+        return VenueSummary(
+            self.venue.name, self.tally, self.feed.counters(), tuple(map(self._book_end, self.instruments))
+        )
+
+    def _book_end(self, instrument: Instrument) -> BookEnd:
+        feed, index = self.feed, self._indices[instrument.native_symbol]
+        bids, asks = feed.book(index)
+        state = feed.state(index)
+        bookless = state != "LIVE" and instrument.native_symbol not in self._found.books
+        return BookEnd(
+            instrument.full_symbol,
+            state,
+            len(bids),
+            len(asks),
+            feed.source_seq(index),
+            feed.book_hash(index),
+            "no REST book of it in the captures" if bookless else "",
+        )
+
+    def _time_of(self, line: CaptureLine, data: bytes) -> int:
+        """Receive time as recorded, else the exchange's own (docs/wire-format.md, flag REPLAY), else 10 ms
+        later.
+        """
+        if line.time_ns is not None:
+            return line.time_ns
+        return self.venue.exchange_time_ns(data) or self._recv_ns + UNTIMED_STEP_NS
+
+    def _control(self, data: bytes) -> None:
+        message = self.venue.control(data)
+        name = type(message).__name__
+        self.tally.control[name] = self.tally.control.get(name, 0) + 1
+        if isinstance(message, InstrumentStatus):
+            index = self._indices.get(message.native_symbol)
+            if index is not None:
+                self.feed.set_trading_status(index, message.status, self._recv_ns)
+
+
+def _depth_symbols(venue: Venue, found: Scan) -> set[str]:
+    channels = {stream: venue.channel_of(stream) for stream in found.streams}
+    symbols = {
+        venue.native_symbol_of(stream) for stream, named in channels.items() if named and named[0] == "depth"
+    }
+    return {symbol for symbol in symbols if symbol is not None}
+
+
+def open_feed(
+    publisher: _core.Publisher, venue: Venue, *, session: int, publisher_id: int, first_ns: int | None
+) -> _core.Feed:
+    """A feed whose frames are flagged REPLAY, on the venue's own channel."""
+    return _core.Feed(
+        publisher,
+        venue=venue.number,
+        channel=venue.number,
+        session=session,
+        publisher_id=publisher_id,
+        shapes=venue.shapes_json,
+        build=f"outcrier {_core.__version__}",
+        replay=True,
+        start_ns=first_ns or UNTIMED_STEP_NS,
+    )
+
+
+def replay_into(
+    publisher: _core.Publisher,
+    group: CaptureGroup,
+    *,
+    session: int = 1,
+    publisher_id: int = 1,
+    wire_ids: Mapping[str, int] | None = None,
+    instruments: Path | None = None,
+) -> VenueReplay:
+    """Replays a group into a new feed, as fast as it goes, in this thread. The feed is left open.
+
+    `wire_ids` by native symbol; None numbers the instruments from 1. Raises CaptureError and
+    ConfigurationError.
+    """
+    venue = venue_by_name(group.venue)
+    found = scan(venue, group.paths)
+    members = instruments_of(venue, group.paths, found, instruments)
+    ids = wire_ids or {each.native_symbol: number for number, each in enumerate(members, start=1)}
+    feed = open_feed(publisher, venue, session=session, publisher_id=publisher_id, first_ns=found.first_ns)
+    replay = VenueReplay(feed, venue, members, found, ids)
+    for line in read_session(group.paths):
+        replay.take(line)
+    return replay
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to replay."""
+
+    speed: float | None = 1.0
+    """Factor of the recorded pace; None = as fast as `rate` allows."""
+    rate: int = RATE_DEFAULT
+    """Most frames a second on the wire."""
+    loops: int = 1
+    """How often; 0 = until stopped."""
+    linger_s: float = LINGER_S
+    """How long the end of the session is repeated."""
+    instruments: Path | None = None
+    """Instrument list to use instead of the one beside the captures."""
+
+    def check(self) -> None:
+        """Raises ConfigurationError for a value that cannot be."""
+        if self.speed is not None and not self.speed > 0:
+            raise ConfigurationError(f"speed {self.speed} is not above 0: a factor such as 1 or 10, or max")
+        if self.rate < 1:
+            raise ConfigurationError(f"rate {self.rate} is not at least 1 frame a second")
+        if self.loops < 0:
+            raise ConfigurationError(f"loop {self.loops} is below 0: how often to replay, 0 = until stopped")
+
+
+class _Prepared(msgspec.Struct, frozen=True):
+    group: CaptureGroup
+    venue: Venue
+    found: Scan
+    instruments: list[Instrument]
+
+
+class Replay:
+    """A replay on the wire. The feeds belong to the thread that calls `run`."""
+
+    def __init__(self, groups: Sequence[CaptureGroup], options: Options) -> None:
+        """Reads the captures once. Raises CaptureError and ConfigurationError before anything is sent."""
+        options.check()
+        if not groups:
+            raise ConfigurationError("no capture to replay")
+        self._options = options
+        self._prepared = [_prepare(group, options.instruments) for group in groups]
+        self._replays: list[VenueReplay] = []
+
+    @property
+    def channels(self) -> list[int]:
+        """The channels it will publish on."""
+        return [each.venue.number for each in self._prepared]
+
+    def run(
+        self, publisher: _core.Publisher, *, state_dir: Path, publisher_id: int, stop: threading.Event
+    ) -> ReplaySummary:
+        """Publishes until the captures are over or `stop` is set, then ends the sessions.
+
+        Sessions and instrument ids come from `state_dir`. Raises ConfigurationError if another process
+        replays there.
+        """
+        conductor = _Conductor(publisher, self._options, stop)
+        with ExitStack() as stack:
+            states = [
+                stack.enter_context(VenueState(state_dir, "replay", each.venue.name, each.venue.number))
+                for each in self._prepared
+            ]
+            # Whatever happens: a session that began is ended, while its lock is held.
+            stack.enter_context(conductor)
+            for each, state in zip(self._prepared, states, strict=True):
+                ids = state.ids(instrument.native_symbol for instrument in each.instruments)
+                feed = open_feed(
+                    publisher,
+                    each.venue,
+                    session=state.next_session(wall_ns()),
+                    publisher_id=publisher_id,
+                    first_ns=each.found.first_ns,
+                )
+                conductor.feeds.append(feed)
+                self._replays.append(VenueReplay(feed, each.venue, each.instruments, each.found, ids))
+            seconds, loops, complete = self._play(conductor)
+            venues = tuple(replay.summary() for replay in self._replays)
+        return ReplaySummary(seconds, loops, complete, publisher.counters(), venues)
+
+    def _play(self, conductor: _Conductor) -> tuple[float, int, bool]:
+        """Plays the loops; returns seconds, loops begun, and whether all came to their end."""
+        started_ns = mono_ns()
+        loops = 0
+        complete = True
+        while complete and (self._options.loops == 0 or loops < self._options.loops):
+            if loops:
+                for replay in self._replays:
+                    replay.restart()
+            loops += 1
+            complete = conductor.play(self._schedule())
+        return (mono_ns() - started_ns) / _NS, loops, complete
+
+    def _schedule(self) -> Iterator[tuple[int, VenueReplay, CaptureLine]]:
+        """Lines of all venues by the time they are due, in nanoseconds after the start."""
+        firsts = [each.found.first_ns or 0 for each in self._prepared]
+        together = max(firsts) - min(firsts) < SAME_SESSION_NS
+        timed = [
+            _due(each.group.paths, replay, first - min(firsts) if together else 0)
+            for each, replay, first in zip(self._prepared, self._replays, firsts, strict=True)
+        ]
+        return merge(*timed, key=lambda due: due[0])
+
+
+def _prepare(group: CaptureGroup, instruments: Path | None) -> _Prepared:
+    venue = venue_by_name(group.venue)
+    found = scan(venue, group.paths)
+    return _Prepared(group, venue, found, instruments_of(venue, group.paths, found, instruments))
+
+
+def _due(
+    paths: Sequence[Path], replay: VenueReplay, start_ns: int
+) -> Iterator[tuple[int, VenueReplay, CaptureLine]]:
+    pace = Pace()
+    for line in read_session(paths):
+        yield start_ns + pace.offset_ns(line), replay, line
+
+
+class _Conductor:
+    """Waits for what is due, holds the rate, and keeps heartbeats and snapshots going meanwhile.
+
+    As a context manager it ends the sessions of its `feeds`.
+    """
+
+    def __init__(
+        self,
+        publisher: _core.Publisher,
+        options: Options,
+        stop: threading.Event,
+    ) -> None:
+        self.feeds: list[_core.Feed] = []
+        """Those whose sessions are open."""
+        self._publisher = publisher
+        self._linger_ns = int(options.linger_s * _NS)
+        self._speed = options.speed
+        self._rate = options.rate
+        self._burst = max(1.0, options.rate * RATE_BURST_S)
+        self._stop = stop
+        self._credit = self._burst
+        self._frames = 0
+        self._filled_ns = mono_ns()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the sessions and repeats their end, a shorter while if a stop or a fault ended them."""
+        if not self.feeds:
+            return
+        for feed in self.feeds:
+            feed.close()
+        now_ns = mono_ns()
+        if kind is None:
+            self._wait_until(now_ns + self._linger_ns)
+        least_ns = now_ns + min(self._linger_ns, END_REPEATS_NS)
+        while mono_ns() < least_ns:
+            self._tick()
+            time.sleep(max(0.0, self._pause_s(least_ns)))
+
+    def play(self, schedule: Iterable[tuple[int, VenueReplay, CaptureLine]]) -> bool:
+        """Plays all lines; False if stopped before the last one."""
+        start_ns = mono_ns()
+        for due_ns, replay, line in schedule:
+            if self._speed is not None:
+                self._wait_until(start_ns + int(due_ns / self._speed))
+            self._hold_rate()
+            if self._stop.is_set():
+                return False
+            replay.take(line)
+            self._tick()
+        return True
+
+    def _wait_until(self, due_ns: int) -> None:
+        """Waits, unless a stop comes."""
+        while mono_ns() < due_ns and not self._stop.is_set():
+            self._tick()
+            pause_s = self._pause_s(due_ns)
+            if pause_s > 0:
+                self._stop.wait(pause_s)
+
+    def _pause_s(self, due_ns: int) -> float:
+        """Seconds to the next thing to do, at most those until `due_ns`."""
+        next_ns = min(due_ns, *(feed.deadline_ns() for feed in self.feeds))
+        return min((next_ns - mono_ns()) / _NS, SLICE_S)
+
+    def _tick(self) -> None:
+        now_ns = mono_ns()
+        for feed in self.feeds:
+            if now_ns >= feed.deadline_ns():
+                feed.tick()
+
+    def _hold_rate(self) -> None:
+        """A token bucket over the publisher's own count of frames, so that heartbeats and snapshots are in
+        it.
+        """
+        frames = self._publisher.counters()["frames"]
+        now_ns = mono_ns()
+        self._credit += (now_ns - self._filled_ns) / _NS * self._rate - (frames - self._frames)
+        self._credit = min(self._credit, self._burst)
+        self._frames, self._filled_ns = frames, now_ns
+        if self._credit < -self._burst:
+            self._wait_until(now_ns + int(-self._credit / self._rate * _NS))

@@ -1,0 +1,105 @@
+"""`outcrier venue`: a local server that stands in for an exchange, played from captures."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+import msgspec
+
+from outcrier.capture.library import venue_of
+from outcrier.capture.stand_in import Faults, StandIn
+from outcrier.cli.output import capture_options, json_line, log_to_stderr
+from outcrier.config import render
+from outcrier.errors import ConfigurationError
+from outcrier.feeder.service import stop_on_signals
+
+
+@click.command("venue", short_help="Stand in for an exchange, played from captures.")
+@capture_options
+@click.option("--port", type=click.IntRange(0, 65_535), required=True, help="TCP port; 0 = any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--config-out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the feeder's configuration that fits: endpoints, symbols, channels, stream speed.",
+)
+@click.option(
+    "--drop-diff",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Do not send depth diff N of the first symbol.",
+)
+@click.option(
+    "--close-after", type=click.IntRange(min=1), metavar="N", help="Cut all connections after N messages."
+)
+@click.option(
+    "--stall-after", type=click.IntRange(min=1), metavar="N", help="Fall silent after N messages ..."
+)
+@click.option(
+    "--stall",
+    "stall_s",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    metavar="S",
+    help="... for S seconds.",
+)
+@click.option(
+    "--refuse-depth",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Refuse the first N requests for a book ...",
+)
+@click.option(
+    "--refuse-status",
+    type=click.IntRange(400, 599),
+    default=503,
+    show_default=True,
+    metavar="CODE",
+    help="... with this HTTP status.",
+)
+def command(  # noqa: PLR0917  # click calls by name
+    captures: tuple[Path, ...],
+    port: int,
+    host: str,
+    config_out: Path | None,
+    speed: float | None,
+    venue: str | None,
+    instruments: Path | None,
+    **faults: int | float | None,
+) -> None:
+    """Speak an exchange's own WebSocket and REST protocol from captures of one venue, until Ctrl-C.
+
+    `outcrier run --config FILE`, with the FILE of --config-out, publishes it; every frame is then flagged
+    TEST. What did not happen in the recording (the end of a capture, the faults asked for) is counted as
+    injected.
+    """
+    log_to_stderr()
+    stand_in = StandIn(
+        venue_of(captures, venue),
+        captures,
+        host=host,
+        port=port,
+        speed=speed,
+        faults=msgspec.convert({name: value for name, value in faults.items() if value is not None}, Faults),
+        instruments=instruments,
+    )
+    asyncio.run(_serve(stand_in, config_out))
+    click.echo(json_line(stand_in.counters))
+
+
+async def _serve(stand_in: StandIn, config_out: Path | None) -> None:
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    async with stand_in:
+        if config_out is not None:
+            try:
+                config_out.write_text(render(stand_in.config()), encoding="utf-8")  # noqa: ASYNC240  # once, at the start
+            except OSError as error:
+                raise ConfigurationError(f"{config_out}: {error.strerror}") from error
+        symbols = ", ".join(stand_in.found.symbols)
+        click.echo(f"{stand_in.venue.name} at {stand_in.ws_url} and {stand_in.rest_url}: {symbols}")
+        await stop.wait()

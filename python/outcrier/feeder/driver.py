@@ -1,0 +1,156 @@
+"""Carries out the effects of one connection machine: opens links, sends, closes; tells it what happened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from outcrier.clock import mono_ns
+from outcrier.feeder.connection import (
+    Close,
+    Connect,
+    Connection,
+    Effect,
+    Failed,
+    Lost,
+    Probe,
+    Send,
+    State,
+    Subscribed,
+)
+from outcrier.feeder.transport import CLOSE_NORMAL, Connector, Link, TransportError
+
+
+class Owner(Protocol):
+    """What a driver tells its venue."""
+
+    def take_frame(self, driver: ConnectionDriver, data: bytes | memoryview) -> None:
+        """One message; a memoryview dies when this returns."""
+
+    def connection_changed(self, driver: ConnectionDriver, what: Subscribed | Lost | Failed) -> None:
+        """The connection carries everything asked for, or is gone, or did not come about."""
+
+    def reschedule(self) -> None:
+        """A deadline may have moved."""
+
+    def fail(self, error: Exception) -> None:
+        """A bug of ours in a callback, which the library that called back would swallow."""
+
+
+class _Wire:
+    """The listener of one attempt. What an abandoned attempt still tells is ignored."""
+
+    def __init__(self, driver: ConnectionDriver) -> None:
+        self._driver = driver
+        self.link: Link | None = None
+
+    def on_open(self, link: Link) -> None:
+        self.link = link
+        if self._driver.wire is self:
+            self._driver.apply(self._driver.machine.opened(mono_ns()))
+        else:
+            link.close(CLOSE_NORMAL, "abandoned")
+
+    def on_frame(self, data: bytes | memoryview) -> None:
+        driver = self._driver
+        if driver.wire is self:
+            driver.machine.received(mono_ns(), len(data))
+            driver.owner.take_frame(driver, data)
+
+    def on_pong(self) -> None:
+        if self._driver.wire is self:
+            self._driver.machine.pong(mono_ns())
+
+    def on_close(self, code: int, reason: str) -> None:
+        self.link = None
+        if self._driver.wire is self:
+            self._driver.wire = None
+            self._driver.apply(self._driver.machine.closed(mono_ns(), code, reason))
+
+
+class ConnectionDriver:
+    """One connection of a venue: its machine, its link of the moment, the books it carries."""
+
+    def __init__(
+        self,
+        *,
+        conn_id: int,
+        machine: Connection,
+        books: tuple[int, ...],
+        bookless: tuple[int, ...],
+        subscriptions: int,
+        owner: Owner,
+        connector_for: Callable[[str], Connector],
+    ) -> None:
+        self.conn_id = conn_id
+        """Number on the wire, from 1."""
+        self.machine = machine
+        self.books = books
+        """Indices of the books that are stale when the connection is lost."""
+        self.bookless = bookless
+        """Indices of instruments without a book that have streams here: stale with it too."""
+        self.subscriptions = subscriptions
+        """Streams it carries."""
+        self.owner = owner
+        self.wire: _Wire | None = None
+        self._connector_for = connector_for
+        self._opening: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to connect."""
+        self.apply(self.machine.start(mono_ns()))
+
+    def tick(self, now_ns: int) -> None:
+        """Does what is due."""
+        self.apply(self.machine.tick(now_ns))
+
+    def stop(self) -> None:
+        """Closes for good."""
+        self.apply(self.machine.stop())
+
+    def apply(self, effects: list[Effect]) -> None:
+        """Carries out the effects in order."""
+        try:
+            self._apply(effects)
+        except Exception as error:  # noqa: BLE001 - see Owner.fail
+            self.owner.fail(error)
+
+    def _apply(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Connect():
+                    self.wire = _Wire(self)
+                    self._opening = asyncio.create_task(self._open(effect, self.wire))
+                case Send():
+                    if self.wire is not None and self.wire.link is not None:
+                        self.wire.link.send(effect.text)
+                case Probe():
+                    if self.wire is not None and self.wire.link is not None:
+                        self.wire.link.ping()
+                case Close():
+                    self._close(effect)
+                case Subscribed() | Lost() | Failed():
+                    self.owner.connection_changed(self, effect)
+        if effects:
+            self.owner.reschedule()
+
+    def _close(self, effect: Close) -> None:
+        wire, self.wire = self.wire, None
+        if wire is not None and wire.link is not None:
+            wire.link.close(effect.code, effect.reason)
+        elif self._opening is not None:
+            self._opening.cancel()
+
+    async def _open(self, effect: Connect, wire: _Wire) -> None:
+        try:
+            await self._connector_for(effect.url)(effect.url, wire, effect.deadline_s)
+        except TransportError as error:
+            if self.wire is wire:
+                self.wire = None
+                self.apply(self.machine.failed(mono_ns(), error))
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a link is open."""
+        return self.machine.state is State.CONNECTED

@@ -1,0 +1,40 @@
+"""Whether a venue is reached, and what went wrong last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from outcrier.clock import mono_ns
+from outcrier.feeder.backoff import SECOND_NS
+from outcrier.feeder.logs import LimitedLog
+from outcrier.feeder.transport import TransportError
+
+
+class Reach:
+    """Kept over the life of a venue's feeder, logged as it changes."""
+
+    def __init__(self, log: LimitedLog) -> None:
+        self.tried = asyncio.Event()
+        """Set by the first success or failure."""
+        self.error: TransportError | None = None
+        """Why the last try did not reach the venue; None = it did."""
+        self.last_error = ""
+        """The last trouble of any kind, one line; empty = none yet."""
+        self._log = log
+
+    def succeeded(self) -> None:
+        """A connection carries all that it was asked for."""
+        self.error = None
+        self.tried.set()
+
+    def failed(self, cause: str, error: TransportError, wait_ns: int) -> None:
+        """A try did not reach the venue; the next is in `wait_ns`."""
+        self.error = error
+        self.tried.set()
+        self.note(cause, f"{error}; next try in {wait_ns / SECOND_NS:.1f} s")
+
+    def note(self, cause: str, text: str) -> None:
+        """Some trouble."""
+        self.last_error = f"{cause} {text}"
+        self._log.log(mono_ns(), logging.WARNING, cause, text)

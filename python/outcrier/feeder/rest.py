@@ -1,0 +1,65 @@
+"""The REST side of one venue: requests under its weight budget, the instrument list."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from outcrier.clock import mono_ns
+from outcrier.feeder.backoff import SECOND_NS
+from outcrier.feeder.connection import RATE_LIMITED_WAIT_NS
+from outcrier.feeder.http import HttpClient
+from outcrier.feeder.snapshots import WeightPool
+from outcrier.feeder.transport import Reason, TransportError
+from outcrier.instruments import Catalogue
+from outcrier.venues.base import Fault, HttpRequest, Venue
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentList:
+    """The venue's list as read, and the entries that cannot be used."""
+
+    catalogue: Catalogue
+    faults: tuple[Fault, ...]
+
+    def is_gone(self, native_symbol: str) -> bool:
+        """Whether the list no longer names the instrument, not even in an entry that cannot be used."""
+        return self.catalogue.by_native(native_symbol) is None and not any(
+            f'"{native_symbol}"' in fault.text for fault in self.faults
+        )
+
+
+class VenueRest:
+    """Runs a venue's requests. Its errors are TransportError."""
+
+    def __init__(self, venue: Venue, base_url: str, http: HttpClient, pool: WeightPool) -> None:
+        """`base_url` replaces the venue's own unless it is empty."""
+        self._venue = venue
+        self._base_url = (base_url or venue.rest_url).rstrip("/")
+        self._http = http
+        self._pool = pool
+
+    async def get(self, request: HttpRequest) -> bytes:
+        """The body of an answer. The caller took the request's weight; what the venue counts is noted."""
+        try:
+            answer = await self._http.get(self._base_url + request.target)
+        except TransportError as error:
+            if error.reason is Reason.RATE_LIMITED:
+                wait_ns = int(error.retry_after_s * SECOND_NS) or RATE_LIMITED_WAIT_NS
+                self._pool.block(mono_ns() + wait_ns)
+            raise
+        used = answer.headers.get(self._venue.limits.weight_header, "")
+        if used.isdecimal() and used.isascii():
+            self._pool.observed(mono_ns(), int(used[:9]))
+        return answer.body
+
+    async def instruments(self) -> InstrumentList:
+        """The instrument list, once the weight budget allows it."""
+        request = self._venue.instruments_request()
+        while again_ns := self._pool.take(mono_ns(), request.weight):  # noqa: ASYNC110 - it is a time
+            await asyncio.sleep(max(0, again_ns - mono_ns()) / SECOND_NS)
+        instruments, faults = self._venue.parse_instruments(await self.get(request))
+        if not instruments:
+            why = faults[0].reason if faults else "it is empty"
+            raise TransportError(self._base_url, Reason.PROTOCOL, f"no usable instrument list: {why}")
+        return InstrumentList(Catalogue(self._venue.name, instruments), tuple(faults))

@@ -1,0 +1,189 @@
+"""One venue of the feeder: its instrument list, asked for until it comes, then its session."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from outcrier import _core
+from outcrier.clock import mono_ns, wall_ns
+from outcrier.config import VenueConfig
+from outcrier.feeder.backoff import SECOND_NS, full_jitter_ns
+from outcrier.feeder.connection import BACKOFF_BASE_NS, BACKOFF_CAP_NS, REGION_WAIT_NS
+from outcrier.feeder.ending import end_session
+from outcrier.feeder.http import HttpClient
+from outcrier.feeder.logs import LimitedLog
+from outcrier.feeder.plan import VenuePlan, check_venue, plan_venue
+from outcrier.feeder.reach import Reach
+from outcrier.feeder.rest import InstrumentList, VenueRest
+from outcrier.feeder.session import VenueSession
+from outcrier.feeder.snapshots import WeightPool
+from outcrier.feeder.state import VenueState
+from outcrier.feeder.status import VenueStatus
+from outcrier.feeder.transport import Connector, Reason, TransportError
+from outcrier.venues.base import Venue
+
+_SESSION_COLD = 1
+_SESSION_RESTART = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a venue shares with the others of the process."""
+
+    publisher: _core.Publisher
+    publisher_id: int
+    connector_for: Callable[[str], Connector]
+    pools: dict[str, WeightPool]
+    """By the name that the venue gives: products may share one."""
+    limited: bool
+    refresh_ns: int
+    random: random.Random
+
+
+class VenueFeeder:
+    """Publishes one venue, from the instrument list to the last SESSION_END."""
+
+    def __init__(
+        self, venue: Venue, config: VenueConfig, state: VenueState, http: HttpClient, around: Surroundings
+    ) -> None:
+        """Raises ConfigurationError for channels and speeds that the venue does not offer."""
+        check_venue(venue, config)
+        self.venue = venue
+        self.test = not venue.is_published(ws_url=config.ws_url or None, rest_url=config.rest_url or None)
+        self._config = config
+        self._state = state
+        self._around = around
+        self._log = LimitedLog(logging.getLogger("outcrier.feeder"), f"venue={venue.name}")
+        self.reach = Reach(self._log)
+        limits = venue.limits
+        self._pool = around.pools.setdefault(limits.weight_pool, WeightPool(limits.weight_per_minute))
+        self._rest = VenueRest(venue, config.rest_url, http, self._pool)
+        self._session: VenueSession | None = None
+
+    async def run(self) -> None:
+        """Publishes until cancelled. Retries whatever a venue or network does; raises ConfigurationError.
+
+        What a callback of ours raises is raised here too.
+        """
+        listed = await self._first_instruments()
+        plan = plan_venue(self.venue, listed.catalogue, self._config, limited=self._around.limited)
+        session = self._session = await self._open_session(plan)
+        session.start()
+        refresh = asyncio.create_task(self._refresh_for_ever(session))
+        try:
+            done, _ = await asyncio.wait({refresh, session.failure}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
+        finally:
+            refresh.cancel()
+
+    async def close(self) -> None:
+        """Ends the session, if there is one."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _open_session(self, plan: VenuePlan) -> VenueSession:
+        venue, around = self.venue, self._around
+        ids = self._state.ids(instrument.native_symbol for instrument in plan.instruments)
+        last = self._state.last_session
+        feed = _core.Feed(
+            around.publisher,
+            venue=venue.number,
+            channel=venue.number,
+            session=self._state.next_session(wall_ns()),
+            publisher_id=around.publisher_id,
+            shapes=venue.shapes_json,
+            build=f"outcrier {_core.__version__}",
+            # The lock of the state proves that the publisher of the last session is gone.
+            prev_session=last,
+            reason=_SESSION_RESTART if last else _SESSION_COLD,
+            test=self.test,
+        )
+        text = f"{len(plan.instruments)} instruments, {len(plan.connections)} connections"
+        self._log.log(mono_ns(), logging.INFO, "session", text + (", TEST" if self.test else ""))
+        try:
+            return VenueSession(
+                venue=venue,
+                plan=plan,
+                ids=ids,
+                feed=feed,
+                rest=self._rest,
+                pool=self._pool,
+                connector_for=around.connector_for,
+                random=around.random,
+                log=self._log,
+                reach=self.reach,
+                faults_path=self._state.faults_path,
+            )
+        except BaseException:
+            # Its start is on the wire: without an end consumers would take it for dead.
+            await end_session(feed)
+            raise
+
+    # The instrument list.
+
+    async def _first_instruments(self) -> InstrumentList:
+        failures = 0
+        while True:
+            try:
+                return await self._read_instruments()
+            except TransportError as error:
+                pick = self._around.random.random
+                wait_ns = full_jitter_ns(failures, BACKOFF_BASE_NS, BACKOFF_CAP_NS, pick)
+                wait_ns += int(error.retry_after_s * SECOND_NS)
+                wait_ns += REGION_WAIT_NS if error.reason is Reason.REGION else 0
+                failures += 1
+                self.reach.failed("instruments", error, wait_ns)
+                await asyncio.sleep(wait_ns / SECOND_NS)
+
+    async def _read_instruments(self) -> InstrumentList:
+        listed = await self._rest.instruments()
+        for fault in listed.faults:
+            self._log.log(
+                mono_ns(), logging.WARNING, "instrument list", f"{fault.reason}: {fault.text[:100]}"
+            )
+        return listed
+
+    async def _refresh_for_ever(self, session: VenueSession) -> None:
+        """Reads the list again and again and publishes its changes."""
+        while True:
+            await asyncio.sleep(self._around.refresh_ns / SECOND_NS)
+            try:
+                listed = await self._read_instruments()
+            except TransportError as error:
+                self.reach.note("instruments", str(error))
+            else:
+                session.take_list(listed)
+
+    # What others see.
+
+    def status(self) -> VenueStatus:
+        """How the venue is now."""
+        session = self._session
+        drivers = session.drivers if session is not None else []
+        machines = [driver.machine for driver in drivers]
+        subscribed = sum(machine.subscribed for machine in machines)
+        return VenueStatus(
+            venue=self.venue.name,
+            test=self.test,
+            instruments=len(session.instruments) if session is not None else 0,
+            books=session.books if session is not None else 0,
+            live=len(session.live) if session is not None else 0,
+            stale=session.books - len(session.live) if session is not None else 0,
+            connections=len(machines),
+            connected=sum(driver.is_connected for driver in drivers),
+            subscribed=subscribed,
+            reconnects=sum(machine.reconnects for machine in machines),
+            messages=sum(machine.messages for machine in machines),
+            bytes=sum(machine.bytes for machine in machines),
+            gaps=session.counts.gaps if session is not None else 0,
+            faults=session.counts.faults if session is not None else 0,
+            unknown=session.counts.unknown.total() if session is not None else 0,
+            snapshots_waiting=session.scheduler.backlog if session is not None else 0,
+            last_error=self.reach.last_error,
+            error=None if subscribed else self.reach.error,
+        )

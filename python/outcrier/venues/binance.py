@@ -1,0 +1,510 @@
+"""Binance spot, USD-M, COIN-M, Binance US and Binance TR: two protocols, five values.
+
+Rules are those of the API documentation as of 2026-07 (spot) and, for futures, of the USD-M URL split
+(2026-04-23) and the CM/UM integration (2026-06-30).
+
+Trades are subscribed raw (`@trade`), on futures too where the documented stream is `@aggTrade`: raw trades
+come at once instead of folded over 100 ms, one a fill, and say what was printed off the book (`X` other than
+MARKET: trade flag 64). On futures `@trade` is undocumented; if it goes, `channels = [.., "aggTrade"]` is one
+word away.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from outcrier.instruments import BOOK_PROOF_SEQUENCE, Instrument, QtyUnit, to_core_kwargs
+from outcrier.shapes import AnyShape, Envelope
+from outcrier.symbols import SYMBOL_BYTES_MAX, Kind, Symbol, is_asset
+from outcrier.venues import binance_messages as messages
+from outcrier.venues.base import (
+    Channel,
+    ConnectionPlan,
+    Control,
+    Fault,
+    HttpRequest,
+    Keepalive,
+    Limits,
+    Printed,
+    Venue,
+    fault,
+)
+from outcrier.venues.binance_messages import COINM_SHAPES, SPOT_SHAPES, USDM_SHAPES
+
+SUBSCRIBE_BYTES_MAX: Final = 4000
+"""A SUBSCRIBE above 4,088 bytes is swallowed without an answer (binance-connector-rust, issue 27 of 2024-12).
+"""
+
+SNAPSHOT_DEPTH: Final = 1000
+"""Levels a side of a REST book. Spot offers 5,000 at five times the weight: 200 books would cost 50,000 of
+6,000 a minute.
+"""
+
+_DATED: Final = re.compile(r"_(\d{6})$")
+"""A dated future's native symbol ends in its day of expiry: BTCUSD_260327."""
+
+_TICKER_S: Final = 1.0
+"""`@ticker` comes every second. Books, trades and candles come when something happens: silence is no
+fault."""
+
+_SPOT_CHANNELS: Final = (
+    Channel(name="depth", speeds=("100ms", "1000ms"), bare_speed="1000ms"),
+    Channel(name="trade", group="trades"),
+    Channel(name="aggTrade", group="trades"),
+    Channel(name="bookTicker"),
+    Channel(name="ticker", cadence_s=_TICKER_S),
+    Channel(name="kline_1m"),
+)
+
+# "@depth@0ms" (real time) is undocumented and what recorders of full books use.
+_FUTURES_CHANNELS: Final = (
+    Channel(name="depth", speeds=("100ms", "0ms", "250ms", "500ms"), bare_speed="250ms"),
+    Channel(name="trade", group="trades"),
+    Channel(name="aggTrade", group="trades"),
+    Channel(name="bookTicker"),
+    Channel(name="ticker", cadence_s=_TICKER_S),
+    Channel(name="kline_1m"),
+    Channel(name="markPrice", speeds=("1s", "3s"), bare_speed="3s", cadence_s=3.0),
+    Channel(name="forceOrder"),
+    Channel(name="contractInfo", whole_venue=True),
+)
+
+_SPOT_LIMITS: Final = Limits(
+    streams_per_connection=1024,
+    messages_per_s=4.0,  # Five are allowed and our answers to server pings count.
+    connects=300,
+    connects_window_s=300.0,
+    weight_per_minute=6000,
+    weight_header="X-MBX-USED-WEIGHT-1M",
+    weight_pool="binance",
+)
+
+_FUTURES_LIMITS: Final = Limits(
+    # The documentation says 1,024; it said 200 before, and other clients stay there.
+    streams_per_connection=200,
+    messages_per_s=8.0,  # Ten are allowed.
+    connects=300,  # Undocumented for futures; that of spot.
+    connects_window_s=300.0,
+    weight_per_minute=2400,
+    weight_header="X-MBX-USED-WEIGHT-1M",
+    weight_pool="binance_futures",  # 2026-06-30: fapi and dapi share one pool.
+)
+
+_DAY_S: Final = 86_400.0
+
+_SPOT_KEEPALIVE: Final = Keepalive(
+    ping_every_s=20.0, pong_within_s=60.0, expected_silence_s=10.0, lifetime_s=_DAY_S
+)
+
+_FUTURES_KEEPALIVE: Final = Keepalive(
+    ping_every_s=180.0, pong_within_s=600.0, expected_silence_s=10.0, lifetime_s=_DAY_S
+)
+
+_Part = tuple[Instrument | None, list[str]]
+"""Streams of one instrument, or of the whole venue (None)."""
+
+
+class Binance(Venue):
+    """What spot and futures have in common. Streams are combined (`/stream`), so that each frame names its
+    stream.
+    """
+
+    envelope: ClassVar[Envelope | None] = Envelope("data", optional=True)
+    statuses: ClassVar[Mapping[str, int]]
+    product: int | None = None
+    """`st` of our messages in streams of all markets; None on spot, which has no such streams."""
+    rest_prefix: str
+    instruments_weight: int
+    snapshot_weight: int
+
+    def instruments_request(self) -> HttpRequest:
+        return HttpRequest(f"{self.rest_prefix}/exchangeInfo", weight=self.instruments_weight)
+
+    def snapshot_request(self, instrument: Instrument) -> HttpRequest:
+        query = (("symbol", instrument.native_symbol), ("limit", str(SNAPSHOT_DEPTH)))
+        return HttpRequest(f"{self.rest_prefix}/depth", query, self.snapshot_weight)
+
+    # Instruments.
+
+    def parse_instruments(self, body: bytes | str) -> tuple[list[Instrument], list[Fault]]:
+        try:
+            entries = messages.listed_entries(body)
+        except messages.BAD_JSON as error:
+            return [], [fault(f"instrument list: {error}", body)]
+        instruments: list[Instrument] = []
+        faults: list[Fault] = []
+        natives: set[str] = set()
+        symbols: set[str] = set()
+        for entry in entries:
+            try:
+                instrument = self._instrument(messages.listed(entry))
+                to_core_kwargs(instrument, 1)
+                if instrument.native_symbol in natives or instrument.symbol in symbols:
+                    raise ValueError(f"{instrument.native_symbol} ({instrument.symbol}) is listed twice")
+            except messages.BAD_JSON as error:
+                faults.append(fault(f"instrument: {error}", bytes(entry)))
+                continue
+            natives.add(instrument.native_symbol)
+            symbols.add(instrument.symbol)
+            instruments.append(instrument)
+        return instruments, faults
+
+    @abstractmethod
+    def _symbol(self, entry: messages.Listed) -> Symbol:
+        """The canonical symbol of an entry whose assets are known and fit."""
+
+    def _instrument(self, entry: messages.Listed) -> Instrument:
+        """Raises ValueError, with the reason, for an entry that cannot be used."""
+        word = entry.status or entry.contract_status
+        if word not in self.statuses:
+            raise ValueError(f"status {word!r} is not known")
+        # An entry of `unlisted` has no quote: the symbol stays the venue's own word.
+        assets = [entry.base_asset, entry.quote_asset] if entry.quote_asset else []
+        if entry.margin_asset:
+            assets.append(entry.margin_asset)
+        if not entry.symbol or not all(map(is_asset, assets)):
+            raise ValueError(f"{entry.symbol!r} of {assets} fits no symbol")
+        symbol = self._symbol(entry)
+        if len(str(symbol).encode()) > SYMBOL_BYTES_MAX:
+            raise ValueError(f"{symbol} is longer than {SYMBOL_BYTES_MAX} bytes")
+        price, lot = entry.filter("PRICE_FILTER"), entry.filter("LOT_SIZE")
+        for size in (price.tick_size, lot.step_size, lot.min_qty, entry.contract_size):
+            if not size.is_finite() or size < 0:
+                raise ValueError(f"{size} is no size")
+        unit, contract_size = self._quantity(entry)
+        return Instrument(
+            venue=self.name,
+            native_symbol=entry.symbol,
+            symbol=str(symbol),
+            kind=symbol.kind,
+            base=symbol.base if entry.quote_asset else "",
+            quote=symbol.quote,
+            settle=symbol.settle,
+            tick_size=price.tick_size,
+            lot_size=lot.step_size,
+            min_qty=lot.min_qty,
+            contract_size=contract_size,
+            qty_unit=unit,
+            book_proof=BOOK_PROOF_SEQUENCE,
+            expiry_ts=entry.delivery_date * 1_000_000 if symbol.expiry else 0,
+            status=self.statuses[word],
+        )
+
+    def _quantity(self, entry: messages.Listed) -> tuple[int, Decimal]:
+        """What quantities count, and the size of one contract."""
+        del entry
+        return QtyUnit.BASE, Decimal(1)
+
+    def unlisted(self, native_symbol: str, tick: Decimal, step: Decimal) -> str:
+        entry = {
+            "symbol": native_symbol,
+            "status": "TRADING",
+            "baseAsset": native_symbol,
+            "quoteAsset": "",
+            "filters": [
+                {"filterType": "PRICE_FILTER", "tickSize": f"{tick:f}"},
+                {"filterType": "LOT_SIZE", "stepSize": f"{step:f}", "minQty": f"{step:f}"},
+            ],
+        }
+        return msgspec.json.encode(entry).decode()
+
+    def with_entries(self, body: str | None, entries: Sequence[str]) -> str:
+        document: dict[str, Any] = (
+            {"timezone": "UTC", "symbols": []} if body is None else msgspec.json.decode(body)
+        )
+        document["symbols"] += [msgspec.Raw(entry.encode()) for entry in entries]
+        return msgspec.json.encode(document).decode()
+
+    # Streams and connections.
+
+    def streams(
+        self, instrument: Instrument, channels: Sequence[str], speeds: Mapping[str, str]
+    ) -> list[str]:
+        symbol = instrument.native_symbol.lower()
+        wanted = [self.channels[name] for name in channels]
+        return [f"{symbol}@{_suffix(channel, speeds)}" for channel in wanted if not channel.whole_venue]
+
+    def route(self, stream: str) -> str:
+        """First part of the path of connections that push `stream`; empty where there is only one kind."""
+        del stream
+        return ""
+
+    def plan(
+        self,
+        instruments: Sequence[Instrument],
+        channels: Sequence[str],
+        speeds: Mapping[str, str],
+        ws_url: str | None = None,
+    ) -> list[ConnectionPlan]:
+        self.check_channels(channels, speeds)
+        routes: dict[str, list[_Part]] = {}
+        for instrument in instruments:
+            own: dict[str, list[str]] = {}
+            for stream in self.streams(instrument, channels, speeds):
+                own.setdefault(self.route(stream), []).append(stream)
+            for route, streams in own.items():
+                routes.setdefault(route, []).append((instrument, streams))
+        for name in channels if instruments else ():
+            if self.channels[name].whole_venue:
+                routes.setdefault(self.route(f"!{name}"), []).append((None, [f"!{name}"]))
+        base = (ws_url or self.ws_url).rstrip("/")
+        return [
+            self._connection(f"{base}{route}/stream", filled)
+            for route, parts in sorted(routes.items())
+            for filled in self._fill(parts)
+        ]
+
+    def _fill(self, parts: Sequence[_Part]) -> Iterator[list[_Part]]:
+        """Fills connections; the streams of an instrument stay together, so that a loss hits the fewest."""
+        filled: list[_Part] = []
+        used = 0
+        for part in parts:
+            if filled and used + len(part[1]) > self.limits.streams_per_connection:
+                yield filled
+                filled, used = [], 0
+            filled.append(part)
+            used += len(part[1])
+        if filled:
+            yield filled
+
+    def _connection(self, url: str, parts: Sequence[_Part]) -> ConnectionPlan:
+        streams = tuple(stream for _, own in parts for stream in own)
+        fed = [(instrument, own) for instrument, own in parts if instrument is not None]
+        return ConnectionPlan(
+            url=url,
+            subscribe=tuple(_subscribe_messages(streams)),
+            streams=streams,
+            instruments=tuple(instrument for instrument, _ in fed),
+            books=tuple(instrument for instrument, own in fed if any("@depth" in stream for stream in own)),
+            cadence_s=self._cadence_s(streams),
+        )
+
+    def _cadence_s(self, streams: Sequence[str]) -> float:
+        """The shortest one that a stream promises; 0 = none does."""
+        named = {channel[0] for stream in streams if (channel := self.channel_of(stream)) is not None}
+        return min(
+            (self.channels[name].cadence_s for name in named if self.channels[name].cadence_s), default=0.0
+        )
+
+    # Frames that no shape takes, and what a recording tells.
+
+    def control(self, text: bytes | str) -> Control:
+        return messages.control(text, self.statuses, self.product)
+
+    def stream_of(self, text: bytes | str) -> str | None:
+        frame = messages.combined(text)
+        return None if frame is None else frame.stream
+
+    def native_symbol_of(self, stream: str) -> str | None:
+        symbol, at, _ = stream.partition("@")
+        return symbol.upper() if at and symbol and not symbol.startswith("!") else None
+
+    def channel_of(self, stream: str) -> tuple[str, str] | None:
+        suffix = stream.removeprefix("!") if stream.startswith("!") else stream.partition("@")[2]
+        name, _, speed = suffix.partition("@")
+        channel = self.channels.get(name)
+        if channel is None or channel.whole_venue is not stream.startswith("!"):
+            return None
+        speed = speed or channel.bare_speed
+        return (name, speed) if speed in channel.speeds or not channel.speeds else None
+
+    def snapshot_symbol(self, url: str | None, body: bytes | str) -> str | None:
+        return messages.snapshot_symbol(url, body)
+
+    def is_snapshot(self, url: str | None, body: bytes | str) -> bool:
+        return messages.is_snapshot(url, body)
+
+    def printed(self, text: bytes | str) -> Printed:
+        return messages.printed(text)
+
+    def exchange_time_ns(self, text: bytes | str) -> int | None:
+        return messages.exchange_time_ns(text)
+
+
+class BinanceSpot(Binance):
+    """Spot, of Binance and of the exchanges that run its software."""
+
+    statuses: ClassVar[Mapping[str, int]] = messages.SPOT_STATUS
+    rest_prefix = "/api/v3"
+    instruments_weight = 20
+    snapshot_weight = 50
+    shapes = SPOT_SHAPES
+    keepalive = _SPOT_KEEPALIVE
+    channels: Mapping[str, Channel] = {channel.name: channel for channel in _SPOT_CHANNELS}
+    default_channels = ("depth", "trade", "bookTicker", "ticker", "kline_1m")
+
+    def __init__(self, name: str, ws_url: str, rest_url: str, hosts: tuple[str, ...], limits: Limits) -> None:
+        """`hosts`: every published host name, of WebSocket and REST."""
+        self.name = name
+        self.ws_url = ws_url
+        self.rest_url = rest_url
+        self.ws_hosts = self.rest_hosts = frozenset(hosts)
+        self.limits = limits
+
+    def _symbol(self, entry: messages.Listed) -> Symbol:
+        return Symbol(kind=Kind.SPOT, base=entry.base_asset, quote=entry.quote_asset)
+
+
+class BinanceFutures(Binance):
+    """USD-M (linear) and COIN-M (inverse) futures."""
+
+    statuses: ClassVar[Mapping[str, int]] = messages.FUTURES_STATUS
+    instruments_weight = 1
+    snapshot_weight = 20
+    limits = _FUTURES_LIMITS
+    keepalive = _FUTURES_KEEPALIVE
+    channels: Mapping[str, Channel] = {channel.name: channel for channel in _FUTURES_CHANNELS}
+    default_channels = (
+        "depth",
+        "trade",
+        "bookTicker",
+        "ticker",
+        "kline_1m",
+        "markPrice",
+        "forceOrder",
+        "contractInfo",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        ws_url: str,
+        rest_url: str,
+        rest_prefix: str,
+        shapes: tuple[AnyShape, ...],
+        product: int,
+        inverse: bool,
+        split: bool,
+    ) -> None:
+        """`inverse`: quantities are contracts of quote currency. `split`: market streams have connections of
+        their own.
+        """
+        self.name = name
+        self.ws_url = ws_url
+        self.rest_url = rest_url
+        self.ws_hosts = frozenset({ws_url.removeprefix("wss://")})
+        self.rest_hosts = frozenset({rest_url.removeprefix("https://")})
+        self.rest_prefix = rest_prefix
+        self.shapes = shapes
+        self.product = product
+        self.inverse = inverse
+        self.split = split
+
+    def _symbol(self, entry: messages.Listed) -> Symbol:
+        # The contract type is empty before trading begins (BTCSTUSDT, 2021), so the native symbol decides.
+        dated = _DATED.search(entry.symbol)
+        return Symbol(
+            kind=Kind.FUTURE if dated else Kind.PERPETUAL,
+            base=entry.base_asset,
+            quote=entry.quote_asset,
+            settle=entry.margin_asset or entry.quote_asset,
+            expiry=f"20{dated[1]}" if dated else "",
+        )
+
+    def _quantity(self, entry: messages.Listed) -> tuple[int, Decimal]:
+        if not self.inverse:
+            return QtyUnit.BASE, Decimal(1)
+        # Always read, never assumed: 100 USD for BTC, 10 for most others; 0 = not told.
+        return QtyUnit.CONTRACTS_OF_QUOTE, entry.contract_size
+
+    def route(self, stream: str) -> str:
+        """The 2026 URL split: `/public` pushes books, best prices and raw trades, `/market` everything else.
+
+        A stream asked for on the wrong path (or a market stream on the old one) is acknowledged and never
+        pushed.
+        """
+        if not self.split:
+            return ""
+        suffix = stream.partition("@")[2]
+        public = suffix.startswith(("depth", "rpiDepth", "bookTicker")) or suffix == "trade"
+        return "/public" if public or stream == "!bookTicker" else "/market"
+
+
+def _suffix(channel: Channel, speeds: Mapping[str, str]) -> str:
+    """What follows the symbol in the stream's name; the speed that the venue gives anyway is not named."""
+    if not channel.speeds:
+        return channel.name
+    speed = speeds.get(channel.name, channel.speeds[0])
+    return channel.name if speed == channel.bare_speed else f"{channel.name}@{speed}"
+
+
+def _subscribe_messages(streams: Sequence[str]) -> Iterator[str]:
+    """SUBSCRIBE messages of at most SUBSCRIBE_BYTES_MAX bytes, numbered from 1."""
+    room = SUBSCRIBE_BYTES_MAX - len('{"method":"SUBSCRIBE","params":[],"id":10000}')
+    batch: list[str] = []
+    number, used = 1, 0
+    for stream in streams:
+        size = len(msgspec.json.encode(stream)) + 1
+        if batch and used + size > room:
+            yield _subscribe(batch, number)
+            batch, number, used = [], number + 1, 0
+        batch.append(stream)
+        used += size
+    if batch:
+        yield _subscribe(batch, number)
+
+
+def _subscribe(streams: Sequence[str], number: int) -> str:
+    return msgspec.json.encode({"method": "SUBSCRIBE", "params": streams, "id": number}).decode()
+
+
+def _regional(name: str, ws_url: str, rest_url: str) -> BinanceSpot:
+    """An exchange of its own that runs the software of spot; US (exchangeInfo of 2021-10) and TR (2023-04)
+    grant 1,200 of weight.
+    """
+    hosts = tuple(urlsplit(url).hostname or "" for url in (ws_url, rest_url))
+    limits = msgspec.structs.replace(_SPOT_LIMITS, weight_per_minute=1200, weight_pool=name)
+    return BinanceSpot(name, ws_url, rest_url, hosts, limits)
+
+
+BINANCE: Final = BinanceSpot(
+    "binance",
+    "wss://stream.binance.com:9443",
+    "https://api.binance.com",
+    (
+        "stream.binance.com",
+        "data-stream.binance.vision",
+        "data-api.binance.vision",
+        "api.binance.com",
+        "api-gcp.binance.com",
+        "api1.binance.com",
+        "api2.binance.com",
+        "api3.binance.com",
+        "api4.binance.com",
+    ),
+    _SPOT_LIMITS,
+)
+
+BINANCE_US: Final = _regional("binance_us", "wss://stream.binance.us:9443", "https://api.binance.us")
+
+BINANCE_TR: Final = _regional("binance_tr", "wss://stream-cloud.trbinance.com", "https://api.binance.me")
+
+BINANCE_USDM: Final = BinanceFutures(
+    "binance_usdm",
+    ws_url="wss://fstream.binance.com",
+    rest_url="https://fapi.binance.com",
+    rest_prefix="/fapi/v1",
+    shapes=USDM_SHAPES,
+    product=1,
+    inverse=False,
+    split=True,
+)
+
+BINANCE_COINM: Final = BinanceFutures(
+    "binance_coinm",
+    ws_url="wss://dstream.binance.com",
+    rest_url="https://dapi.binance.com",
+    rest_prefix="/dapi/v1",
+    shapes=COINM_SHAPES,
+    product=2,
+    inverse=True,
+    split=False,
+)
