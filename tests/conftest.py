@@ -1,0 +1,81 @@
+"""Fixtures that tests share, and the rule that CI skips nothing it could run."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Machines of CI are shared: a slow example is no failure. What failed is printed so that it can be run again.
+hypothesis.settings.register_profile("outcrier", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("outcrier")
+
+
+def captures_folder() -> Path:
+    """The folder of recorded exchange messages: $OUTCRIER_DATA, else ../shared/data beside the repository."""
+    return Path(os.environ.get("OUTCRIER_DATA") or ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of recorded exchange messages; skips where there is none."""
+    folder = captures_folder()
+    if not folder.is_dir():
+        pytest.skip(f"no recorded messages: {folder} is not a folder, name one by OUTCRIER_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def capture(data_dir: Path) -> Callable[[str], Path]:
+    """Gives the path of a capture by folder and name (`binance/spot_2021-10-12`); skips if it is missing."""
+
+    def path_of(name: str) -> Path:
+        path = data_dir / "captures" / f"{name}.jsonl.gz"
+        if not path.is_file():
+            pytest.skip(f"capture is missing: {path}")
+        return path
+
+    return path_of
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A UDP port that nobody uses now: multicast groups are shared by all tests, ports are not."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+def skips_are_failures() -> bool:
+    """In CI, with the captures there, nothing is left that could be missing."""
+    return bool(os.environ.get("CI")) and captures_folder().is_dir()
+
+
+def fail_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turns a skip into a failure that keeps the reason; an expected failure (xfail) is none."""
+    if report.outcome != "skipped" or hasattr(report, "wasxfail") or not skips_are_failures():
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = f"nothing may be skipped in CI where the captures are there: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    fail_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    fail_skip(report)
+    return report

@@ -1,0 +1,453 @@
+"""The connection machine: time is an argument, randomness a seed, nothing is opened."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+
+import pytest
+
+from outcrier.feeder.backoff import SECOND_NS, AttemptBudget
+from outcrier.feeder.connection import (
+    ACKNOWLEDGE_TIMEOUT_NS,
+    BACKOFF_BASE_NS,
+    BACKOFF_CAP_NS,
+    CONNECT_TIMEOUT_NS,
+    REGION_WAIT_NS,
+    STABLE_NS,
+    Close,
+    Connect,
+    Connection,
+    ConnectionSpec,
+    Effect,
+    Failed,
+    Lost,
+    Probe,
+    Send,
+    State,
+    Subscribed,
+)
+from outcrier.feeder.transport import Reason, TransportError
+
+DAY_NS = 86_400 * SECOND_NS
+SPEC = ConnectionSpec(
+    url="wss://venue.example/stream",
+    subscribe=("one", "two", "three"),
+    messages_per_second=4,
+    expected_silence_ns=5 * SECOND_NS,
+    lifetime_ns=DAY_NS,
+)
+REFUSED = TransportError(SPEC.url, Reason.REFUSED)
+
+
+def seeded(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311 - a test repeats what it saw
+
+
+def connection(spec: ConnectionSpec = SPEC, seed: int = 1, limit: int = 300) -> Connection:
+    return Connection(spec, AttemptBudget(limit, 300 * SECOND_NS), seeded(seed).random)
+
+
+def live(spec: ConnectionSpec = SPEC, seed: int = 1) -> tuple[Connection, int]:
+    """A subscribed connection and the time at which it is."""
+    machine = connection(spec, seed)
+    machine.start(0)
+    machine.opened(SECOND_NS)
+    now_ns = SECOND_NS
+    for _ in spec.subscribe:
+        now_ns += SECOND_NS
+        machine.tick(now_ns)
+    machine.acknowledged(now_ns, len(spec.subscribe))
+    assert machine.subscribed
+    return machine, now_ns
+
+
+def run(machine: Connection, from_ns: int, until_ns: int) -> list[tuple[int, Effect]]:
+    """Ticks at every deadline, as the service does, and tells when which effect came."""
+    seen: list[tuple[int, Effect]] = []
+    for _ in range(10_000):
+        deadline_ns = machine.deadline_ns
+        if deadline_ns is None or deadline_ns > until_ns:
+            return seen
+        now_ns = max(from_ns, deadline_ns)
+        effects = machine.tick(now_ns)
+        seen += [(now_ns, effect) for effect in effects]
+        assert effects or machine.deadline_ns != deadline_ns, "a deadline that does nothing spins the loop"
+    raise AssertionError("the machine does not come to rest")
+
+
+def test_subscribe_messages_are_paced_and_acknowledged() -> None:
+    machine = connection()
+    assert machine.start(0) == [Connect(SPEC.url, 10.0)]
+    assert machine.state.value == "connecting"
+    assert machine.opened(7) == [Send("one")]
+    assert run(machine, 7, SECOND_NS) == [
+        (7 + SECOND_NS // 4, Send("two")),
+        (7 + SECOND_NS // 2, Send("three")),
+    ]
+    assert machine.acknowledged(SECOND_NS, 2) == []
+    assert not machine.subscribed
+    assert machine.acknowledged(SECOND_NS) == [Subscribed()]
+    assert machine.state is State.CONNECTED
+    assert machine.subscribed
+
+
+def test_an_acknowledgement_of_nothing_sent_does_not_count() -> None:
+    machine = connection()
+    machine.start(0)
+    machine.opened(0)
+    assert machine.acknowledged(0, 3) == []
+    assert machine.acknowledged(0, 3) == []
+    assert not machine.subscribed
+
+
+def test_a_url_that_says_it_all_is_subscribed_when_open() -> None:
+    machine = connection(ConnectionSpec("ws://v/s", (), 5, SECOND_NS, DAY_NS))
+    machine.start(0)
+    assert machine.opened(1) == [Subscribed()]
+
+
+def test_without_acknowledgement_the_connection_is_given_up() -> None:
+    machine = connection()
+    machine.start(0)
+    machine.opened(0)
+    for step in range(1, 400):  # messages come, as they do on a connection that is half subscribed
+        machine.received(step * SECOND_NS // 20, 10)
+        effects = machine.tick(step * SECOND_NS // 20)
+        if any(isinstance(effect, Lost) for effect in effects):
+            assert effects[0] == Lost("subscription not acknowledged")
+            assert isinstance(effects[1], Close)
+            assert step * SECOND_NS // 20 >= SECOND_NS // 2 + ACKNOWLEDGE_TIMEOUT_NS
+            return
+    raise AssertionError("never given up")
+
+
+def test_a_refused_subscription_is_given_up_with_its_reason() -> None:
+    machine = connection()
+    machine.start(0)
+    machine.opened(0)
+    assert machine.rejected(5, "Invalid request: x")[0] == Lost("subscription refused: Invalid request: x")
+    assert machine.state in {State.RECONNECTING, State.CONNECTING}
+
+
+def test_back_off_is_full_jitter_between_zero_and_a_doubling_bound() -> None:
+    waits: dict[int, list[int]] = {}
+    for seed in range(200):
+        machine = connection(seed=seed)
+        now_ns = 0
+        machine.start(now_ns)
+        for attempt in range(12):
+            effects = machine.failed(now_ns, REFUSED)
+            assert isinstance(effects[0], Failed)
+            waits.setdefault(attempt, []).append(effects[0].wait_ns)
+            now_ns += effects[0].wait_ns
+            assert machine.tick(now_ns - 1) == [] or effects[0].wait_ns == 0
+            if machine.state is State.RECONNECTING:
+                assert machine.tick(now_ns) == [Connect(SPEC.url, 10.0)]
+    for attempt, values in waits.items():
+        bound = min(BACKOFF_CAP_NS, BACKOFF_BASE_NS * 2**attempt)
+        assert max(values) < bound
+        assert min(values) < bound * 0.05, "full jitter starts at nothing"
+        assert 0.4 * bound < sum(values) / len(values) < 0.6 * bound, "uniform"
+
+
+def test_back_off_is_forgotten_only_after_a_stable_time() -> None:
+    def bound_after(stable_ns: int) -> int:
+        """The largest wait of many seeds after failing 5 times, living `stable_ns` and being cut."""
+        largest = 0
+        for seed in range(60):
+            machine = connection(ConnectionSpec("ws://v/s", (), 5, 1000 * SECOND_NS, DAY_NS), seed)
+            now_ns = 0
+            machine.start(now_ns)
+            for _ in range(5):
+                effect = machine.failed(now_ns, REFUSED)[0]
+                assert isinstance(effect, Failed)
+                now_ns += effect.wait_ns
+                machine.tick(now_ns)
+            machine.opened(now_ns)
+            now_ns += stable_ns
+            machine.closed(now_ns, 1006, "")
+            deadline_ns = machine.deadline_ns
+            assert deadline_ns is not None
+            largest = max(largest, deadline_ns - now_ns if machine.state is State.RECONNECTING else 0)
+        return largest
+
+    assert bound_after(STABLE_NS) <= BACKOFF_BASE_NS
+    assert bound_after(STABLE_NS - 1) > 4 * BACKOFF_BASE_NS
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_never_more_attempts_than_the_window_documented_by_the_venue(seed: int) -> None:
+    # Fault 20: everything is refused for ten minutes, 200 connections of one venue.
+    limit, window_ns = 300, 300 * SECOND_NS
+    source = seeded(seed)
+    budget = AttemptBudget(limit, window_ns)
+    machines = [Connection(SPEC, budget, source.random) for _ in range(200)]
+    attempts: list[int] = []
+
+    def count(effects: list[Effect], now_ns: int) -> int:
+        found = sum(isinstance(effect, Connect) for effect in effects)
+        attempts.extend([now_ns] * found)
+        return found
+
+    for machine in machines:
+        count(machine.start(0), 0)
+    now_ns = 0
+    while now_ns < 600 * SECOND_NS:
+        for machine in machines:
+            if machine.state is State.CONNECTING:
+                machine.failed(now_ns, REFUSED)
+            deadline_ns = machine.deadline_ns
+            if deadline_ns is not None and deadline_ns <= now_ns:
+                count(machine.tick(now_ns), now_ns)
+        now_ns += SECOND_NS // 20
+    assert len(attempts) > limit
+    for first, beyond in zip(attempts, attempts[limit:], strict=False):
+        assert beyond - first >= window_ns
+    # Healing: every connection is open within a minute of the window's end.
+    healed_ns = now_ns
+    for _ in range(int(window_ns + 60 * SECOND_NS) // (SECOND_NS // 20)):
+        for machine in machines:
+            if machine.state is State.CONNECTING:
+                machine.opened(now_ns)
+                machine.acknowledged(now_ns, 3)
+            deadline_ns = machine.deadline_ns
+            if machine.state is State.RECONNECTING and deadline_ns is not None and deadline_ns <= now_ns:
+                machine.tick(now_ns)
+        if all(machine.state is State.CONNECTED for machine in machines):
+            break
+        now_ns += SECOND_NS // 20
+    assert now_ns - healed_ns <= window_ns
+
+
+def test_silence_is_probed_then_given_up_within_twice_the_expected_silence() -> None:
+    machine, now_ns = live()
+    machine.received(now_ns, 100)
+    seen = run(machine, now_ns, now_ns + 11 * SECOND_NS)
+    assert seen[0] == (now_ns + 5 * SECOND_NS, Probe())
+    assert seen[1] == (now_ns + 10 * SECOND_NS, Lost("silent for 10.0 s"))
+    assert isinstance(seen[2][1], Close)
+
+
+def test_a_message_or_a_pong_after_the_probe_saves_the_connection() -> None:
+    machine, now_ns = live()
+    machine.received(now_ns, 100)
+    assert machine.tick(now_ns + 5 * SECOND_NS) == [Probe()]
+    machine.pong(now_ns + 6 * SECOND_NS)
+    assert machine.tick(now_ns + 10 * SECOND_NS) == []
+    assert machine.tick(now_ns + 11 * SECOND_NS) == [Probe()]
+    machine.received(now_ns + 12 * SECOND_NS, 100)
+    assert machine.tick(now_ns + 16 * SECOND_NS) == []
+    assert machine.state is State.CONNECTED
+
+
+@pytest.mark.parametrize(("cadence_s", "cut_s"), [(1, 50), (8, 80)])
+def test_a_link_that_only_answers_pings_has_lost_its_streams_of_fixed_cadence(
+    cadence_s: int, cut_s: int
+) -> None:
+    spec = dataclasses.replace(SPEC, cadence_ns=cadence_s * SECOND_NS)
+    machine, start_ns = live(spec)
+    machine.received(start_ns, 100)
+    for now_ns in range(start_ns, start_ns + cut_s * SECOND_NS, SECOND_NS):
+        effects = machine.tick(now_ns)
+        assert not any(isinstance(effect, Lost) for effect in effects)
+        machine.pong(now_ns)
+    assert machine.deadline_ns is not None
+    assert machine.deadline_ns <= start_ns + cut_s * SECOND_NS
+    assert machine.tick(start_ns + cut_s * SECOND_NS)[0] == Lost(f"no message for {cut_s}.0 s")
+
+
+def test_a_quiet_market_is_no_reason_to_cut_a_link_that_answers_pings() -> None:
+    machine, start_ns = live()
+    machine.received(start_ns, 100)
+    probes = 0
+    for now_ns in range(start_ns, start_ns + 3600 * SECOND_NS, SECOND_NS):
+        effects = machine.tick(now_ns)
+        assert all(effect == Probe() for effect in effects)
+        if effects:
+            probes += 1
+            machine.pong(now_ns)
+    assert probes == 3600 // 5 - 1
+    assert machine.state is State.CONNECTED
+
+
+def feed(machine: Connection, now_ns: int, good: int, faulty: int) -> list[Effect]:
+    """Messages, the faulty ones last; returns what the first effect-giving fault gave."""
+    for _ in range(good):
+        machine.received(now_ns, 10)
+    for _ in range(faulty):
+        machine.received(now_ns, 10)
+        effects = machine.faulty(now_ns)
+        if effects:
+            return effects
+    return []
+
+
+def test_more_than_one_percent_of_faulty_messages_ends_the_connection() -> None:
+    machine, now_ns = live()
+    assert feed(machine, now_ns, 1_980, 20) == [], "one percent is kept"
+    effects = feed(machine, now_ns, 0, 1)
+    assert effects[0] == Lost("21 of 2001 messages faulty")
+    assert isinstance(effects[1], Close)
+    assert machine.state is State.RECONNECTING
+    assert not machine.subscribed
+    assert machine.faulty(now_ns) == [], "what an abandoned link still brings counts no more"
+
+
+def test_ten_faulty_messages_among_the_first_end_nothing() -> None:
+    machine, now_ns = live()
+    assert feed(machine, now_ns, 0, 10) == []
+    assert feed(machine, now_ns, 0, 1)[0] == Lost("11 of 11 messages faulty")
+
+
+def test_a_good_hour_does_not_hide_a_bad_minute_nor_an_old_fault_add_up() -> None:
+    machine, now_ns = live()
+    for _ in range(120):  # 10 faults in half a minute among 2,000 messages, for an hour
+        now_ns += 30 * SECOND_NS
+        assert feed(machine, now_ns, 2_000, 10) == []
+    now_ns += SECOND_NS
+    assert feed(machine, now_ns, 0, 200), "and then nothing but faults"
+
+
+def test_a_new_link_begins_to_count_anew() -> None:
+    machine, now_ns = live()
+    assert feed(machine, now_ns, 0, 10) == []
+    machine.closed(now_ns, 1006, "")
+    assert machine.deadline_ns is not None
+    now_ns = machine.deadline_ns
+    machine.tick(now_ns)
+    machine.opened(now_ns)
+    assert feed(machine, now_ns, 0, 10) == []
+
+
+def test_reconnects_before_the_venue_cuts_and_not_all_at_once() -> None:
+    times = set()
+    for seed in range(30):
+        machine, now_ns = live(seed=seed)
+        deadline_ns = SECOND_NS + int(0.9 * DAY_NS)
+        while True:
+            machine.received(now_ns, 10)
+            effects = machine.tick(now_ns)
+            if effects:
+                break
+            now_ns += 60 * SECOND_NS
+            machine.received(now_ns, 10)
+            assert now_ns < DAY_NS, "the venue was faster"
+        assert now_ns >= deadline_ns
+        assert effects[0] == Lost("planned reconnect")
+        assert isinstance(effects[1], Close)
+        assert effects[2] == Connect(SPEC.url, 10.0)
+        times.add(now_ns)
+    assert len(times) > 20
+
+
+def test_an_announced_shutdown_reconnects_at_once_but_not_in_a_loop() -> None:
+    machine, now_ns = live()
+    now_ns += STABLE_NS
+    effects = machine.shutdown_announced(now_ns)
+    assert effects[0] == Lost("server shutdown announced")
+    assert effects[-1] == Connect(SPEC.url, 10.0)
+    machine.opened(now_ns)
+    assert not any(isinstance(effect, Connect) for effect in machine.shutdown_announced(now_ns + 1))
+    assert machine.state is State.RECONNECTING
+
+
+def test_a_rate_limit_holds_every_connection_of_the_venue_back() -> None:
+    budget = AttemptBudget(300, 300 * SECOND_NS)
+    first, second = (Connection(SPEC, budget, seeded(seed).random) for seed in range(2))
+    first.start(0)
+    limited = TransportError(SPEC.url, Reason.RATE_LIMITED, "HTTP 429", status=429, retry_after_s=120)
+    effect = first.failed(0, limited)[0]
+    assert isinstance(effect, Failed)
+    assert 120 * SECOND_NS <= effect.wait_ns <= 121 * SECOND_NS
+    assert second.start(1) == []
+    assert [e for t, e in run(second, 1, 119 * SECOND_NS) if isinstance(e, Connect)] == []
+    connects = [t for t, e in run(second, 1, 130 * SECOND_NS) if isinstance(e, Connect)]
+    assert connects
+    assert connects[0] >= 120 * SECOND_NS
+
+
+@pytest.mark.parametrize("status", [403, 451])
+def test_a_refused_region_is_asked_seldom(status: int) -> None:
+    machine = connection()
+    machine.start(0)
+    error = TransportError(SPEC.url, Reason.REGION, f"HTTP {status}", status=status)
+    effect = machine.failed(0, error)[0]
+    assert isinstance(effect, Failed)
+    assert effect.wait_ns >= REGION_WAIT_NS
+    assert str(effect.error) == f"venue.example: refused for this region (HTTP {status})"
+
+
+def test_a_connect_that_hangs_is_ended() -> None:
+    machine = connection()
+    machine.start(0)
+    assert machine.tick(CONNECT_TIMEOUT_NS - 1) == []
+    effects = machine.tick(CONNECT_TIMEOUT_NS)
+    assert isinstance(effects[0], Close)
+    assert isinstance(effects[1], Failed)
+    assert machine.state is State.RECONNECTING
+
+
+def test_what_comes_late_or_after_the_stop_changes_nothing() -> None:
+    machine, now_ns = live()
+    assert [type(effect) for effect in machine.stop()] == [Close]
+    assert machine.state is State.DISCONNECTED
+    for effects in (
+        machine.opened(now_ns),
+        machine.closed(now_ns, 1006, ""),
+        machine.failed(now_ns, REFUSED),
+        machine.acknowledged(now_ns),
+        machine.rejected(now_ns, "no"),
+        machine.shutdown_announced(now_ns),
+        machine.tick(now_ns + DAY_NS),
+        machine.stop(),
+    ):
+        assert effects == []
+    assert machine.deadline_ns is None
+    assert machine.state is State.DISCONNECTED
+
+
+def test_counts_reconnects_messages_and_bytes() -> None:
+    machine, now_ns = live()
+    assert machine.reconnects == 0
+    machine.received(now_ns, 100)
+    machine.received(now_ns + 1, 23)
+    assert (machine.messages, machine.bytes, machine.last_received_ns) == (2, 123, now_ns + 1)
+    assert machine.closed(now_ns + 2, 1001, "going away")[0] == Lost("closed 1001 going away")
+    run(machine, now_ns + 2, now_ns + 2 + BACKOFF_BASE_NS)
+    machine.opened(now_ns + SECOND_NS)
+    assert machine.reconnects == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_order_of_inputs_keeps_the_machine_whole(seed: int) -> None:
+    source = seeded(seed)
+    machine = Connection(SPEC, AttemptBudget(50, 60 * SECOND_NS), source.random)
+    now_ns, attempts = 0, list[int]()
+
+    def received(now_ns: int) -> list[Effect]:
+        machine.received(now_ns, 5)
+        return []
+
+    inputs: list[Callable[[int], list[Effect]]] = [
+        machine.start,
+        machine.opened,
+        lambda now_ns: machine.closed(now_ns, 1006, ""),
+        lambda now_ns: machine.failed(now_ns, REFUSED),
+        machine.acknowledged,
+        machine.tick,
+        machine.shutdown_announced,
+        received,
+    ]
+    for _ in range(2000):
+        now_ns += source.randrange(2 * SECOND_NS)
+        effects = source.choice(inputs)(now_ns)
+        attempts += [now_ns for effect in effects if isinstance(effect, Connect)]
+        if any(isinstance(effect, Lost) for effect in effects):
+            assert not machine.subscribed
+        deadline_ns = machine.deadline_ns
+        if machine.state is not State.DISCONNECTED:
+            assert deadline_ns is not None, "a machine that waits for nothing never comes back"
+    for first, beyond in zip(attempts, attempts[50:], strict=False):
+        assert beyond - first >= 60 * SECOND_NS

@@ -1,0 +1,206 @@
+"""The reference decoder against the published vectors, and the core against the reference decoder."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wire_reference import (
+    AUTH,
+    CAUSES,
+    HEADER,
+    LAYOUTS,
+    Frame,
+    Part,
+    RefusedError,
+    assert_same,
+    book_checksum,
+    chain64,
+    crc32c,
+    decode,
+    encode,
+    is_numbered,
+    registry_crc,
+)
+
+BBO = bytes.fromhex(
+    "fb0113000100280000012a00000000000000814a5d050700fef8e90300001100000015cd5b0700000000c0743defb5e27918"
+    "609a63efb5e279183a070000c97a26efd95e63000000000080d1f00800000000da5e630000000000c0687804000000000300000002000000"
+)
+HEARTBEAT = bytes.fromhex(
+    "fb0101000000380000012b00000000000000814a5d050000000000000000000000000000000000000000607b59f5b5e27918"
+    "607b59f5b5e27918840300002fc4e9f58877665544332211010000000000000033221100ddccbbaa00f2052a01000000a0860100"
+    "e80300000100007f33233d23ffffffff01000000"
+)
+BBO_AUTH = bytes.fromhex(
+    "fb0113000300280000012a00000000000000814a5d050700fef8e90300001100000015cd5b0700000000c0743defb5e27918"
+    "609a63efb5e279183a070000b01ef821d95e63000000000080d1f00800000000da5e630000000000c0687804000000000300000002000000"
+    "6df328fcf0095b3f"
+)
+TOP = {
+    "bid_px": 6_512_345, "bid_qty": 150_000_000, "ask_px": 6_512_346, "ask_qty": 75_000_000,
+    "bid_orders": 3, "ask_orders": 2,
+}  # fmt: skip
+
+
+def cause_of(datagram: bytes) -> str | None:
+    """Why the reference refuses a datagram; None if it accepts it."""
+    try:
+        decode(datagram)
+    except RefusedError as refused:
+        return refused.cause
+    return None
+
+
+def test_the_bbo_vector_is_read_and_written() -> None:
+    frame = decode(BBO)
+    assert (frame.msg, frame.root, frame.records, frame.raw) == ("BBO", TOP, [], BBO)
+    header = frame.header
+    assert (header["channel"], header["session"], header["channel_seq"]) == (1, 90_000_001, 42)
+    assert (header["instrument"], header["instr_seq"], header["venue"]) == (1001, 17, 7)
+    assert (header["price_exp"], header["qty_exp"], header["flags"]) == (-2, -8, 1)
+    assert (header["recv_ts"] - header["exchange_ts"], header["proc_ns"]) == (2_500_000, 1850)
+    assert encode("BBO", header, TOP) == BBO
+
+
+def test_the_heartbeat_vector_is_read_and_written() -> None:
+    frame = decode(HEARTBEAT)
+    assert frame.root["publisher_id"] == 0x1122_3344_5566_7788
+    assert frame.root["chain64"] == 0xAABB_CCDD_0011_2233
+    assert (frame.root["retx_ipv4"], frame.root["retx_udp_port"]) == (0x7F00_0001, 9011)
+    assert (frame.root["clock_err_ns"], frame.root["state"]) == (0xFFFF_FFFF, 1)
+    assert encode("HEARTBEAT", frame.header, frame.root) == HEARTBEAT
+
+
+def test_a_mac_trailer_is_counted() -> None:
+    frame = decode(BBO_AUTH)
+    assert (frame.raw, frame.root, frame.header["crc32c"]) == (BBO_AUTH, TOP, 0x21F8_1EB0)
+    assert frame.header["flags"] & AUTH
+    assert cause_of(BBO_AUTH[:-1]) == "length"
+
+
+def test_digests_equal_their_vectors() -> None:
+    assert crc32c(b"123456789") == 0xE306_9283
+    first = chain64(90_000_001, 1, 0x1111_1111)
+    assert first == 0xEF17_A13B_38B4_11E7
+    assert chain64(first, 2, 0x2222_2222) == 0x87D6_51B1_AEBF_63A3
+    assert registry_crc([(1002, 3), (1001, 1)]) == 0x4CFB_E740
+    assert book_checksum([(100, 5), (99, 7)], [(101, 3)]) == 0x8D8B_99D4
+
+
+def test_only_the_types_of_the_rule_consume_numbers() -> None:
+    assert [n for n in range(256) if is_numbered(n)] == [0, 2, *range(4, 64)]
+
+
+def test_causes_are_looked_for_in_order() -> None:
+    def broken(bytes_long: int, **fields: int) -> bytes:
+        header = {"magic": 0xFB, "version": 1, "msg_type": 0x13, "payload_len": 40, "channel": 1, **fields}
+        return HEADER.write(header).ljust(1500, b"\0")[:bytes_long]
+
+    wrong: dict[str, int] = {}
+    told = [cause_of(broken(106, **wrong))]
+    wrong["channel"] = 0x80
+    told.append(cause_of(broken(106, **wrong)))
+    wrong["flags"] = 1 << 15
+    told.append(cause_of(broken(106, **wrong)))
+    wrong |= {"count": 1, "rec_len": 1}
+    told.append(cause_of(broken(106, **wrong)))
+    wrong["payload_len"] = 41
+    told.append(cause_of(broken(106, **wrong)))
+    wrong["version"] = 2
+    told += [cause_of(broken(bytes_long, **wrong)) for bytes_long in (106, 1401, 65)]
+    assert told == list(reversed(CAUSES))
+
+
+def test_every_cut_and_every_flipped_bit_is_refused_and_padding_is_harmless() -> None:
+    for cut in range(len(BBO)):
+        assert cause_of(BBO[:cut]) == ("too_short" if cut < 66 else "length")
+    padded = BBO + bytes(20)
+    for bit in range(len(padded) * 8):
+        damaged = bytearray(padded)
+        damaged[bit // 8] ^= 1 << (bit % 8)
+        if bit // 8 < len(BBO):
+            assert cause_of(bytes(damaged)) is not None, bit
+        else:
+            assert decode(bytes(damaged)).raw == BBO
+
+
+def numbers(code: str) -> st.SearchStrategy[Any]:
+    """Any value that a field may hold, NaN and padding included."""
+    if code.endswith("s"):
+        size = int(code[:-1])
+        return st.binary(min_size=size, max_size=size)
+    if code == "d":
+        return st.floats()
+    size = struct.calcsize("<" + code)
+    low, high = (
+        (-(1 << (8 * size - 1)), (1 << (8 * size - 1)) - 1) if code in "bq" else (0, (1 << 8 * size) - 1)
+    )
+    return st.one_of(st.sampled_from([low, high, 0]), st.integers(low, high))
+
+
+def values(part: Part) -> st.SearchStrategy[dict[str, Any]]:
+    """Any root or record."""
+    return st.fixed_dictionaries({name: numbers(code) for name, code in part.fields})
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> bytes:
+    """A right frame of any type, of a later version too, with padding."""
+    header = draw(values(HEADER))
+    header |= {"magic": 0xFB, "version": 1, "flags": header["flags"] & 0x3FFF & ~AUTH}
+    header["channel"] = draw(st.integers(1, 127)) | draw(st.sampled_from([0, 0x80]))
+    padding = bytes(draw(st.integers(0, 40)))
+    more_root, more_record = draw(st.binary(max_size=24)), draw(st.binary(max_size=8))
+    if draw(st.integers(0, 9)) == 0:
+        later = draw(st.integers(0, 255).filter(lambda n: all(n != each.number for each in LAYOUTS.values())))
+        return encode(later, header, more_root=more_root) + padding
+    name = draw(st.sampled_from(sorted(LAYOUTS)))
+    layout = LAYOUTS[name]
+    records = draw(st.lists(values(layout.record), max_size=8)) if layout.record.size else []
+    root = draw(values(layout.root))
+    return encode(name, header, root, records, more_root=more_root, more_record=more_record) + padding
+
+
+def judged(core: Any, datagram: bytes) -> None:
+    """Asserts that core and reference accept with the same content or refuse for the same cause."""
+    try:
+        frame: Frame | None = decode(datagram)
+        cause = ""
+    except RefusedError as refused:
+        frame, cause = None, refused.cause
+    if frame is None:
+        with pytest.raises(ValueError, match=rf"\b{cause}\b"):
+            core.decode_frame(datagram)
+    else:
+        assert_same(core.decode_frame(datagram), frame)
+
+
+@pytest.fixture(scope="module")
+def core() -> Any:
+    """The binding; without it only the reference itself is tested."""
+    return pytest.importorskip("outcrier._core", reason="the Rust core is not built")
+
+
+@pytest.mark.parametrize("datagram", [BBO, HEARTBEAT, BBO_AUTH])
+def test_the_core_reads_the_vectors_as_the_reference_does(core: Any, datagram: bytes) -> None:
+    judged(core, datagram)
+
+
+@settings(max_examples=400, deadline=None)
+@given(datagram=frames())
+def test_the_core_reads_what_the_reference_writes(core: Any, datagram: bytes) -> None:
+    judged(core, datagram)
+
+
+@settings(max_examples=400, deadline=None)
+@given(datagram=frames(), data=st.data())
+def test_the_core_refuses_damage_for_the_same_cause(core: Any, datagram: bytes, data: st.DataObject) -> None:
+    damaged = bytearray(datagram[: data.draw(st.integers(0, len(datagram)))])
+    for at in data.draw(st.lists(st.integers(0, max(len(damaged) - 1, 0)), max_size=3)) if damaged else []:
+        damaged[at] = data.draw(st.integers(0, 255))
+    judged(core, bytes(damaged))

@@ -1,0 +1,347 @@
+"""The wire format a second time: an independent decoder, written from docs/wire-format.md.
+
+Nothing but `struct` is used. It is slow and plain on purpose. Tests hold the core to it, so it must never
+import the core.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MAGIC = 0xFB
+VERSION = 1
+FRAME_BYTES_MAX = 1_400
+AUTH = 1 << 1
+AUTH_BYTES = 8
+CRITICAL = 0b11 << 14
+MASK64 = 0xFFFF_FFFF_FFFF_FFFF
+
+# Causes of refusal in the order in which they are looked for.
+CAUSES = ("too_short", "too_long", "sync", "length", "records", "critical_flags", "channel", "crc")
+
+
+class RefusedError(Exception):
+    """The datagram is not a frame; `cause` is one of `CAUSES`."""
+
+    def __init__(self, cause: str) -> None:
+        """Keeps the cause."""
+        assert cause in CAUSES
+        super().__init__(cause)
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class Part:
+    """Header, root or record: fields as (name, `struct` code) without gaps between them."""
+
+    fields: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def packed(self) -> struct.Struct:
+        """The whole part, little-endian and without alignment of its own."""
+        return struct.Struct("<" + "".join(code for _, code in self.fields))
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.packed.size
+
+    def rows(self) -> list[tuple[int, int, str, str]]:
+        """(offset, size, type as the document writes it, name) of every field."""
+        rows = []
+        offset = 0
+        for name, code in self.fields:
+            size = struct.calcsize("<" + code)
+            rows.append((offset, size, TYPE_NAMES.get(code, f"char[{size}]"), name))
+            offset += size
+        return rows
+
+    def read(self, data: bytes) -> dict[str, Any]:
+        """The fields by name, from the known prefix of `data`."""
+        values = self.packed.unpack(data[: self.size])
+        return {name: value for (name, _), value in zip(self.fields, values, strict=True)}
+
+    def write(self, values: Mapping[str, Any]) -> bytes:
+        """The part with these values; what is not named is 0."""
+        unknown = values.keys() - {name for name, _ in self.fields}
+        assert not unknown, unknown
+        return self.packed.pack(
+            *(values.get(name, b"" if code.endswith("s") else 0) for name, code in self.fields)
+        )
+
+
+TYPE_NAMES = {
+    "B": "u8", "H": "u16", "I": "u32", "Q": "u64", "b": "i8", "q": "i64", "d": "f64",
+}  # fmt: skip
+
+
+def part(text: str) -> Part:
+    """A part from `name:code name:code ...`."""
+    pairs = (word.split(":") for word in text.split())
+    return Part(tuple((name, code) for name, code in pairs))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Number and parts of one message."""
+
+    number: int
+    root: Part = field(default_factory=Part)
+    record: Part = field(default_factory=Part)
+
+
+HEADER = part("""
+    magic:B version:B msg_type:B rec_len:B flags:H payload_len:H count:B channel:B channel_seq:Q session:I
+    venue:H price_exp:b qty_exp:b instrument:I instr_seq:I source_seq:Q exchange_ts:q recv_ts:q proc_ns:I
+    crc32c:I
+""")
+LEVEL = part("price:q qty:q")
+TRADE = part("price:q qty:q trade_id:Q trade_ts:q aggressor:B trade_flags:B n_fills:H id_span:I")
+
+LAYOUTS = {
+    "HEARTBEAT": Layout(
+        0x01,
+        part("""
+            publisher_id:Q oldest_retx_seq:Q chain64:Q mono_ns:q max_silence_us:I snapshot_cycle_ms:I
+            retx_ipv4:I retx_udp_port:H replay_tcp_port:H clock_err_ns:I state:B key_id:B reserved:H
+        """),
+        part("signature:64s"),
+    ),
+    "SESSION_START": Layout(
+        0x02,
+        part("""
+            publisher_id:Q prev_last_seq:Q start_ts:q prev_session:I reason:I n_instruments:I
+            registry_crc:I build:24s
+        """),
+    ),
+    "SESSION_END": Layout(0x03, part("publisher_id:Q last_seq:Q chain64:Q reason:I next_session:I")),
+    "STATUS": Layout(
+        0x04,
+        part("""
+            scope:B state:B reason:H conn_id:I since_ts:q expected:Q got:Q text:16s last_channel_seq:Q
+        """),
+    ),
+    "CONN": Layout(
+        0x05,
+        part("""
+            connected:I disconnected:I total:I reconnects:I messages:Q bytes:Q conn_id:I subscriptions:I
+            silence_ms:I expected_ms:I
+        """),
+    ),
+    "BOOK_DELTA": Layout(
+        0x10,
+        part("""
+            first_source_seq:Q prev_source_seq:Q book_checksum:I n_bids:B checksum_kind:B depth_limit:H
+        """),
+        LEVEL,
+    ),
+    "BOOK_SNAPSHOT": Layout(
+        0x11,
+        part("""
+            snapshot_id:I frag_index:H frag_count:H last_channel_seq:Q book_checksum:I total_bids:H
+            total_asks:H depth_limit:H n_bids:B checksum_kind:B def_version:I
+        """),
+        LEVEL,
+    ),
+    "TRADE": Layout(0x12, record=TRADE),
+    "BBO": Layout(0x13, part("bid_px:q bid_qty:q ask_px:q ask_qty:q bid_orders:I ask_orders:I")),
+    "TICKER_24H": Layout(
+        0x14,
+        part("""
+            last_px:q open_px:q high_px:q low_px:q volume:d turnover:d trade_count:Q window_ns:q
+        """),
+    ),
+    "INSTRUMENT_DEF": Layout(
+        0x20,
+        part("""
+            def_version:I kind:B status:B price_exp:b qty_exp:b tick_size:q lot_size:q min_qty:q
+            contract_size:q contract_exp:b option_type:B venue_type:H underlying:I expiry_ts:q strike:q
+            native_symbol:32s symbol:32s base:16s quote:16s settle:16s native_more:40s qty_unit:B
+            book_proof:B reserved:6s
+        """),
+    ),
+    "CYCLE_END": Layout(
+        0x21,
+        part("cycle_id:I n_instruments:I first_snap_seq:Q registry_crc:I cycle_us:I"),
+    ),
+    "CANDLE": Layout(
+        0x28,
+        record=part("""
+            open_ts:q interval_s:I candle_flags:I open:q high:q low:q close:q volume:d turnover:d
+            trade_count:Q
+        """),
+    ),
+    "DERIV_STATE": Layout(
+        0x29,
+        part("""
+            present:I funding_interval_s:I mark_px:q index_px:q settle_px:q funding_rate:q next_rate:q
+            next_funding_ts:q open_interest:d oi_value:d
+        """),
+    ),
+    "LIQUIDATION": Layout(0x2A, record=TRADE),
+}
+
+BY_NUMBER = {layout.number: name for name, layout in LAYOUTS.items()}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame that was accepted."""
+
+    raw: bytes
+    header: dict[str, int]
+    msg: str
+    root: dict[str, Any]
+    records: list[dict[str, Any]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `outcrier._core.decode_frame`: header fields by name, `msg`, `root`, `records`."""
+        return {**self.header, "msg": self.msg, "root": self.root, "records": self.records}
+
+
+def decode(datagram: bytes) -> Frame:
+    """The frame in a datagram, padding ignored.
+
+    Raises `RefusedError` with the first cause that holds. A MAC trailer is counted and not verified.
+    """
+    if len(datagram) < HEADER.size:
+        raise RefusedError("too_short")
+    if len(datagram) > FRAME_BYTES_MAX:
+        raise RefusedError("too_long")
+    header: dict[str, int] = HEADER.read(datagram)
+    if (header["magic"], header["version"]) != (MAGIC, VERSION):
+        raise RefusedError("sync")
+    payload_end = HEADER.size + header["payload_len"]
+    frame_end = payload_end + (AUTH_BYTES if header["flags"] & AUTH else 0)
+    if frame_end > len(datagram):
+        raise RefusedError("length")
+    count, rec_len = header["count"], header["rec_len"]
+    root_end = payload_end - count * rec_len
+    msg = BY_NUMBER.get(header["msg_type"], "UNKNOWN")
+    layout = LAYOUTS.get(msg, Layout(-1))
+    if root_end < HEADER.size + layout.root.size or (count and rec_len < layout.record.size):
+        raise RefusedError("records")
+    if header["flags"] & CRITICAL:
+        raise RefusedError("critical_flags")
+    if header["channel"] & 0x7F == 0:
+        raise RefusedError("channel")
+    if crc32c(datagram[: HEADER.size - 4] + datagram[HEADER.size : payload_end]) != header["crc32c"]:
+        raise RefusedError("crc")
+    root = layout.root.read(datagram[HEADER.size : root_end])
+    starts = range(root_end, payload_end, rec_len) if count and layout.record.size else ()
+    records = [layout.record.read(datagram[start : start + rec_len]) for start in starts]
+    return Frame(bytes(datagram[:frame_end]), header, msg, root, records)
+
+
+def encode(
+    msg: str | int,
+    header: Mapping[str, int],
+    root: Mapping[str, Any] | None = None,
+    records: Iterable[Mapping[str, Any]] = (),
+    *,
+    more_root: bytes = b"",
+    more_record: bytes = b"",
+) -> bytes:
+    """A frame with the right lengths and CRC.
+
+    `more_root` and `more_record` are what a later version may append; a number as `msg` has only those parts.
+    """
+    layout = LAYOUTS[msg] if isinstance(msg, str) else Layout(msg)
+    record_bytes = [layout.record.write(record) + more_record for record in records]
+    payload = layout.root.write(root or {}) + more_root + b"".join(record_bytes)
+    full = {
+        "magic": MAGIC,
+        "version": VERSION,
+        "channel": 1,
+        **header,
+        "msg_type": layout.number,
+        "payload_len": len(payload),
+        "count": len(record_bytes),
+        "rec_len": len(record_bytes[0]) if record_bytes else 0,
+        "crc32c": 0,
+    }
+    unsealed = HEADER.write(full)[:-4]
+    return unsealed + struct.pack("<I", crc32c(unsealed + payload)) + payload
+
+
+def assert_same(core: Mapping[str, Any], frame: Frame) -> None:
+    """Holds what the core decoded to what the reference did; floats are compared as bytes, for NaN."""
+    mine = frame.as_dict()
+    assert core.keys() == mine.keys(), core.keys() ^ mine.keys()
+    for key, value in mine.items():
+        assert _comparable(core[key]) == _comparable(value), key
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, float):
+        return struct.pack("<d", value)
+    if isinstance(value, Mapping):
+        return {key: _comparable(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_comparable(inner) for inner in value]
+    return value
+
+
+def is_numbered(msg_type: int) -> bool:
+    """Whether frames of a type consume numbers."""
+    return msg_type < 0x40 and msg_type not in {0x01, 0x03}
+
+
+def _crc32c_table() -> list[int]:
+    table = []
+    for byte in range(256):
+        crc = byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F6_3B78 if crc & 1 else 0)  # Castagnoli, bits reversed
+        table.append(crc)
+    return table
+
+
+CRC32C_TABLE = _crc32c_table()
+
+
+def crc32c(data: bytes) -> int:
+    """CRC-32C as of RFC 3720, B.4."""
+    crc = 0xFFFF_FFFF
+    for byte in data:
+        crc = CRC32C_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    return crc ^ 0xFFFF_FFFF
+
+
+# Bytes 24-55 of the default secret of XXH3 (xxhash specification 0.2.0, "XXH3 algorithm for small inputs").
+XXH3_SECRET_24 = struct.unpack(
+    "<4Q", bytes.fromhex("7240a4a4b7b3671fcb79e64eccc0e578825ad07dccff7221b8084674f743248e")
+)
+
+
+def xxh3_64_12_bytes(data: bytes, seed: int) -> int:
+    """XXH3-64 of exactly 12 bytes: the branch of the specification for 9 to 16."""
+    assert len(data) == 12
+    low = int.from_bytes(data[:8], "little") ^ ((XXH3_SECRET_24[0] ^ XXH3_SECRET_24[1]) + seed) & MASK64
+    high = int.from_bytes(data[-8:], "little") ^ ((XXH3_SECRET_24[2] ^ XXH3_SECRET_24[3]) - seed) & MASK64
+    product = low * high
+    swapped = int.from_bytes(low.to_bytes(8, "little"), "big")
+    mixed = (len(data) + swapped + high + ((product & MASK64) ^ (product >> 64))) & MASK64
+    mixed = (mixed ^ (mixed >> 37)) * 0x1656_6791_9E37_79F9 & MASK64
+    digest: int = mixed ^ (mixed >> 32)
+    return digest
+
+
+def chain64(previous: int, channel_seq: int, crc: int) -> int:
+    """chain(n) from chain(n - 1); chain(0) is the session."""
+    return xxh3_64_12_bytes(struct.pack("<QI", channel_seq, crc), previous)
+
+
+def registry_crc(instruments: Iterable[tuple[int, int]]) -> int:
+    """CRC over (instrument, def_version) of the live instruments, in any order given."""
+    return crc32c(b"".join(struct.pack("<II", *pair) for pair in sorted(instruments)))
+
+
+def book_checksum(bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]) -> int:
+    """CRC of a book of (price, qty), best first on each side."""
+    sides = [list(bids), list(asks)]
+    counts = struct.pack("<HH", *(min(len(side), 0xFFFF) for side in sides))
+    return crc32c(counts + b"".join(struct.pack("<qq", *level) for side in sides for level in side))
