@@ -259,7 +259,7 @@ struct Read(u64);
 impl Read {
     fn ends(&mut self) -> bool {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % READ_MESSAGES == 0
+        (self.0 >> 33).is_multiple_of(READ_MESSAGES)
     }
 }
 
