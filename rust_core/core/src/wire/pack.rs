@@ -335,11 +335,8 @@ impl ExactSizeIterator for Pack<'_> {}
 fn derived(header: &Header, sub: &SubHeader) -> Header {
     let recv_off_ns = u32::from(sub.recv_off_us) * 1_000;
     // A saturated time says "longer than this" and stays so.
-    let proc_ns = if header.proc_ns == u32::MAX {
-        u32::MAX
-    } else {
-        header.proc_ns.saturating_sub(recv_off_ns)
-    };
+    let proc_ns =
+        if header.proc_ns == u32::MAX { u32::MAX } else { header.proc_ns.saturating_sub(recv_off_ns) };
     Header {
         msg_type: sub.msg_type,
         rec_len: sub.rec_len,
@@ -357,4 +354,3 @@ fn derived(header: &Header, sub: &SubHeader) -> Header {
         ..*header
     }
 }
-
