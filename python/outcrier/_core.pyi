@@ -42,8 +42,9 @@ def parse_decimal(text: str, exp: int) -> int:
     """Mantissa of `text` at 10**exp. Raises ValueError: junk, overflow, or more digits than `exp` holds."""
 
 def decode_frame(data: bytes) -> dict[str, Any]:
-    """Checks and decodes one wire frame (padding allowed) into plain values. Raises ValueError with the
-    refusal."""
+    """Checks and decodes one wire frame (padding allowed) into plain values: the header's fields by name, and
+    `msg`, `root`, `records`, `messages`. Of a PACK the records are its sub-headers, the messages what each of
+    them would have been alone, in the same form. Raises ValueError with the refusal."""
 
 def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
     """Message name, type number, part (header, root, record) and fields (name, format, offset) of every
@@ -95,13 +96,15 @@ class Feed:
         reason: int = 1,
         replay: bool = False,
         test: bool = False,
+        pack: bool = False,
         start_ns: int = 0,
     ) -> Self:
         """Sends SESSION_START. `shapes` is the text of `outcrier.shape_json.to_json`.
 
         Raises ValueError on a shape that cannot be compiled or published.
 
-        `start_ns` is the wall time of a replay's first message; 0 = now.
+        `pack`: small messages of one socket read share a PACK. `start_ns` is the wall time of a replay's first
+        message; 0 = now.
         """
     def add_instrument(
         self,
