@@ -42,8 +42,9 @@ def parse_decimal(text: str, exp: int) -> int:
     """Mantissa of `text` at 10**exp. Raises ValueError: junk, overflow, or more digits than `exp` holds."""
 
 def decode_frame(data: bytes) -> dict[str, Any]:
-    """Checks and decodes one wire frame (padding allowed) into plain values. Raises ValueError with the
-    refusal."""
+    """Checks and decodes one wire frame (padding allowed) into plain values: the header's fields by name, and
+    `msg`, `root`, `records`, `messages`. Of a PACK the records are its sub-headers, the messages what each of
+    them would have been alone, in the same form. Raises ValueError with the refusal."""
 
 def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
     """Message name, type number, part (header, root, record) and fields (name, format, offset) of every
@@ -70,7 +71,11 @@ class Publisher:
 
 @final
 class Feed:
-    """One channel: frames of one venue in, numbered multicast frames out. Not thread-safe."""
+    """One channel: frames of one venue in, numbered multicast frames out. Not thread-safe.
+
+    Frames leave before the call that made them returns; `on_frame` alone may keep them, until the next call
+    of any method or until the feed is deleted.
+    """
 
     def __new__(
         cls,
@@ -86,13 +91,15 @@ class Feed:
         reason: int = 1,
         replay: bool = False,
         test: bool = False,
+        pack: bool = False,
         start_ns: int = 0,
     ) -> Self:
         """Sends SESSION_START. `shapes` is the text of `outcrier.shape_json.to_json`.
 
         Raises ValueError on a shape that cannot be compiled or published.
 
-        `start_ns` is the wall time of a replay's first message; 0 = now.
+        `pack`: small messages of one socket read share a PACK. `start_ns` is the wall time of a replay's first
+        message; 0 = now.
         """
     def add_instrument(
         self,
@@ -144,8 +151,18 @@ class Feed:
     ) -> None:
         """New sizes from the venue's list, at exponents of their own; a change is published as a new
         definition version."""
-    def on_frame(self, connection: int, data: bytes | bytearray | memoryview, recv_ns: int = 0) -> int:
+    def on_frame(
+        self,
+        connection: int,
+        data: bytes | bytearray | memoryview,
+        recv_ns: int = 0,
+        more: bool = False,
+    ) -> int:
         """Takes one frame of the exchange. `recv_ns` 0 = now (live); otherwise the recorded wall time.
+
+        `more`: further frames of the same socket read follow, so what this one makes may wait for them (until
+        the next call of any method, or until no more fit into one system call). Arrival is stamped once per
+        read, at its first frame.
 
         Returns HANDLED (0) or the bits FOR_PYTHON (no shape takes it: control or unknown), NOTICES (call
         `notices()`).

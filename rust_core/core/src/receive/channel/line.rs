@@ -10,7 +10,7 @@ use crate::receive::plane::SnapshotPlane;
 use crate::receive::registry::Registry;
 use crate::receive::sink::{Delivered, Sink};
 use crate::receive::state::Reported;
-use crate::wire::{Frame, Message, msg};
+use crate::wire::{Frame, Message, is_numbered, msg};
 
 impl Channel {
     /// Whether the frame is of the current session, which may begin with it.
@@ -151,10 +151,28 @@ impl Channel {
             return;
         }
         let came = Came { rx_ts, now_ns: cx.now_ns, delay_ns };
-        if header.instrument == 0 {
-            deliver_channel(frame, came, cx);
+        if header.msg_type == msg::PACK
+            && let Message::Pack(messages) = frame.message()
+        {
+            cx.counters.packs += 1;
+            for message in messages {
+                cx.counters.packed_messages += 1;
+                self.on_message(&message, came, cx);
+            }
         } else {
-            self.dispatch(frame, came, cx);
+            self.on_message(frame, came, cx);
+        }
+    }
+
+    /// One message of a new number: a frame, or one of those in a PACK.
+    fn on_message<S: Sink>(&mut self, message: &Frame<'_>, came: Came, cx: &mut Context<'_, S>) {
+        if !is_numbered(message.header.msg_type) {
+            // Only in a PACK, of a later version: it has no number to take.
+            cx.counters.unknown_type += 1;
+        } else if message.header.instrument == 0 {
+            deliver_channel(message, came, cx);
+        } else {
+            self.dispatch(message, came, cx);
         }
     }
 
