@@ -81,8 +81,9 @@ class Decoder:
 
         Raises ValueError if the symbol was added before.
         """
-    def bind(self, connection: int, number: int, index: int) -> None:
-        """Binds a number that the venue chose on a connection (Bitfinex `chanId`). Raises IndexError for an
+    def bind(self, connection: int, number: int, index: int, channel: str = "") -> None:
+        """Binds a number that the venue chose on a connection (Bitfinex `chanId`) to an instrument and, where
+        the shapes name channels (`outcrier.shapes.Bound`), to one of them. Raises IndexError for an
         instrument that was not added."""
     def scale(self, index: int) -> tuple[int, int]:
         """Exponents of price and quantity."""

@@ -1,10 +1,10 @@
 """Bybit's hot messages as declarations: v5 of all categories, and the v2 dialect that old recordings speak.
 
-Rules are those of the v5 documentation as of 2026-07. There is no connector yet: this module declares, and the
-decoder reads. What no shape takes (acknowledgements, pongs) is for Python.
+Rules are those of the v5 documentation as of 2026-07. There is no connector yet: this module declares, and
+the decoder reads. What no shape takes (acknowledgements, pongs) is for Python.
 
-Not declared: `orderbook.rpi.*`, whose rows carry two quantities, and `orderbook.full.*`, which needs REST. Best
-bid and ask of `tickers.*` come as changes, one side without the other; `orderbook.1.*` has them whole.
+Not declared: `orderbook.rpi.*`, whose rows carry two quantities, and `orderbook.full.*`, which needs REST.
+Best bid and ask of `tickers.*` come as changes, one side without the other; `orderbook.1.*` has them whole.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ _TICKER: Final = TickerShape(
 
 _DERIV: Final = DerivShape(
     name="ticker_deriv",
+    also=True,
     when={"topic": Prefix("tickers.")},
     instrument=("data", "symbol"),
     exchange_time=("ts", "ms"),
@@ -145,13 +146,14 @@ SHAPES: Final[tuple[AnyShape, ...]] = (
     *map(_book, DEPTHS),
     _TRADES,
     _TICKER,
+    _DERIV,
     _KLINE,
     _LIQUIDATIONS,
 )
 SHAPES_JSON: Final = to_json(SHAPES)
 
-# v2, until 2023. Linear perpetuals: sizes are numbers, prices text. Rows name their level by id, removals have no
-# size. cross_seq grows and has holes.
+# v2, until 2023. Linear perpetuals: sizes are numbers, prices text. Rows name their level by id, removals
+# have no size. cross_seq grows and has holes.
 _V2_LEVEL: Final = {"price": "price", "qty": "size", "side": "side", "id": "id"}
 _V2_INSTRUMENT: Final = Symbol("topic", split=".", part=1)
 

@@ -87,9 +87,10 @@ impl Decoder {
         added.ok_or_else(|| value_error(format!("{native_symbol:?} was added before")))
     }
 
-    fn bind(&mut self, connection: u32, number: u64, index: u32) -> PyResult<()> {
+    #[pyo3(signature = (connection, number, index, channel=""))]
+    fn bind(&mut self, connection: u32, number: u64, index: u32, channel: &str) -> PyResult<()> {
         self.known(index)?;
-        self.table.bind(connection, number, index);
+        self.table.bind(connection, number, index, channel);
         Ok(())
     }
 
