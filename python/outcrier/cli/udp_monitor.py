@@ -123,9 +123,7 @@ def _next(monitor: _core.Monitor, reporter: Reporter, interval_ns: int) -> Repor
         except OSError as error:
             raise NetworkError(error.strerror or str(error)) from error
     planes = [monitor.plane(0), monitor.plane(1)]
-    return reporter.take(
-        planes, monitor.streams(), monitor.truncated(), mono_ns=mono_ns(), wall_ns=wall_ns()
-    )
+    return reporter.take(planes, monitor.streams(), monitor.truncated(), mono_ns=mono_ns(), wall_ns=wall_ns())
 
 
 def _texts(report: Report, *, as_json: bool) -> list[str]:
