@@ -42,8 +42,8 @@ def wall_ns() -> int:
     """UTC nanoseconds since the epoch."""
 
 def system_clock() -> dict[str, Any]:
-    """How the system keeps its wall clock: synchronised, offset_ns (correction under way), error_ns (None: not
-    known)."""
+    """How the system keeps its wall clock: synchronised, offset_ns (correction under way), error_ns (None:
+    not known)."""
 
 def parse_decimal(text: str, exp: int) -> int:
     """Mantissa of `text` at 10**exp. Raises ValueError: junk, overflow, or more digits than `exp` holds."""

@@ -37,8 +37,9 @@ PYTHON_MIN: Final = (3, 11)
 KERNEL_MIN: Final = (5, 0)
 """UDP_GRO came with Linux 5.0, UDP_SEGMENT with 4.18."""
 
-TIME_DAEMONS: Final = frozenset({"chronyd", "ntpd", "ntpsec", "openntpd", "systemd-timesyncd", "systemd-timesyn",
-                                 "phc2sys", "ptp4l"})  # fmt: skip
+TIME_DAEMONS: Final = frozenset(
+    {"chronyd", "ntpd", "ntpsec", "openntpd", "systemd-timesyncd", "systemd-timesyn", "phc2sys", "ptp4l"}
+)
 """Programs that keep the clock; the kernel cuts names to 15 characters."""
 
 _UDP_SEGMENT: Final = 103
@@ -306,7 +307,8 @@ def _clock(system: dict[str, Any], daemons: list[str]) -> Finding:
         return Finding("clock", "warn", f"not synchronised, error unknown; {keeper}", do)
     error_ns = system["error_ns"]
     shown = "unknown" if error_ns is None else f"{error_ns / 1e6:.3f} ms"
-    text = f"synchronised, error at most {shown}, correction under way {system['offset_ns'] / 1e6:.3f} ms; {keeper}"
+    offset = f"correction under way {system['offset_ns'] / 1e6:.3f} ms"
+    text = f"synchronised, error at most {shown}, {offset}; {keeper}"
     if error_ns is None or error_ns > CLOCK_ERROR_NS_MAX:
         return Finding(
             "clock",

@@ -35,11 +35,11 @@ def replay_batches(
     venue: str | None = None,
     instruments: str | Path | None = None,
 ) -> Iterator[Batch]:
-    """The batches that `Subscriber(accept={"replay"}).batches()` gives while `outcrier replay` plays `captures`.
+    """The batches that `Subscriber(accept={"replay"}).batches()` gives while `outcrier replay` plays them.
 
-    `symbols`, `types` and `prices` as of `Subscriber`. Captures of one venue are one session; those of several
-    venues are merged by their receive times. `venue` and `instruments` name what folder and list beside the
-    captures do not tell. Rows carry the flag REPLAY and no receive stamp of a kernel (`rx_ts` 0).
+    `symbols`, `types` and `prices` as of `Subscriber`. Captures of one venue are one session; those of
+    several venues are merged by their receive times. `venue` and `instruments` name what folder and list
+    beside the captures do not tell. Rows carry the flag REPLAY and no receive stamp of a kernel (`rx_ts` 0).
 
     Raises ConfigurationError for what cannot be, and CaptureError, with file and line, for a capture that is
     missing or damaged; batches before that line have been handed out.

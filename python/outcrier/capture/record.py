@@ -1,8 +1,8 @@
 """Recording: the feeder's own connections with a tap, their messages into capture files, byte for byte.
 
-Plan, connection machine, transports, snapshots and the core are those of the feeder; what the core publishes is
-thrown away. One file is one connection: messages received and sent, and the REST books of what it carries, in
-the order in which they came. The instrument list lies beside them, where `outcrier replay` looks for it.
+Plan, connection machine, transports, snapshots and the core are those of the feeder; what the core publishes
+is thrown away. One file is one connection: messages received and sent, and the REST books of what it carries,
+in the order in which they came. The instrument list lies beside them, where `outcrier replay` looks for it.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class Recorder:
         return tapped_for
 
     def answered(self, venue: Venue, url: str, body: bytes) -> None:
-        """See `feeder.tap.Tap`. A book goes to the file of the connection that carries it, anything else to that
-        of the instrument lists; a list like the one before is not written again.
+        """See `feeder.tap.Tap`. A book goes to the file of the connection that carries it, anything else to
+        that of the instrument lists; a list like the one before is not written again.
         """
         text = body.decode("utf-8", errors="replace")
         symbol = venue.snapshot_symbol(url, text) if venue.is_snapshot(url, text) else None
@@ -212,8 +212,8 @@ async def record(
 ) -> RecordSummary:
     """Records the enabled venues of `config` until a limit or `stop`; `progress` is told messages and bytes.
 
-    Raises ConfigurationError, NetworkError where no message came at all, and CaptureError where the disk is full
-    or too slow: then what was written is whole.
+    Raises ConfigurationError, NetworkError where no message came at all, and CaptureError where the disk is
+    full or too slow: then what was written is whole.
     """
     writer = CaptureWriter(limits.bytes)
     recorder = Recorder(folder, writer, limits.count)
@@ -227,15 +227,22 @@ async def record(
             async with FeederService(
                 config, publisher=publisher, connectors=connectors, tap=recorder
             ) as service:
-                why = await _run(service, publisher, recorder, writer, limits.seconds, stop, progress)
+                why = await _run(
+                    service,
+                    publisher,
+                    recorder,
+                    writer,
+                    seconds=limits.seconds,
+                    stop=stop,
+                    progress=progress,
+                )
                 venues = tuple(service.status())
     finally:
         files = tuple(await asyncio.to_thread(writer.finish))
     messages = sum(file.messages for file in files)
     if writer.error is not None:
-        raise CaptureError(
-            f"{writer.error}; {messages:,} messages are kept, {writer.unwritten:,} lines are not"
-        )
+        kept = f"{messages:,} messages are kept, {writer.unwritten:,} lines are not"
+        raise CaptureError(f"{writer.error}; {kept}")
     if not recorder.messages:
         errors = [f"{venue.venue}: {venue.last_error}" for venue in venues if venue.last_error]
         raise NetworkError("; ".join(["no message came", *errors]))
@@ -249,6 +256,7 @@ async def _run(
     publisher: _core.Publisher,
     recorder: Recorder,
     writer: CaptureWriter,
+    *,
     seconds: float | None,
     stop: asyncio.Event,
     progress: Callable[[int, int], None] | None,

@@ -1,8 +1,8 @@
 """Capture files that stay readable, whatever ends them.
 
-Lines are compressed in blocks, each a gzip member of its own (RFC 1952, 2.2: a file is a row of members), by one
-thread, so that the event loop never waits for the disk and stamps stay true. A block that does not fit the disk
-is cut off again: the file ends with the last whole line before it.
+Lines are compressed in blocks, each a gzip member of its own (RFC 1952, 2.2: a file is a row of members), by
+one thread, so that the event loop never waits for the disk and stamps stay true. A block that does not fit
+the disk is cut off again: the file ends with the last whole line before it.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 def command(config: Path | None, addresses: Addresses, as_json: bool) -> int:  # click calls by name
     """Look at versions, configuration, interface, multicast, port, buffers, kernel and clock.
 
-    A line each: ok, warn or fail, what was found, what to do. Ends with code 4 if one of them is a fail. It may
-    run beside a feed.
+    A line each: ok, warn or fail, what was found, what to do. Ends with code 4 if one of them is a fail. It
+    may run beside a feed.
     """
     settings, error = Config(), None
     try:

@@ -34,7 +34,7 @@ from outcrier.feeder.service import loop_factory, stop_on_signals
     help="End before the files together have more than N bytes.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")
-def command(
+def command(  # noqa: PLR0917  # click calls by name
     config: Path | None,
     out: Path,
     count: int | None,

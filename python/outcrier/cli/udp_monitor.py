@@ -65,8 +65,8 @@ def command(  # noqa: PLR0917  # click calls by name
     once: bool,  # click calls by name
     as_json: bool,
 ) -> None:
-    """Count what is on the wire: packets and bytes a second by channel, venue and message type, missing frames,
-    kernel drops, refused datagrams, last seen.
+    """Count what is on the wire: packets and bytes a second by channel, venue and message type, missing
+    frames, kernel drops, refused datagrams, last seen.
 
     Listens to both planes, takes REPLAY and TEST and shows these words. It keeps no books and sends nothing.
     A table on a terminal, plain lines elsewhere. With --count or --once it ends with code 4 if it heard no

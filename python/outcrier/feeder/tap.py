@@ -1,6 +1,7 @@
 """Where a recorder listens in on the connector: what is received, sent and answered, as it is.
 
-The feeder knows no recorder. It asks a `Tap` for a connector of each connection and tells it each REST answer.
+The feeder knows no recorder. It asks a `Tap` for a connector of each connection and tells it each REST
+answer.
 """
 
 from __future__ import annotations
