@@ -34,9 +34,12 @@ class TypeReport(msgspec.Struct, frozen=True):
     number: int
     packets_per_s: float
     bytes_per_s: float
+    packed_per_s: float
+    """Messages inside PACKs, whose packets and bytes are those of the type PACK."""
     packets: int
-    """Since the monitor started, as `bytes`."""
+    """Since the monitor started, as `bytes` and `packed`."""
     bytes: int
+    packed: int
     last_ns: int
     """Receive stamp of the last one, nanoseconds since the epoch."""
     age_s: float
@@ -172,12 +175,14 @@ class Reporter:
                 number,
                 self._since((*key, number, "frames"), frames) / interval_s,
                 self._since((*key, number, "bytes"), n_bytes) / interval_s,
+                self._since((*key, number, "packed"), packed) / interval_s,
                 frames,
                 n_bytes,
+                packed,
                 last_ns,
                 _age_s(last_ns, wall_ns),
             )
-            for number, name, frames, n_bytes, last_ns in stream["types"]
+            for number, name, frames, packed, n_bytes, last_ns in stream["types"]
         )
         return StreamReport(
             channel=stream["channel"],

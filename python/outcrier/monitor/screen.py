@@ -24,14 +24,14 @@ def screen(report: Report) -> RenderableType:
         table.add_row(*_stream_cells(stream))
         for each in stream.types:
             table.add_row(
-                f"  {_type_name(each.type, each.number)}",
+                f"  {_type_name(each.type, each.number)}" + (f" +{_rate(each.packed_per_s)} packed/s" if each.packed else ""),
                 _rate(each.packets_per_s),
                 _rate(each.bytes_per_s),
                 f"{each.packets:,}",
                 "",
                 "",
                 _age(each.age_s),
-                style="dim" if not each.packets_per_s else "",
+                style="" if each.packets_per_s or each.packed_per_s else "dim",
             )
     if not report.channels:
         table.add_row("no frame yet")
@@ -44,7 +44,9 @@ def lines(report: Report) -> Iterator[str]:
     for stream in report.channels:
         words = " ".join(_words(stream))
         types = " ".join(
-            f"{_type_name(each.type, each.number)}={each.packets_per_s:.0f}" for each in stream.types
+            f"{_type_name(each.type, each.number)}={each.packets_per_s:.0f}"
+            + (f"+{each.packed_per_s:.0f}" if each.packed else "")
+            for each in stream.types
         )
         yield (
             f"{stream.venue} ch={stream.channel} {stream.plane}{f' {words}' if words else ''}"

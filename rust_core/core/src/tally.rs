@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 
 use crate::receive::Line;
-use crate::wire::{self, Header, Refusal, flags, msg};
+use crate::wire::{self, Frame, Header, Message, Refusal, flags, msg};
 
 /// Numbers behind the highest one of which it is known whether they were seen; a later frame is only counted.
 pub const NUMBERS_KEPT: u64 = 65_536;
@@ -23,6 +23,8 @@ pub struct Count {
     pub frames: u64,
     /// Their bytes, padding not among them.
     pub bytes: u64,
+    /// Messages of this kind inside PACKs, whose bytes are those of the PACKs.
+    pub packed: u64,
     /// Receive stamp of the last one, nanoseconds since the epoch.
     pub last_ns: i64,
 }
@@ -107,7 +109,7 @@ impl Stream {
     /// Type number and count of every type heard.
     pub fn types(&self) -> impl Iterator<Item = (u8, &Count)> {
         let types = RangeInclusive::new(0, u8::MAX).zip(self.types.iter());
-        types.filter(|(_, count)| count.frames > 0)
+        types.filter(|(_, count)| count.frames + count.packed > 0)
     }
 
     fn begin(&mut self, header: &Header) {
@@ -119,10 +121,14 @@ impl Stream {
         self.seen.fill(0);
     }
 
-    fn take(&mut self, header: &Header, rx_ns: i64) {
+    fn take(&mut self, frame: &Frame<'_>, rx_ns: i64) {
+        let header = &frame.header;
         let bytes = header.frame_bytes();
         self.total.add(bytes, rx_ns);
         self.types[usize::from(header.msg_type)].add(bytes, rx_ns);
+        if header.msg_type == msg::PACK {
+            self.take_packed(frame, rx_ns);
+        }
         self.venue = header.venue;
         self.replay = header.has(flags::REPLAY);
         self.test = header.has(flags::TEST);
@@ -139,6 +145,16 @@ impl Stream {
             // They carry the next number: those before it exist, also where the last ones were lost.
             self.reach(header.channel_seq.saturating_sub(1));
             self.ended |= header.msg_type == msg::SESSION_END;
+        }
+    }
+
+    fn take_packed(&mut self, frame: &Frame<'_>, rx_ns: i64) {
+        if let Message::Pack(pack) = frame.message() {
+            for packed in pack {
+                let count = &mut self.types[usize::from(packed.header.msg_type)];
+                count.packed += 1;
+                count.last_ns = rx_ns;
+            }
         }
     }
 
@@ -247,10 +263,11 @@ impl Tally {
             plane.wrong_plane += 1;
             return;
         }
-        plane.unknown_type += u64::from(wire::known_bytes(header.msg_type).is_none());
+        let is_unknown = wire::known_bytes(header.msg_type).is_none() && header.msg_type != msg::PACK;
+        plane.unknown_type += u64::from(is_unknown);
         self.streams[usize::from(header.channel)]
             .get_or_insert_with(|| Box::new(Stream::new(header, line)))
-            .take(header, rx_ns);
+            .take(&frame, rx_ns);
     }
 
     /// What came by the socket of a plane.

@@ -4,10 +4,10 @@ mod receive_support;
 
 use std::collections::BTreeSet;
 
-use outcrier_core::event::Level;
+use outcrier_core::event::{Level, Trade};
 use outcrier_core::receive::Line;
 use outcrier_core::tally::{NUMBERS_KEPT, Stream, Tally};
-use outcrier_core::wire::{self, Refusal, flags, msg};
+use outcrier_core::wire::{self, Header, NO_RECORDS, NO_ROOT, PackBuf, Refusal, Status, flags, msg, zeroed};
 use receive_support::{CHANNEL, Publisher, Rng, SESSION, VENUE, definition};
 
 const ID: u32 = 11;
@@ -101,6 +101,36 @@ fn padding_is_no_part_of_a_frame() {
     assert_eq!(only(&tally).total.bytes, bytes);
     let plane = tally.plane(Line::A);
     assert_eq!((plane.bytes, plane.padding_bytes), (1_000, 1_000 - bytes));
+}
+
+#[test]
+fn messages_of_a_pack_are_counted_by_their_types() {
+    let mut tally = Tally::default();
+    let mut pack = PackBuf::default();
+    let trade = Trade { price: 5, qty: 6, n_fills: 1, ..Trade::default() };
+    for (msg_type, instr_seq) in [(msg::TRADE, 1), (msg::TRADE, 2), (msg::STATUS, 3)] {
+        let header = Header {
+            flags: flags::EVENT_END,
+            channel_seq: 7,
+            instrument: ID,
+            instr_seq,
+            ..Header::new(msg_type, CHANNEL, SESSION, VENUE)
+        };
+        let added = match msg_type {
+            msg::TRADE => pack.push(&header, &NO_ROOT, &[trade]),
+            _ => pack.push(&header, &zeroed::<Status>(), NO_RECORDS),
+        };
+        assert_eq!(added, Ok(()));
+    }
+    let frame = pack.close().unwrap();
+    wire::seal(frame, 1);
+    tally.on_datagram(Line::A, frame, 9);
+    let counts: Vec<_> = only(&tally)
+        .types()
+        .map(|(number, count)| (number, count.frames, count.packed, count.last_ns))
+        .collect();
+    assert_eq!(counts, [(msg::STATUS, 0, 1, 9), (msg::TRADE, 0, 2, 9), (msg::PACK, 1, 0, 9)]);
+    assert_eq!((only(&tally).total.frames, tally.plane(Line::A).unknown_type), (1, 0));
 }
 
 #[test]

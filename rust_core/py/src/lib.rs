@@ -7,6 +7,7 @@ mod feed;
 mod monitor;
 mod publisher;
 mod receiver;
+mod sockets;
 mod wire;
 
 use std::net::Ipv4Addr;

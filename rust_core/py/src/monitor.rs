@@ -4,7 +4,7 @@ use outcrier_core::receive::Line;
 use outcrier_core::tally::{Stream, Tally};
 use outcrier_core::wire::{self, Refusal};
 use outcrier_net::clock::mono_ns;
-use outcrier_net::{RECEIVE_BUFFER_BYTES, SubscriberConfig, UdpSubscriber};
+use outcrier_net::{ReceiveBuffers, SubscriberConfig, UdpSubscriber};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -25,7 +25,7 @@ pub(crate) struct Monitor {
     tally: Tally,
     planes: Vec<Plane>,
     truncated: u64,
-    buffer: Box<[u8; RECEIVE_BUFFER_BYTES]>,
+    buffers: ReceiveBuffers,
 }
 
 impl Monitor {
@@ -33,12 +33,18 @@ impl Monitor {
     fn drain(&mut self) -> std::io::Result<bool> {
         let mut any = false;
         for plane in &mut self.planes {
-            for _ in 0..TURN_DATAGRAMS {
-                let Some(datagram) = plane.socket.recv(&mut self.buffer[..])? else { break };
-                any = true;
-                self.truncated += u64::from(datagram.truncated);
-                self.tally.on_datagram(plane.line, &self.buffer[..datagram.len], datagram.kernel_ts_ns);
+            let mut read = 0;
+            while read < TURN_DATAGRAMS {
+                let received = plane.socket.recv(&mut self.buffers, |datagram| {
+                    self.truncated += u64::from(datagram.truncated);
+                    self.tally.on_datagram(plane.line, datagram.bytes, datagram.kernel_ts_ns);
+                })?;
+                read += received.datagrams;
+                if !received.may_have_more {
+                    break;
+                }
             }
+            any |= read > 0;
         }
         Ok(any)
     }
@@ -63,12 +69,7 @@ impl Monitor {
 impl Monitor {
     #[new]
     fn new() -> Self {
-        Self {
-            tally: Tally::default(),
-            planes: Vec::new(),
-            truncated: 0,
-            buffer: Box::new([0; RECEIVE_BUFFER_BYTES]),
-        }
+        Self { tally: Tally::default(), planes: Vec::new(), truncated: 0, buffers: ReceiveBuffers::new() }
     }
 
     #[pyo3(signature = (*, interface, group, snapshot_group, port, rcvbuf_bytes))]
@@ -160,7 +161,9 @@ fn describe<'py>(py: Python<'py>, stream: &Stream) -> PyResult<Bound<'py, PyDict
     info.set_item("old_session", stream.old_session)?;
     let types: Vec<_> = stream
         .types()
-        .map(|(number, count)| (number, wire::name(number), count.frames, count.bytes, count.last_ns))
+        .map(|(number, count)| {
+            (number, wire::name(number), count.frames, count.packed, count.bytes, count.last_ns)
+        })
         .collect();
     info.set_item("types", types)?;
     Ok(info)

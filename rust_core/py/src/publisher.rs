@@ -61,6 +61,8 @@ impl Host for Machine {
         self.outlet.send(plane, frame);
     }
 
+    fn flush(&mut self) {}
+
     fn mono_ns(&self) -> u64 {
         mono_ns()
     }
