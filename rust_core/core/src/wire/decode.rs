@@ -190,6 +190,13 @@ impl<'a, Record> Records<'a, Record> {
         self.left == 0
     }
 
+    /// The records as they lie in the frame, if each is as long as this version has it; `None` if they are longer.
+    #[must_use]
+    pub fn dense_bytes(&self) -> Option<&'a [u8]> {
+        (usize::from(self.rec_len) == size_of::<Record>() || self.left == 0)
+            .then(|| &self.bytes[..usize::from(self.left) * usize::from(self.rec_len)])
+    }
+
     /// The first `first` records and the others; all of them first if there are fewer.
     #[must_use]
     pub fn split_at(self, first: u8) -> (Self, Self) {
