@@ -107,7 +107,7 @@ class Subscriber:
         self._prices: PriceKind = prices
         self._convert = converter(prices)
         self._directory = Directory(self._receiver.instruments, self._receiver.channels, self._convert)
-        # The rest of a batch; taken from by next(), as an iteration that is broken off would close it otherwise.
+        # The rest of a batch. Taken from by next(): an iteration that is broken off closes what it loops over.
         self._unread: Iterator[Event] = iter(())
         self._views: dict[str, BookView] = {}
         self._watch = Watch(0, None)
