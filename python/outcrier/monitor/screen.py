@@ -24,7 +24,8 @@ def screen(report: Report) -> RenderableType:
         table.add_row(*_stream_cells(stream))
         for each in stream.types:
             table.add_row(
-                f"  {_type_name(each.type, each.number)}" + (f" +{_rate(each.packed_per_s)} packed/s" if each.packed else ""),
+                f"  {_type_name(each.type, each.number)}"
+                + (f" +{_rate(each.packed_per_s)} packed/s" if each.packed else ""),
                 _rate(each.packets_per_s),
                 _rate(each.bytes_per_s),
                 f"{each.packets:,}",
