@@ -137,9 +137,14 @@ class Publisher:
     @staticmethod
     def memory() -> Publisher: ...
     def take(self) -> list[tuple[int, bytes]]:
-        """Frames kept by a memory publisher: (plane: 0 incremental, 1 snapshot, frame)."""
+        """Datagrams kept by a memory publisher, as they would leave: plane (0 incremental, 1 snapshot), and a
+        frame with the zeros that a longer one of its batch puts behind it.
+        """
     def counters(self) -> dict[str, int]:
-        """frames, bytes, dropped_would_block, oversize, errors."""
+        """frames and their bytes, sends (system calls that took them), padding_bytes, segment_refused (those
+        batches left frame by frame because the kernel did not cut them); frames that were not sent:
+        dropped_would_block, oversize, errors.
+        """
     def last_error(self) -> str | None:
         """What the system said of the last refused send."""
 
