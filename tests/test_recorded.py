@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conftest import ROOT
 from outcrier import Batch, replay_batches
+from outcrier.capture.format import read_capture
 from outcrier.errors import CaptureError, ConfigurationError
 from outcrier.layout import BBO, BOOK_DELTA, BOOK_SNAPSHOT, DEFINITION, STATUS, TRADE
 from sockets import Child, Net, cut
@@ -87,6 +91,26 @@ def test_a_batch_is_bounded_and_shows_events(capture: CaptureFinder) -> None:
     spot = list(replay_batches([capture(SPOT)]))
     assert len(spot) > 3
     assert max(map(len, spot)) < 10_000
+
+
+def test_the_example_of_the_document_runs(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "consumer.md").read_text()
+    (code,) = [
+        each for each in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "replay_batches(" in each
+    ]
+    printed: list[tuple[Any, ...]] = []
+    monkeypatch.chdir(data_dir)
+    exec(code, {"print": lambda *values: printed.append(values)})  # noqa: S102  # our own document
+    lines = read_capture(data_dir / "captures" / f"{USDM}.jsonl.gz")
+    messages = [json.loads(line.data) for line in lines if line.kind == "recv"]
+    prices = [
+        round(float(message["data"]["p"]) * 100) for message in messages if message["data"]["e"] == "trade"
+    ]
+    assert sum(count for count, _, _ in printed) == len(prices)
+    assert (min(low for _, low, _ in printed), max(high for *_, high in printed)) == (
+        min(prices),
+        max(prices),
+    )
 
 
 def test_what_cannot_be_is_named(capture: CaptureFinder, tmp_path: Path) -> None:
