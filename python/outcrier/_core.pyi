@@ -177,8 +177,8 @@ class Feed:
 
         Raises ValueError on a shape that cannot be compiled or published.
 
-        `pack`: small messages of one socket read share a PACK. `start_ns` is the wall time of a replay's first
-        message; 0 = now.
+        `pack`: small messages of one socket read share a PACK. `start_ns` is the wall time of a replay's
+        first message; 0 = now.
         """
     def add_instrument(
         self,
@@ -329,8 +329,8 @@ class Receiver:
     def rcvbuf_advice(self) -> str | None:
         """The line that mends a buffer smaller than asked, to be said once; None if it is as asked."""
     def poll(self) -> int:
-        """Drains the sockets without blocking (bounded per call) and without the GIL, runs due timers; returns
-        rows collected and not yet taken."""
+        """Drains the sockets without blocking (bounded per call) and without the GIL, runs due timers;
+        returns rows collected and not yet taken."""
     def wait(self, timeout_ns: int) -> int:
         """As `poll`, but sleeps (without the GIL) until something arrives or the time is over."""
     def datagram(self, plane: int, data: bytes, rx_ns: int, now_ns: int) -> None:
