@@ -1,13 +1,13 @@
 """Fixtures of the benchmarks, and the order of their cases.
 
 Without `--record` each of our own cases runs once and only its answer is checked. With `--record DIRECTORY`
-every case, peers included, is measured in seven rounds, each in an order of its own, and the record is written.
+every case, peers included, is measured in seven rounds, each in an order of its own, and the record is
+written.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -100,16 +100,16 @@ def data_dir() -> Path:
 def floors(
     request: pytest.FixtureRequest, data_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Floors:
-    """The floor programs beside the captures, built for this session; `floors.why_not` says why they are not."""
+    """The floor programs beside the captures, built for this session."""
     built = build_floors(data_dir.parent / "floors", tmp_path_factory.mktemp("floors"))
     request.config.stash[FLOORS] = built
     return built
 
 
 @pytest.fixture
-def messages(data_dir: Path, on: str) -> Iterator[MessageSet]:
+def messages(data_dir: Path, on: str) -> MessageSet:
     """The message set that the parameter `on` names."""
-    yield message_set(data_dir, on)
+    return message_set(data_dir, on)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
