@@ -92,7 +92,7 @@ def is_chain(venue: str) -> bool:
 
 def scaled(text: Any) -> int:
     """A decimal number (Decimal, or the float of a peer that has nothing else) as an integer at PLACES."""
-    return round(text * 10**PLACES)
+    return int((text * 10**PLACES).__round__())
 
 
 def scaled_book(bids: Iterable[Sequence[Any]], asks: Iterable[Sequence[Any]]) -> tuple[Side, Side]:

@@ -25,7 +25,10 @@ ROW = Row(
 )
 
 PEERS = {
+    "ccxt pro": "ccxt_pro",
+    "cryptofeed": "cryptofeed",
     "msgspec + bisect": "msgspec_bisect",
+    "nautilus pyo3 book": "nautilus",
 }
 """Name in the record: module of `compare`."""
 
