@@ -8,15 +8,17 @@ written.
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from benchmarks.frame import Measure, Results
-from benchmarks.frame.floors import Floors, build_floors
+from benchmarks.frame.criterion import Criterion
+from benchmarks.frame.floors import FloorFigures, Floors, build_floors
 from benchmarks.frame.machine import Load, load_now
 from benchmarks.frame.record import Session, write_record
-from benchmarks.messages import MessageSet, message_set
+from benchmarks.messages import FLOOR_SET, MessageSet, message_set, write_floor_input
 from outcrier.capture.library import data_folder
 
 ROUNDS = 7
@@ -126,6 +128,31 @@ def floors(
 def messages(data_dir: Path, on: str) -> MessageSet:
     """The message set that the parameter `on` names."""
     return message_set(data_dir, on)
+
+
+@pytest.fixture(scope="session")
+def criterion(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Criterion:
+    """The benches of the core."""
+    return Criterion.build(tmp_path_factory.mktemp("criterion"), data_dir)
+
+
+@pytest.fixture(scope="session")
+def floor_rounds(
+    floors: Floors, data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, FloorFigures]:
+    """What the program `floor` said in each round so far."""
+    stem = tmp_path_factory.mktemp("messages") / "messages"
+    write_floor_input(message_set(data_dir, FLOOR_SET), stem)
+    return defaultdict(lambda: FloorFigures(floors, stem, FLOOR_SET))
+
+
+@pytest.fixture
+def floor_figures(floor_rounds: dict[int, FloorFigures], request: pytest.FixtureRequest) -> FloorFigures:
+    """What the program `floor` says in this round."""
+    figures = floor_rounds[round_of(request.node)]
+    if not figures.told:
+        figures.measure()
+    return figures
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
