@@ -294,8 +294,8 @@ def test_a_pack_is_read_and_written() -> None:
     assert (first.msg, first.root) == ("BBO", TOP)
     told = ("msg_type", "flags", "payload_len", "count", "channel_seq", "session", "venue", "price_exp")
     assert [first.header[name] for name in told] == [0x13, 1 << 8 | 1, 40, 0, 8, 5, 2, -2]
-    told = ("instrument", "instr_seq", "exchange_ts", "recv_ts", "proc_ns")
-    assert [first.header[name] for name in told] == [9, 3, 893, 3_000, 3_000]
+    counted = ("instrument", "instr_seq", "exchange_ts", "recv_ts", "proc_ns")
+    assert [first.header[name] for name in counted] == [9, 3, 893, 3_000, 3_000]
     assert (second.msg, second.header["payload_len"], second.header["instr_seq"]) == ("UNKNOWN", 3, 4)
     assert cause_of(encode_pack({**header, "instrument": 9}, [bbo])) == "pack"
     assert cause_of(encode_pack({**header, "channel": 0x81}, [bbo])) == "pack"

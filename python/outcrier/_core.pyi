@@ -11,7 +11,9 @@ __all__ = [
     "HANDLED",
     "NOTICES",
     "STATES",
+    "Decoder",
     "Feed",
+    "Monitor",
     "Publisher",
     "Receiver",
     "__version__",
@@ -19,6 +21,7 @@ __all__ = [
     "layouts",
     "mono_ns",
     "parse_decimal",
+    "system_clock",
     "wall_ns",
     "wire_layouts",
 ]
@@ -38,6 +41,10 @@ def mono_ns() -> int:
 def wall_ns() -> int:
     """UTC nanoseconds since the epoch."""
 
+def system_clock() -> dict[str, Any]:
+    """How the system keeps its wall clock: synchronised, offset_ns (correction under way), error_ns (None:
+    not known)."""
+
 def parse_decimal(text: str, exp: int) -> int:
     """Mantissa of `text` at 10**exp. Raises ValueError: junk, overflow, or more digits than `exp` holds."""
 
@@ -54,6 +61,73 @@ def layouts() -> dict[str, tuple[int, list[tuple[str, str, int]]]]:
     """Item size and fields (name, NumPy format, offset) of each row array that `Receiver.take` hands out."""
 
 @final
+class Decoder:
+    """The declared shapes of one venue without feed, books or wire: frames in, events out. Not thread-safe.
+
+    Prices and quantities are mantissas at the exponents of the instrument; tickers, candles and states of
+    derivatives carry exponents of their own (`exps`). What was not given is None.
+    """
+
+    HANDLED: int
+    """A shape took the frame; its events are `events()`, there may be none."""
+    NOT_MINE: int
+    """No shape takes it: a control message, or one for Python."""
+    UNKNOWN_INSTRUMENT: int
+    """A shape takes it, none of its instruments was added; `reason` is the text in the frame."""
+    NEEDS_FINER: int
+    """A price or quantity has more digits than the exponents hold: `set_scale(*finer)` and decode again."""
+    FAULT: int
+    """It cannot be read; `reason` says why."""
+
+    def __new__(cls, shapes: str) -> Self:
+        """`shapes` is the text of `outcrier.shape_json.to_json`. Raises ValueError, which names shape and
+        field."""
+    def add(self, native_symbol: str, price_exp: int, qty_exp: int) -> int:
+        """Index of a new instrument, named as the venue's frames do; exponents within -30 to 30. With
+        exponents that are too coarse, its frames ask for finer ones.
+
+        Raises ValueError if the symbol was added before.
+        """
+    def bind(self, connection: int, number: int, index: int, channel: str = "") -> None:
+        """Binds a number that the venue chose on a connection (Bitfinex `chanId`) to an instrument and, where
+        the shapes name channels (`outcrier.shapes.Bound`), to one of them. Raises IndexError for an
+        instrument that was not added."""
+    def scale(self, index: int) -> tuple[int, int]:
+        """Exponents of price and quantity."""
+    def set_scale(self, index: int, price_exp: int, qty_exp: int) -> None: ...
+    def decode(self, connection: int, frame: bytes, /) -> int:
+        """Decodes one frame of a connection and gives the outcome: HANDLED, NOT_MINE, UNKNOWN_INSTRUMENT,
+        NEEDS_FINER or FAULT. Nothing that a venue sends raises. No Python object is made of the events."""
+    def decode_snapshot(self, index: int, body: bytes, /) -> int:
+        """The same for the answer to a request about an instrument, by the shapes declared with `rest`."""
+    def decode_all(self, connection: int, frames: list[bytes]) -> tuple[int, int, int]:
+        """Decodes frames one after the other; how many were HANDLED, and their levels and trades."""
+    @property
+    def reason(self) -> str:
+        """Why the last frame gave no events; empty if it was HANDLED."""
+    @property
+    def finer(self) -> tuple[int, int, int] | None:
+        """Instrument, price_exp, qty_exp that the last frame needs; None unless it was NEEDS_FINER."""
+    @property
+    def shape(self) -> str | None:
+        """Name of the shape that took the last frame; None unless it was HANDLED."""
+    @property
+    def connection_seq(self) -> int | None:
+        """Number of the last frame on its connection, where the venue numbers all of them."""
+    def events(self) -> list[dict[str, Any]]:
+        """Events of the last frame. Each has `type`, `instrument`, `exchange_ts` (ns), `ids` (first, last,
+        prev), `exps` (price, quantity), and by type:
+
+        book: `snapshot`, `bids` and `asks` as (price, qty), `bid_extras` and `ask_extras` as (id, sequence,
+        decimals of price, of quantity) where the shape declares them, `checksum`. trades, liquidations:
+        `trades` with price, qty, id, ts (ns), aggressor (0 unknown, 1 buy, 2 sell), flags, n_fills, id_span.
+        bbo: `bid` and `ask` as (price, qty, orders). ticker: last, open, high, low, volume, turnover,
+        trade_count, window_ns. candle: open_ts (ns), interval_s, flags, `prices` (open, high, low, close),
+        volume, turnover, trade_count. deriv: mark, index, settle, funding_rate and next_rate (10**-12),
+        next_funding (ns), funding_interval_s, open_interest, oi_value.
+        """
+
+@final
 class Publisher:
     """Where frames go: UDP multicast, or a list in memory for tests and benchmarks."""
 
@@ -63,11 +137,12 @@ class Publisher:
     @staticmethod
     def memory() -> Publisher: ...
     def take(self) -> list[tuple[int, bytes]]:
-        """Datagrams kept by a memory publisher as they would leave: (plane: 0 incremental, 1 snapshot, a frame
-        and the zeros that a longer one of its batch puts behind it)."""
+        """Datagrams kept by a memory publisher, as they would leave: plane (0 incremental, 1 snapshot), and a
+        frame with the zeros that a longer one of its batch puts behind it.
+        """
     def counters(self) -> dict[str, int]:
-        """frames and their bytes, sends (system calls that took them), padding_bytes, segment_refused (batches
-        that left frame by frame because the kernel did not cut them); frames that were not sent:
+        """frames and their bytes, sends (system calls that took them), padding_bytes, segment_refused (those
+        batches left frame by frame because the kernel did not cut them); frames that were not sent:
         dropped_would_block, oversize, errors.
         """
     def last_error(self) -> str | None:
@@ -102,8 +177,8 @@ class Feed:
 
         Raises ValueError on a shape that cannot be compiled or published.
 
-        `pack`: small messages of one socket read share a PACK. `start_ns` is the wall time of a replay's first
-        message; 0 = now.
+        `pack`: messages of one socket read share PACK frames. `start_ns` is the wall time of a replay's
+        first message; 0 = now.
         """
     def add_instrument(
         self,
@@ -301,3 +376,30 @@ class Receiver:
         """Per channel: channel, venue, session, state, high (channel_seq), frames, bytes, gaps, given_up,
         duplicates, publisher_id, test, replay,
         chain_ok, window_ns, ended, split, whole_cycle."""
+
+@final
+class Monitor:
+    """Counts what is on both planes, without books; frames with REPLAY and TEST too.
+
+    Sans-I/O through `datagram`; `open` attaches UDP sockets that `listen` drains without the GIL.
+    """
+
+    def __new__(cls) -> Self: ...
+    def open(self, *, interface: str, group: str, snapshot_group: str, port: int, rcvbuf_bytes: int) -> None:
+        """Joins the groups. Raises OSError that names group, interface and port."""
+    def close(self) -> None: ...
+    def effective_rcvbuf(self) -> int:
+        """Receive buffer in effect, bytes as the kernel accounts them; 0 without sockets."""
+    def listen(self, timeout_ns: int) -> None:
+        """Counts what arrives for so long; returns early when a signal comes. Raises OSError."""
+    def datagram(self, plane: int, data: bytes, rx_ns: int) -> None:
+        """One datagram by hand (plane 0 incremental, 1 snapshot); `rx_ns` in nanoseconds since the epoch."""
+    def plane(self, plane: int) -> dict[str, int]:
+        """Sums of the socket of a plane: datagrams, bytes (padding included), padding_bytes, kernel_drops,
+        wrong_plane, unknown_type, and refused_* by cause."""
+    def truncated(self) -> int:
+        """Datagrams longer than the buffer that holds every legal one."""
+    def streams(self) -> list[dict[str, Any]]:
+        """Per channel and plane: plane, channel, venue (number), session, sessions, replay, test, ended,
+        frames, bytes, last_ns, gaps, missing, late, duplicates, too_old, old_session, and types: (number,
+        name, frames, messages inside PACKs, bytes, last_ns) each."""

@@ -1,6 +1,9 @@
 //! The instruments of one venue as the decoder sees them: symbol text to dense index, and current exponents.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::decimal::padded_word;
 
 /// What the decoder must know of an instrument.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,14 +14,61 @@ pub struct Scale {
     pub qty_exp: i8,
 }
 
+/// What a number of a connection stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Index of the instrument.
+    pub instrument: u32,
+    /// Name of the channel; empty where nobody asks for it.
+    pub channel: Box<str>,
+}
+
 /// Symbol text of the venue → dense index (0, 1, 2 …) and current exponents.
 ///
 /// A venue may bind a run-time number of a connection to an instrument too (Bitfinex `chanId`, Kraken v1).
 #[derive(Debug, Default)]
 pub struct InstrumentTable {
-    by_symbol: HashMap<Box<[u8]>, u32>,
-    bound: HashMap<(u32, u64), u32>,
+    by_symbol: HashMap<Box<[u8]>, u32, BuildHasherDefault<WordHasher>>,
+    bound: HashMap<(u32, u64), Bound, BuildHasherDefault<WordHasher>>,
     scales: Vec<Scale>,
+}
+
+/// A multiplication per 8 bytes. The keys are those of the owner: nobody can fill a table with keys that collide.
+#[derive(Clone, Copy, Debug, Default)]
+struct WordHasher(u64);
+
+impl Hasher for WordHasher {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            self.write_u64(padded_word(chunk, 0));
+        }
+        if !chunks.remainder().is_empty() {
+            self.write_u64(padded_word(chunks.remainder(), 0));
+        }
+    }
+
+    #[inline]
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    #[inline]
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+
+    #[inline]
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        // The table takes its bits from both ends; a product is poor at the low one.
+        self.0 ^ self.0 >> 32
+    }
 }
 
 impl InstrumentTable {
@@ -33,9 +83,10 @@ impl InstrumentTable {
         Some(index)
     }
 
-    /// Binds a number that the venue chose on a connection to an instrument; replaces an earlier binding.
-    pub fn bind(&mut self, connection: u32, number: u64, instrument: u32) {
-        self.bound.insert((connection, number), instrument);
+    /// Binds a number that the venue chose on a connection to an instrument and a channel, as the shapes name it;
+    /// replaces an earlier binding.
+    pub fn bind(&mut self, connection: u32, number: u64, instrument: u32, channel: &str) {
+        self.bound.insert((connection, number), Bound { instrument, channel: channel.into() });
     }
 
     /// The instrument with that symbol text.
@@ -44,10 +95,10 @@ impl InstrumentTable {
         self.by_symbol.get(symbol).copied()
     }
 
-    /// The instrument bound to a number on a connection.
+    /// What is bound to a number on a connection.
     #[must_use]
-    pub fn find_bound(&self, connection: u32, number: u64) -> Option<u32> {
-        self.bound.get(&(connection, number)).copied()
+    pub fn find_bound(&self, connection: u32, number: u64) -> Option<&Bound> {
+        self.bound.get(&(connection, number))
     }
 
     /// Current exponents.

@@ -2,7 +2,7 @@
 //!
 //! * [`clock`]: the one module that reads a clock; wall time that is slewed and never steps;
 //! * [`Batch`]: which frames leave together, and what each looks like as a datagram;
-//! * [`publisher`]: frames out, one datagram each, never waiting for anybody;
+//! * [`publisher`]: frames out, those of one read together, never waiting for anybody;
 //! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped.
 //!
 //! Bytes are bytes here: nothing in this crate looks into a frame. Opening a socket needs Linux, whose group

@@ -2,7 +2,7 @@
 
 use super::FaultKind;
 use super::cursor::Kind;
-use super::levels::{Finer, LevelReader, SideBuffers, note};
+use super::levels::{Columns, Finer, LevelReader, SideBuffers, note};
 use super::plan::*;
 use super::reader::{NumberError, Reader, digits, fixed};
 use super::scan::{Origin, Stop, Taken};
@@ -18,6 +18,7 @@ pub(super) struct Context<'a> {
     pub(super) table: &'a InstrumentTable,
     pub(super) out: &'a mut Decoded,
     pub(super) sides: &'a mut SideBuffers,
+    pub(super) columns: &'a mut Columns,
 }
 
 /// A run between two indices. A frame of 16 MiB holds fewer than 2^32 records.
@@ -69,8 +70,24 @@ fn append(
         BodyPlan::Deriv(plan) => deriv(plan, reader, event)?,
     };
     needs(&finer, instrument, scale)?;
-    context.out.events.push(event);
+    if !says_nothing(&event.body) {
+        context.out.events.push(event);
+    }
     Ok(())
+}
+
+/// Venues that send changes send some of fields that nobody declared.
+fn says_nothing(body: &Body) -> bool {
+    match body {
+        Body::Deriv(state) => state.present == 0,
+        Body::Ticker(ticker) => {
+            [ticker.last_px, ticker.open_px, ticker.high_px, ticker.low_px] == [NOT_GIVEN; 4]
+                && ticker.volume.is_nan()
+                && ticker.turnover.is_nan()
+                && ticker.trade_count == 0
+        }
+        _ => false,
+    }
 }
 
 fn needs(finer: &Finer, instrument: u32, scale: &Scale) -> Result<(), Stop> {
