@@ -159,7 +159,7 @@ def test_the_program_counts_what_is_on_the_wire(net: Net, capture: CaptureFinder
         Child(tmp_path, "replay", capture(USDM), "--loop", "0", *net.options()) as replay,
     ):
         until(lambda: len(witness.datagrams) > 100, "frames on the wire")
-        document = json.loads(monitored(net, "--json", "--once", "--interval", "0.5"))
+        document = json.loads(monitored(net, "--json", "--once", "--interval", "3"))
         text = monitored(net, "--count", "2", "--interval", "0.2")
         assert replay.running
     assert document["address"] == {
