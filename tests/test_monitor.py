@@ -38,10 +38,15 @@ def net() -> Net:
 
 @pytest.fixture(scope="module")
 def frames(capture: CaptureFinder) -> list[bytes]:
-    """What a replay of a capture sends on the incremental plane."""
+    """What a replay of a capture sends on the incremental plane, without padding."""
     publisher = _core.Publisher.memory()
     replay_into(publisher, group_by_venue([capture(USDM)])[0])
-    return [frame for plane, frame in publisher.take() if plane == 0]
+    return [data[: frame_bytes(data)] for plane, data in publisher.take() if plane == 0]
+
+
+def frame_bytes(datagram: bytes) -> int:
+    """Header and payload (docs/wire-format.md, header)."""
+    return 66 + int.from_bytes(datagram[6:8], "little")
 
 
 def report(monitor: _core.Monitor, reporter: Reporter, mono_ns: int, wall_ns: int) -> Report:
@@ -79,7 +84,7 @@ def test_losses_and_refused_datagrams_are_shown(frames: list[bytes]) -> None:
     monitor, reporter = _core.Monitor(), Reporter(ADDRESS, 0, mono_ns=0)
     for number, frame in enumerate(frames[:50]):
         if number not in {10, 11, 30}:
-            monitor.datagram(0, frame, SECOND)
+            monitor.datagram(0, frame + bytes(4), SECOND)
     monitor.datagram(0, frames[5], SECOND)
     monitor.datagram(0, b"stray", SECOND)
     monitor.datagram(1, frames[0], SECOND)
@@ -87,6 +92,7 @@ def test_losses_and_refused_datagrams_are_shown(frames: list[bytes]) -> None:
     (stream,) = first.channels
     assert (stream.gaps, stream.missing, stream.missing_now, stream.duplicates) == (2, 3, 3, 1)
     assert first.planes[0].refused == {"too_short": 1}
+    assert first.planes[0].padding_bytes == 4 * 47
     assert first.planes[1].wrong_plane == 1
     monitor.datagram(0, frames[10], 2 * SECOND)
     second = report(monitor, reporter, 2 * SECOND, 2 * SECOND)
