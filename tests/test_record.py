@@ -20,8 +20,9 @@ from outcrier import _core
 from outcrier.capture.format import CaptureLine, encode_line, read_capture
 from outcrier.capture.library import group_by_venue
 from outcrier.capture.record import Limits, RecordSummary, record
-from outcrier.capture.replay import VenueSummary, replay_into
+from outcrier.capture.replay import replay_into
 from outcrier.capture.stand_in import Faults, StandIn, stand_in_config
+from outcrier.capture.venue_replay import VenueSummary
 from outcrier.capture.writer import BLOCK_BYTES, CaptureWriter
 from outcrier.config import Config, VenueConfig
 from outcrier.errors import CaptureError, NetworkError
