@@ -316,7 +316,7 @@ def test_what_breaks_off_in_the_middle_ends_its_sessions_too(
     starts, ends = starts_and_ends(publisher)
     assert ends >= starts
     with monkeypatch.context() as patch:
-        patch.setattr("outcrier.capture.replay.to_core_kwargs", broken)
+        patch.setattr("outcrier.capture.venue_replay.to_core_kwargs", broken)
         with pytest.raises(RuntimeError, match="broken"):
             run(tmp_path, groups, publisher)
     assert starts_and_ends(publisher) == (1, 1)
