@@ -13,6 +13,7 @@ __all__ = [
     "STATES",
     "Decoder",
     "Feed",
+    "Monitor",
     "Publisher",
     "Receiver",
     "__version__",
@@ -20,6 +21,7 @@ __all__ = [
     "layouts",
     "mono_ns",
     "parse_decimal",
+    "system_clock",
     "wall_ns",
     "wire_layouts",
 ]
@@ -39,12 +41,17 @@ def mono_ns() -> int:
 def wall_ns() -> int:
     """UTC nanoseconds since the epoch."""
 
+def system_clock() -> dict[str, Any]:
+    """How the system keeps its wall clock: synchronised, offset_ns (correction under way), error_ns (None:
+    not known)."""
+
 def parse_decimal(text: str, exp: int) -> int:
     """Mantissa of `text` at 10**exp. Raises ValueError: junk, overflow, or more digits than `exp` holds."""
 
 def decode_frame(data: bytes) -> dict[str, Any]:
-    """Checks and decodes one wire frame (padding allowed) into plain values. Raises ValueError with the
-    refusal."""
+    """Checks and decodes one wire frame (padding allowed) into plain values: the header's fields by name, and
+    `msg`, `root`, `records`, `messages`. Of a PACK the records are its sub-headers, the messages what each of
+    them would have been alone, in the same form. Raises ValueError with the refusal."""
 
 def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
     """Message name, type number, part (header, root, record) and fields (name, format, offset) of every
@@ -163,13 +170,15 @@ class Feed:
         reason: int = 1,
         replay: bool = False,
         test: bool = False,
+        pack: bool = False,
         start_ns: int = 0,
     ) -> Self:
         """Sends SESSION_START. `shapes` is the text of `outcrier.shape_json.to_json`.
 
         Raises ValueError on a shape that cannot be compiled or published.
 
-        `start_ns` is the wall time of a replay's first message; 0 = now.
+        `pack`: messages of one socket read share PACK frames. `start_ns` is the wall time of a replay's
+        first message; 0 = now.
         """
     def add_instrument(
         self,
@@ -320,8 +329,8 @@ class Receiver:
     def rcvbuf_advice(self) -> str | None:
         """The line that mends a buffer smaller than asked, to be said once; None if it is as asked."""
     def poll(self) -> int:
-        """Drains the sockets without blocking (bounded per call), runs due timers; returns rows collected
-        and not yet taken."""
+        """Drains the sockets without blocking (bounded per call) and without the GIL, runs due timers;
+        returns rows collected and not yet taken."""
     def wait(self, timeout_ns: int) -> int:
         """As `poll`, but sleeps (without the GIL) until something arrives or the time is over."""
     def datagram(self, plane: int, data: bytes, rx_ns: int, now_ns: int) -> None:
@@ -331,8 +340,8 @@ class Receiver:
         """Monotonic ns of the next timer; 0 = none."""
     def take(self) -> dict[str, NDArray[np.uint8]]:
         """The rows collected, as byte arrays to view with the dtypes of `layouts()`: events, levels, trades,
-        bbos, tickers,
-        candles, derivs, defs, statuses, conns. Arrays own their memory; taking empties the collector."""
+        bbos, tickers, candles, derivs, defs, statuses, conns. The arrays take the collector's memory over,
+        nothing is copied."""
     def instruments(self) -> list[dict[str, Any]]:
         """Every definition heard: venue, instrument, channel, symbol, native_symbol, kind, status,
         price_exp, qty_exp, tick_size, lot_size, min_qty,
@@ -348,6 +357,17 @@ class Receiver:
         self, venue: int, instrument: int, depth: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(bids, asks), each of shape (levels, 2): price and qty mantissa, best first; depth 0 = all."""
+    def top(
+        self, venue: int, instrument: int, depth: int
+    ) -> tuple[int, int, list[tuple[int, int]], list[tuple[int, int]]]:
+        """(price_exp, qty_exp, bids, asks), each a list of (price, qty) mantissas, best first; depth 0 = all.
+        For a few levels cheaper than the arrays of `book`."""
+    def best(
+        self, venue: int, instrument: int
+    ) -> tuple[int, int, tuple[int, int] | None, tuple[int, int] | None]:
+        """(price_exp, qty_exp, bid, ask), each (price, qty) mantissas or None where the side is empty."""
+    def last_event(self, venue: int, instrument: int) -> tuple[int, int, int, int]:
+        """(instr_seq, source_seq, exchange_ts, recv_ts) of the book's last event."""
     def book_info(self, venue: int, instrument: int) -> dict[str, Any]:
         """state, reason, trading, price_exp, qty_exp, instr_seq, source_seq, exchange_ts, recv_ts, bids,
         asks (counts), crossed, locked, hash, flags."""
@@ -356,3 +376,30 @@ class Receiver:
         """Per channel: channel, venue, session, state, high (channel_seq), frames, bytes, gaps, given_up,
         duplicates, publisher_id, test, replay,
         chain_ok, window_ns, ended, split, whole_cycle."""
+
+@final
+class Monitor:
+    """Counts what is on both planes, without books; frames with REPLAY and TEST too.
+
+    Sans-I/O through `datagram`; `open` attaches UDP sockets that `listen` drains without the GIL.
+    """
+
+    def __new__(cls) -> Self: ...
+    def open(self, *, interface: str, group: str, snapshot_group: str, port: int, rcvbuf_bytes: int) -> None:
+        """Joins the groups. Raises OSError that names group, interface and port."""
+    def close(self) -> None: ...
+    def effective_rcvbuf(self) -> int:
+        """Receive buffer in effect, bytes as the kernel accounts them; 0 without sockets."""
+    def listen(self, timeout_ns: int) -> None:
+        """Counts what arrives for so long; returns early when a signal comes. Raises OSError."""
+    def datagram(self, plane: int, data: bytes, rx_ns: int) -> None:
+        """One datagram by hand (plane 0 incremental, 1 snapshot); `rx_ns` in nanoseconds since the epoch."""
+    def plane(self, plane: int) -> dict[str, int]:
+        """Sums of the socket of a plane: datagrams, bytes (padding included), padding_bytes, kernel_drops,
+        wrong_plane, unknown_type, and refused_* by cause."""
+    def truncated(self) -> int:
+        """Datagrams longer than the buffer that holds every legal one."""
+    def streams(self) -> list[dict[str, Any]]:
+        """Per channel and plane: plane, channel, venue (number), session, sessions, replay, test, ended,
+        frames, bytes, last_ns, gaps, missing, late, duplicates, too_old, old_session, and types: (number,
+        name, frames, messages inside PACKs, bytes, last_ns) each."""
