@@ -8,6 +8,7 @@ written.
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -27,6 +28,11 @@ ROUNDS = 7
 RESULTS = pytest.StashKey[Results]()
 STARTED = pytest.StashKey[Load]()
 FLOORS = pytest.StashKey[Floors]()
+
+FAILED: dict[str, None] = {}
+"""Cases that failed in some round."""
+LEFT_OUT: dict[str, str] = {}
+"""Cases that were skipped, and why. A report knows no session, so both are of this process."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -155,11 +161,20 @@ def floor_figures(floor_rounds: dict[int, FloorFigures], request: pytest.Fixture
     return figures
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Writes the record. One with failed cases is no record: nothing is written then."""
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keeps what failed and what was skipped for the record."""
+    case = re.sub(r"round \d+-?", "", report.nodeid).replace("[]", "")
+    if report.failed:
+        FAILED[case] = None
+    elif report.skipped and isinstance(report.longrepr, tuple):
+        LEFT_OUT[case] = report.longrepr[2].removeprefix("Skipped: ")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes the record, if something was measured."""
     config = session.config
     folder = config.getoption("--record")
-    if folder is None or exitstatus != pytest.ExitCode.OK:
+    if folder is None or not config.stash[RESULTS].values:
         return
     floors = config.stash.get(FLOORS, None)
     path = write_record(
@@ -171,8 +186,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             command=" ".join(config.invocation_params.args),
             started=config.stash[STARTED],
             floors=None if floors is None else floors.why_not,
+            failed=tuple(FAILED),
+            left_out=tuple(f"{case}: {reason}" for case, reason in LEFT_OUT.items()),
         ),
     )
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
-        reporter.write_line(f"record: {path}")
+        reporter.write_line(f"\nrecord: {path}")
