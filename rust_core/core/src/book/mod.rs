@@ -4,6 +4,7 @@
 //! for how the arrays follow the market. The tick only makes a book fast: prices off its grid,
 //! negative prices and any other `i64` are kept as well.
 
+mod far;
 mod ladder;
 mod window;
 
@@ -176,7 +177,14 @@ impl Book {
         self.asks.set_tick(tick);
     }
 
-    /// Bytes that the book holds, its own included. The share of the far levels is an estimate.
+    /// Takes memory ahead: from here on updates need none, unless the book grows by a quarter or spreads over many more
+    /// ticks. Costs time for a whole book, so it belongs to the moments in which one arrives.
+    pub fn reserve(&mut self) {
+        self.bids.reserve();
+        self.asks.reserve();
+    }
+
+    /// Bytes that the book holds, its own included.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.bids.memory_bytes() + self.asks.memory_bytes()

@@ -13,7 +13,7 @@
 //!
 //! A text that the shape asks for (`"e"`) is compared with the bytes around it, so that the end of a track knows the shape.
 
-use super::cursor::{Cursor, Kind, Value, specials};
+use super::cursor::{Cursor, Kind, Value};
 use super::plan::{BodyPlan, Condition, Field, Plan, Record, ShapePlan, Test};
 use super::reader::Reader;
 use super::scan::{Eager, select};
@@ -328,22 +328,39 @@ fn fills<'a>(plan: &'a Plan, piece: &Piece) -> impl Iterator<Item = Slot> + Clon
 /// The text under the cursor, which stands after the quote; it stays before the other quote.
 #[inline]
 fn text(cursor: &mut Cursor<'_>) -> Option<Value> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
     let start = cursor.at;
+    let mut at = start;
     loop {
-        let chunk = padded_word(cursor.bytes, cursor.at);
         // The zeros after the frame are control characters.
-        let special = specials(chunk);
-        let count = if special == 0 { 8 } else { special.trailing_zeros() / 8 };
-        let plain = if count == 8 { chunk } else { chunk & ((1 << (8 * count)) - 1) };
-        cursor.at += count as usize;
-        if plain & 0x8080_8080_8080_8080 != 0 {
-            return None;
+        let chunk = padded_word(cursor.bytes, at);
+        let backslash = chunk ^ (ONES * 0x5c);
+        // What may end the run: all up to the quote (the space among them, which is rare), backslashes, all above ASCII.
+        // The first one is exact.
+        let below = chunk.wrapping_sub(ONES * 0x23) & !chunk;
+        let other = (below | (backslash.wrapping_sub(ONES) & !backslash) | chunk) & (ONES * 0x80);
+        if other == 0 {
+            at += 8;
+            continue;
         }
-        if count < 8 {
-            let is_over = cursor.bytes.get(cursor.at) == Some(&b'"');
-            return is_over.then(|| Value::new(Kind::Text, start, cursor.at));
+        let count = other.trailing_zeros() & !7;
+        at += (count / 8) as usize;
+        if (chunk >> count) as u8 == b'"' {
+            cursor.at = at;
+            return Some(Value::new(Kind::Text, start, at));
         }
+        return text_rest(cursor);
     }
+}
+
+/// The text under the cursor that has other letters; only ASCII without escapes is taken.
+#[cold]
+fn text_rest(cursor: &mut Cursor<'_>) -> Option<Value> {
+    let start = cursor.at;
+    cursor.at -= 1;
+    let value = cursor.string().ok()?;
+    cursor.at -= 1;
+    (value.kind == Kind::Text && cursor.bytes[start..cursor.at].is_ascii()).then_some(value)
 }
 
 /// The number under the cursor.
