@@ -1,7 +1,10 @@
 //! Levels outside of the window, in order: chunks of sorted levels under a sorted list of the chunks.
 //!
-//! A map of nodes that come and go would take and give back memory with every other update. Here a chunk that runs empty
-//! is kept for the next one that is needed, so that a book which does not grow takes no memory.
+//! A map of nodes that come and go would take and give back memory with every other update. Here a chunk that runs empty is
+//! the next one that is used again, and the memory of many chunks is asked for at once, zeroed: a system gives it when
+//! it is written first, so what is never used costs an address.
+
+use zerocopy::FromZeros;
 
 /// Levels of a chunk: 1 KiB. An insert moves half of them at most, and 10,000 levels make a list of 200 chunks.
 const CHUNK_LEVELS: usize = 64;
@@ -9,14 +12,12 @@ const CHUNK_LEVELS: usize = 64;
 const FEW_LEVELS: usize = CHUNK_LEVELS / 4;
 /// … so much of one, so that the next insert does not split it again.
 const JOINED_LEVELS_MAX: usize = CHUNK_LEVELS * 3 / 4;
-/// Chunks taken ahead at least, and the share of the present ones: see [`Far::reserve`].
-const AHEAD_MIN: usize = 4;
-const AHEAD_SHARE: usize = 4;
-/// An empty chunk is given back where more than this share of the others are empty: levels that have gone to pages, or
-/// for good.
-const SPARE_SHARE_MAX: usize = 2;
+/// Chunks that memory is asked for first, where nothing was reserved.
+const CHUNKS_FIRST: usize = 4;
+/// Chunks that memory is asked for ahead: 8,000 to 16,000 levels, more than the sides of most books have.
+const CHUNKS_AHEAD: usize = 256;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromZeros)]
 struct Chunk {
     len: usize,
     keys: [i64; CHUNK_LEVELS],
@@ -24,8 +25,6 @@ struct Chunk {
 }
 
 impl Chunk {
-    const EMPTY: Self = Self { len: 0, keys: [0; CHUNK_LEVELS], quantities: [0; CHUNK_LEVELS] };
-
     fn find(&self, key: i64) -> Result<usize, usize> {
         self.keys[..self.len].binary_search(&key)
     }
@@ -54,20 +53,22 @@ impl Chunk {
     }
 }
 
-/// A chunk that has levels, and the first key of it.
-#[derive(Clone, Debug)]
+/// A chunk that has levels: its first key, and where it lies.
+#[derive(Clone, Copy, Debug)]
 struct Entry {
     first: i64,
-    chunk: Box<Chunk>,
+    place: usize,
 }
 
 /// An ordered map from key to quantity.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Far {
-    chunks: Vec<Entry>,
-    /// Chunks without levels.
-    #[allow(clippy::vec_box)] // They move between the lists.
-    spare: Vec<Box<Chunk>>,
+    /// Chunks with levels, in order.
+    entries: Vec<Entry>,
+    memory: Vec<Chunk>,
+    /// Places in `memory` that were used ever, and those of them that are free.
+    touched: usize,
+    free: Vec<usize>,
     len: usize,
     /// The smallest key; read with every best price, and the list is slow when cold.
     first: Option<i64>,
@@ -83,67 +84,110 @@ impl Far {
         self.first
     }
 
-    /// The chunk that has the key or would have it.
-    fn chunk_of(&self, key: i64) -> usize {
-        self.chunks.partition_point(|entry| entry.first <= key).saturating_sub(1)
+    /// Number of the chunk that has the key or would have it.
+    fn number_of(&self, key: i64) -> usize {
+        self.entries.partition_point(|entry| entry.first <= key).saturating_sub(1)
     }
 
     fn note_first(&mut self) {
-        self.first = self.chunks.first().map(|entry| entry.first);
+        self.first = self.entries.first().map(|entry| entry.first);
     }
 
     /// Sets the quantity of a key and returns the old one, 0 if there was none.
     pub(super) fn insert(&mut self, key: i64, qty: i64) -> i64 {
-        let number = self.chunk_of(key);
-        let Some(entry) = self.chunks.get_mut(number) else {
+        let number = self.number_of(key);
+        let Some(entry) = self.entries.get_mut(number) else {
             self.begin(0, key, qty);
             return 0;
         };
-        match entry.chunk.find(key) {
-            Ok(at) => std::mem::replace(&mut entry.chunk.quantities[at], qty),
-            Err(at) if entry.chunk.len < CHUNK_LEVELS => {
-                entry.chunk.insert(at, key, qty);
-                entry.first = entry.chunk.keys[0];
+        let chunk = &mut self.memory[entry.place];
+        match chunk.find(key) {
+            Ok(at) => std::mem::replace(&mut chunk.quantities[at], qty),
+            Err(at) if chunk.len < CHUNK_LEVELS => {
+                chunk.insert(at, key, qty);
+                entry.first = chunk.keys[0];
                 self.len += 1;
                 self.note_first();
                 0
             }
             // Levels that come in order fill their chunks.
-            Err(CHUNK_LEVELS) if number + 1 == self.chunks.len() => {
+            Err(CHUNK_LEVELS) if number + 1 == self.entries.len() => {
                 self.begin(number + 1, key, qty);
                 0
             }
             Err(_) => {
-                let mut upper = self.empty();
-                self.chunks[number].chunk.move_to(CHUNK_LEVELS / 2, &mut upper);
-                self.chunks.insert(number + 1, Entry { first: upper.keys[0], chunk: upper });
+                self.split(number);
                 self.insert(key, qty)
             }
         }
     }
 
-    fn empty(&mut self) -> Box<Chunk> {
-        self.spare.pop().unwrap_or_else(|| Box::new(Chunk::EMPTY))
+    fn split(&mut self, number: usize) {
+        let upper = self.place();
+        let lower = self.entries[number].place;
+        self.move_levels((lower, CHUNK_LEVELS / 2), upper);
+        let entry = Entry { first: self.memory[upper].keys[0], place: upper };
+        self.entries.insert(number + 1, entry);
+    }
+
+    /// Moves the levels of a chunk from a position on behind those of another one.
+    fn move_levels(&mut self, (from, at): (usize, usize), to: usize) {
+        if let Ok([from, to]) = self.memory.get_disjoint_mut([from, to]) {
+            from.move_to(at, to);
+        }
+    }
+
+    /// An empty chunk.
+    fn place(&mut self) -> usize {
+        if let Some(place) = self.free.pop() {
+            return place;
+        }
+        if self.touched == self.memory.len() {
+            self.grow((self.touched * 2).clamp(CHUNKS_FIRST, self.touched + CHUNKS_AHEAD));
+        }
+        self.touched += 1;
+        self.touched - 1
+    }
+
+    /// Moves to memory for so many chunks.
+    #[cold]
+    fn grow(&mut self, chunks: usize) {
+        let mut memory = Chunk::new_vec_zeroed(chunks).expect("memory for a book");
+        for (to, from) in memory.iter_mut().zip(&self.memory[..self.touched]) {
+            to.clone_from(from);
+        }
+        self.memory = memory;
+        self.entries.reserve_exact(chunks - self.entries.len());
+        self.free.reserve_exact(chunks - self.free.len());
+    }
+
+    /// Asks for the memory of a side of common depth, and for a quarter more than is used.
+    pub(super) fn reserve(&mut self) {
+        let chunks = CHUNKS_AHEAD.max(self.touched + self.touched / 4);
+        if self.memory.len() < chunks {
+            self.grow(chunks);
+        }
     }
 
     /// A new chunk of one level.
     fn begin(&mut self, number: usize, key: i64, qty: i64) {
-        let mut chunk = self.empty();
-        chunk.insert(0, key, qty);
-        self.chunks.insert(number, Entry { first: key, chunk });
+        let place = self.place();
+        self.memory[place].insert(0, key, qty);
+        self.entries.insert(number, Entry { first: key, place });
         self.len += 1;
         self.note_first();
     }
 
     /// Takes a key out and returns its quantity, 0 if there was none.
     pub(super) fn remove(&mut self, key: i64) -> i64 {
-        let number = self.chunk_of(key);
-        let Some(entry) = self.chunks.get_mut(number) else { return 0 };
-        let Ok(at) = entry.chunk.find(key) else { return 0 };
-        let qty = entry.chunk.remove(at);
-        entry.first = entry.chunk.keys[0];
+        let number = self.number_of(key);
+        let Some(entry) = self.entries.get_mut(number) else { return 0 };
+        let chunk = &mut self.memory[entry.place];
+        let Ok(at) = chunk.find(key) else { return 0 };
+        let qty = chunk.remove(at);
+        entry.first = chunk.keys[0];
         self.len -= 1;
-        if entry.chunk.len < FEW_LEVELS {
+        if chunk.len < FEW_LEVELS {
             self.join(number);
         }
         self.note_first();
@@ -152,79 +196,64 @@ impl Far {
 
     /// Moves the levels of a chunk to a neighbour with room for them.
     fn join(&mut self, number: usize) {
-        let len = |number: usize| self.chunks.get(number).map(|entry| entry.chunk.len);
+        let len = |number: usize| self.entries.get(number).map(|entry| self.memory[entry.place].len);
         let fits = |other: Option<usize>| {
             other.zip(len(number)).is_some_and(|(other, own)| other + own <= JOINED_LEVELS_MAX)
         };
-        let upper = if len(number) == Some(0) {
-            number
-        } else if fits(len(number + 1)) {
+        let is_empty = len(number) == Some(0);
+        let upper = if !is_empty && fits(len(number + 1)) {
             number + 1
-        } else if number > 0 && fits(len(number - 1)) {
+        } else if is_empty || number > 0 && fits(len(number - 1)) {
             number
         } else {
             return;
         };
-        let mut chunk = self.chunks.remove(upper).chunk;
-        if chunk.len > 0 {
-            chunk.move_to(0, &mut self.chunks[upper - 1].chunk);
+        let place = self.entries.remove(upper).place;
+        if self.memory[place].len > 0 {
+            self.move_levels((place, 0), self.entries[upper - 1].place);
         }
-        if self.spare.len() < AHEAD_MIN + self.chunks.len() / SPARE_SHARE_MAX {
-            self.spare.push(chunk);
-        }
+        self.free.push(place);
     }
 
     /// The smallest key that is not below `from`.
     pub(super) fn key_from(&self, from: i64) -> Option<i64> {
-        let number = self.chunk_of(from);
-        let chunk = &self.chunks.get(number)?.chunk;
+        let number = self.number_of(from);
+        let chunk = &self.memory[self.entries.get(number)?.place];
         let at = chunk.find(from).unwrap_or_else(|at| at);
-        if at < chunk.len { Some(chunk.keys[at]) } else { Some(self.chunks.get(number + 1)?.first) }
+        if at < chunk.len { Some(chunk.keys[at]) } else { Some(self.entries.get(number + 1)?.first) }
     }
 
     /// Forgets all levels and keeps the memory.
     pub(super) fn clear(&mut self) {
-        for Entry { mut chunk, .. } in self.chunks.drain(..) {
-            chunk.len = 0;
-            self.spare.push(chunk);
+        for Entry { place, .. } in self.entries.drain(..) {
+            self.memory[place].len = 0;
+            self.free.push(place);
         }
         self.len = 0;
         self.first = None;
     }
 
-    /// Takes memory for a quarter more of chunks.
-    pub(super) fn reserve(&mut self) {
-        let ahead = AHEAD_MIN + self.chunks.len() / AHEAD_SHARE;
-        while self.spare.len() < ahead {
-            self.spare.push(Box::new(Chunk::EMPTY));
-        }
-        let all = self.chunks.len() + self.spare.len();
-        self.chunks.reserve(all - self.chunks.len());
-        self.spare.reserve(all - self.spare.len());
-    }
-
+    /// Bytes of what was used.
     pub(super) fn memory_bytes(&self) -> usize {
-        let chunks = self.chunks.len() + self.spare.len();
-        chunks * size_of::<Chunk>()
-            + self.chunks.capacity() * size_of::<Entry>()
-            + self.spare.capacity() * size_of::<Box<Chunk>>()
+        self.touched * (size_of::<Chunk>() + size_of::<Entry>() + size_of::<usize>())
     }
 
     pub(super) fn iter(&self) -> Iter<'_> {
-        Iter { chunks: &self.chunks, at: 0 }
+        Iter { memory: &self.memory, entries: &self.entries, at: 0 }
     }
 }
 
 /// Keys and quantities in order.
 #[derive(Clone, Debug)]
 pub(super) struct Iter<'a> {
-    chunks: &'a [Entry],
+    memory: &'a [Chunk],
+    entries: &'a [Entry],
     at: usize,
 }
 
 impl Iter<'_> {
     pub(super) fn peek(&self) -> Option<(i64, i64)> {
-        let chunk = &self.chunks.first()?.chunk;
+        let chunk = &self.memory[self.entries.first()?.place];
         Some((chunk.keys[self.at], chunk.quantities[self.at]))
     }
 }
@@ -235,8 +264,8 @@ impl Iterator for Iter<'_> {
     fn next(&mut self) -> Option<(i64, i64)> {
         let level = self.peek()?;
         self.at += 1;
-        if self.at == self.chunks[0].chunk.len {
-            (self.chunks, self.at) = (&self.chunks[1..], 0);
+        if self.at == self.memory[self.entries[0].place].len {
+            (self.entries, self.at) = (&self.entries[1..], 0);
         }
         Some(level)
     }
@@ -273,9 +302,11 @@ mod tests {
                 prop_assert_eq!(far.len(), map.len());
             }
             prop_assert_eq!(far.iter().collect::<Vec<_>>(), map.into_iter().collect::<Vec<_>>());
-            let is_sound = |entry: &Entry| entry.chunk.len > 0 && entry.first == entry.chunk.keys[0];
-            prop_assert!(far.chunks.iter().all(is_sound));
-            prop_assert!(far.spare.iter().all(|chunk| chunk.len == 0));
+            let len = |place: usize| far.memory[place].len;
+            let is_sound = |entry: &Entry| len(entry.place) > 0 && entry.first == far.memory[entry.place].keys[0];
+            prop_assert!(far.entries.iter().all(is_sound));
+            prop_assert!(far.free.iter().all(|place| len(*place) == 0));
+            prop_assert_eq!(far.entries.len() + far.free.len(), far.touched);
         }
     }
 
@@ -285,11 +316,15 @@ mod tests {
         for key in 0..1_000 {
             far.insert(key, 1);
         }
-        assert_eq!(far.chunks.len(), 1_000_usize.div_ceil(CHUNK_LEVELS));
+        let chunks = 1_000_usize.div_ceil(CHUNK_LEVELS);
+        assert_eq!((far.entries.len(), far.touched), (chunks, chunks));
         for key in (0..1_000).filter(|key| key % 10 != 0) {
             far.remove(key);
         }
-        assert!(far.chunks.len() <= 100_usize.div_ceil(FEW_LEVELS) + 1, "{} chunks", far.chunks.len());
-        assert!((AHEAD_MIN..=AHEAD_MIN + 1_000 / CHUNK_LEVELS / 2).contains(&far.spare.len()));
+        assert!(far.entries.len() <= 100_usize.div_ceil(FEW_LEVELS) + 1, "{} chunks", far.entries.len());
+        for key in 1_000..1_400 {
+            far.insert(key, 1);
+        }
+        assert_eq!(far.touched, chunks, "free chunks are used first");
     }
 }

@@ -177,14 +177,15 @@ impl Book {
         self.asks.set_tick(tick);
     }
 
-    /// Takes memory ahead: from here on updates need none, unless the book grows by a quarter or spreads over many more
-    /// ticks. Costs time for a whole book, so it belongs to the moments in which one arrives.
+    /// Takes memory ahead: from here on updates need none, unless the levels far from the touch grow by a quarter. Belongs to
+    /// the moments in which a whole book arrives.
     pub fn reserve(&mut self) {
         self.bids.reserve();
         self.asks.reserve();
     }
 
-    /// Bytes that the book holds, its own included.
+    /// Bytes that the book holds, its own included; memory that was asked for and never used is not counted, as a system
+    /// gives it when it is written first.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.bids.memory_bytes() + self.asks.memory_bytes()

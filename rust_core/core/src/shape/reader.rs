@@ -80,6 +80,9 @@ impl Reader<'_> {
     /// Calls `read` with the piece of text that the plan takes; `None` where there is none.
     pub(super) fn with_part<R>(&self, plan: &TextPlan, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let value = self.get(plan.at);
+        if value.kind == Kind::Text && plan.split.is_none() {
+            return Some(read(value.raw(self.frame)));
+        }
         if !value.is_text() && value.kind != Kind::Number {
             return None;
         }

@@ -89,7 +89,7 @@ fn run(
     let mut eager = Eager::new(Choice::None, &[], origin, table, columns, out);
     let is_stream = matches!(origin, Origin::Connection(_));
     let tracked = if is_stream { tracks.follow(plan, frame, slots, &mut eager) } else { None };
-    let mut taken = eager.taken;
+    let (mut taken, known) = (eager.taken, eager.instrument);
     if tracked.is_none() {
         taken = walk(plan, slots, Eager::new(Choice::Among(plan), &[], origin, table, columns, out), frame)?;
     }
@@ -103,7 +103,10 @@ fn run(
     let mut context = Context { shape, origin, table, out, sides, columns };
     match shape.each {
         None => {
-            let instrument = instrument(shape, &reader, origin, table)?;
+            let instrument = match known.filter(|_| tracked.is_some()) {
+                Some(instrument) => instrument,
+                None => instrument(shape, &reader, origin, table)?,
+            };
             bodies::emit(&mut context, &reader, instrument, &taken)?;
         }
         Some(slot) => elements(&mut context, &reader, slots[usize::from(slot)], element, inner)?,
@@ -300,6 +303,8 @@ pub(super) struct Eager<'p, 'a> {
     out: &'a mut Decoded,
     chosen: Option<(&'p ShapePlan, &'a Scale)>,
     tried: bool,
+    /// Whose lists they are, once a track has told the shape.
+    instrument: Option<u32>,
     taken: Taken,
 }
 
@@ -321,6 +326,7 @@ impl<'p, 'a> Eager<'p, 'a> {
             out,
             chosen: None,
             tried: false,
+            instrument: None,
             taken: Taken::default(),
         }
     }
@@ -330,8 +336,8 @@ impl<'p, 'a> Eager<'p, 'a> {
         if !self.tried {
             self.tried = true;
             let reader = Reader { frame, slots, element: &[], inner: &[] };
-            let instrument = instrument(shape, &reader, self.origin, self.table).ok();
-            self.chosen = instrument.map(|instrument| (shape, self.table.scale(instrument)));
+            self.instrument = instrument(shape, &reader, self.origin, self.table).ok();
+            self.chosen = self.instrument.map(|instrument| (shape, self.table.scale(instrument)));
         }
     }
 
