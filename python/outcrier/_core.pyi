@@ -11,7 +11,9 @@ __all__ = [
     "HANDLED",
     "NOTICES",
     "STATES",
+    "Decoder",
     "Feed",
+    "Monitor",
     "Publisher",
     "Receiver",
     "__version__",
@@ -19,6 +21,7 @@ __all__ = [
     "layouts",
     "mono_ns",
     "parse_decimal",
+    "system_clock",
     "wall_ns",
     "wire_layouts",
 ]
@@ -38,12 +41,17 @@ def mono_ns() -> int:
 def wall_ns() -> int:
     """UTC nanoseconds since the epoch."""
 
+def system_clock() -> dict[str, Any]:
+    """How the system keeps its wall clock: synchronised, offset_ns (correction under way), error_ns (None:
+    not known)."""
+
 def parse_decimal(text: str, exp: int) -> int:
     """Mantissa of `text` at 10**exp. Raises ValueError: junk, overflow, or more digits than `exp` holds."""
 
 def decode_frame(data: bytes) -> dict[str, Any]:
-    """Checks and decodes one wire frame (padding allowed) into plain values. Raises ValueError with the
-    refusal."""
+    """Checks and decodes one wire frame (padding allowed) into plain values: the header's fields by name, and
+    `msg`, `root`, `records`, `messages`. Of a PACK the records are its sub-headers, the messages what each of
+    them would have been alone, in the same form. Raises ValueError with the refusal."""
 
 def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
     """Message name, type number, part (header, root, record) and fields (name, format, offset) of every
@@ -51,6 +59,73 @@ def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
 
 def layouts() -> dict[str, tuple[int, list[tuple[str, str, int]]]]:
     """Item size and fields (name, NumPy format, offset) of each row array that `Receiver.take` hands out."""
+
+@final
+class Decoder:
+    """The declared shapes of one venue without feed, books or wire: frames in, events out. Not thread-safe.
+
+    Prices and quantities are mantissas at the exponents of the instrument; tickers, candles and states of
+    derivatives carry exponents of their own (`exps`). What was not given is None.
+    """
+
+    HANDLED: int
+    """A shape took the frame; its events are `events()`, there may be none."""
+    NOT_MINE: int
+    """No shape takes it: a control message, or one for Python."""
+    UNKNOWN_INSTRUMENT: int
+    """A shape takes it, none of its instruments was added; `reason` is the text in the frame."""
+    NEEDS_FINER: int
+    """A price or quantity has more digits than the exponents hold: `set_scale(*finer)` and decode again."""
+    FAULT: int
+    """It cannot be read; `reason` says why."""
+
+    def __new__(cls, shapes: str) -> Self:
+        """`shapes` is the text of `outcrier.shape_json.to_json`. Raises ValueError, which names shape and
+        field."""
+    def add(self, native_symbol: str, price_exp: int, qty_exp: int) -> int:
+        """Index of a new instrument, named as the venue's frames do; exponents within -30 to 30. With
+        exponents that are too coarse, its frames ask for finer ones.
+
+        Raises ValueError if the symbol was added before.
+        """
+    def bind(self, connection: int, number: int, index: int, channel: str = "") -> None:
+        """Binds a number that the venue chose on a connection (Bitfinex `chanId`) to an instrument and, where
+        the shapes name channels (`outcrier.shapes.Bound`), to one of them. Raises IndexError for an
+        instrument that was not added."""
+    def scale(self, index: int) -> tuple[int, int]:
+        """Exponents of price and quantity."""
+    def set_scale(self, index: int, price_exp: int, qty_exp: int) -> None: ...
+    def decode(self, connection: int, frame: bytes, /) -> int:
+        """Decodes one frame of a connection and gives the outcome: HANDLED, NOT_MINE, UNKNOWN_INSTRUMENT,
+        NEEDS_FINER or FAULT. Nothing that a venue sends raises. No Python object is made of the events."""
+    def decode_snapshot(self, index: int, body: bytes, /) -> int:
+        """The same for the answer to a request about an instrument, by the shapes declared with `rest`."""
+    def decode_all(self, connection: int, frames: list[bytes]) -> tuple[int, int, int]:
+        """Decodes frames one after the other; how many were HANDLED, and their levels and trades."""
+    @property
+    def reason(self) -> str:
+        """Why the last frame gave no events; empty if it was HANDLED."""
+    @property
+    def finer(self) -> tuple[int, int, int] | None:
+        """Instrument, price_exp, qty_exp that the last frame needs; None unless it was NEEDS_FINER."""
+    @property
+    def shape(self) -> str | None:
+        """Name of the shape that took the last frame; None unless it was HANDLED."""
+    @property
+    def connection_seq(self) -> int | None:
+        """Number of the last frame on its connection, where the venue numbers all of them."""
+    def events(self) -> list[dict[str, Any]]:
+        """Events of the last frame. Each has `type`, `instrument`, `exchange_ts` (ns), `ids` (first, last,
+        prev), `exps` (price, quantity), and by type:
+
+        book: `snapshot`, `bids` and `asks` as (price, qty), `bid_extras` and `ask_extras` as (id, sequence,
+        decimals of price, of quantity) where the shape declares them, `checksum`. trades, liquidations:
+        `trades` with price, qty, id, ts (ns), aggressor (0 unknown, 1 buy, 2 sell), flags, n_fills, id_span.
+        bbo: `bid` and `ask` as (price, qty, orders). ticker: last, open, high, low, volume, turnover,
+        trade_count, window_ns. candle: open_ts (ns), interval_s, flags, `prices` (open, high, low, close),
+        volume, turnover, trade_count. deriv: mark, index, settle, funding_rate and next_rate (10**-12),
+        next_funding (ns), funding_interval_s, open_interest, oi_value.
+        """
 
 @final
 class Publisher:
@@ -62,15 +137,24 @@ class Publisher:
     @staticmethod
     def memory() -> Publisher: ...
     def take(self) -> list[tuple[int, bytes]]:
-        """Frames kept by a memory publisher: (plane: 0 incremental, 1 snapshot, frame)."""
+        """Datagrams kept by a memory publisher, as they would leave: plane (0 incremental, 1 snapshot), and a
+        frame with the zeros that a longer one of its batch puts behind it.
+        """
     def counters(self) -> dict[str, int]:
-        """frames, bytes, dropped_would_block, oversize, errors."""
+        """frames and their bytes, sends (system calls that took them), padding_bytes, segment_refused (those
+        batches left frame by frame because the kernel did not cut them); frames that were not sent:
+        dropped_would_block, oversize, errors.
+        """
     def last_error(self) -> str | None:
         """What the system said of the last refused send."""
 
 @final
 class Feed:
-    """One channel: frames of one venue in, numbered multicast frames out. Not thread-safe."""
+    """One channel: frames of one venue in, numbered multicast frames out. Not thread-safe.
+
+    Frames leave before the call that made them returns; `on_frame` alone may keep them, until the next call
+    of any method or until the feed is deleted.
+    """
 
     def __new__(
         cls,
@@ -86,13 +170,15 @@ class Feed:
         reason: int = 1,
         replay: bool = False,
         test: bool = False,
+        pack: bool = False,
         start_ns: int = 0,
     ) -> Self:
         """Sends SESSION_START. `shapes` is the text of `outcrier.shape_json.to_json`.
 
         Raises ValueError on a shape that cannot be compiled or published.
 
-        `start_ns` is the wall time of a replay's first message; 0 = now.
+        `pack`: messages of one socket read share PACK frames. `start_ns` is the wall time of a replay's
+        first message; 0 = now.
         """
     def add_instrument(
         self,
@@ -144,8 +230,18 @@ class Feed:
     ) -> None:
         """New sizes from the venue's list, at exponents of their own; a change is published as a new
         definition version."""
-    def on_frame(self, connection: int, data: bytes | bytearray | memoryview, recv_ns: int = 0) -> int:
+    def on_frame(
+        self,
+        connection: int,
+        data: bytes | bytearray | memoryview,
+        recv_ns: int = 0,
+        more: bool = False,
+    ) -> int:
         """Takes one frame of the exchange. `recv_ns` 0 = now (live); otherwise the recorded wall time.
+
+        `more`: further frames of the same socket read follow, so what this one makes may wait for them (until
+        the next call of any method, or until no more fit into one system call). Arrival is stamped once per
+        read, at its first frame.
 
         Returns HANDLED (0) or the bits FOR_PYTHON (no shape takes it: control or unknown), NOTICES (call
         `notices()`).
@@ -233,8 +329,8 @@ class Receiver:
     def rcvbuf_advice(self) -> str | None:
         """The line that mends a buffer smaller than asked, to be said once; None if it is as asked."""
     def poll(self) -> int:
-        """Drains the sockets without blocking (bounded per call), runs due timers; returns rows collected
-        and not yet taken."""
+        """Drains the sockets without blocking (bounded per call) and without the GIL, runs due timers;
+        returns rows collected and not yet taken."""
     def wait(self, timeout_ns: int) -> int:
         """As `poll`, but sleeps (without the GIL) until something arrives or the time is over."""
     def datagram(self, plane: int, data: bytes, rx_ns: int, now_ns: int) -> None:
@@ -244,8 +340,8 @@ class Receiver:
         """Monotonic ns of the next timer; 0 = none."""
     def take(self) -> dict[str, NDArray[np.uint8]]:
         """The rows collected, as byte arrays to view with the dtypes of `layouts()`: events, levels, trades,
-        bbos, tickers,
-        candles, derivs, defs, statuses, conns. Arrays own their memory; taking empties the collector."""
+        bbos, tickers, candles, derivs, defs, statuses, conns. The arrays take the collector's memory over,
+        nothing is copied."""
     def instruments(self) -> list[dict[str, Any]]:
         """Every definition heard: venue, instrument, channel, symbol, native_symbol, kind, status,
         price_exp, qty_exp, tick_size, lot_size, min_qty,
@@ -261,6 +357,17 @@ class Receiver:
         self, venue: int, instrument: int, depth: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(bids, asks), each of shape (levels, 2): price and qty mantissa, best first; depth 0 = all."""
+    def top(
+        self, venue: int, instrument: int, depth: int
+    ) -> tuple[int, int, list[tuple[int, int]], list[tuple[int, int]]]:
+        """(price_exp, qty_exp, bids, asks), each a list of (price, qty) mantissas, best first; depth 0 = all.
+        For a few levels cheaper than the arrays of `book`."""
+    def best(
+        self, venue: int, instrument: int
+    ) -> tuple[int, int, tuple[int, int] | None, tuple[int, int] | None]:
+        """(price_exp, qty_exp, bid, ask), each (price, qty) mantissas or None where the side is empty."""
+    def last_event(self, venue: int, instrument: int) -> tuple[int, int, int, int]:
+        """(instr_seq, source_seq, exchange_ts, recv_ts) of the book's last event."""
     def book_info(self, venue: int, instrument: int) -> dict[str, Any]:
         """state, reason, trading, price_exp, qty_exp, instr_seq, source_seq, exchange_ts, recv_ts, bids,
         asks (counts), crossed, locked, hash, flags."""
@@ -269,3 +376,30 @@ class Receiver:
         """Per channel: channel, venue, session, state, high (channel_seq), frames, bytes, gaps, given_up,
         duplicates, publisher_id, test, replay,
         chain_ok, window_ns, ended, split, whole_cycle."""
+
+@final
+class Monitor:
+    """Counts what is on both planes, without books; frames with REPLAY and TEST too.
+
+    Sans-I/O through `datagram`; `open` attaches UDP sockets that `listen` drains without the GIL.
+    """
+
+    def __new__(cls) -> Self: ...
+    def open(self, *, interface: str, group: str, snapshot_group: str, port: int, rcvbuf_bytes: int) -> None:
+        """Joins the groups. Raises OSError that names group, interface and port."""
+    def close(self) -> None: ...
+    def effective_rcvbuf(self) -> int:
+        """Receive buffer in effect, bytes as the kernel accounts them; 0 without sockets."""
+    def listen(self, timeout_ns: int) -> None:
+        """Counts what arrives for so long; returns early when a signal comes. Raises OSError."""
+    def datagram(self, plane: int, data: bytes, rx_ns: int) -> None:
+        """One datagram by hand (plane 0 incremental, 1 snapshot); `rx_ns` in nanoseconds since the epoch."""
+    def plane(self, plane: int) -> dict[str, int]:
+        """Sums of the socket of a plane: datagrams, bytes (padding included), padding_bytes, kernel_drops,
+        wrong_plane, unknown_type, and refused_* by cause."""
+    def truncated(self) -> int:
+        """Datagrams longer than the buffer that holds every legal one."""
+    def streams(self) -> list[dict[str, Any]]:
+        """Per channel and plane: plane, channel, venue (number), session, sessions, replay, test, ended,
+        frames, bytes, last_ns, gaps, missing, late, duplicates, too_old, old_session, and types: (number,
+        name, frames, messages inside PACKs, bytes, last_ns) each."""

@@ -17,6 +17,7 @@ impl Host for Bench {
     fn send(&mut self, plane: Plane, frame: &[u8]) {
         self.sent.push((self.now_ns, plane, frame.to_vec()));
     }
+    fn flush(&mut self) {}
     fn mono_ns(&self) -> u64 {
         self.now_ns
     }
@@ -58,6 +59,7 @@ fn info() -> SessionInfo {
         reason: 2,
         replay: true,
         test: false,
+        pack: false,
         build: "outcrier 0.1.0".to_owned(),
     }
 }

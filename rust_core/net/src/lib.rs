@@ -1,17 +1,21 @@
 //! Sockets and clock of Outcrier.
 //!
 //! * [`clock`]: the one module that reads a clock; wall time that is slewed and never steps;
-//! * [`publisher`]: frames out, one datagram each, never waiting for anybody;
+//! * [`Batch`]: which frames leave together, and what each looks like as a datagram;
+//! * [`publisher`]: frames out, those of one read together, never waiting for anybody;
 //! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped.
 //!
 //! Bytes are bytes here: nothing in this crate looks into a frame. Opening a socket needs Linux, whose group
 //! binding, drop accounting and stamps the socket rules of `docs/wire-format.md` rest on; elsewhere the crate
 //! compiles and `open` returns [`NetError::NotLinux`].
 
+mod batch;
 pub mod clock;
 mod error;
 #[cfg(target_os = "linux")]
 pub mod publisher;
+#[cfg(target_os = "linux")]
+mod receive_buffers;
 #[cfg(target_os = "linux")]
 pub mod subscriber;
 #[cfg(not(target_os = "linux"))]
@@ -19,21 +23,20 @@ mod unsupported;
 
 use std::net::Ipv4Addr;
 
+pub use batch::{Added, BATCH_BYTES_MAX, BATCH_FRAMES_MAX, Batch};
 pub use error::{Endpoint, NetError};
 #[cfg(target_os = "linux")]
 pub use publisher::UdpPublisher;
 #[cfg(target_os = "linux")]
+pub use receive_buffers::ReceiveBuffers;
+#[cfg(target_os = "linux")]
 pub use subscriber::{UdpSubscriber, wait};
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::{UdpPublisher, UdpSubscriber, wait};
+pub use unsupported::{ReceiveBuffers, UdpPublisher, UdpSubscriber, wait};
 
 /// Largest datagram that is sent, in bytes: room for VXLAN or WireGuard over IPv4 within an Ethernet MTU, so
 /// that no datagram is ever fragmented (wire format, "Numeric limits").
 pub const DATAGRAM_BYTES_MAX: usize = 1_400;
-
-/// Size in bytes of a buffer that [`UdpSubscriber::recv`] can be given: above [`DATAGRAM_BYTES_MAX`], so that
-/// a datagram that is too long is seen as too long and not as a short one.
-pub const RECEIVE_BUFFER_BYTES: usize = 2_048;
 
 /// Most sockets that one [`wait`] takes: lines A and B, snapshot and repair of the crypto and the stock groups.
 pub const WAIT_SOCKETS_MAX: usize = 8;
@@ -80,24 +83,30 @@ pub enum Sent {
 pub struct PublisherCounters {
     /// Frames that the kernel took.
     pub frames: u64,
-    /// Bytes of those frames, without UDP and IP headers.
+    /// Bytes of those frames, without padding, UDP and IP headers.
     pub bytes: u64,
+    /// System calls that the kernel took: a batch is one.
+    pub sends: u64,
+    /// Zeros behind frames that left in a batch of longer ones.
+    pub padding_bytes: u64,
+    /// Batches that the kernel did not cut into segments and that left frame by frame.
+    pub segment_refused: u64,
     /// Frames dropped because the send buffer was full.
     pub would_block: u64,
     /// Frames refused because they were longer than [`DATAGRAM_BYTES_MAX`].
     pub oversize: u64,
-    /// Sends refused because the interface is down or gone, or has no route.
+    /// Frames refused because the interface is down or gone, or has no route.
     pub unreachable: u64,
-    /// Sends refused for want of kernel memory or queue space.
+    /// Frames refused for want of kernel memory or queue space.
     pub no_memory: u64,
-    /// Sends refused by a firewall rule or a missing privilege.
+    /// Frames refused by a firewall rule or a missing privilege.
     pub not_permitted: u64,
-    /// Sends refused for any other reason.
+    /// Frames refused for any other reason.
     pub other_errors: u64,
 }
 
 impl PublisherCounters {
-    /// Sends that the kernel refused, whatever the reason; full buffers and oversize frames are not among them.
+    /// Frames that the kernel refused, whatever the reason; full buffers and oversize frames are not among them.
     pub fn errors(&self) -> u64 {
         self.unreachable + self.no_memory + self.not_permitted + self.other_errors
     }
@@ -119,16 +128,23 @@ pub struct SubscriberConfig {
     pub sources: Vec<Ipv4Addr>,
 }
 
-/// One datagram as it was received into the caller's buffer.
+/// One datagram, in the buffer that it was received into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Datagram {
-    /// Bytes in the buffer.
-    pub len: usize,
-    /// The datagram was longer than the buffer and its end is lost.
-    pub truncated: bool,
-    /// Wall time at which the kernel took the datagram, in UTC nanoseconds; 0 = the kernel gave none.
+pub struct Datagram<'a> {
+    /// What was sent, with its padding.
+    pub bytes: &'a [u8],
+    /// Wall time at which the kernel took the datagram, or the batch that it came in, in UTC nanoseconds; 0 = the
+    /// kernel gave none.
     pub kernel_ts_ns: i64,
-    /// Datagrams the kernel had dropped on this socket when it queued this one (modulo 2^32); 0 = none. It is
-    /// late by nature, see [`UdpSubscriber::meminfo_drops`].
-    pub rxq_ovfl: u32,
+    /// The end of the datagram is lost, and with it what came behind it in the same batch.
+    pub truncated: bool,
+}
+
+/// What one call of [`UdpSubscriber::recv`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Datagrams handed out.
+    pub datagrams: usize,
+    /// Every buffer was filled, so that more may wait.
+    pub may_have_more: bool,
 }
