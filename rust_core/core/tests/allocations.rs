@@ -67,6 +67,8 @@ impl Host for Sink {
         self.bytes += frame.len() as u64;
     }
 
+    fn flush(&mut self) {}
+
     fn mono_ns(&self) -> u64 {
         self.now_ns as u64
     }
@@ -100,6 +102,7 @@ impl Session {
             reason: 1,
             replay: true,
             test: false,
+            pack: false,
             build: String::new(),
         };
         let mut sink = Sink { now_ns: 1, ..Sink::default() };
@@ -140,6 +143,7 @@ impl Session {
         let arrival = self.arrival();
         let before = ALLOCATIONS.get();
         self.feed.on_frame(1, frame, &mut self.sink, arrival);
+        self.feed.flush(&mut self.sink);
         ALLOCATIONS.get() - before
     }
 }
