@@ -16,6 +16,9 @@ const JOINED_LEVELS_MAX: usize = CHUNK_LEVELS * 3 / 4;
 const CHUNKS_FIRST: usize = 4;
 /// Chunks that memory is asked for ahead: 8,000 to 16,000 levels, more than the sides of most books have.
 const CHUNKS_AHEAD: usize = 256;
+/// Memory is given back where more chunks than these were used and three of four are free: the levels of a whole side were
+/// here for a while, because the grid of its window changed. With all pages in use a book stays below 512 KB.
+const CHUNKS_KEPT: usize = 96;
 
 #[derive(Clone, Debug, FromZeros)]
 struct Chunk {
@@ -159,6 +162,22 @@ impl Far {
         self.memory = memory;
         self.entries.reserve_exact(chunks - self.entries.len());
         self.free.reserve_exact(chunks - self.free.len());
+    }
+
+    /// Moves to memory of its own what is left of a side.
+    pub(super) fn shrink(&mut self) {
+        if self.touched <= CHUNKS_KEPT || self.entries.len() * 4 > self.touched {
+            return;
+        }
+        let chunks = CHUNKS_AHEAD.max(self.entries.len() * 2);
+        let mut memory = Chunk::new_vec_zeroed(chunks).expect("memory for a book");
+        for (place, (to, entry)) in memory.iter_mut().zip(&mut self.entries).enumerate() {
+            to.clone_from(&self.memory[entry.place]);
+            entry.place = place;
+        }
+        self.memory = memory;
+        self.touched = self.entries.len();
+        self.free.clear();
     }
 
     /// Asks for the memory of a side of common depth, and for a quarter more than is used.
@@ -326,5 +345,15 @@ mod tests {
             far.insert(key, 1);
         }
         assert_eq!(far.touched, chunks, "free chunks are used first");
+        for key in 1_400..1_400 + 2 * (CHUNKS_KEPT * CHUNK_LEVELS) as i64 {
+            far.insert(key, 1);
+        }
+        for key in 1_400..1_400 + 2 * (CHUNKS_KEPT * CHUNK_LEVELS) as i64 {
+            far.remove(key);
+        }
+        let left: Vec<_> = far.iter().collect();
+        far.shrink();
+        assert!(far.touched < chunks && far.free.is_empty());
+        assert_eq!(far.iter().collect::<Vec<_>>(), left);
     }
 }

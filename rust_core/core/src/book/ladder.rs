@@ -104,6 +104,7 @@ impl Ladder {
             let Some(next) = key.checked_add(1) else { break };
             from = next;
         }
+        self.far.shrink();
     }
 
     /// Takes memory ahead, so that updates need none unless the side grows by a quarter.
