@@ -15,12 +15,16 @@ CORE := python/outcrier/_core.abi3.so
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 RUST_MINOR_MIN := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\)".*/\1/p' Cargo.toml)
-RUST_SOURCES := $(shell find rust_core \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/tests/*' 2>/dev/null)
+RUST_SOURCES := $(shell find rust_core \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/tests/*' \
+	-not -path '*/benches/*' 2>/dev/null)
 
-# What `make run` and `make test` hand on: make run ARGS="--help", make test ARGS="-k book".
+# The peers of the benchmarks: hundreds of MB that nothing else needs.
+BENCH_VENV := .venv-bench
+
+# What `make run`, `make test` and `make bench` hand on: make run ARGS="--help", make test ARGS="-k book".
 ARGS ?=
 
-.PHONY: help setup run test lint format dist lock clean toolchain
+.PHONY: help setup run test bench lint format dist lock clean toolchain
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +37,10 @@ run: setup ## Build, then show live books: the exchanges, else captures found th
 test: setup ## Run the tests of Rust and Python
 	cargo test --locked --quiet --workspace --exclude outcrier-py
 	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --quiet benchmarks
+
+bench: setup $(BENCH_VENV)/.installed ## Measure against the peers and floors, and write the record
+	PYTHONPATH=python $(BENCH_VENV)/bin/python -m pytest benchmarks --record benchmarks/record $(ARGS)
 
 # Cheap checks first.
 lint: setup ## Run every check that is not a test
@@ -62,9 +70,12 @@ lock: ## Refresh all lock files (needs uv)
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" pyproject.toml --group tools -o requirements-dev.lock
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" pyproject.toml --group tools --group bench \
+		--constraint requirements-dev.lock --override requirements.lock -o requirements-bench.lock
 
 clean: ## Remove everything that was built
-	rm -rf $(VENV) target dist $(CORE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) target dist $(CORE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find python tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 toolchain:
@@ -77,6 +88,13 @@ toolchain:
 $(VENV)/.installed: requirements-dev.lock | toolchain
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+# Without their dependencies, because peers pin other versions of what we ship: all are measured with ours.
+$(BENCH_VENV)/.installed: requirements-bench.lock | toolchain
+	$(PYTHON) -m venv --clear $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+		-r requirements-bench.lock
 	@touch $@
 
 # Editable: Python sources run from where they are, so that only Rust sources are a reason to build again.

@@ -663,7 +663,9 @@ def test_an_unreachable_venue_is_told_with_its_reason_and_tried_again(
     assert stopped_s < 0.5
     assert wire.frames == [], "no session without instruments"
     assert all(": refused; next try in " in error for error in errors)
-    assert all(earlier != later for earlier, later in itertools.pairwise(errors)), "each try tells its own wait"
+    assert all(earlier != later for earlier, later in itertools.pairwise(errors)), (
+        "each try tells its own wait"
+    )
 
 
 def test_a_region_that_is_not_served_is_one_line(tmp_path: Path, runner: asyncio.Runner) -> None:

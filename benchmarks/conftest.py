@@ -1,0 +1,135 @@
+"""Fixtures of the benchmarks, and the order of their cases.
+
+Without `--record` each of our own cases runs once and only its answer is checked. With `--record DIRECTORY`
+every case, peers included, is measured in seven rounds, each in an order of its own, and the record is written.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.frame import Measure, Results
+from benchmarks.frame.floors import Floors, build_floors
+from benchmarks.frame.machine import Load, load_now
+from benchmarks.frame.record import Session, write_record
+from benchmarks.messages import MessageSet, message_set
+from outcrier.capture.library import data_folder
+
+ROUNDS = 7
+"""Rounds of a record; the median of seven stands one disturbed round in three."""
+
+RESULTS = pytest.StashKey[Results]()
+STARTED = pytest.StashKey[Load]()
+FLOORS = pytest.StashKey[Floors]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("outcrier benchmarks")
+    group.addoption("--record", type=Path, metavar="DIRECTORY", help="measure, and write the record there")
+    group.addoption("--rounds", type=int, default=ROUNDS, help="rounds of a record (default: %(default)s)")
+    group.addoption("--order", type=int, default=2026, metavar="SEED", help="seed of the order of the cases")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "peer: measures what is not ours; only with --record")
+    config.addinivalue_line("markers", "record_only: measures what takes long to set up; only with --record")
+    config.addinivalue_line("markers", "once: the same in every round, so only in the first")
+    config.stash[RESULTS] = Results()
+    config.stash[STARTED] = load_now()
+
+
+def is_recording(config: pytest.Config) -> bool:
+    return config.getoption("--record") is not None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every case once a round."""
+    if not is_recording(metafunc.config):
+        return
+    rounds = metafunc.config.getoption("--rounds")
+    if metafunc.definition.get_closest_marker("once"):
+        rounds = 1
+    metafunc.fixturenames.append("bench_round")
+    metafunc.parametrize("bench_round", range(rounds), ids=lambda number: f"round {number + 1}")
+
+
+def round_of(item: pytest.Item) -> int:
+    callspec = getattr(item, "callspec", None)
+    return 0 if callspec is None else int(callspec.params.get("bench_round", 0))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Takes out what only a record needs, else puts round after round, each shuffled by the seed."""
+    if is_recording(config):
+        random.Random(config.getoption("--order")).shuffle(items)  # noqa: S311 - an order, no secret
+        items.sort(key=round_of)
+        return
+    kept = [
+        item
+        for item in items
+        if not (item.get_closest_marker("peer") or item.get_closest_marker("record_only"))
+    ]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Measure:
+    """Checks and measures one case."""
+    return Measure(
+        request.config.stash[RESULTS],
+        lambda: request.getfixturevalue("benchmark"),
+        is_recording(request.config),
+    )
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of recorded exchange messages; skips where there is none. A capture missing in it fails."""
+    folder = data_folder()
+    if folder is None:
+        pytest.skip("no recorded messages: name their folder by OUTCRIER_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def floors(
+    request: pytest.FixtureRequest, data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Floors:
+    """The floor programs beside the captures, built for this session; `floors.why_not` says why they are not."""
+    built = build_floors(data_dir.parent / "floors", tmp_path_factory.mktemp("floors"))
+    request.config.stash[FLOORS] = built
+    return built
+
+
+@pytest.fixture
+def messages(data_dir: Path, on: str) -> Iterator[MessageSet]:
+    """The message set that the parameter `on` names."""
+    yield message_set(data_dir, on)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Writes the record. One with failed cases is no record: nothing is written then."""
+    config = session.config
+    folder = config.getoption("--record")
+    if folder is None or exitstatus != pytest.ExitCode.OK:
+        return
+    floors = config.stash.get(FLOORS, None)
+    path = write_record(
+        folder,
+        config.stash[RESULTS],
+        Session(
+            rounds=config.getoption("--rounds"),
+            seed=config.getoption("--order"),
+            command=" ".join(config.invocation_params.args),
+            started=config.stash[STARTED],
+            floors=None if floors is None else floors.why_not,
+        ),
+    )
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(f"record: {path}")

@@ -1,0 +1,97 @@
+"""Raw text to book to frame, called from Python: our feed beside what a handler in Python would do.
+
+Ours checks, follows the sequence, keeps the book and seals a frame for each message; the peers end with the
+book, `json.loads` with objects.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import compare
+from benchmarks.frame import OURS, AtLeast, AtMost, Measure, Row
+from benchmarks.messages import SETS, MessageSet, answer_of
+from benchmarks.ours import CONNECTION, OurFeed, instruments, our_feed
+from outcrier import _core
+
+ROW = Row(
+    "raw text → book → frame, from Python",
+    "ns/message",
+    (AtMost(0.30, "json.loads"), AtLeast(5, "msgspec + bisect")),
+    "ours: `Feed.on_frame` for each message, live clock, frames copied to the memory publisher.",
+)
+
+PEERS = {
+    "msgspec + bisect": "msgspec_bisect",
+}
+"""Name in the record: module of `compare`."""
+
+pytestmark = pytest.mark.parametrize("on", list(SETS))
+
+
+def test_ours(measure: Measure, messages: MessageSet, data_dir: Path, on: str) -> None:
+    listed = instruments(data_dir, messages)
+
+    def run(ours: OurFeed) -> None:
+        on_frame = ours.feed.on_frame
+        for message in messages.messages:
+            on_frame(CONNECTION, message)
+
+    def answer(ours: OurFeed) -> tuple[str, list[object]]:
+        assert len(ours.publisher.take()) >= len(messages.messages)
+        return answer_of(ours.books()), ours.feed.notices()
+
+    measure.time(
+        ROW,
+        OURS,
+        on=on,
+        setup=lambda: our_feed(messages, listed, _core.Publisher.memory()),
+        run=run,
+        answer=answer,
+        expected=(messages.answer, []),
+        per=len(messages.messages),
+        about=messages.about(),
+    )
+
+
+@pytest.mark.peer
+def test_json_loads(measure: Measure, messages: MessageSet, on: str) -> None:
+    def run(found: list[int]) -> None:
+        loads = json.loads
+        for message in messages.messages:
+            loads(message)
+        found.append(len(messages.messages))
+
+    def answer(_: list[int]) -> int:
+        decoded = [json.loads(message)["data"] for message in messages.messages]
+        return sum(len(each["b"]) + len(each["a"]) for each in decoded if each["e"] == "depthUpdate")
+
+    measure.time(
+        ROW,
+        "json.loads",
+        on=on,
+        setup=list,
+        run=run,
+        answer=answer,
+        expected=messages.levels,
+        per=len(messages.messages),
+    )
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("peer", list(PEERS))
+def test_peer(measure: Measure, messages: MessageSet, on: str, peer: str) -> None:
+    handler = compare.handler(PEERS[peer])
+    measure.time(
+        ROW,
+        peer,
+        on=on,
+        setup=lambda: handler(messages),
+        run=lambda state: state.run(),
+        answer=lambda state: answer_of(state.books()),
+        expected=messages.answer,
+        per=len(messages.messages),
+    )
