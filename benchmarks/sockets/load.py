@@ -109,11 +109,11 @@ def make_frames(messages: MessageSet, listed: Instrument) -> Frames:
     index = feed.add_instrument(**to_core_kwargs(listed, 1))
     feed.on_snapshot(index, messages.snapshots[listed.native_symbol])
     assert feed.state(index) == "LIVE"
-    opening = [frame for plane, frame in publisher.take() if plane == 0]
+    opening = _incremental(publisher)
     bids, asks = feed.book(index)
     for message in messages.messages:
         feed.on_frame(CONNECTION, message)
-    frames = [frame for plane, frame in publisher.take() if plane == 0]
+    frames = _incremental(publisher)
     assert not [kind for kind, *_ in feed.notices() if kind not in {"LIVE", "NEED_SNAPSHOT"}]
     deltas = [frame for frame in frames if frame[_TYPE] == BOOK_DELTA]
     trades = b"".join(frame[_HEADER.size :] for frame in frames if frame[_TYPE] == TRADE)
@@ -123,6 +123,15 @@ def make_frames(messages: MessageSet, listed: Instrument) -> Frames:
         listed.full_symbol,
         (dict(bids), dict(asks)),
     )
+
+
+def _incremental(publisher: _core.Publisher) -> list[bytes]:
+    """The frames of the incremental plane, without padding."""
+    return [
+        datagram[: _HEADER.size + _HEADER.unpack_from(datagram)[_PAYLOAD_LEN]]
+        for plane, datagram in publisher.take()
+        if plane == 0
+    ]
 
 
 def _book_frames(deltas: Sequence[bytes]) -> list[bytes]:

@@ -62,15 +62,23 @@ class Publisher:
     @staticmethod
     def memory() -> Publisher: ...
     def take(self) -> list[tuple[int, bytes]]:
-        """Frames kept by a memory publisher: (plane: 0 incremental, 1 snapshot, frame)."""
+        """Datagrams kept by a memory publisher as they would leave: (plane: 0 incremental, 1 snapshot, a frame
+        and the zeros that a longer one of its batch puts behind it)."""
     def counters(self) -> dict[str, int]:
-        """frames, bytes, dropped_would_block, oversize, errors."""
+        """frames and their bytes, sends (system calls that took them), padding_bytes, segment_refused (batches
+        that left frame by frame because the kernel did not cut them); frames that were not sent:
+        dropped_would_block, oversize, errors.
+        """
     def last_error(self) -> str | None:
         """What the system said of the last refused send."""
 
 @final
 class Feed:
-    """One channel: frames of one venue in, numbered multicast frames out. Not thread-safe."""
+    """One channel: frames of one venue in, numbered multicast frames out. Not thread-safe.
+
+    Frames leave before the call that made them returns; `on_frame` alone may keep them, until the next call
+    of any method or until the feed is deleted.
+    """
 
     def __new__(
         cls,
@@ -144,8 +152,18 @@ class Feed:
     ) -> None:
         """New sizes from the venue's list, at exponents of their own; a change is published as a new
         definition version."""
-    def on_frame(self, connection: int, data: bytes | bytearray | memoryview, recv_ns: int = 0) -> int:
+    def on_frame(
+        self,
+        connection: int,
+        data: bytes | bytearray | memoryview,
+        recv_ns: int = 0,
+        more: bool = False,
+    ) -> int:
         """Takes one frame of the exchange. `recv_ns` 0 = now (live); otherwise the recorded wall time.
+
+        `more`: further frames of the same socket read follow, so what this one makes may wait for them (until
+        the next call of any method, or until no more fit into one system call). Arrival is stamped once per
+        read, at its first frame.
 
         Returns HANDLED (0) or the bits FOR_PYTHON (no shape takes it: control or unknown), NOTICES (call
         `notices()`).

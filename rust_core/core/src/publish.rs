@@ -19,8 +19,11 @@ pub enum Plane {
 
 /// What the outside gives to a channel: a way out and the time. The real one is in `outcrier-py`, tests bring their own.
 pub trait Host {
-    /// Takes one sealed frame. Must not block; a frame that cannot leave is the host's to count.
+    /// Takes one sealed frame, which leaves now or with the next [`Host::flush`]. Frames leave in the order in which they
+    /// were given. Must not block; a frame that cannot leave is the host's to count.
     fn send(&mut self, plane: Plane, frame: &[u8]);
+    /// Lets leave whatever is kept.
+    fn flush(&mut self);
     /// Monotonic nanoseconds.
     fn mono_ns(&self) -> u64;
     /// UTC nanoseconds since the epoch, never going back within a session.

@@ -17,6 +17,7 @@ impl Host for Bench {
     fn send(&mut self, plane: Plane, frame: &[u8]) {
         self.sent.push((self.now_ns, plane, frame.to_vec()));
     }
+    fn flush(&mut self) {}
     fn mono_ns(&self) -> u64 {
         self.now_ns
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use outcrier_core::wire::{self, CHANNEL_NUMBER, FrameBuf, Header, NO_RECORDS, digest, msg};
 use outcrier_net::clock::mono_ns;
-use outcrier_net::{Plane, PublisherConfig, UdpPublisher};
+use outcrier_net::{Batch, Plane, PublisherConfig, UdpPublisher};
 use zerocopy::FromBytes;
 
 /// Where a frame has its numbers.
@@ -46,7 +46,9 @@ fn read_frames(path: &str) -> Result<Frames, Box<dyn Error>> {
         rest = after;
     }
     let mut cycle = opening.split_off(usize::try_from(u32::from_le_bytes(*count))?);
-    cycle.iter_mut().for_each(|frame| drop(wire::seal(frame, 0)));
+    for frame in &mut cycle {
+        wire::seal(frame, 0);
+    }
     for frame in opening.iter().chain(&cycle) {
         wire::check(frame).map_err(|refusal| format!("a frame of {} bytes: {refusal:?}", frame.len()))?;
     }
@@ -175,6 +177,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut cycle = frames.cycle.iter().cycle();
     let mut sealed: Vec<Vec<u8>> = Vec::new();
+    let mut batch = Batch::new();
     let (start_ns, mut sent, mut spent_ns, mut due_ns) = (mono_ns(), 0, 0, mono_ns());
     while sent < count {
         sealed.clear();
@@ -190,8 +193,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         due_ns += every_ns;
         let before_ns = cpu_ns();
         for frame in &sealed {
-            publisher.send(Plane::Incremental, frame);
+            batch.add(Plane::Incremental, frame, |full| publisher.send_batch(full));
         }
+        batch.leave(|rest| publisher.send_batch(rest));
         spent_ns += cpu_ns() - before_ns;
         sent += sealed.len() as u64;
     }
@@ -202,6 +206,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let sums = publisher.counters();
     let lost = sums.would_block + sums.oversize + sums.errors();
-    writeln!(io::stdout(), r#"{{"sent":{sent},"cpu_ns":{spent_ns},"wall_ns":{wall_ns},"refused":{lost}}}"#)?;
+    writeln!(io::stdout(), r#"{{"sent":{sent},"cpu_ns":{spent_ns},"wall_ns":{wall_ns},"sends":{},"refused":{lost}}}"#, sums.sends)?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Sockets and clock of Outcrier.
 //!
 //! * [`clock`]: the one module that reads a clock; wall time that is slewed and never steps;
+//! * [`Batch`]: which frames leave together, and what each looks like as a datagram;
 //! * [`publisher`]: frames out, one datagram each, never waiting for anybody;
 //! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped.
 //!
@@ -8,6 +9,7 @@
 //! binding, drop accounting and stamps the socket rules of `docs/wire-format.md` rest on; elsewhere the crate
 //! compiles and `open` returns [`NetError::NotLinux`].
 
+mod batch;
 pub mod clock;
 mod error;
 #[cfg(target_os = "linux")]
@@ -19,6 +21,7 @@ mod unsupported;
 
 use std::net::Ipv4Addr;
 
+pub use batch::{Added, BATCH_BYTES_MAX, BATCH_FRAMES_MAX, Batch};
 pub use error::{Endpoint, NetError};
 #[cfg(target_os = "linux")]
 pub use publisher::UdpPublisher;
@@ -80,24 +83,30 @@ pub enum Sent {
 pub struct PublisherCounters {
     /// Frames that the kernel took.
     pub frames: u64,
-    /// Bytes of those frames, without UDP and IP headers.
+    /// Bytes of those frames, without padding, UDP and IP headers.
     pub bytes: u64,
+    /// System calls that the kernel took: a batch is one.
+    pub sends: u64,
+    /// Zeros behind frames that left in a batch of longer ones.
+    pub padding_bytes: u64,
+    /// Batches that the kernel did not cut into segments and that left frame by frame.
+    pub segment_refused: u64,
     /// Frames dropped because the send buffer was full.
     pub would_block: u64,
     /// Frames refused because they were longer than [`DATAGRAM_BYTES_MAX`].
     pub oversize: u64,
-    /// Sends refused because the interface is down or gone, or has no route.
+    /// Frames refused because the interface is down or gone, or has no route.
     pub unreachable: u64,
-    /// Sends refused for want of kernel memory or queue space.
+    /// Frames refused for want of kernel memory or queue space.
     pub no_memory: u64,
-    /// Sends refused by a firewall rule or a missing privilege.
+    /// Frames refused by a firewall rule or a missing privilege.
     pub not_permitted: u64,
-    /// Sends refused for any other reason.
+    /// Frames refused for any other reason.
     pub other_errors: u64,
 }
 
 impl PublisherCounters {
-    /// Sends that the kernel refused, whatever the reason; full buffers and oversize frames are not among them.
+    /// Frames that the kernel refused, whatever the reason; full buffers and oversize frames are not among them.
     pub fn errors(&self) -> u64 {
         self.unreachable + self.no_memory + self.not_permitted + self.other_errors
     }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 
 use crate::{
-    Datagram, Endpoint, NetError, Plane, PublisherConfig, PublisherCounters, Sent, SubscriberConfig,
+    Batch, Datagram, Endpoint, NetError, Plane, PublisherConfig, PublisherCounters, Sent, SubscriberConfig,
 };
 
 /// Cannot be opened on this system.
@@ -19,6 +19,16 @@ impl UdpPublisher {
 
     /// Cannot be called.
     pub fn send(&self, _plane: Plane, _frame: &[u8]) -> Sent {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn send_batch(&self, _batch: &Batch) {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn count_oversize(&self) {
         match self.0 {}
     }
 

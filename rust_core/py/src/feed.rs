@@ -21,6 +21,8 @@ use crate::{FOR_PYTHON, HANDLED, NOTICES, value_error};
 pub(crate) struct Feed {
     feed: feed::Feed,
     machine: Machine,
+    /// Connection and arrival of the socket read of which more messages follow.
+    read: Option<(u32, Arrival)>,
     /// Copy of a frame that is not `bytes`; its memory is used again.
     copy: Vec<u8>,
 }
@@ -29,10 +31,48 @@ pub(crate) struct Feed {
 type Sides = (Vec<(i64, i64)>, Vec<(i64, i64)>);
 
 impl Feed {
-    /// The moment of now, at the recorded wall time where there is one.
-    fn arrival(&mut self, recv_ns: i64) -> Arrival {
+    /// The moment of now.
+    fn now(&mut self) -> Arrival {
         let now = self.machine.clock.now();
-        Arrival { recv_ts: if recv_ns == 0 { now.wall_ns } else { recv_ns }, mono_ns: now.mono_ns }
+        Arrival { recv_ts: now.wall_ns, mono_ns: now.mono_ns }
+    }
+
+    /// Makes a call that may leave frames. All frames of the feed have left when it returns, whatever it returns.
+    fn act<T>(&mut self, recv_ns: i64, call: impl FnOnce(&mut feed::Feed, &mut Machine, Arrival) -> T) -> T {
+        self.read = None;
+        let arrival = at(self.now(), recv_ns);
+        let result = call(&mut self.feed, &mut self.machine, arrival);
+        self.feed.flush(&mut self.machine);
+        result
+    }
+
+    /// One message to the feed.
+    fn take(
+        &mut self,
+        py: Python<'_>,
+        connection: u32,
+        data: &Bound<'_, PyAny>,
+        arrival: Arrival,
+    ) -> PyResult<feed::Taken> {
+        if let Ok(bytes) = data.cast::<PyBytes>() {
+            return Ok(self.feed.on_frame(connection, bytes.as_bytes(), &mut self.machine, arrival));
+        }
+        let buffer = PyBuffer::<u8>::get(data)?;
+        self.copy.resize(buffer.item_count(), 0);
+        buffer.copy_to_slice(py, &mut self.copy)?;
+        Ok(self.feed.on_frame(connection, &self.copy, &mut self.machine, arrival))
+    }
+
+    /// The feed when all its frames have left.
+    fn settled(&mut self) -> &mut feed::Feed {
+        self.feed.flush(&mut self.machine);
+        &mut self.feed
+    }
+
+    /// The definition of an instrument when all frames have left.
+    fn settled_def(&mut self, index: u32) -> PyResult<&InstrumentDef> {
+        self.settled();
+        self.known(index)
     }
 
     fn known(&self, index: u32) -> PyResult<&InstrumentDef> {
@@ -40,6 +80,17 @@ impl Feed {
             .definition(index)
             .ok_or_else(|| PyIndexError::new_err(format!("no instrument was added with index {index}")))
     }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.feed.flush(&mut self.machine);
+    }
+}
+
+/// The recorded wall time, where there is one, in place of the one read.
+fn at(arrival: Arrival, recv_ns: i64) -> Arrival {
+    if recv_ns == 0 { arrival } else { Arrival { recv_ts: recv_ns, ..arrival } }
 }
 
 fn bits(taken: feed::Taken) -> u8 {
@@ -83,10 +134,10 @@ impl Feed {
             SessionInfo { venue, channel, session, publisher_id, prev_session, reason, replay, test, build };
         let mut machine = Machine::new(publisher);
         let now = machine.clock.now();
-        let arrival =
-            Arrival { recv_ts: if start_ns == 0 { now.wall_ns } else { start_ns }, mono_ns: now.mono_ns };
-        let feed = feed::Feed::start(info, decoder, &mut machine, arrival).map_err(value_error)?;
-        Ok(Self { feed, machine, copy: Vec::new() })
+        let arrival = at(Arrival { recv_ts: now.wall_ns, mono_ns: now.mono_ns }, start_ns);
+        let mut feed = feed::Feed::start(info, decoder, &mut machine, arrival).map_err(value_error)?;
+        feed.flush(&mut machine);
+        Ok(Self { feed, machine, read: None, copy: Vec::new() })
     }
 
     #[pyo3(signature = (*, instrument, native_symbol, symbol, kind, price_exp, qty_exp, tick_size, lot_size, min_qty,
@@ -126,6 +177,7 @@ impl Feed {
             ("settle", settle, 16),
         ] {
             if text.len() > room {
+                self.settled();
                 return Err(value_error(format!("{name} {text:?} has more than {room} bytes")));
             }
         }
@@ -155,17 +207,16 @@ impl Feed {
             book_proof,
             ..wire::zeroed()
         };
-        let arrival = self.arrival(recv_ns);
-        self.feed
-            .add_instrument(instrument, native_symbol, &def, has_book, &mut self.machine, arrival)
-            .map_err(value_error)
+        self.act(recv_ns, |feed, machine, arrival| {
+            feed.add_instrument(instrument, native_symbol, &def, has_book, machine, arrival)
+        })
+        .map_err(value_error)
     }
 
     #[pyo3(signature = (index, status, recv_ns=0))]
     fn set_trading_status(&mut self, index: u32, status: u8, recv_ns: i64) -> PyResult<()> {
-        self.known(index)?;
-        let arrival = self.arrival(recv_ns);
-        self.feed.set_trading_status(index, status, &mut self.machine, arrival);
+        self.settled_def(index)?;
+        self.act(recv_ns, |feed, machine, arrival| feed.set_trading_status(index, status, machine, arrival));
         Ok(())
     }
 
@@ -180,51 +231,50 @@ impl Feed {
         min_qty: i64,
         recv_ns: i64,
     ) -> PyResult<()> {
-        self.known(index)?;
-        let arrival = self.arrival(recv_ns);
+        self.settled_def(index)?;
         let sizes = feed::Sizes { scale: Scale { price_exp, qty_exp }, tick_size, lot_size, min_qty };
-        if self.feed.update_sizes(index, &sizes, &mut self.machine, arrival) {
+        if self.act(recv_ns, |feed, machine, arrival| feed.update_sizes(index, &sizes, machine, arrival)) {
             Ok(())
         } else {
             Err(value_error("the sizes do not fit 64 bits at the exponents of the instrument"))
         }
     }
 
-    #[pyo3(signature = (connection, data, recv_ns=0))]
+    #[pyo3(signature = (connection, data, recv_ns=0, more=false))]
     fn on_frame(
         &mut self,
         py: Python<'_>,
         connection: u32,
         data: &Bound<'_, PyAny>,
         recv_ns: i64,
+        more: bool,
     ) -> PyResult<u8> {
-        let arrival = self.arrival(recv_ns);
-        if let Ok(bytes) = data.cast::<PyBytes>() {
-            return Ok(bits(self.feed.on_frame(connection, bytes.as_bytes(), &mut self.machine, arrival)));
+        let read = match self.read {
+            Some((of, read)) if of == connection => read,
+            _ => self.now(),
+        };
+        self.read = more.then_some((connection, read));
+        let taken = self.take(py, connection, data, at(read, recv_ns));
+        if !more || taken.is_err() {
+            self.feed.flush(&mut self.machine);
         }
-        let buffer = PyBuffer::<u8>::get(data)?;
-        self.copy.resize(buffer.item_count(), 0);
-        buffer.copy_to_slice(py, &mut self.copy)?;
-        Ok(bits(self.feed.on_frame(connection, &self.copy, &mut self.machine, arrival)))
+        taken.map(bits)
     }
 
     #[pyo3(signature = (index, body, recv_ns=0))]
     fn on_snapshot(&mut self, index: u32, body: &[u8], recv_ns: i64) -> PyResult<u8> {
-        self.known(index)?;
-        let arrival = self.arrival(recv_ns);
-        Ok(bits(self.feed.on_snapshot(index, body, &mut self.machine, arrival)))
+        self.settled_def(index)?;
+        Ok(bits(self.act(recv_ns, |feed, machine, arrival| feed.on_snapshot(index, body, machine, arrival))))
     }
 
     #[pyo3(signature = (indices, recv_ns=0))]
     fn disconnected(&mut self, indices: Vec<u32>, recv_ns: i64) {
-        let arrival = self.arrival(recv_ns);
-        self.feed.disconnected(&indices, &mut self.machine, arrival);
+        self.act(recv_ns, |feed, machine, arrival| feed.disconnected(&indices, machine, arrival));
     }
 
     #[pyo3(signature = (indices, recv_ns=0))]
     fn connected(&mut self, indices: Vec<u32>, recv_ns: i64) {
-        let arrival = self.arrival(recv_ns);
-        self.feed.connected(&indices, &mut self.machine, arrival);
+        self.act(recv_ns, |feed, machine, arrival| feed.connected(&indices, machine, arrival));
     }
 
     #[pyo3(signature = (*, conn_id, connected, disconnected, reconnects, messages, bytes, subscriptions, silence_ms,
@@ -241,7 +291,6 @@ impl Feed {
         silence_ms: u32,
         expected_ms: u32,
     ) {
-        let arrival = self.arrival(0);
         let conn = feed::ConnectionCounters {
             connected,
             disconnected,
@@ -254,7 +303,7 @@ impl Feed {
             silence_ms,
             expected_ms,
         };
-        self.feed.publish_connection(&conn, &mut self.machine, arrival);
+        self.act(0, |feed, machine, arrival| feed.publish_connection(&conn, machine, arrival));
     }
 
     #[pyo3(signature = (*, scope, state, reason, conn_id=0, text=""))]
@@ -267,38 +316,40 @@ impl Feed {
         text: &str,
     ) -> PyResult<()> {
         if scope == wire::status::scope::INSTRUMENT {
+            self.settled();
             return Err(value_error("the status of an instrument is the feed's to say"));
         }
-        let arrival = self.arrival(0);
-        let root = wire::Status {
-            scope,
-            state,
-            reason,
-            conn_id,
-            since_ts: arrival.recv_ts,
-            text: wire::text_field(text),
-            ..wire::zeroed()
-        };
-        self.feed.publish_status(&root, &mut self.machine, arrival);
+        self.act(0, |feed, machine, arrival| {
+            let root = wire::Status {
+                scope,
+                state,
+                reason,
+                conn_id,
+                since_ts: arrival.recv_ts,
+                text: wire::text_field(text),
+                ..wire::zeroed()
+            };
+            feed.publish_status(&root, machine, arrival);
+        });
         Ok(())
     }
 
     fn tick(&mut self) -> u64 {
-        self.feed.tick(&mut self.machine);
+        self.act(0, |feed, machine, _| feed.tick(machine));
         self.deadline_ns()
     }
 
-    fn deadline_ns(&self) -> u64 {
-        self.feed.deadline_ns().unwrap_or(u64::MAX)
+    fn deadline_ns(&mut self) -> u64 {
+        self.settled().deadline_ns().unwrap_or(u64::MAX)
     }
 
     #[pyo3(signature = (reason=0))]
     fn close(&mut self, reason: u32) {
-        self.feed.close(reason, &mut self.machine);
+        self.act(0, |feed, machine, _| feed.close(reason, machine));
     }
 
     fn notices(&mut self) -> Vec<(&'static str, i64, u64, u64, String)> {
-        self.feed
+        self.settled()
             .take_notices()
             .into_iter()
             .map(|notice| {
@@ -308,8 +359,8 @@ impl Feed {
             .collect()
     }
 
-    fn faults<'py>(&self, py: Python<'py>) -> Vec<(String, i64, u32, Bound<'py, PyBytes>)> {
-        self.feed
+    fn faults<'py>(&mut self, py: Python<'py>) -> Vec<(String, i64, u32, Bound<'py, PyBytes>)> {
+        self.settled()
             .faults()
             .map(|fault| {
                 (fault.reason.clone(), fault.recv_ts, fault.connection, PyBytes::new(py, &fault.frame))
@@ -317,8 +368,8 @@ impl Feed {
             .collect()
     }
 
-    fn counters(&self) -> HashMap<&'static str, u64> {
-        let (sums, channel) = self.feed.counters();
+    fn counters(&mut self) -> HashMap<&'static str, u64> {
+        let (sums, channel) = self.settled().counters();
         let mut all: HashMap<_, _> = sums.all().into_iter().collect();
         all.extend([
             ("frames", channel.frames),
@@ -329,24 +380,24 @@ impl Feed {
         all
     }
 
-    fn state(&self, index: u32) -> PyResult<&'static str> {
-        self.known(index)?;
+    fn state(&mut self, index: u32) -> PyResult<&'static str> {
+        self.settled_def(index)?;
         Ok(self.feed.state(index).map_or("", feed::BookState::as_str))
     }
 
-    fn instr_seq(&self, index: u32) -> PyResult<u32> {
-        self.known(index)?;
+    fn instr_seq(&mut self, index: u32) -> PyResult<u32> {
+        self.settled_def(index)?;
         Ok(self.feed.numbers(index).map_or(0, |(instr_seq, _)| instr_seq))
     }
 
-    fn source_seq(&self, index: u32) -> PyResult<u64> {
-        self.known(index)?;
+    fn source_seq(&mut self, index: u32) -> PyResult<u64> {
+        self.settled_def(index)?;
         Ok(self.feed.numbers(index).map_or(0, |(_, source_seq)| source_seq))
     }
 
     #[pyo3(signature = (index, depth=0))]
-    fn book(&self, index: u32, depth: usize) -> PyResult<Sides> {
-        self.known(index)?;
+    fn book(&mut self, index: u32, depth: usize) -> PyResult<Sides> {
+        self.settled_def(index)?;
         let side = |side: Side| -> Vec<(i64, i64)> {
             let depth = if depth == 0 { usize::MAX } else { depth };
             self.feed
@@ -360,17 +411,17 @@ impl Feed {
         Ok((side(Side::Bid), side(Side::Ask)))
     }
 
-    fn book_hash(&self, index: u32) -> PyResult<u64> {
-        self.known(index)?;
+    fn book_hash(&mut self, index: u32) -> PyResult<u64> {
+        self.settled_def(index)?;
         Ok(self.feed.book(index).map_or(0, outcrier_core::book::Book::hash))
     }
 
-    fn scale(&self, index: u32) -> PyResult<(i8, i8)> {
-        let def = self.known(index)?;
+    fn scale(&mut self, index: u32) -> PyResult<(i8, i8)> {
+        let def = self.settled_def(index)?;
         Ok((def.price_exp, def.qty_exp))
     }
 
-    fn def_version(&self, index: u32) -> PyResult<u32> {
-        Ok(self.known(index)?.def_version)
+    fn def_version(&mut self, index: u32) -> PyResult<u32> {
+        Ok(self.settled_def(index)?.def_version)
     }
 }

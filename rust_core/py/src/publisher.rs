@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use outcrier_core::publish::{Host, Plane};
 use outcrier_net::clock::{Clock, mono_ns};
-use outcrier_net::{PublisherConfig, UdpPublisher};
+use outcrier_net::{Added, Batch, PublisherConfig, PublisherCounters, UdpPublisher};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -19,46 +19,71 @@ pub(crate) enum Outlet {
 
 #[derive(Default)]
 pub(crate) struct Kept {
-    frames: Vec<(u8, Vec<u8>)>,
-    total_frames: u64,
-    total_bytes: u64,
+    datagrams: Vec<(u8, Vec<u8>)>,
+    sums: PublisherCounters,
 }
 
 impl Outlet {
-    fn send(&self, plane: Plane, frame: &[u8]) {
+    /// Frames that leave together.
+    fn leave(&self, batch: &Batch) {
         match self {
-            Self::Udp(socket) => {
-                let plane = match plane {
-                    Plane::Incremental => outcrier_net::Plane::Incremental,
-                    Plane::Snapshot => outcrier_net::Plane::Snapshot,
-                };
-                socket.send(plane, frame); // The socket counts what the kernel refuses.
-            }
+            Self::Udp(socket) => socket.send_batch(batch), // The socket counts what the kernel refuses.
             Self::Memory(kept) => {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.total_frames += 1;
-                kept.total_bytes += frame.len() as u64;
-                kept.frames.push((plane as u8, frame.to_vec()));
+                kept.sums.sends += 1;
+                for (frame, padding) in batch.datagrams() {
+                    kept.sums.frames += 1;
+                    kept.sums.bytes += frame.len() as u64;
+                    kept.sums.padding_bytes += padding.len() as u64;
+                    kept.datagrams.push((batch.plane() as u8, [frame, padding].concat()));
+                }
             }
+        }
+    }
+
+    fn count_oversize(&self) {
+        match self {
+            Self::Udp(socket) => socket.count_oversize(),
+            Self::Memory(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).sums.oversize += 1,
+        }
+    }
+
+    fn counters(&self) -> PublisherCounters {
+        match self {
+            Self::Udp(socket) => socket.counters(),
+            Self::Memory(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).sums,
         }
     }
 }
 
-/// Sockets and clock of this machine.
+/// Sockets and clock of this machine, and the frames that are to leave next.
 pub(crate) struct Machine {
     outlet: Arc<Outlet>,
+    batch: Batch,
     pub(crate) clock: Clock,
 }
 
 impl Machine {
     pub(crate) fn new(publisher: &Publisher) -> Self {
-        Self { outlet: Arc::clone(&publisher.outlet), clock: Clock::new() }
+        Self { outlet: Arc::clone(&publisher.outlet), batch: Batch::new(), clock: Clock::new() }
     }
 }
 
 impl Host for Machine {
     fn send(&mut self, plane: Plane, frame: &[u8]) {
-        self.outlet.send(plane, frame);
+        let plane = match plane {
+            Plane::Incremental => outcrier_net::Plane::Incremental,
+            Plane::Snapshot => outcrier_net::Plane::Snapshot,
+        };
+        let outlet = &self.outlet;
+        if self.batch.add(plane, frame, |full| outlet.leave(full)) == Added::Oversize {
+            outlet.count_oversize();
+        }
+    }
+
+    fn flush(&mut self) {
+        let outlet = &self.outlet;
+        self.batch.leave(|rest| outlet.leave(rest));
     }
 
     fn mono_ns(&self) -> u64 {
@@ -105,35 +130,24 @@ impl Publisher {
         match &*self.outlet {
             Outlet::Udp(_) => Err(value_error("frames sent over UDP are not kept")),
             Outlet::Memory(kept) => {
-                let frames = std::mem::take(&mut kept.lock().unwrap_or_else(PoisonError::into_inner).frames);
-                Ok(frames.into_iter().map(|(plane, frame)| (plane, PyBytes::new(py, &frame))).collect())
+                let kept = std::mem::take(&mut kept.lock().unwrap_or_else(PoisonError::into_inner).datagrams);
+                Ok(kept.into_iter().map(|(plane, datagram)| (plane, PyBytes::new(py, &datagram))).collect())
             }
         }
     }
 
     fn counters(&self) -> HashMap<&'static str, u64> {
-        match &*self.outlet {
-            Outlet::Udp(socket) => {
-                let sums = socket.counters();
-                HashMap::from([
-                    ("frames", sums.frames),
-                    ("bytes", sums.bytes),
-                    ("dropped_would_block", sums.would_block),
-                    ("oversize", sums.oversize),
-                    ("errors", sums.errors()),
-                ])
-            }
-            Outlet::Memory(kept) => {
-                let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                HashMap::from([
-                    ("frames", kept.total_frames),
-                    ("bytes", kept.total_bytes),
-                    ("dropped_would_block", 0),
-                    ("oversize", 0),
-                    ("errors", 0),
-                ])
-            }
-        }
+        let sums = self.outlet.counters();
+        HashMap::from([
+            ("frames", sums.frames),
+            ("bytes", sums.bytes),
+            ("sends", sums.sends),
+            ("padding_bytes", sums.padding_bytes),
+            ("segment_refused", sums.segment_refused),
+            ("dropped_would_block", sums.would_block),
+            ("oversize", sums.oversize),
+            ("errors", sums.errors()),
+        ])
     }
 
     fn last_error(&self) -> Option<String> {

@@ -127,6 +127,14 @@ impl Feed {
         Ok(index)
     }
 
+    /// The end of a socket read, or of any other call: the frames it made leave.
+    ///
+    /// Everything that takes a host may leave frames with it. Whoever drives a feed calls this behind the last message of a
+    /// read, and behind every other call.
+    pub fn flush(&mut self, host: &mut dyn Host) {
+        host.flush();
+    }
+
     /// Takes one frame of the exchange.
     pub fn on_frame(
         &mut self,
