@@ -1,13 +1,13 @@
 """Fixtures of the benchmarks, and the order of their cases.
 
 Without `--record` each of our own cases runs once and only its answer is checked. With `--record DIRECTORY`
-every case, peers included, is measured in seven rounds, each in an order of its own, and the record is written.
+every case, peers included, is measured in seven rounds, each in an order of its own, and the record is
+written.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,11 +62,27 @@ def round_of(item: pytest.Item) -> int:
     return 0 if callspec is None else int(callspec.params.get("bench_round", 0))
 
 
+def put_in_order(items: list[pytest.Item], seed: int) -> None:
+    """Round after round; in each the rows, and in each row the cases, in an order of their own.
+
+    Cases of a row that run on the same messages stay together, because the load of a machine drifts.
+    """
+    dice = random.Random(seed)  # noqa: S311 - an order, no secret
+    dice.shuffle(items)
+    groups: dict[tuple[int, str, str], float] = {}
+
+    def place(item: pytest.Item) -> tuple[int, float]:
+        on = getattr(item, "callspec", None)
+        key = (round_of(item), str(item.path), "" if on is None else str(on.params.get("on")))
+        return key[0], groups.setdefault(key, dice.random())
+
+    items.sort(key=place)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Takes out what only a record needs, else puts round after round, each shuffled by the seed."""
     if is_recording(config):
-        random.Random(config.getoption("--order")).shuffle(items)  # noqa: S311 - an order, no secret
-        items.sort(key=round_of)
+        put_in_order(items, config.getoption("--order"))
         return
     kept = [
         item
@@ -100,16 +116,16 @@ def data_dir() -> Path:
 def floors(
     request: pytest.FixtureRequest, data_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Floors:
-    """The floor programs beside the captures, built for this session; `floors.why_not` says why they are not."""
+    """The floor programs beside the captures, built for this session."""
     built = build_floors(data_dir.parent / "floors", tmp_path_factory.mktemp("floors"))
     request.config.stash[FLOORS] = built
     return built
 
 
 @pytest.fixture
-def messages(data_dir: Path, on: str) -> Iterator[MessageSet]:
+def messages(data_dir: Path, on: str) -> MessageSet:
     """The message set that the parameter `on` names."""
-    yield message_set(data_dir, on)
+    return message_set(data_dir, on)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

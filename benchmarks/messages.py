@@ -12,10 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from naive import NaiveBook
 from outcrier.capture.format import read_capture
 from outcrier.venues import Venue, venue_by_name
-
-from naive import NaiveBook
 
 MESSAGES_MAX: Final = 5_000
 """Messages of a set: the sessions of 2024 are longer, and the slowest peer takes 0.1 ms a message."""
@@ -25,11 +24,13 @@ SETS: Final = {
     "USD-M 2024": ("binance_usdm", "binance_usdm/usdm_btcusdt_2024-08-08", "BTCUSDT"),
     "spot BTC 2024": ("binance", "binance/spot_btcusdt_2024-08-08", "BTCUSDT"),
 }
-"""Name of a set: venue, capture, and whose its books are where they do not tell. COIN-M 2021 is that of the floor programs: ten quiet books; the others are
-the busiest book of their venue."""
+"""Name of a set: venue, capture, and whose its books are where they do not tell.
+
+COIN-M 2021 is that of the floor programs, ten quiet books; the others are the busiest book of their venue.
+"""
 
 PLACES: Final = 8
-"""Decimal places of the integers that answers are compared in: every price and quantity of these sets fits."""
+"""Decimal places of the integers that answers are compared in: every number of these sets fits."""
 
 Side = list[tuple[int, int]]
 Books = dict[str, tuple[Side, Side]]
@@ -91,7 +92,7 @@ def is_chain(venue: str) -> bool:
 
 def scaled(text: Any) -> int:
     """A decimal number (Decimal, or the float of a peer that has nothing else) as an integer at PLACES."""
-    return round(text * 10**PLACES)
+    return int((text * 10**PLACES).__round__())
 
 
 def scaled_book(bids: Iterable[Sequence[Any]], asks: Iterable[Sequence[Any]]) -> tuple[Side, Side]:
@@ -141,7 +142,7 @@ def message_set(data_dir: Path, name: str) -> MessageSet:
         if kind == "book" and symbol not in snapshots:
             snapshots[symbol] = text
             first[symbol] = data["lastUpdateId"] + (0 if is_chain(venue_name) else 1)
-    # Those that the snapshot covers are left out: who replays has to, and each peer would do it in its own way.
+    # Those that the snapshot covers are left out: each peer would do it in its own way.
     messages = [
         text
         for kind, symbol, data, text in lines

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -130,12 +129,11 @@ def test_an_entry_that_cannot_be_used_is_a_fault_and_the_others_stay() -> None:
     ],
     ids=["small", "large", "over", "both", "long"],
 )
+@pytest.mark.timeout(10)
 def test_a_size_of_absurd_magnitude_is_refused_before_it_is_computed(filters: list[dict[str, str]]) -> None:
     """As whole numbers these have millions of digits: 22 s were seen for one tick."""
     entry = json.loads(SPOT.unlisted("GOOD", Decimal("0.1"), Decimal("0.1"))) | {"filters": filters}
-    began_s = time.process_time()
     instruments, faults = SPOT.parse_instruments(json.dumps({"symbols": [entry]}))
-    assert time.process_time() - began_s < 1
     assert (instruments, len(faults)) == ([], 1)
     assert len(faults[0].reason) <= 256
 

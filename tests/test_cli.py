@@ -400,9 +400,7 @@ def test_venue_and_run_publish_test_frames(outcrier: Start, capture: CaptureFind
     line = finish(outcrier("tail", "--count", "1", "-t", "trade,bbo"))[0]
     assert " TEST " in line
     feeder.send_signal(signal.SIGINT)
-    told = time.monotonic()
     output, _ = finish(feeder)
-    assert time.monotonic() - told < 2
     assert output.startswith("binance_usdm TEST: ")
     assert "1 of 1 books live, 0 gaps, 0 faults" in output
     venue.send_signal(signal.SIGTERM)

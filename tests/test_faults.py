@@ -16,6 +16,11 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+async def written() -> None:
+    """Waits for every write under way."""
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+
 def test_a_message_is_kept_as_it_came(tmp_path: Path) -> None:
     path = tmp_path / "faults.jsonl"
     FaultFile(path).write([("malformed JSON", 7, 2, b'{"e":\n'), ("wrong type", 8, 1, b"\xff\x00")])
@@ -48,7 +53,7 @@ def test_a_feeds_faults_are_kept_once(tmp_path: Path) -> None:
             for number in range(batch):
                 bench.feed.on_frame(1, b'{"stream":"btcusdt@trade","data":{"e":"trade",%d' % number)
             keeper.sample()
-            await asyncio.sleep(0.05)
+            await written()
 
     asyncio.run(run())
     kept = [str(line["d"]).rpartition(",")[2] for line in lines(path)]
@@ -64,7 +69,7 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         keeper = FaultKeeper(bench.feed, tmp_path, told.append)
         bench.feed.on_frame(1, b"{")
         keeper.sample()
-        await asyncio.sleep(0.05)
+        await written()
 
     asyncio.run(run())
     assert told == [f"{tmp_path}: Is a directory"]

@@ -207,7 +207,10 @@ def test_a_cancelled_iteration_loses_nothing(port: int, capture: CaptureFinder) 
                     cancelled += task.cancel()
                     await asyncio.gather(task, return_exceptions=True)
                 task = asyncio.create_task(read(sub, hurried))
-                await asyncio.sleep(0.2)
+                before = 0
+                while not before == len(calm) == len(hurried):  # nothing more comes to either
+                    before = len(calm)
+                    await asyncio.sleep(0.2)
                 task.cancel()
                 undisturbed.cancel()
                 await asyncio.gather(task, undisturbed, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""msgspec into structs, `float` prices in sorted lists kept by bisect: what a fast Python handler does today."""
+"""msgspec into structs, `float` prices in sorted lists kept by bisect: a fast handler in Python today."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Floors:
     why_not: str | None = None
 
     def program(self, name: str) -> Path:
-        """The path of a program (`floor`, `e2e_floor`, ...) or library (`nat.so`); skips the case without it."""
+        """The path of a program (`floor`, `e2e_floor`) or library (`nat.so`); skips the case without it."""
         path = self.folder / name
         if self.why_not is not None or not path.is_file():
             pytest.skip(f"no floor program {name}: {self.why_not or 'the build script made none'}")

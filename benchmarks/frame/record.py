@@ -122,8 +122,15 @@ def markdown(record: Mapping[str, Any]) -> str:
     facts = [
         f"revision {record['revision']['commit']}{changed}, {record['date']}",
         f"`{record['command']}`: median of {record['rounds']} rounds, shuffled by seed {record['seed']}",
-        f"{where['cpu']}, {where['cores']} cores, {where['memory_mib']} MiB, {where['system']}, "
-        f"kernel {where['kernel']}",
+        ", ".join(
+            [
+                where["cpu"],
+                f"{where['cores']} cores",
+                f"{where['memory_mib']} MiB",
+                where["system"],
+                f"kernel {where['kernel']}",
+            ]
+        ),
         f"load {load['start']} at the start, {load['end']} at the end",
         f"floor programs: {record['floors']}",
         "versions: " + ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
@@ -137,7 +144,7 @@ def markdown(record: Mapping[str, Any]) -> str:
             "Ratios are medians of the ratios of the rounds, lowest and highest in brackets.\n",
             table(["what", "on", "ours", "peer", "ratio", "bar", ""], _bar_lines(rows)),
             "## Everything measured\n",
-            table(["what", "on", "case", "median", "rounds", "× ours", "more"], _case_lines(rows)),
+            table(["what", "on", "case", "median", "rounds", "to ours", "more"], _case_lines(rows)),
             "## How\n",
             *(f"* {name}: {note}" for name, note in notes.items()),
             "",

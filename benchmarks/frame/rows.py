@@ -18,7 +18,7 @@ class AtMost:
     peer: str
 
     def text(self) -> str:
-        return f"≤ {self.limit:g} × {self.peer}"
+        return f"≤ {self.limit:g} of {self.peer}"
 
     def ratios(self, ours: Sequence[float], peer: Sequence[float]) -> list[float]:
         """Ours over peer, round by round."""
@@ -37,7 +37,7 @@ class AtLeast:
     peer: str
 
     def text(self) -> str:
-        return f"≥ {self.limit:g} × faster than {self.peer}"
+        return f"{self.peer} ≥ {self.limit:g} of ours"
 
     def ratios(self, ours: Sequence[float], peer: Sequence[float]) -> list[float]:
         """Peer over ours, round by round."""
