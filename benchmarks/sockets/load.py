@@ -87,8 +87,8 @@ class Frames:
                     side[price] = qty
         return sorted(bids.items(), reverse=True), sorted(asks.items())
 
-    def tops(self) -> list[bytes]:
-        """What a publisher without books sends: the same messages, each MESSAGE_BYTES long."""
+    def messages(self) -> list[bytes]:
+        """The cycle for a publisher that knows no frames: messages of MESSAGE_BYTES."""
         return [frame.ljust(MESSAGE_BYTES, b"\0") for frame in self.cycle]
 
 
