@@ -113,7 +113,7 @@ def test_without_acknowledgement_the_connection_is_given_up() -> None:
     machine.start(0)
     machine.opened(0)
     for step in range(1, 400):  # messages come, as they do on a connection that is half subscribed
-        machine.received(step * SECOND_NS // 20, 10)
+        machine.received(step * SECOND_NS // 20, 1, 10)
         effects = machine.tick(step * SECOND_NS // 20)
         if any(isinstance(effect, Lost) for effect in effects):
             assert effects[0] == Lost("subscription not acknowledged")
@@ -223,7 +223,7 @@ def test_never_more_attempts_than_the_window_documented_by_the_venue(seed: int) 
 
 def test_silence_is_probed_then_given_up_within_twice_the_expected_silence() -> None:
     machine, now_ns = live()
-    machine.received(now_ns, 100)
+    machine.received(now_ns, 1, 100)
     seen = run(machine, now_ns, now_ns + 11 * SECOND_NS)
     assert seen[0] == (now_ns + 5 * SECOND_NS, Probe())
     assert seen[1] == (now_ns + 10 * SECOND_NS, Lost("silent for 10.0 s"))
@@ -232,12 +232,12 @@ def test_silence_is_probed_then_given_up_within_twice_the_expected_silence() -> 
 
 def test_a_message_or_a_pong_after_the_probe_saves_the_connection() -> None:
     machine, now_ns = live()
-    machine.received(now_ns, 100)
+    machine.received(now_ns, 1, 100)
     assert machine.tick(now_ns + 5 * SECOND_NS) == [Probe()]
     machine.pong(now_ns + 6 * SECOND_NS)
     assert machine.tick(now_ns + 10 * SECOND_NS) == []
     assert machine.tick(now_ns + 11 * SECOND_NS) == [Probe()]
-    machine.received(now_ns + 12 * SECOND_NS, 100)
+    machine.received(now_ns + 12 * SECOND_NS, 1, 100)
     assert machine.tick(now_ns + 16 * SECOND_NS) == []
     assert machine.state is State.CONNECTED
 
@@ -248,7 +248,7 @@ def test_a_link_that_only_answers_pings_has_lost_its_streams_of_fixed_cadence(
 ) -> None:
     spec = dataclasses.replace(SPEC, cadence_ns=cadence_s * SECOND_NS)
     machine, start_ns = live(spec)
-    machine.received(start_ns, 100)
+    machine.received(start_ns, 1, 100)
     for now_ns in range(start_ns, start_ns + cut_s * SECOND_NS, SECOND_NS):
         effects = machine.tick(now_ns)
         assert not any(isinstance(effect, Lost) for effect in effects)
@@ -260,7 +260,7 @@ def test_a_link_that_only_answers_pings_has_lost_its_streams_of_fixed_cadence(
 
 def test_a_quiet_market_is_no_reason_to_cut_a_link_that_answers_pings() -> None:
     machine, start_ns = live()
-    machine.received(start_ns, 100)
+    machine.received(start_ns, 1, 100)
     probes = 0
     for now_ns in range(start_ns, start_ns + 3600 * SECOND_NS, SECOND_NS):
         effects = machine.tick(now_ns)
@@ -275,9 +275,9 @@ def test_a_quiet_market_is_no_reason_to_cut_a_link_that_answers_pings() -> None:
 def feed(machine: Connection, now_ns: int, good: int, faulty: int) -> list[Effect]:
     """Messages, the faulty ones last; returns what the first effect-giving fault gave."""
     for _ in range(good):
-        machine.received(now_ns, 10)
+        machine.received(now_ns, 1, 10)
     for _ in range(faulty):
-        machine.received(now_ns, 10)
+        machine.received(now_ns, 1, 10)
         effects = machine.faulty(now_ns)
         if effects:
             return effects
@@ -327,12 +327,12 @@ def test_reconnects_before_the_venue_cuts_and_not_all_at_once() -> None:
         machine, now_ns = live(seed=seed)
         deadline_ns = SECOND_NS + int(0.9 * DAY_NS)
         while True:
-            machine.received(now_ns, 10)
+            machine.received(now_ns, 1, 10)
             effects = machine.tick(now_ns)
             if effects:
                 break
             now_ns += 60 * SECOND_NS
-            machine.received(now_ns, 10)
+            machine.received(now_ns, 1, 10)
             assert now_ns < DAY_NS, "the venue was faster"
         assert now_ns >= deadline_ns
         assert effects[0] == Lost("planned reconnect")
@@ -411,8 +411,8 @@ def test_what_comes_late_or_after_the_stop_changes_nothing() -> None:
 def test_counts_reconnects_messages_and_bytes() -> None:
     machine, now_ns = live()
     assert machine.reconnects == 0
-    machine.received(now_ns, 100)
-    machine.received(now_ns + 1, 23)
+    machine.received(now_ns, 1, 100)
+    machine.received(now_ns + 1, 1, 23)
     assert (machine.messages, machine.bytes, machine.last_received_ns) == (2, 123, now_ns + 1)
     assert machine.closed(now_ns + 2, 1001, "going away")[0] == Lost("closed 1001 going away")
     run(machine, now_ns + 2, now_ns + 2 + BACKOFF_BASE_NS)
@@ -427,7 +427,7 @@ def test_any_order_of_inputs_keeps_the_machine_whole(seed: int) -> None:
     now_ns, attempts = 0, list[int]()
 
     def received(now_ns: int) -> list[Effect]:
-        machine.received(now_ns, 5)
+        machine.received(now_ns, 1, 5)
         return []
 
     inputs: list[Callable[[int], list[Effect]]] = [

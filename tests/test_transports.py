@@ -66,6 +66,8 @@ class Listener:
         self.link: Link | None = None
         self.frames: asyncio.Queue[bytes] = asyncio.Queue()
         self.order: list[str] = []
+        self.reads: list[str] = []
+        """Of each message whether more of its read follows, and the ends of reads that no message told."""
         self.pongs = asyncio.Event()
         self.closed: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
 
@@ -73,9 +75,13 @@ class Listener:
         self.order.append("open")
         self.link = link
 
-    def on_frame(self, data: bytes | memoryview) -> None:
+    def on_frame(self, data: bytes, more: bool) -> None:
         self.order.append("frame")
-        self.frames.put_nowait(bytes(data))
+        self.frames.put_nowait(data)
+        self.reads.append("more" if more else "last")
+
+    def on_read_end(self) -> None:
+        self.reads.append("end")
 
     def on_pong(self) -> None:
         self.pongs.set()

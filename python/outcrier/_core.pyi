@@ -62,11 +62,12 @@ class Publisher:
     @staticmethod
     def memory() -> Publisher: ...
     def take(self) -> list[tuple[int, bytes]]:
-        """Datagrams kept by a memory publisher as they would leave: (plane: 0 incremental, 1 snapshot, a frame
-        and the zeros that a longer one of its batch puts behind it)."""
+        """Datagrams kept by a memory publisher, as they would leave: plane (0 incremental, 1 snapshot), and a
+        frame with the zeros that a longer one of its batch puts behind it.
+        """
     def counters(self) -> dict[str, int]:
-        """frames and their bytes, sends (system calls that took them), padding_bytes, segment_refused (batches
-        that left frame by frame because the kernel did not cut them); frames that were not sent:
+        """frames and their bytes, sends (system calls that took them), padding_bytes, segment_refused (those
+        batches left frame by frame because the kernel did not cut them); frames that were not sent:
         dropped_would_block, oversize, errors.
         """
     def last_error(self) -> str | None:

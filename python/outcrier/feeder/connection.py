@@ -200,10 +200,10 @@ class Connection:
         self._renew_at_ns = now_ns + int(self._spec.lifetime_ns * share)
         return [*self._all_acknowledged(now_ns), *self.tick(now_ns)]
 
-    def received(self, now_ns: int, n_bytes: int) -> None:
-        """A message came. Costs nothing: limits are looked at by `tick`."""
+    def received(self, now_ns: int, messages: int, n_bytes: int) -> None:
+        """So many messages came, with one read. Costs nothing: limits are looked at by `tick`."""
         self.last_received_ns = now_ns
-        self.messages += 1
+        self.messages += messages
         self.bytes += n_bytes
 
     def faulty(self, now_ns: int) -> list[Effect]:

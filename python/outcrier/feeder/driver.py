@@ -25,8 +25,11 @@ from outcrier.feeder.transport import CLOSE_NORMAL, Connector, Link, TransportEr
 class Owner(Protocol):
     """What a driver tells its venue."""
 
-    def take_frame(self, driver: ConnectionDriver, data: bytes | memoryview) -> None:
-        """One message; a memoryview dies when this returns."""
+    def take_rest(self, driver: ConnectionDriver, data: bytes, bits: int) -> None:
+        """What the core left to do of a message, by the bits it returned."""
+
+    def read_over(self) -> None:
+        """The messages of a socket read are with the core."""
 
     def connection_changed(self, driver: ConnectionDriver, what: Subscribed | Lost | Failed) -> None:
         """The connection carries everything asked for, or is gone, or did not come about."""
@@ -41,8 +44,15 @@ class Owner(Protocol):
 class _Wire:
     """The listener of one attempt. What an abandoned attempt still tells is ignored."""
 
+    __slots__ = ("_bytes", "_conn_id", "_driver", "_messages", "_take", "link")
+
     def __init__(self, driver: ConnectionDriver) -> None:
         self._driver = driver
+        self._conn_id = driver.conn_id
+        self._take = driver.take
+        # Of the read under way.
+        self._messages = 0
+        self._bytes = 0
         self.link: Link | None = None
 
     def on_open(self, link: Link) -> None:
@@ -52,11 +62,35 @@ class _Wire:
         else:
             link.close(CLOSE_NORMAL, "abandoned")
 
-    def on_frame(self, data: bytes | memoryview) -> None:
+    def on_frame(self, data: bytes, more: bool) -> None:
+        """The hot path: what can wait for the end of the read is not done for each message."""
         driver = self._driver
-        if driver.wire is self:
-            driver.machine.received(mono_ns(), len(data))
-            driver.owner.take_frame(driver, data)
+        if driver.wire is not self:
+            return
+        self._messages += 1
+        self._bytes += len(data)
+        try:
+            bits = self._take(self._conn_id, data, 0, more)
+            if bits:
+                self._count()
+                driver.owner.take_rest(driver, data, bits)
+        except Exception as error:  # noqa: BLE001 - see Owner.fail
+            driver.owner.fail(error)
+        if not more:
+            self.on_read_end()
+
+    def on_read_end(self) -> None:
+        if self._driver.wire is not self:
+            return
+        self._count()
+        try:
+            self._driver.owner.read_over()
+        except Exception as error:  # noqa: BLE001 - see Owner.fail
+            self._driver.owner.fail(error)
+
+    def _count(self) -> None:
+        self._driver.machine.received(mono_ns(), self._messages, self._bytes)
+        self._messages = self._bytes = 0
 
     def on_pong(self) -> None:
         if self._driver.wire is self:
@@ -81,6 +115,7 @@ class ConnectionDriver:
         bookless: tuple[int, ...],
         subscriptions: int,
         owner: Owner,
+        take: Callable[[int, bytes, int, bool], int],
         connector_for: Callable[[str], Connector],
     ) -> None:
         self.conn_id = conn_id
@@ -93,6 +128,8 @@ class ConnectionDriver:
         self.subscriptions = subscriptions
         """Streams it carries."""
         self.owner = owner
+        self.take = take
+        """`_core.Feed.on_frame`."""
         self.wire: _Wire | None = None
         self._connector_for = connector_for
         self._opening: asyncio.Task[None] | None = None

@@ -114,6 +114,7 @@ class VenueSession:
                 bookless=tuple(self._indices[native] for native in plan.bookless(connection)),
                 subscriptions=len(connection.streams),
                 owner=self,
+                take=feed.on_frame,
                 connector_for=connector_for,
             )
             for number, connection in enumerate(plan.connections, start=1)
@@ -157,26 +158,20 @@ class VenueSession:
 
     # Frames.
 
-    def take_frame(self, driver: ConnectionDriver, data: bytes | memoryview) -> None:
-        """Hands one message to the core and does what it leaves to Python. The hot path: nothing here may
-        wait.
-        """
-        feed = self.feed
-        try:
-            bits = feed.on_frame(driver.conn_id, data)
-            if bits:
-                if bits & _core.FOR_PYTHON:
-                    self._control(driver, bytes(data))
-                if bits & _core.NOTICES:
-                    if "FAULT" in self._take_notices():
-                        driver.apply(driver.machine.faulty(mono_ns()))
-                    self.reschedule()
-            # What was sent moves the next heartbeat nearer.
-            deadline_ns = feed.deadline_ns()
-            if deadline_ns < self._feed_timer.at_ns:
-                self._feed_timer.at(deadline_ns, mono_ns())
-        except Exception as error:  # noqa: BLE001 - the library that calls back would swallow it
-            self.fail(error)
+    def take_rest(self, driver: ConnectionDriver, data: bytes, bits: int) -> None:
+        """Does what the core leaves to Python of a message."""
+        if bits & _core.FOR_PYTHON:
+            self._control(driver, data)
+        if bits & _core.NOTICES:
+            if "FAULT" in self._take_notices():
+                driver.apply(driver.machine.faulty(mono_ns()))
+            self.reschedule()
+
+    def read_over(self) -> None:
+        """The core sends what it has of the read, which moves its next heartbeat nearer."""
+        deadline_ns = self.feed.deadline_ns()
+        if deadline_ns < self._feed_timer.at_ns:
+            self._feed_timer.at(deadline_ns, mono_ns())
 
     def _control(self, driver: ConnectionDriver, data: bytes) -> None:
         now_ns = mono_ns()

@@ -96,8 +96,13 @@ class LinkListener(Protocol):
     def on_open(self, link: Link) -> None:
         """The handshake is done."""
 
-    def on_frame(self, data: bytes | memoryview) -> None:
-        """One whole message. A memoryview dies when this returns: copy what must live longer."""
+    def on_frame(self, data: bytes, more: bool) -> None:
+        """One whole message. `more`: it is not the last thing of its socket read; `on_frame` without `more`
+        or `on_read_end` follows before the link gives control back to the event loop.
+        """
+
+    def on_read_end(self) -> None:
+        """The read is over, and it was not a message that came last."""
 
     def on_pong(self) -> None:
         """The peer answered a ping."""

@@ -61,7 +61,8 @@ class _Link:
         self._listener.on_open(self)
         try:
             while True:
-                self._listener.on_frame(await self._connection.recv(decode=False))
+                # The library does not tell how many messages it has read: each counts as a read of its own.
+                self._listener.on_frame(await self._connection.recv(decode=False), more=False)
         except ConnectionClosed as closed:
             code, reason = CLOSE_ABNORMAL, "connection lost"
             if closed.rcvd is not None:
