@@ -42,8 +42,9 @@ def parse_decimal(text: str, exp: int) -> int:
     """Mantissa of `text` at 10**exp. Raises ValueError: junk, overflow, or more digits than `exp` holds."""
 
 def decode_frame(data: bytes) -> dict[str, Any]:
-    """Checks and decodes one wire frame (padding allowed) into plain values. Raises ValueError with the
-    refusal."""
+    """Checks and decodes one wire frame (padding allowed) into plain values: the header's fields by name, and
+    `msg`, `root`, `records`, `messages`. Of a PACK the records are its sub-headers, the messages what each of
+    them would have been alone, in the same form. Raises ValueError with the refusal."""
 
 def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
     """Message name, type number, part (header, root, record) and fields (name, format, offset) of every
@@ -95,13 +96,15 @@ class Feed:
         reason: int = 1,
         replay: bool = False,
         test: bool = False,
+        pack: bool = False,
         start_ns: int = 0,
     ) -> Self:
         """Sends SESSION_START. `shapes` is the text of `outcrier.shape_json.to_json`.
 
         Raises ValueError on a shape that cannot be compiled or published.
 
-        `start_ns` is the wall time of a replay's first message; 0 = now.
+        `pack`: small messages of one socket read share a PACK. `start_ns` is the wall time of a replay's first
+        message; 0 = now.
         """
     def add_instrument(
         self,
@@ -252,8 +255,8 @@ class Receiver:
     def rcvbuf_advice(self) -> str | None:
         """The line that mends a buffer smaller than asked, to be said once; None if it is as asked."""
     def poll(self) -> int:
-        """Drains the sockets without blocking (bounded per call), runs due timers; returns rows collected
-        and not yet taken."""
+        """Drains the sockets without blocking (bounded per call) and without the GIL, runs due timers; returns
+        rows collected and not yet taken."""
     def wait(self, timeout_ns: int) -> int:
         """As `poll`, but sleeps (without the GIL) until something arrives or the time is over."""
     def datagram(self, plane: int, data: bytes, rx_ns: int, now_ns: int) -> None:
@@ -263,8 +266,8 @@ class Receiver:
         """Monotonic ns of the next timer; 0 = none."""
     def take(self) -> dict[str, NDArray[np.uint8]]:
         """The rows collected, as byte arrays to view with the dtypes of `layouts()`: events, levels, trades,
-        bbos, tickers,
-        candles, derivs, defs, statuses, conns. Arrays own their memory; taking empties the collector."""
+        bbos, tickers, candles, derivs, defs, statuses, conns. The arrays take the collector's memory over,
+        nothing is copied."""
     def instruments(self) -> list[dict[str, Any]]:
         """Every definition heard: venue, instrument, channel, symbol, native_symbol, kind, status,
         price_exp, qty_exp, tick_size, lot_size, min_qty,
@@ -280,6 +283,17 @@ class Receiver:
         self, venue: int, instrument: int, depth: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(bids, asks), each of shape (levels, 2): price and qty mantissa, best first; depth 0 = all."""
+    def top(
+        self, venue: int, instrument: int, depth: int
+    ) -> tuple[int, int, list[tuple[int, int]], list[tuple[int, int]]]:
+        """(price_exp, qty_exp, bids, asks), each a list of (price, qty) mantissas, best first; depth 0 = all.
+        For a few levels cheaper than the arrays of `book`."""
+    def best(
+        self, venue: int, instrument: int
+    ) -> tuple[int, int, tuple[int, int] | None, tuple[int, int] | None]:
+        """(price_exp, qty_exp, bid, ask), each (price, qty) mantissas or None where the side is empty."""
+    def last_event(self, venue: int, instrument: int) -> tuple[int, int, int, int]:
+        """(instr_seq, source_seq, exchange_ts, recv_ts) of the book's last event."""
     def book_info(self, venue: int, instrument: int) -> dict[str, Any]:
         """state, reason, trading, price_exp, qty_exp, instr_seq, source_seq, exchange_ts, recv_ts, bids,
         asks (counts), crossed, locked, hash, flags."""

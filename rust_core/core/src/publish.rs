@@ -3,8 +3,11 @@
 //! Incremental frames and snapshot-plane frames have numbers of their own (`docs/wire-format.md`, "Numbering").
 //! Nothing here decides *what* is said; [`crate::feed`] does.
 
+mod packer;
+
 use zerocopy::{Immutable, IntoBytes};
 
+use self::packer::Packer;
 use crate::event::NOT_GIVEN;
 use crate::wire::{self, CHANNEL_SNAPSHOT, FrameBuf, Header, NO_RECORDS, flags, msg};
 
@@ -106,6 +109,8 @@ pub struct SessionInfo {
     pub replay: bool,
     /// Every frame carries TEST.
     pub test: bool,
+    /// Small messages of one read share a PACK. Messages that are made together about many instruments always do.
+    pub pack: bool,
     /// Version text of the publisher.
     pub build: String,
 }
@@ -121,6 +126,10 @@ pub struct ChannelCounters {
     pub snapshot_frames: u64,
     /// Heartbeats.
     pub heartbeats: u64,
+    /// PACK frames, which are among `frames`.
+    pub packs: u64,
+    /// Messages in them.
+    pub packed_messages: u64,
 }
 
 /// One channel's numbers, digest and heartbeat.
@@ -128,6 +137,7 @@ pub struct ChannelCounters {
 pub struct Channel {
     info: SessionInfo,
     buf: FrameBuf,
+    packer: Packer,
     next_seq: u64,
     next_snapshot_seq: u64,
     chain64: u64,
@@ -153,6 +163,7 @@ impl Channel {
     pub fn new(info: SessionInfo) -> Self {
         Self {
             chain64: wire::digest::chain64_start(info.session),
+            packer: Packer::new(info.pack),
             info,
             buf: FrameBuf::default(),
             next_seq: 1,
@@ -179,10 +190,36 @@ impl Channel {
         self.counters
     }
 
-    /// Number of the last frame of the incremental plane; 0 = none yet.
-    #[must_use]
-    pub fn last_seq(&self) -> u64 {
+    /// Number of the last frame of the incremental plane; 0 = none yet. Messages that wait in a PACK leave first, so that
+    /// the number covers everything said so far.
+    pub fn last_seq(&mut self, host: &mut dyn Host) -> u64 {
+        self.flush(host);
         self.next_seq - 1
+    }
+
+    /// Seals and sends the PACK that is being filled, if any.
+    pub fn flush(&mut self, host: &mut dyn Host) {
+        let Some(full) = self.packer.close() else { return };
+        let now_ns = host.mono_ns();
+        let crc = wire::seal(full.frame, elapsed(full.arrival, now_ns));
+        host.send(Plane::Incremental, full.frame);
+        let (bytes, messages) = (full.frame.len(), full.messages);
+        if messages > 1 {
+            self.counters.packs += 1;
+            self.counters.packed_messages += u64::from(messages);
+        }
+        self.count_numbered(crc, bytes, now_ns);
+    }
+
+    /// What is said until [`Channel::end_together`] shares PACKs as far as it fits, whatever the session says of packing.
+    pub fn begin_together(&mut self) {
+        self.packer.set_together(true);
+    }
+
+    /// Ends what [`Channel::begin_together`] began; the last PACK leaves.
+    pub fn end_together(&mut self, host: &mut dyn Host) {
+        self.packer.set_together(false);
+        self.flush(host);
     }
 
     /// Number that the next frame of the snapshot plane will carry.
@@ -213,7 +250,7 @@ impl Channel {
         self.numbered(host, arrival, msg::SESSION_START, &About::channel(), &root, NO_RECORDS);
     }
 
-    /// One numbered frame of the incremental plane.
+    /// One numbered message of the incremental plane: a frame, or a part of the PACK that is being filled.
     pub fn numbered<T, R>(
         &mut self,
         host: &mut dyn Host,
@@ -229,14 +266,27 @@ impl Channel {
         if self.ended.is_some() {
             return; // After SESSION_END its last number is a promise.
         }
-        let header = self.header(msg_type, self.info.channel, self.next_seq, about, arrival);
+        let mut header = self.header(msg_type, self.info.channel, self.next_seq, about, arrival);
+        let wants_pack = self.packer.wants(size_of_val(root) + size_of_val(records));
+        if wants_pack && self.packer.push(&header, arrival, root, records) {
+            return;
+        }
+        self.flush(host);
+        header.channel_seq = self.next_seq;
+        if wants_pack && self.packer.push(&header, arrival, root, records) {
+            return;
+        }
         let (crc, now_ns) = self.send(host, Plane::Incremental, &header, arrival, root, records);
+        self.count_numbered(crc, self.buf.frame().len(), now_ns);
+    }
+
+    fn count_numbered(&mut self, crc: u32, bytes: usize, now_ns: u64) {
         self.chain64 = wire::digest::chain64(self.chain64, self.next_seq, crc);
         self.next_seq += 1;
         self.last_numbered_ns = now_ns;
         self.decay_step = 0;
         self.counters.frames += 1;
-        self.counters.bytes += self.buf.frame().len() as u64;
+        self.counters.bytes += bytes as u64;
     }
 
     /// One frame of the snapshot plane.
@@ -252,6 +302,7 @@ impl Channel {
         T: IntoBytes + Immutable,
         R: IntoBytes + Immutable,
     {
+        self.flush(host);
         let channel = self.info.channel | CHANNEL_SNAPSHOT;
         let header = self.header(msg_type, channel, self.next_snapshot_seq, about, arrival);
         self.send(host, Plane::Snapshot, &header, arrival, root, records);
@@ -262,6 +313,7 @@ impl Channel {
     /// Ends the session: nothing numbered leaves any more, [`Channel::tick`] repeats SESSION_END for 5 s.
     pub fn end(&mut self, host: &mut dyn Host, reason: u32) {
         if self.ended.is_none() {
+            self.flush(host);
             let now_ns = host.mono_ns();
             self.ended = Some(Ending { reason, since_ns: now_ns, last_ns: now_ns });
             self.session_end(host, reason);
@@ -276,6 +328,7 @@ impl Channel {
 
     /// Sends the heartbeat or SESSION_END that is due.
     pub fn tick(&mut self, host: &mut dyn Host) {
+        self.flush(host);
         let now_ns = host.mono_ns();
         self.clock_error_ns = host.clock_error_ns();
         match self.ended {
@@ -378,7 +431,7 @@ impl Channel {
     fn session_end(&mut self, host: &mut dyn Host, reason: u32) {
         let root = wire::SessionEnd {
             publisher_id: self.info.publisher_id,
-            last_seq: self.last_seq(),
+            last_seq: self.next_seq - 1,
             chain64: self.chain64,
             reason,
             next_session: 0,

@@ -59,6 +59,7 @@ fn info() -> SessionInfo {
         reason: 2,
         replay: true,
         test: false,
+        pack: false,
         build: "outcrier 0.1.0".to_owned(),
     }
 }

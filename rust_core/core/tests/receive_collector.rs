@@ -9,6 +9,7 @@ use outcrier_core::receive::rows::{
 use outcrier_core::receive::{Collector, Config, Line, Receiver, Reported, WINDOW_DEFAULT_NS};
 use outcrier_core::wire::{flags, msg, text_of};
 use receive_support::{CHANNEL, PRICE_EXP, Publisher, QTY_EXP, SESSION, VENUE, definition};
+use zerocopy::IntoBytes;
 
 const ID: u32 = 11;
 
@@ -44,7 +45,8 @@ fn rows_point_to_their_records() {
     let delta = msg::BOOK_DELTA;
     let start = [msg::SESSION_START, KIND_STATE, msg::INSTRUMENT_DEF];
     assert_eq!(kinds, [&start[..], &[delta, msg::TRADE, delta, delta, msg::BBO]].concat());
-    let row = batch.events[3];
+    let event = |at| batch.events.get(at).unwrap();
+    let row = event(3);
     let expected = EventRow {
         channel_seq: 3,
         source_seq: 77,
@@ -69,14 +71,16 @@ fn rows_point_to_their_records() {
         ..EventRow::default()
     };
     assert_eq!(row, expected);
-    assert_eq!(batch.levels[..3], [levels(100, 2), levels(200, 1)].concat());
-    let (first, second) = (batch.events[5], batch.events[6]);
+    let all_levels: Vec<Level> = batch.levels.iter().collect();
+    assert_eq!(all_levels, [levels(100, 2), levels(200, 1), levels(300, 25)].concat());
+    let (first, second) = (event(5), event(6));
     assert_eq!((first.start, first.count, first.marks), (3, 20, MARK_MID_EVENT));
     assert_eq!((second.start, second.count, second.marks), (23, 5, 0));
     assert_eq!(batch.trades.iter().map(|trade| trade.trade_id).collect::<Vec<_>>(), [7, 8]);
-    assert_eq!((batch.events[7].count, batch.bbos.len()), (1, 1));
-    assert_eq!(batch.bbos[0].bid_px, 324);
-    assert_eq!(text_of(&batch.defs[0].symbol), "BTC/USDT");
+    assert_eq!((event(7).count, batch.bbos.len()), (1, 1));
+    assert_eq!(batch.bbos.get(0).unwrap().bid_px, 324);
+    assert_eq!(text_of(&batch.defs.get(0).unwrap().symbol), "BTC/USDT");
+    assert_eq!((batch.defs.get(1), batch.bbos.get(usize::MAX)), (None, None));
     assert_eq!((collector.rows(), collector.take().rows()), (0, 0));
 }
 
@@ -94,7 +98,7 @@ fn losses_and_changes_stand_before_what_follows_them() {
     publisher.group(ID);
     publisher.bbo(ID);
     hear(&mut receiver, &mut publisher, &mut collector);
-    let rows = collector.take().events;
+    let rows: Vec<EventRow> = collector.take().events.iter().collect();
     let kinds: Vec<u8> = rows.iter().map(|row| row.kind).collect();
     assert_eq!(
         kinds,
@@ -135,17 +139,16 @@ fn the_oldest_rows_are_lost_counted_and_told() {
     assert_eq!(collector.rows() as u64 + counts.rows_lost, 1_000 * 4 + 3 + 1);
     assert!(counts.events_lost > 0);
     let batch = collector.take();
-    assert_eq!(
-        (batch.events[0].kind, u64::from(batch.events[0].start)),
-        (KIND_ROWS_LOST, counts.events_lost)
-    );
-    let first = batch.events[1].instr_seq;
-    for (at, row) in batch.events[1..].iter().enumerate() {
+    let (events, kept): (Vec<EventRow>, Vec<Level>) =
+        (batch.events.iter().collect(), batch.levels.iter().collect());
+    assert_eq!((events[0].kind, u64::from(events[0].start)), (KIND_ROWS_LOST, counts.events_lost));
+    let first = events[1].instr_seq;
+    for (at, row) in events[1..].iter().enumerate() {
         assert_eq!(row.instr_seq, first + u32::try_from(at).unwrap());
         let price = i64::from(row.instr_seq) - 2;
-        assert_eq!(batch.levels[row.start as usize..][..3], levels(price, 3));
+        assert_eq!(kept[row.start as usize..][..3], levels(price, 3));
     }
-    assert_eq!(batch.events.last().unwrap().instr_seq, 1_001);
+    assert_eq!(events.last().unwrap().instr_seq, 1_001);
     assert_eq!(collector.take().rows(), 0);
 }
 
@@ -159,9 +162,16 @@ fn arrays_and_layouts_agree() {
     }
     let batch = collector.take();
     let layouts = layouts();
-    for ((name, bytes), (layout, _, itemsize)) in batch.arrays().into_iter().zip(&layouts) {
+    let row = batch.events.get(0).unwrap();
+    let counts: Vec<usize> = [batch.events.len(), batch.statuses.len()].into();
+    for ((name, bytes), (layout, _, itemsize)) in batch.into_arrays().into_iter().zip(&layouts) {
         assert_eq!(name, *layout);
         assert_eq!(bytes.len() % itemsize, 0, "{name}");
+        match name {
+            "events" => assert_eq!((bytes.len(), &bytes[..96]), (counts[0] * 96, row.as_bytes())),
+            "statuses" => assert_eq!(bytes.len(), counts[1] * 56),
+            _ => {}
+        }
     }
     let (_, events, itemsize) = &layouts[0];
     assert_eq!(*itemsize, 96);

@@ -89,6 +89,7 @@ fn parts(message: &Message<'_>) -> (Vec<u8>, Vec<u8>) {
         Message::CycleEnd(root) => (root.as_bytes().to_vec(), vec![]),
         Message::Candle(records) => (vec![], bytes(records)),
         Message::DerivState(root) => (root.as_bytes().to_vec(), vec![]),
+        Message::Pack(_) => panic!("packs have tests of their own"),
         Message::Unknown { msg_type } => panic!("type {msg_type} is unknown"),
     }
 }
@@ -241,6 +242,7 @@ proptest! {
                     _ => {}
                 }
             }
+            Err(Refusal::Pack) => prop_assert_eq!(header.msg_type, msg::PACK),
             Err(refusal) => {
                 prop_assert_eq!(refusal, Refusal::Records);
                 let short = wire::known_bytes(header.msg_type).is_some_and(|(root, record)| {

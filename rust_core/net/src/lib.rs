@@ -10,6 +10,8 @@
 //! compiles and `open` returns [`NetError::NotLinux`].
 
 mod batch;
+#[cfg(target_os = "linux")]
+mod buffers;
 pub mod clock;
 mod error;
 #[cfg(target_os = "linux")]
@@ -22,21 +24,19 @@ mod unsupported;
 use std::net::Ipv4Addr;
 
 pub use batch::{Added, BATCH_BYTES_MAX, BATCH_FRAMES_MAX, Batch};
+#[cfg(target_os = "linux")]
+pub use buffers::ReceiveBuffers;
 pub use error::{Endpoint, NetError};
 #[cfg(target_os = "linux")]
 pub use publisher::UdpPublisher;
 #[cfg(target_os = "linux")]
 pub use subscriber::{UdpSubscriber, wait};
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::{UdpPublisher, UdpSubscriber, wait};
+pub use unsupported::{ReceiveBuffers, UdpPublisher, UdpSubscriber, wait};
 
 /// Largest datagram that is sent, in bytes: room for VXLAN or WireGuard over IPv4 within an Ethernet MTU, so
 /// that no datagram is ever fragmented (wire format, "Numeric limits").
 pub const DATAGRAM_BYTES_MAX: usize = 1_400;
-
-/// Size in bytes of a buffer that [`UdpSubscriber::recv`] can be given: above [`DATAGRAM_BYTES_MAX`], so that
-/// a datagram that is too long is seen as too long and not as a short one.
-pub const RECEIVE_BUFFER_BYTES: usize = 2_048;
 
 /// Most sockets that one [`wait`] takes: lines A and B, snapshot and repair of the crypto and the stock groups.
 pub const WAIT_SOCKETS_MAX: usize = 8;
@@ -128,16 +128,23 @@ pub struct SubscriberConfig {
     pub sources: Vec<Ipv4Addr>,
 }
 
-/// One datagram as it was received into the caller's buffer.
+/// One datagram, in the buffer that it was received into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Datagram {
-    /// Bytes in the buffer.
-    pub len: usize,
-    /// The datagram was longer than the buffer and its end is lost.
-    pub truncated: bool,
-    /// Wall time at which the kernel took the datagram, in UTC nanoseconds; 0 = the kernel gave none.
+pub struct Datagram<'a> {
+    /// What was sent, with its padding.
+    pub bytes: &'a [u8],
+    /// Wall time at which the kernel took the datagram, or the batch that it came in, in UTC nanoseconds; 0 = the
+    /// kernel gave none.
     pub kernel_ts_ns: i64,
-    /// Datagrams the kernel had dropped on this socket when it queued this one (modulo 2^32); 0 = none. It is
-    /// late by nature, see [`UdpSubscriber::meminfo_drops`].
-    pub rxq_ovfl: u32,
+    /// The end of the datagram is lost, and with it what came behind it in the same batch.
+    pub truncated: bool,
+}
+
+/// What one call of [`UdpSubscriber::recv`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Datagrams handed out.
+    pub datagrams: usize,
+    /// Every buffer was filled, so that more may wait.
+    pub may_have_more: bool,
 }

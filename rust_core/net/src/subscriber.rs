@@ -11,21 +11,13 @@ use std::ptr;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::error::check_endpoint;
-use crate::{Datagram, Endpoint, NetError, SubscriberConfig, WAIT_SOCKETS_MAX};
+use crate::{Datagram, Endpoint, NetError, ReceiveBuffers, Received, SubscriberConfig, WAIT_SOCKETS_MAX};
 
 /// Words that `SO_MEMINFO` fills (`SK_MEMINFO_VARS` of linux/sock_diag.h).
 const MEMINFO_WORDS: usize = 9;
 
 /// `SK_MEMINFO_DROPS`: where the drop count is among them.
 const MEMINFO_DROPS: usize = 8;
-
-/// Room for the two control messages asked for (a timespec and a u32, each with a header of 16 B): 56 B on
-/// 64-bit systems, twice over.
-const CONTROL_BYTES: usize = 112;
-
-/// Control messages are read in place, as the kernel aligns them.
-#[repr(C, align(16))]
-struct Control([u8; CONTROL_BYTES]);
 
 /// A receiver of one group. Non-blocking; wait for it with [`wait`] or an event loop on [`UdpSubscriber::fd`].
 ///
@@ -38,7 +30,7 @@ pub struct UdpSubscriber {
     rcvbuf_bytes: usize,
     /// Drops of this subscriber, of sockets gone by too.
     drops: u64,
-    /// What the present socket's own 32-bit count was when `drops` was last brought up to date.
+    /// The highest of the present socket's own 32-bit count that is part of `drops`.
     socket_drops: u32,
 }
 
@@ -93,34 +85,50 @@ impl UdpSubscriber {
         Endpoint { group: self.config.group, interface: self.config.interface, port: self.config.port }
     }
 
-    /// Takes one datagram into `buffer` without waiting; `None` = nothing there, or not joined.
-    ///
-    /// A buffer of [`RECEIVE_BUFFER_BYTES`](crate::RECEIVE_BUFFER_BYTES) holds every legal datagram.
+    /// Takes what has arrived, as far as one call of the system gives it, without waiting, and hands every datagram to
+    /// `visit` in the order of arrival. Call it again while [`Received::may_have_more`]. Nothing while left.
     ///
     /// # Errors
     /// What the system said; the socket stays usable.
-    pub fn recv(&mut self, buffer: &mut [u8]) -> io::Result<Option<Datagram>> {
+    pub fn recv(
+        &mut self,
+        buffers: &mut ReceiveBuffers,
+        visit: impl FnMut(Datagram<'_>),
+    ) -> io::Result<Received> {
         let Some(fd) = self.fd() else {
-            return Ok(None);
+            return Ok(Received::default());
         };
-        loop {
-            match receive(fd, buffer) {
-                Ok(datagram) => return Ok(Some(datagram)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        let filled = buffers.fill(fd)?;
+        if let Some(now) = filled.drops() {
+            self.count_drops(now);
         }
+        Ok(Received { datagrams: filled.each(visit), may_have_more: filled.may_have_more })
     }
 
-    /// Datagrams that the kernel dropped for this subscriber, up to now. One system call: poll it every 100 ms.
-    /// The count that comes with a datagram is late, it tells nothing until another one arrives (socket rule 7).
+    /// How often the kernel dropped what came for this subscriber, as far as the buffers received tell: each says how
+    /// many had been dropped when it was queued, so that a loss shows with the next arrival. What is dropped at once
+    /// is what was sent at once: a datagram, or a whole segmented send of up to 128. So this is the sign that something
+    /// is missing here; how much it is only the numbers of the frames can say.
+    pub fn drops(&self) -> u64 {
+        self.drops
+    }
+
+    /// As [`drops`](UdpSubscriber::drops), asked of the system: up to now, and not up to the last arrival. Poll it every
+    /// 100 ms (socket rule 7).
     pub fn meminfo_drops(&mut self) -> u64 {
         if let Some(now) = self.fd().and_then(socket_drops) {
-            self.drops += u64::from(now.wrapping_sub(self.socket_drops));
-            self.socket_drops = now;
+            self.count_drops(now);
         }
         self.drops
+    }
+
+    /// Takes a count of the present socket, which may be older than one taken before.
+    fn count_drops(&mut self, now: u32) {
+        let more = now.wrapping_sub(self.socket_drops);
+        if more.cast_signed() > 0 {
+            self.drops += u64::from(more);
+            self.socket_drops = now;
+        }
     }
 
     /// Receive buffer of the last join as read back, in the kernel's accounting.
@@ -183,8 +191,10 @@ fn joined_socket(config: &SubscriberConfig, at: Endpoint) -> Result<Socket, NetE
     // Rule 1: or the socket hears groups that other sockets of the host joined.
     socket.set_multicast_all_v4(false).map_err(asked("refuse other groups"))?;
     set_rcvbuf(&socket, config.rcvbuf_bytes).map_err(asked("set the receive buffer"))?;
-    set_flag(&socket, libc::SO_TIMESTAMPNS).map_err(asked("ask for receive stamps"))?;
-    set_flag(&socket, libc::SO_RXQ_OVFL).map_err(asked("ask for drop counts"))?;
+    let ask = |option| set_option(&socket, libc::SOL_SOCKET, option, 1);
+    ask(libc::SO_TIMESTAMPNS).map_err(asked("ask for receive stamps"))?;
+    ask(libc::SO_RXQ_OVFL).map_err(asked("ask for drop counts"))?;
+    set_gro(&socket).map_err(asked("ask for whole batches"))?;
     // Rule 1 again: bound to the group, the socket hears no unicast.
     let address = SockAddr::from(SocketAddrV4::new(config.group, config.port));
     socket.bind(&address).map_err(asked("bind the group"))?;
@@ -206,22 +216,32 @@ fn join_source(socket: &Socket, config: &SubscriberConfig, source: &Ipv4Addr) ->
 fn set_rcvbuf(socket: &Socket, bytes: usize) -> io::Result<()> {
     // The kernel takes 31 bits and doubles them.
     let asked = bytes.min(i32::MAX as usize / 2);
-    match set_option(socket, libc::SO_RCVBUFFORCE, asked as libc::c_int) {
+    match set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, asked as libc::c_int) {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => socket.set_recv_buffer_size(asked),
         result => result,
     }
 }
 
-fn set_flag(socket: &Socket, option: libc::c_int) -> io::Result<()> {
-    set_option(socket, option, 1)
+/// Rule 8: what was sent as a batch comes as a batch. A kernel that does not know the option (before 5.0) cuts it
+/// into datagrams itself.
+fn set_gro(socket: &Socket) -> io::Result<()> {
+    match set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Ok(()),
+        result => result,
+    }
 }
 
-fn set_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+fn set_option(
+    socket: &Socket,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the descriptor is open while `socket` is borrowed; the kernel reads the length given from `value`.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_SOCKET,
+            level,
             option,
             (&raw const value).cast(),
             mem::size_of_val(&value) as libc::socklen_t,
@@ -241,53 +261,6 @@ fn socket_drops(fd: RawFd) -> Option<u32> {
     (result == 0 && bytes as usize == mem::size_of_val(&words)).then_some(words[MEMINFO_DROPS])
 }
 
-/// One recvmsg(2).
-fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Datagram> {
-    let mut control = Control([0; CONTROL_BYTES]);
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    // SAFETY: msghdr is plain integers and pointers, for which all zeros is a value.
-    let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = CONTROL_BYTES as _;
-    // SAFETY: `message` names `buffer` and `control` with their own lengths, and all of them outlive the call.
-    let received = unsafe { libc::recvmsg(fd, &raw mut message, libc::MSG_DONTWAIT) };
-    // Negative only in error.
-    let Ok(len) = usize::try_from(received) else {
-        return Err(io::Error::last_os_error());
-    };
-    let mut datagram =
-        Datagram { len, truncated: message.msg_flags & libc::MSG_TRUNC != 0, kernel_ts_ns: 0, rxq_ovfl: 0 };
-    read_control(&message, &mut datagram);
-    Ok(datagram)
-}
-
-fn read_control(message: &libc::msghdr, datagram: &mut Datagram) {
-    // SAFETY: `message` is as recvmsg left it: msg_control points to msg_controllen bytes that the kernel wrote.
-    let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
-    while !header.is_null() {
-        // SAFETY: a header returned by CMSG_FIRSTHDR or CMSG_NXTHDR lies whole within the control bytes.
-        let (level, kind) = unsafe { ((*header).cmsg_level, (*header).cmsg_type) };
-        // SAFETY: the same header; its data follow it.
-        let data = unsafe { libc::CMSG_DATA(header) };
-        match (level, kind) {
-            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
-                // SAFETY: the kernel gives this type a timespec, unaligned at worst.
-                let time = unsafe { ptr::read_unaligned(data.cast::<libc::timespec>()) };
-                datagram.kernel_ts_ns = time.tv_sec * 1_000_000_000 + time.tv_nsec;
-            }
-            (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
-                // SAFETY: the kernel gives this type a u32, unaligned at worst.
-                datagram.rxq_ovfl = unsafe { ptr::read_unaligned(data.cast::<u32>()) };
-            }
-            _ => {}
-        }
-        // SAFETY: `message` and `header` are as above; the macro stays within msg_controllen.
-        header = unsafe { libc::CMSG_NXTHDR(message, header) };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,6 +273,12 @@ mod tests {
             rcvbuf_bytes,
             sources: Vec::new(),
         }
+    }
+
+    /// A port that nobody else uses now: what is sent here must not be heard elsewhere.
+    fn drawn() -> SubscriberConfig {
+        let probe = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        SubscriberConfig { port: probe.local_addr().unwrap().port(), ..config(1 << 20) }
     }
 
     #[test]
@@ -338,6 +317,46 @@ mod tests {
         subscriber.socket_drops = u32::MAX - 1;
         // The socket itself has dropped nothing, so its count went from 2^32 - 2 over 2^32 - 1 to 0.
         assert_eq!(subscriber.meminfo_drops(), 5_000_000_002);
+    }
+
+    #[test]
+    fn a_count_from_before_the_last_one_is_no_step() {
+        let mut subscriber = UdpSubscriber::open(&config(100_000)).unwrap();
+        [5, 3, 5, 9].into_iter().for_each(|count| subscriber.count_drops(count));
+        assert_eq!(subscriber.drops(), 9);
+    }
+
+    /// What `recv` hands out of one segmented send, with buffers of `buffer_bytes`: (first byte, length, truncated).
+    fn cut(subscriber: &mut UdpSubscriber, buffer_bytes: usize) -> Vec<(u8, usize, bool)> {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).unwrap();
+        socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+        socket.set_multicast_ttl_v4(0).unwrap();
+        set_option(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 100).unwrap();
+        let slots: Vec<u8> = (0..350_u16).map(|at| u8::try_from(at / 100).unwrap()).collect();
+        let to = SocketAddrV4::new(subscriber.config.group, subscriber.config.port);
+        assert_eq!(socket.send_to(&slots, &to.into()).unwrap(), slots.len());
+        let mut buffers = ReceiveBuffers::sized(8, buffer_bytes);
+        let mut all = Vec::new();
+        let keep =
+            |datagram: Datagram<'_>| all.push((datagram.bytes[0], datagram.bytes.len(), datagram.truncated));
+        let received = subscriber.recv(&mut buffers, keep).unwrap();
+        assert_eq!((received.datagrams, received.may_have_more), (all.len(), false));
+        all
+    }
+
+    #[test]
+    fn a_kernel_that_cuts_batches_itself_makes_no_difference() {
+        let expected = [(0, 100, false), (1, 100, false), (2, 100, false), (3, 50, false)];
+        let mut subscriber = UdpSubscriber::open(&drawn()).unwrap();
+        assert_eq!(cut(&mut subscriber, 1_000), expected);
+        set_option(subscriber.socket.as_ref().unwrap(), libc::SOL_UDP, libc::UDP_GRO, 0).unwrap();
+        assert_eq!(cut(&mut subscriber, 1_000), expected);
+    }
+
+    #[test]
+    fn what_does_not_fit_the_buffer_is_said_to_be_cut() {
+        let mut subscriber = UdpSubscriber::open(&drawn()).unwrap();
+        assert_eq!(cut(&mut subscriber, 250), [(0, 100, false), (1, 100, false), (2, 50, true)]);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::io;
 
 use crate::{
-    Batch, Datagram, Endpoint, NetError, Plane, PublisherConfig, PublisherCounters, Sent, SubscriberConfig,
+    Batch, Datagram, Endpoint, NetError, Plane, PublisherConfig, PublisherCounters, Received, Sent,
+    SubscriberConfig,
 };
 
 /// Cannot be opened on this system.
@@ -74,7 +75,16 @@ impl UdpSubscriber {
     }
 
     /// Cannot be called.
-    pub fn recv(&mut self, _buffer: &mut [u8]) -> io::Result<Option<Datagram>> {
+    pub fn recv(
+        &mut self,
+        _buffers: &mut ReceiveBuffers,
+        _visit: impl FnMut(Datagram<'_>),
+    ) -> io::Result<Received> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn drops(&self) -> u64 {
         match self.0 {}
     }
 
@@ -96,6 +106,17 @@ impl UdpSubscriber {
     /// Cannot be called.
     pub fn endpoint(&self) -> Endpoint {
         match self.0 {}
+    }
+}
+
+/// Nothing can be received here, so it holds nothing.
+#[derive(Debug, Default)]
+pub struct ReceiveBuffers(());
+
+impl ReceiveBuffers {
+    /// Takes no memory.
+    pub fn new() -> Self {
+        Self::default()
     }
 }
 

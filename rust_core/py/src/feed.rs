@@ -108,7 +108,7 @@ fn bits(taken: feed::Taken) -> u8 {
 impl Feed {
     #[new]
     #[pyo3(signature = (publisher, *, venue, channel, session, publisher_id, shapes, build, prev_session=0, reason=1,
-                        replay=false, test=false, start_ns=0))]
+                        replay=false, test=false, pack=false, start_ns=0))]
     fn new(
         publisher: &Publisher,
         venue: u16,
@@ -121,6 +121,7 @@ impl Feed {
         reason: u32,
         replay: bool,
         test: bool,
+        pack: bool,
         start_ns: i64,
     ) -> PyResult<Self> {
         if channel == 0 || channel > wire::CHANNEL_NUMBER {
@@ -130,8 +131,18 @@ impl Feed {
             )));
         }
         let decoder = Decoder::compile(shapes).map_err(value_error)?;
-        let info =
-            SessionInfo { venue, channel, session, publisher_id, prev_session, reason, replay, test, build };
+        let info = SessionInfo {
+            venue,
+            channel,
+            session,
+            publisher_id,
+            prev_session,
+            reason,
+            replay,
+            test,
+            pack,
+            build,
+        };
         let mut machine = Machine::new(publisher);
         let now = machine.clock.now();
         let arrival = at(Arrival { recv_ts: now.wall_ns, mono_ns: now.mono_ns }, start_ns);
@@ -376,6 +387,8 @@ impl Feed {
             ("frame_bytes", channel.bytes),
             ("snapshot_frames", channel.snapshot_frames),
             ("heartbeats", channel.heartbeats),
+            ("packs", channel.packs),
+            ("packed_messages", channel.packed_messages),
         ]);
         all
     }

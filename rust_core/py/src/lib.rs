@@ -5,6 +5,7 @@
 mod feed;
 mod publisher;
 mod receiver;
+mod sockets;
 mod wire;
 
 use std::net::Ipv4Addr;

@@ -8,32 +8,20 @@ use outcrier_core::event::Side;
 use outcrier_core::receive::{self, Collector, Config, KnownInstrument, Line, Mirror, Wanted, rows};
 use outcrier_core::wire::text_of;
 use outcrier_net::clock::mono_ns;
-use outcrier_net::{DATAGRAM_BYTES_MAX, RECEIVE_BUFFER_BYTES, SubscriberConfig, UdpSubscriber};
+use outcrier_net::{DATAGRAM_BYTES_MAX, SubscriberConfig};
 use pyo3::exceptions::{PyKeyError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::sockets::{PollError, Sockets};
 use crate::{address, os_error, value_error};
 
 const _: () = assert!(DATAGRAM_BYTES_MAX == outcrier_core::wire::FRAME_BYTES_MAX);
-
-/// Datagrams read from one socket in one call, so that the caller's loop goes on: 4,096 take about 5 ms.
-const POLL_DATAGRAMS_MAX: usize = 4_096;
-/// The kernel's drop counts are read this often (`docs/wire-format.md`, socket rules).
-const DROPS_EVERY_NS: u64 = 100_000_000;
 
 /// Name, item size and fields of each row array.
 #[pyfunction]
 pub(crate) fn layouts() -> HashMap<&'static str, (usize, Vec<rows::RowField>)> {
     rows::layouts().into_iter().map(|(name, fields, itemsize)| (name, (itemsize, fields))).collect()
-}
-
-/// Sockets of one group of channels.
-struct Sockets {
-    line_a: UdpSubscriber,
-    snapshot: UdpSubscriber,
-    drops_seen: u64,
-    drops_read_ns: u64,
 }
 
 /// Consumer side of the wire.
@@ -42,12 +30,20 @@ pub(crate) struct Receiver {
     receiver: receive::Receiver,
     collector: Collector,
     sockets: Option<Sockets>,
+    /// Datagrams cut short on sockets that are closed.
     truncated: u64,
-    buffer: Box<[u8; RECEIVE_BUFFER_BYTES]>,
+    /// Every array without rows, which most of a batch are.
+    no_rows: Option<Py<PyArray1<u8>>>,
 }
 
 /// (bids, asks), each of shape (levels, 2).
 type Sides<'py> = (Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<i64>>);
+
+/// Exponents of price and quantity, then bids and asks as (price, qty), best first.
+type Top = (i8, i8, Vec<(i64, i64)>, Vec<(i64, i64)>);
+
+/// Exponents of price and quantity, then best bid and best ask.
+type Best = (i8, i8, Option<(i64, i64)>, Option<(i64, i64)>);
 
 impl Receiver {
     fn mirror(&self, venue: u16, instrument: u32) -> PyResult<&Mirror> {
@@ -56,46 +52,13 @@ impl Receiver {
         })
     }
 
-    /// Reads one socket until it is empty; `false` if it was not by then.
-    fn drain(&mut self, line: Line) -> std::io::Result<bool> {
-        let Some(sockets) = &mut self.sockets else { return Ok(true) };
-        let socket = match line {
-            Line::A => &mut sockets.line_a,
-            Line::Snapshot => &mut sockets.snapshot,
-        };
-        if socket.fd().is_none() {
-            return Ok(true);
-        }
-        for _ in 0..POLL_DATAGRAMS_MAX {
-            let Some(datagram) = socket.recv(&mut self.buffer[..])? else { return Ok(true) };
-            self.truncated += u64::from(datagram.truncated);
-            let bytes = &self.buffer[..datagram.len];
-            self.receiver.on_datagram(line, bytes, datagram.kernel_ts_ns, mono_ns(), &mut self.collector);
-        }
-        Ok(false)
-    }
-
-    /// Reads what has arrived, then gives up what is late, then joins or leaves the snapshot plane.
-    fn poll_once(&mut self) -> PyResult<()> {
-        let is_empty =
-            self.drain(Line::A).and_then(|a| Ok(self.drain(Line::Snapshot)? && a)).map_err(PyErr::from)?;
-        let now_ns = mono_ns();
-        if is_empty {
-            self.receiver.on_timer(now_ns, &mut self.collector);
-        }
-        let Some(sockets) = &mut self.sockets else { return Ok(()) };
-        if now_ns.saturating_sub(sockets.drops_read_ns) >= DROPS_EVERY_NS {
-            sockets.drops_read_ns = now_ns;
-            let drops = sockets.line_a.meminfo_drops() + sockets.snapshot.meminfo_drops();
-            self.receiver.on_kernel_drops(drops.saturating_sub(sockets.drops_seen));
-            sockets.drops_seen = drops;
-        }
-        match (self.receiver.wants_snapshot_plane(), sockets.snapshot.fd()) {
-            (true, None) => sockets.snapshot.join().map_err(|error| os_error(&error))?,
-            (false, Some(_)) => sockets.snapshot.leave(),
-            _ => {}
-        }
-        Ok(())
+    /// Reads the sockets without the GIL: other threads run meanwhile, and none of them can reach this receiver.
+    fn poll_once(&mut self, py: Python<'_>) -> PyResult<()> {
+        let Self { receiver, collector, sockets: Some(sockets), .. } = self else { return Ok(()) };
+        py.detach(|| sockets.poll(receiver, collector)).map_err(|error| match error {
+            PollError::Read(error) => error.into(),
+            PollError::Join(error) => os_error(&error),
+        })
     }
 }
 
@@ -119,7 +82,7 @@ impl Receiver {
             collector: Collector::new(types.as_deref(), rows_max),
             sockets: None,
             truncated: 0,
-            buffer: Box::new([0; RECEIVE_BUFFER_BYTES]),
+            no_rows: None,
         })
     }
 
@@ -133,26 +96,19 @@ impl Receiver {
         rcvbuf_bytes: usize,
     ) -> PyResult<()> {
         let interface = address("interface", interface)?;
-        let open = |group| {
-            let config = SubscriberConfig { interface, group, port, rcvbuf_bytes, sources: Vec::new() };
-            UdpSubscriber::open(&config).map_err(|error| os_error(&error))
-        };
-        self.sockets = Some(Sockets {
-            line_a: open(address("group", group)?)?,
-            snapshot: open(address("snapshot_group", snapshot_group)?)?,
-            drops_seen: 0,
-            drops_read_ns: 0,
-        });
+        let config = |group| SubscriberConfig { interface, group, port, rcvbuf_bytes, sources: Vec::new() };
+        let line_a = config(address("group", group)?);
+        let snapshot = config(address("snapshot_group", snapshot_group)?);
+        self.sockets = Some(Sockets::open(&line_a, &snapshot).map_err(|error| os_error(&error))?);
         Ok(())
     }
 
     fn close(&mut self) {
-        self.sockets = None;
+        self.truncated += self.sockets.take().map_or(0, |open| open.truncated());
     }
 
     fn filenos(&self) -> Vec<i32> {
-        let sockets = self.sockets.iter();
-        sockets.flat_map(|open| [open.line_a.fd(), open.snapshot.fd()]).flatten().collect()
+        self.sockets.iter().flat_map(Sockets::filenos).collect()
     }
 
     fn effective_rcvbuf(&self) -> usize {
@@ -163,20 +119,20 @@ impl Receiver {
         self.sockets.as_ref().and_then(|open| open.line_a.rcvbuf_advice())
     }
 
-    fn poll(&mut self) -> PyResult<usize> {
-        self.poll_once()?;
+    fn poll(&mut self, py: Python<'_>) -> PyResult<usize> {
+        self.poll_once(py)?;
         Ok(self.collector.rows())
     }
 
     fn wait(&mut self, py: Python<'_>, timeout_ns: u64) -> PyResult<usize> {
-        self.poll_once()?;
+        self.poll_once(py)?;
         if self.collector.rows() == 0 {
             let now_ns = mono_ns();
             let until_timer = self.receiver.deadline_ns().map_or(u64::MAX, |at| at.saturating_sub(now_ns));
             let sockets = self.filenos();
             let nap_ns = timeout_ns.min(until_timer);
             py.detach(|| outcrier_net::wait(&sockets, nap_ns)).map_err(PyOSError::new_err)?;
-            self.poll_once()?;
+            self.poll_once(py)?;
         }
         Ok(self.collector.rows())
     }
@@ -204,8 +160,11 @@ impl Receiver {
     }
 
     fn take<'py>(&mut self, py: Python<'py>) -> HashMap<&'static str, Bound<'py, PyArray1<u8>>> {
-        let batch = self.collector.take();
-        batch.arrays().into_iter().map(|(name, bytes)| (name, PyArray1::from_slice(py, bytes))).collect()
+        let no_rows = self.no_rows.get_or_insert_with(|| PyArray1::zeros(py, 0, false).unbind());
+        let array = |bytes: Vec<u8>| {
+            if bytes.is_empty() { no_rows.bind(py).clone() } else { bytes.into_pyarray(py) }
+        };
+        self.collector.take().into_arrays().into_iter().map(|(name, bytes)| (name, array(bytes))).collect()
     }
 
     fn instruments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
@@ -237,6 +196,24 @@ impl Receiver {
         Ok((side(Side::Bid)?, side(Side::Ask)?))
     }
 
+    fn top(&self, venue: u16, instrument: u32, depth: usize) -> PyResult<Top> {
+        let mirror = self.mirror(venue, instrument)?;
+        let depth = if depth == 0 { usize::MAX } else { depth };
+        let side = |side| mirror.book.top(side, depth).map(|level| (level.price, level.qty)).collect();
+        Ok((mirror.price_exp, mirror.qty_exp, side(Side::Bid), side(Side::Ask)))
+    }
+
+    fn best(&self, venue: u16, instrument: u32) -> PyResult<Best> {
+        let mirror = self.mirror(venue, instrument)?;
+        let best = |side| mirror.book.best(side).map(|level| (level.price, level.qty));
+        Ok((mirror.price_exp, mirror.qty_exp, best(Side::Bid), best(Side::Ask)))
+    }
+
+    fn last_event(&self, venue: u16, instrument: u32) -> PyResult<(u32, u64, i64, i64)> {
+        let mirror = self.mirror(venue, instrument)?;
+        Ok((mirror.instr_seq, mirror.source_seq, mirror.exchange_ts, mirror.recv_ts))
+    }
+
     fn book_info<'py>(&self, py: Python<'py>, venue: u16, instrument: u32) -> PyResult<Bound<'py, PyDict>> {
         let mirror = self.mirror(venue, instrument)?;
         let info = PyDict::new(py);
@@ -265,7 +242,7 @@ impl Receiver {
             ("events_lost", kept.events_lost),
             ("rows_lost", kept.rows_lost),
             ("filtered", kept.filtered),
-            ("truncated", self.truncated),
+            ("truncated", self.truncated + self.sockets.as_ref().map_or(0, Sockets::truncated)),
         ]);
         all
     }

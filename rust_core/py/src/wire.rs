@@ -1,6 +1,6 @@
 //! Frames in plain values, for tools and tests that do not care for speed.
 
-use outcrier_core::wire::{self, FieldLayout, Value, Values};
+use outcrier_core::wire::{self, Described, FieldLayout, Value, Values};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList};
 
@@ -23,17 +23,23 @@ fn dict<'py>(py: Python<'py>, values: &Values) -> PyResult<Bound<'py, PyDict>> {
     Ok(dict)
 }
 
-/// Checks and decodes one frame.
-#[pyfunction]
-pub(crate) fn decode_frame<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyDict>> {
-    let frame = wire::check(data).map_err(|refusal| value_error(refusal.as_str()))?;
-    let described = wire::describe(&frame);
+fn frame<'py>(py: Python<'py>, described: &Described) -> PyResult<Bound<'py, PyDict>> {
     let all = dict(py, &described.header)?;
     all.set_item("msg", described.msg)?;
     all.set_item("root", dict(py, &described.root)?)?;
     let records: Vec<_> = described.records.iter().map(|record| dict(py, record)).collect::<PyResult<_>>()?;
     all.set_item("records", PyList::new(py, records)?)?;
+    let messages: Vec<_> =
+        described.messages.iter().map(|message| frame(py, message)).collect::<PyResult<_>>()?;
+    all.set_item("messages", PyList::new(py, messages)?)?;
     Ok(all)
+}
+
+/// Checks and decodes one frame.
+#[pyfunction]
+pub(crate) fn decode_frame<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyDict>> {
+    let checked = wire::check(data).map_err(|refusal| value_error(refusal.as_str()))?;
+    frame(py, &wire::describe(&checked))
 }
 
 /// Message, type number, part and fields of every struct of the wire.

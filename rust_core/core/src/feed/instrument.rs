@@ -286,7 +286,7 @@ impl Instrument {
     /// The whole book in-band: RESET on the first fragment, EVENT_END on the last.
     pub(crate) fn publish_book(&mut self, channel: &mut Channel, host: &mut dyn Host, arrival: Arrival) {
         let levels: Vec<Level> = self.book.levels(Side::Bid).chain(self.book.levels(Side::Ask)).collect();
-        let fragments = Fragments::new(self, &levels, channel.last_seq());
+        let fragments = Fragments::new(self, &levels, channel.last_seq(host));
         let mut first = flags::RESET | if self.source_gap { flags::SRC_GAP } else { 0 };
         for index in 0..fragments.count() {
             let (root, records) = fragments.get(index);
@@ -358,7 +358,7 @@ impl Instrument {
         } else {
             Vec::new()
         };
-        let fragments = Fragments::new(self, &levels, channel.last_seq());
+        let fragments = Fragments::new(self, &levels, channel.last_seq(host));
         let n_fragments = if whole { fragments.count() } else { 0 };
         let mut left = 2 + n_fragments + usize::from(self.deriv.is_some());
         let sent = small_u32(left);
@@ -373,7 +373,7 @@ impl Instrument {
         channel.snapshot(host, arrival, msg::INSTRUMENT_DEF, &about, &def, NO_RECORDS);
         next(&mut about);
         let why = Why { reason: self.reason, ..Why::default() };
-        let root = self.status_root(why, channel.last_seq());
+        let root = self.status_root(why, channel.last_seq(host));
         channel.snapshot(host, arrival, msg::STATUS, &about, &root, NO_RECORDS);
         for index in 0..n_fragments {
             next(&mut about);

@@ -132,6 +132,7 @@ impl Feed {
     /// Everything that takes a host may leave frames with it. Whoever drives a feed calls this behind the last message of a
     /// read, and behind every other call.
     pub fn flush(&mut self, host: &mut dyn Host) {
+        self.channel.flush(host);
         host.flush();
     }
 
@@ -212,18 +213,21 @@ impl Feed {
         Taken { for_python: false, notices: self.journal.has_notices() }
     }
 
-    /// The connection that carried these books is gone.
+    /// The connection that carried these books is gone. One STATUS each, 15 a frame.
     pub fn disconnected(&mut self, indices: &[u32], host: &mut dyn Host, arrival: Arrival) {
+        self.channel.begin_together();
         for &index in indices {
             self.go_stale(index, status::reason::DISCONNECT, 0, 0, host, arrival);
             if let Some(instrument) = self.instruments.get_mut(index as usize) {
                 self.journal.counters.held_dropped += instrument.held.clear();
             }
         }
+        self.channel.end_together(host);
     }
 
     /// The streams of these instruments are subscribed: those without a book are live by that, the others wait for theirs.
     pub fn connected(&mut self, indices: &[u32], host: &mut dyn Host, arrival: Arrival) {
+        self.channel.begin_together();
         for &index in indices {
             let waits = |known: &&mut Instrument| !known.has_book && known.state != BookState::Live;
             if let Some(instrument) = self.instruments.get_mut(index as usize).filter(waits)
@@ -233,6 +237,7 @@ impl Feed {
                 instrument.tell_status(&mut self.channel, host, arrival, Why::default());
             }
         }
+        self.channel.end_together(host);
     }
 
     /// Takes the venue's trading status (STATUS.state); held back while the book is not live.

@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use zerocopy::{FromBytes, Immutable, IntoBytes};
-
+use super::batch::Batch;
 use super::instrument::shown_flags;
 use super::rows::{
     EventRow, KIND_LOST, KIND_ROWS_LOST, KIND_STATE, MARK_MID_EVENT, MARK_RECOVERED, MARK_SNAPSHOT,
@@ -11,173 +10,13 @@ use super::rows::{
 };
 use super::sink::{Delivered, Lost, Sink, StateChange};
 use super::state::Reported;
-use crate::event::{Bbo, Candle, DerivState, Level, Ticker, Trade};
 use crate::publish::Plane;
-use crate::wire::{Conn, Frame, InstrumentDef, Message, Records, Status};
 
 /// The collector keeps its rows in this many parts, so that losing the oldest loses an eighth at a time.
 const PARTS: usize = 8;
 
 /// Rows that one frame makes at most: its records and the event.
 const FRAME_ROWS_MAX: usize = u8::MAX as usize + 1;
-
-/// Rows collected: one [`EventRow`] per frame, change of state or loss, and the records they point to.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// In order.
-    pub events: Vec<EventRow>,
-    /// Of BOOK_DELTA and BOOK_SNAPSHOT, bids first.
-    pub levels: Vec<Level>,
-    /// Of TRADE and LIQUIDATION.
-    pub trades: Vec<Trade>,
-    /// Of BBO.
-    pub bbos: Vec<Bbo>,
-    /// Of TICKER_24H.
-    pub tickers: Vec<Ticker>,
-    /// Of CANDLE.
-    pub candles: Vec<Candle>,
-    /// Of DERIV_STATE.
-    pub derivs: Vec<DerivState>,
-    /// Of INSTRUMENT_DEF.
-    pub defs: Vec<InstrumentDef>,
-    /// Of STATUS.
-    pub statuses: Vec<Status>,
-    /// Of CONN.
-    pub conns: Vec<Conn>,
-}
-
-impl Batch {
-    /// Rows of all arrays together.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        self.events.len()
-            + self.levels.len()
-            + self.trades.len()
-            + self.bbos.len()
-            + self.tickers.len()
-            + self.candles.len()
-            + self.derivs.len()
-            + self.defs.len()
-            + self.statuses.len()
-            + self.conns.len()
-    }
-
-    /// The bytes of every array, by name, in the order of [`super::rows::layouts`].
-    #[must_use]
-    pub fn arrays(&self) -> [(&'static str, &[u8]); 10] {
-        [
-            ("events", self.events.as_bytes()),
-            ("levels", self.levels.as_bytes()),
-            ("trades", self.trades.as_bytes()),
-            ("bbos", self.bbos.as_bytes()),
-            ("tickers", self.tickers.as_bytes()),
-            ("candles", self.candles.as_bytes()),
-            ("derivs", self.derivs.as_bytes()),
-            ("defs", self.defs.as_bytes()),
-            ("statuses", self.statuses.as_bytes()),
-            ("conns", self.conns.as_bytes()),
-        ]
-    }
-
-    /// Adds the records of a frame; gives the index of the first.
-    fn take_frame(&mut self, frame: &Frame<'_>) -> (u32, Shape) {
-        let mut shape = Shape::default();
-        let start = match frame.message() {
-            Message::BookDelta(root, records) => {
-                (shape.n_bids, shape.checksum_kind) = (u16::from(root.n_bids), root.checksum_kind);
-                append(&mut self.levels, records)
-            }
-            Message::BookSnapshot(root, records) => {
-                (shape.n_bids, shape.checksum_kind) = (u16::from(root.n_bids), root.checksum_kind);
-                (shape.frag_index, shape.frag_count) = (root.frag_index, root.frag_count);
-                append(&mut self.levels, records)
-            }
-            Message::Trade(records) | Message::Liquidation(records) => append(&mut self.trades, records),
-            Message::Candle(records) => append(&mut self.candles, records),
-            Message::Bbo(root) => shape.one(&mut self.bbos, root),
-            Message::Ticker(root) => shape.one(&mut self.tickers, root),
-            Message::DerivState(root) => shape.one(&mut self.derivs, root),
-            Message::InstrumentDef(root) => shape.one(&mut self.defs, root),
-            Message::Conn(root) => shape.one(&mut self.conns, root),
-            Message::Status(root) => {
-                shape.scope = root.scope;
-                shape.one(&mut self.statuses, root)
-            }
-            _ => 0,
-        };
-        (start, shape)
-    }
-
-    /// Puts a later batch behind this one.
-    fn extend(&mut self, later: &Self) {
-        for row in &later.events {
-            let base = match row.kind {
-                KIND_STATE | KIND_LOST | KIND_ROWS_LOST => 0,
-                kind => self.len_of(kind),
-            };
-            self.events.push(EventRow { start: row.start + base, ..*row });
-        }
-        self.levels.extend_from_slice(&later.levels);
-        self.trades.extend_from_slice(&later.trades);
-        self.bbos.extend_from_slice(&later.bbos);
-        self.tickers.extend_from_slice(&later.tickers);
-        self.candles.extend_from_slice(&later.candles);
-        self.derivs.extend_from_slice(&later.derivs);
-        self.defs.extend_from_slice(&later.defs);
-        self.statuses.extend_from_slice(&later.statuses);
-        self.conns.extend_from_slice(&later.conns);
-    }
-
-    fn len_of(&self, kind: u8) -> u32 {
-        use crate::wire::msg;
-        let len = match kind {
-            msg::BOOK_DELTA | msg::BOOK_SNAPSHOT => self.levels.len(),
-            msg::TRADE | msg::LIQUIDATION => self.trades.len(),
-            msg::BBO => self.bbos.len(),
-            msg::TICKER_24H => self.tickers.len(),
-            msg::CANDLE => self.candles.len(),
-            msg::DERIV_STATE => self.derivs.len(),
-            msg::INSTRUMENT_DEF => self.defs.len(),
-            msg::STATUS => self.statuses.len(),
-            msg::CONN => self.conns.len(),
-            _ => 0,
-        };
-        index(len)
-    }
-}
-
-/// What a row says of its records.
-#[derive(Clone, Copy, Default)]
-struct Shape {
-    has_one: bool,
-    n_bids: u16,
-    frag_index: u16,
-    frag_count: u16,
-    checksum_kind: u8,
-    scope: u8,
-}
-
-impl Shape {
-    fn one<T>(&mut self, array: &mut Vec<T>, root: T) -> u32 {
-        self.has_one = true;
-        array.push(root);
-        index(array.len() - 1)
-    }
-}
-
-fn append<T>(array: &mut Vec<T>, records: Records<'_, T>) -> u32
-where
-    T: FromBytes + Immutable + zerocopy::KnownLayout,
-{
-    let start = index(array.len());
-    array.extend(records);
-    start
-}
-
-/// Arrays are bounded by `rows_max`, which fits.
-fn index(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
-}
 
 /// What a collector did not keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -200,6 +39,10 @@ pub struct Collector {
     rows_max: usize,
     parts: VecDeque<Batch>,
     rows: usize,
+    /// Of those, rows of the last part.
+    last_rows: usize,
+    /// As large as the batch that was taken last: the memory went with it, and what follows is likely to need as much.
+    spare: Batch,
     lost_since_taken: u64,
     counts: CollectorCounts,
 }
@@ -217,6 +60,8 @@ impl Collector {
             rows_max,
             parts: VecDeque::new(),
             rows: 0,
+            last_rows: 0,
+            spare: Batch::default(),
             lost_since_taken: 0,
             counts: CollectorCounts::default(),
         }
@@ -236,41 +81,53 @@ impl Collector {
 
     /// Everything collected since the last call.
     pub fn take(&mut self) -> Batch {
-        self.rows = 0;
-        let mut parts = std::mem::take(&mut self.parts).into_iter();
+        (self.rows, self.last_rows) = (0, 0);
         let lost = std::mem::take(&mut self.lost_since_taken);
         let mut batch = if lost > 0 {
             let start = u32::try_from(lost).unwrap_or(u32::MAX);
-            Batch {
-                events: vec![EventRow { kind: KIND_ROWS_LOST, start, ..EventRow::default() }],
-                ..Batch::default()
-            }
+            let mut batch = Batch::default();
+            batch.events.push(&EventRow { kind: KIND_ROWS_LOST, start, ..EventRow::default() });
+            batch
         } else {
-            parts.next().unwrap_or_default()
+            self.parts.pop_front().unwrap_or_default()
         };
-        parts.for_each(|part| batch.extend(&part));
+        self.parts.drain(..).for_each(|part| batch.extend(&part));
+        if !batch.events.is_empty() {
+            self.spare = batch.room_for_another();
+        }
         batch
     }
 
     /// The part to write to, after making room for a frame's worth of rows.
     fn part(&mut self) -> &mut Batch {
-        if self.parts.back().is_none_or(|part| part.rows() >= self.part_rows) {
-            while self.rows + self.part_rows + FRAME_ROWS_MAX > self.rows_max {
-                let Some(oldest) = self.parts.pop_front() else { break };
-                self.rows -= oldest.rows();
-                self.counts.rows_lost += oldest.rows() as u64;
-                self.counts.events_lost += oldest.events.len() as u64;
-                self.lost_since_taken += oldest.events.len() as u64;
-            }
-            self.parts.push_back(Batch::default());
+        if self.parts.is_empty() || self.last_rows >= self.part_rows {
+            self.start_part();
         }
         let last = self.parts.len() - 1;
         &mut self.parts[last]
     }
 
-    fn push(&mut self, row: EventRow) {
+    #[cold]
+    fn start_part(&mut self) {
+        while self.rows + self.part_rows + FRAME_ROWS_MAX > self.rows_max {
+            let Some(oldest) = self.parts.pop_front() else { break };
+            self.rows -= oldest.rows();
+            self.counts.rows_lost += oldest.rows() as u64;
+            self.counts.events_lost += oldest.events.len() as u64;
+            self.lost_since_taken += oldest.events.len() as u64;
+        }
+        self.parts.push_back(std::mem::take(&mut self.spare));
+        self.last_rows = 0;
+    }
+
+    fn count_rows(&mut self, added: usize) {
+        self.rows += added;
+        self.last_rows += added;
+    }
+
+    fn push(&mut self, row: &EventRow) {
         self.part().events.push(row);
-        self.rows += 1;
+        self.count_rows(1);
     }
 }
 
@@ -288,9 +145,8 @@ impl Sink for Collector {
             (delivered.mirror.is_some_and(super::Mirror::is_mid_event), MARK_MID_EVENT),
         ];
         let part = self.part();
-        let before = part.rows();
         let (start, shape) = part.take_frame(delivered.frame);
-        part.events.push(EventRow {
+        part.events.push(&EventRow {
             channel_seq: header.channel_seq,
             source_seq: header.source_seq,
             exchange_ts: header.exchange_ts,
@@ -305,8 +161,8 @@ impl Sink for Collector {
             delay_ns: u32::try_from(delivered.delay_ns).unwrap_or(u32::MAX),
             venue: header.venue,
             flags: shown_flags(delivered.frame, delivered.plane),
-            count: if shape.has_one { 1 } else { u16::from(header.count) },
-            n_bids: shape.n_bids.min(u16::from(header.count)),
+            count: shape.records,
+            n_bids: shape.n_bids.min(shape.records),
             reason: match (delivered.state, delivered.mirror) {
                 (Reported::Live, _) | (_, None) => 0,
                 (_, Some(mirror)) => mirror.reason,
@@ -323,12 +179,11 @@ impl Sink for Collector {
             checksum_kind: shape.checksum_kind,
             scope: shape.scope,
         });
-        let added = part.rows() - before;
-        self.rows += added;
+        self.count_rows(1 + usize::from(shape.records));
     }
 
     fn state(&mut self, change: &StateChange) {
-        self.push(EventRow {
+        self.push(&EventRow {
             kind: KIND_STATE,
             venue: change.venue,
             instrument: change.instrument,
@@ -347,7 +202,7 @@ impl Sink for Collector {
 
     fn lost(&mut self, lost: &Lost) {
         let count = u32::try_from(lost.count).unwrap_or(u32::MAX);
-        self.push(EventRow {
+        self.push(&EventRow {
             kind: KIND_LOST,
             venue: lost.venue,
             instrument: lost.instrument,

@@ -32,6 +32,7 @@ const REFUSED: [&str; Refusal::ALL.len()] = [
     "refused_sync",
     "refused_length",
     "refused_records",
+    "refused_pack",
     "refused_critical_flags",
     "refused_channel",
     "refused_crc",
@@ -62,6 +63,10 @@ counters! {
     split_dropped,
     /// Numbered frames taken for the first time, incremental plane.
     frames,
+    /// Of those, PACK frames.
+    packs,
+    /// Messages that came in them.
+    packed_messages,
     /// Heartbeats.
     heartbeats,
     /// Heartbeats that are no newer than the last: copies.
@@ -88,7 +93,7 @@ counters! {
     silences,
     /// Frames of another venue than their channel's.
     wrong_venue,
-    /// Frames of types that this version does not know.
+    /// Frames, and messages of a PACK, of types that this version does not know.
     unknown_type,
     /// Frames about instruments that are not wanted.
     unwanted,
@@ -136,7 +141,8 @@ counters! {
     cycles,
     /// Of those, cycles that tell of definitions that we do not have, or not yet.
     cycles_not_known,
-    /// Datagrams that the kernel dropped, as told by the caller.
+    /// Times the kernel dropped a buffer of ours, as told by the caller: each held one datagram, or a segmented send of
+    /// up to 128. How many frames that cost is in `missing` and `given_up`.
     kernel_drops,
 }
 

@@ -12,10 +12,13 @@
 //! Missing frames are waited for during W (adapted to how late frames really come) and then given up; the snapshot
 //! plane makes whole what that concerns. Everything that is kept has a limit, and everything dropped a counter.
 
+mod array;
+mod batch;
 mod chain;
 mod channel;
 mod collector;
 mod counters;
+mod id_map;
 mod instrument;
 mod mirror;
 mod numbers;
@@ -26,11 +29,12 @@ mod sink;
 mod skew;
 mod state;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
+pub use self::array::RowArray;
+pub use self::batch::Batch;
 pub use self::channel::{ChannelInfo, SILENCE_NS};
-pub use self::collector::{Batch, Collector, CollectorCounts};
+pub use self::collector::{Collector, CollectorCounts};
 pub use self::counters::Counters;
 pub use self::instrument::{HOLD_CHANNEL_MAX, HOLD_INSTRUMENT_MAX};
 pub use self::mirror::{BOOK_LEVELS_MAX, Mirror, STAGED_LEVELS_MAX};
@@ -43,7 +47,7 @@ pub use self::state::{ChannelState, Publisher, Reception, Reported, reason, wors
 
 use self::channel::{Channel, Context};
 use self::registry::Wants;
-use crate::wire::{self, InstrumentDef, flags, text_of};
+use crate::wire::{self, CHANNEL_NUMBER, InstrumentDef, flags, text_of};
 
 /// Which socket a datagram came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,9 +141,17 @@ pub struct Receiver {
     accept_replay: bool,
     accept_test: bool,
     wants: Wants,
-    channels: BTreeMap<u8, Channel>,
+    /// By number.
+    channels: Vec<Channel>,
+    /// Where a channel stands among them, by number; [`UNHEARD`] for others.
+    places: [u8; CHANNELS],
     counters: Counters,
 }
+
+/// Numbers that a channel may have, 0 included.
+const CHANNELS: usize = CHANNEL_NUMBER as usize + 1;
+/// No channel has that place: there are at most 127.
+const UNHEARD: u8 = u8::MAX;
 
 impl Receiver {
     /// A receiver that heard nothing yet.
@@ -149,7 +161,8 @@ impl Receiver {
             accept_replay: config.accept_replay,
             accept_test: config.accept_test,
             wants: Wants::new(config.wanted),
-            channels: BTreeMap::new(),
+            channels: Vec::new(),
+            places: [UNHEARD; CHANNELS],
             counters: Counters::default(),
         }
     }
@@ -187,18 +200,18 @@ impl Receiver {
             return;
         }
         let number = header.channel_number();
-        let channel = match (self.channels.get_mut(&number), line) {
-            (Some(channel), _) => channel,
-            (None, Line::A) => {
-                counters.sessions += 1;
-                self.channels.entry(number).or_insert_with(|| Channel::new(number, header.session, now_ns))
-            }
-            (None, Line::Snapshot) => {
+        if self.places[usize::from(number)] == UNHEARD {
+            if line == Line::Snapshot {
                 counters.snapshot_frames += 1;
                 counters.snapshot_foreign += 1;
                 return;
             }
-        };
+            counters.sessions += 1;
+            let session = header.session;
+            self.add_channel(Channel::new(number, session, now_ns));
+        }
+        let channel = &mut self.channels[usize::from(self.places[usize::from(number)])];
+        let counters = &mut self.counters;
         let mut cx = Context { now_ns, wants: &mut self.wants, counters, sink };
         match line {
             Line::A => channel.on_incremental(&frame, rx_ts, &mut cx),
@@ -206,9 +219,18 @@ impl Receiver {
         }
     }
 
+    #[cold]
+    fn add_channel(&mut self, channel: Channel) {
+        let place = self.channels.partition_point(|other| other.number() < channel.number());
+        self.channels.insert(place, channel);
+        for (place, channel) in (0..UNHEARD).zip(&self.channels) {
+            self.places[usize::from(channel.number())] = place;
+        }
+    }
+
     /// Gives up what did not come in time and notices silence. Nothing happens before [`Receiver::deadline_ns`].
     pub fn on_timer<S: Sink>(&mut self, now_ns: u64, sink: &mut S) {
-        for channel in self.channels.values_mut() {
+        for channel in &mut self.channels {
             if channel.deadline_ns().is_some_and(|deadline| now_ns >= deadline) {
                 let mut cx = Context { now_ns, wants: &mut self.wants, counters: &mut self.counters, sink };
                 channel.on_timer(&mut cx);
@@ -219,10 +241,11 @@ impl Receiver {
     /// When [`Receiver::on_timer`] has something to do; `None` = only after another datagram.
     #[must_use]
     pub fn deadline_ns(&self) -> Option<u64> {
-        self.channels.values().filter_map(Channel::deadline_ns).min()
+        self.channels.iter().filter_map(Channel::deadline_ns).min()
     }
 
-    /// The kernel dropped `n` more datagrams of ours. The numbers say which; this says whose fault it was.
+    /// The kernel dropped something of ours `n` times more: a datagram, or a whole segmented send. The numbers of the
+    /// frames say which and how many are missing; this says whose fault it was.
     pub fn on_kernel_drops(&mut self, n: u64) {
         self.counters.kernel_drops += n;
     }
@@ -232,32 +255,32 @@ impl Receiver {
     #[must_use]
     pub fn wants_snapshot_plane(&self) -> bool {
         self.channels.is_empty()
-            || self.channels.values().any(Channel::needs_snapshots)
-            || self.wants.any_open() && !self.channels.values().all(Channel::is_whole)
+            || self.channels.iter().any(Channel::needs_snapshots)
+            || self.wants.any_open() && !self.channels.iter().all(Channel::is_whole)
     }
 
     /// Per channel heard: whether CYCLE_END proved in its session that every definition is known.
     pub fn whole_cycles(&self) -> impl Iterator<Item = (u8, bool)> + '_ {
-        self.channels.iter().map(|(&number, channel)| (number, channel.is_whole()))
+        self.channels.iter().map(|channel| (channel.number(), channel.is_whole()))
     }
 
     /// The copy of a wanted instrument.
     #[must_use]
     pub fn book(&self, venue: u16, instrument: u32) -> Option<&Mirror> {
-        let mut of_venue = self.channels.values().filter(|channel| channel.venue() == venue);
+        let mut of_venue = self.channels.iter().filter(|channel| channel.venue() == venue);
         of_venue.find_map(|channel| channel.mirror(instrument))
     }
 
     /// All copies, by channel and instrument.
     pub fn mirrors(&self) -> impl Iterator<Item = &Mirror> {
-        self.channels.values().flat_map(Channel::mirrors)
+        self.channels.iter().flat_map(Channel::mirrors)
     }
 
     /// Every definition heard, wanted or not, by channel and instrument.
     pub fn instruments(&self) -> impl Iterator<Item = KnownInstrument<'_>> {
-        self.channels.iter().flat_map(|(&number, channel)| {
+        self.channels.iter().flat_map(|channel| {
             channel.registry().iter().map(move |(instrument, known)| KnownInstrument {
-                channel: number,
+                channel: channel.number(),
                 venue: channel.venue(),
                 instrument,
                 def: &known.def,
@@ -277,7 +300,7 @@ impl Receiver {
 
     /// State and sums of every channel heard.
     pub fn channels(&self) -> impl Iterator<Item = ChannelInfo> + '_ {
-        self.channels.values().map(Channel::info)
+        self.channels.iter().map(Channel::info)
     }
 
     /// Name and value of every counter ([`Counters`]), since the receiver was made.

@@ -1,8 +1,9 @@
 //! Which instruments there are, and which of them are wanted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::Wanted;
+use super::id_map::IdMap;
 use crate::publish::Plane;
 use crate::wire::{InstrumentDef, digest, status, text_of};
 
@@ -81,17 +82,17 @@ pub(super) enum Interest {
 /// The definitions of one channel.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    known: BTreeMap<u32, Known>,
+    known: IdMap<Known>,
     cycle: u64,
 }
 
 impl Registry {
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Known)> {
-        self.known.iter().map(|(&instrument, known)| (instrument, known))
+        self.known.iter()
     }
 
     pub(super) fn get(&self, instrument: u32) -> Option<&Known> {
-        self.known.get(&instrument)
+        self.known.get(instrument)
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -111,7 +112,7 @@ impl Registry {
         let group_in = (plane == Plane::Snapshot).then_some(cycle);
         let delisted = def.status == status::state::DELISTED;
         let has_room = !self.is_full();
-        match self.known.get_mut(&instrument) {
+        match self.known.get_mut(instrument) {
             Some(known) => {
                 known.heard_in = cycle;
                 known.group_in = group_in.or(known.group_in);
@@ -134,7 +135,7 @@ impl Registry {
 
     /// STATUS of scope 3.
     pub(super) fn set_state(&mut self, instrument: u32, state: u8) {
-        if let Some(known) = self.known.get_mut(&instrument) {
+        if let Some(known) = self.known.get_mut(instrument) {
             // A definition's own DELISTED stays: a book state sent after it does not list the instrument again.
             known.delisted = state == status::state::DELISTED || known.def.status == status::state::DELISTED;
         }
@@ -144,7 +145,7 @@ impl Registry {
         if wants.is_all() {
             return Interest::Wanted;
         }
-        match self.known.get(&instrument) {
+        match self.known.get(instrument) {
             Some(known) if known.wanted => Interest::Wanted,
             Some(_) => Interest::Unwanted,
             None if wants.is_open(venue) => Interest::Undecided,
@@ -154,16 +155,16 @@ impl Registry {
 
     /// Whether the instrument takes part in the channel: defined in this session and not delisted, or not yet defined.
     pub(super) fn is_expected(&self, instrument: u32) -> bool {
-        self.known.get(&instrument).is_none_or(|known| !known.delisted)
+        self.known.get(instrument).is_none_or(|known| !known.delisted)
     }
 
     /// A new session: definitions are only remembered.
     pub(super) fn start_session(&mut self) {
-        for known in self.known.values_mut() {
+        self.known.for_each_mut(|_, known| {
             known.fresh = false;
             known.delisted = false;
             known.group_in = None;
-        }
+        });
         self.cycle = 0;
     }
 
@@ -179,10 +180,8 @@ impl Registry {
             return false;
         }
         // What a whole cycle does not hold, and line A did not define meanwhile, is gone.
-        for known in self.known.values_mut().filter(|known| known.fresh && known.heard_in < ended) {
-            known.delisted = true;
-        }
-        let groups = self.known.values().filter(|known| known.group_in == Some(ended)).count();
+        self.known.for_each_mut(|_, known| known.delisted |= known.fresh && known.heard_in < ended);
+        let groups = self.known.iter().filter(|(_, known)| known.group_in == Some(ended)).count();
         groups == n_instruments as usize || self.matches(n_instruments, registry_crc)
     }
 
@@ -192,19 +191,19 @@ impl Registry {
         let live = || fresh().filter(|(_, known)| !known.delisted);
         let count = n_instruments as usize;
         (live().count() == count || fresh().count() == count)
-            && digest::registry_crc(live().map(|(&instrument, known)| (instrument, known.def.def_version)))
+            && digest::registry_crc(live().map(|(instrument, known)| (instrument, known.def.def_version)))
                 == registry_crc
     }
 
     /// All definitions of the session are known: remembered ones of an earlier session do not exist any more.
     pub(super) fn drop_remembered(&mut self) -> Vec<u32> {
         let mut gone = Vec::new();
-        for (&instrument, known) in &mut self.known {
+        self.known.for_each_mut(|instrument, known| {
             if !known.fresh && !known.delisted {
                 known.delisted = true;
                 gone.push(instrument);
             }
-        }
+        });
         gone
     }
 }

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::header::Header;
 use super::messages::{BookDelta, BookSnapshot, Message, known_bytes};
-use super::{FRAME_BYTES_MAX, HEADER_BYTES, SYNC, flags, frame_crc};
+use super::{AUTH_BYTES, FRAME_BYTES_MAX, HEADER_BYTES, SYNC, flags, frame_crc, msg, pack};
 use crate::event::Level;
 
 /// Why a datagram is not a frame of ours, in the order in which the causes are looked for.
@@ -23,6 +23,8 @@ pub enum Refusal {
     Length,
     /// Records do not fit the payload, or root or records are shorter than the type has them.
     Records,
+    /// Header or sub-messages of a PACK are not as [`super::PackBuf`] would lay them out.
+    Pack,
     /// A flag that changes how a frame must be read, and that this version does not know.
     CriticalFlags,
     /// Channel number 0.
@@ -33,12 +35,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every cause, in order: `ALL[refusal as usize] == refusal`.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::TooShort,
         Self::TooLong,
         Self::Sync,
         Self::Length,
         Self::Records,
+        Self::Pack,
         Self::CriticalFlags,
         Self::Channel,
         Self::Crc,
@@ -53,6 +56,7 @@ impl Refusal {
             Self::Sync => "sync",
             Self::Length => "length",
             Self::Records => "records",
+            Self::Pack => "pack",
             Self::CriticalFlags => "critical_flags",
             Self::Channel => "channel",
             Self::Crc => "crc",
@@ -68,12 +72,12 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// A frame that passed [`check`].
+/// A frame that passed [`check`], or a message of a PACK that did.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// Header, payload and MAC trailer; no padding.
+    /// Header, payload and MAC trailer; no padding. Of a message in a PACK sub-header and payload.
     pub bytes: &'a [u8],
-    /// The header, by copy.
+    /// The header, by copy. Of a message in a PACK the one that it would have alone.
     pub header: Header,
 }
 
@@ -101,10 +105,13 @@ pub fn check(datagram: &[u8]) -> Result<Frame<'_>, Refusal> {
     let Some(bytes) = datagram.get(..header.frame_bytes()) else {
         return Err(Refusal::Length);
     };
-    if !parts_fit(&header) {
+    let mut bits = header.flags;
+    if header.msg_type == msg::PACK {
+        bits |= pack::check(&header, &bytes[HEADER_BYTES..][..usize::from(header.payload_len)])?;
+    } else if !parts_fit(header.msg_type, header.payload_len.into(), header.count, header.rec_len) {
         return Err(Refusal::Records);
     }
-    if header.flags & flags::CRITICAL != 0 {
+    if bits & flags::CRITICAL != 0 {
         return Err(Refusal::CriticalFlags);
     }
     if header.channel_number() == 0 {
@@ -117,14 +124,13 @@ pub fn check(datagram: &[u8]) -> Result<Frame<'_>, Refusal> {
 }
 
 /// Whether the records fit the payload and root and records are at least as long as the type has them.
-fn parts_fit(header: &Header) -> bool {
-    let (count, rec_len) = (usize::from(header.count), usize::from(header.rec_len));
-    let Some(root_len) = usize::from(header.payload_len).checked_sub(count * rec_len) else {
+pub(super) fn parts_fit(msg_type: u8, payload_len: usize, count: u8, rec_len: u8) -> bool {
+    let Some(root_len) = payload_len.checked_sub(usize::from(count) * usize::from(rec_len)) else {
         return false;
     };
-    match known_bytes(header.msg_type) {
+    match known_bytes(msg_type) {
         None => true,
-        Some((root, record)) => root_len >= root && (count == 0 || rec_len >= record),
+        Some((root, record)) => root_len >= root && (count == 0 || usize::from(rec_len) >= record),
     }
 }
 
@@ -132,7 +138,9 @@ impl<'a> Frame<'a> {
     /// The bytes between header and trailer.
     #[must_use]
     pub fn payload(&self) -> &'a [u8] {
-        &self.bytes[HEADER_BYTES..][..usize::from(self.header.payload_len)]
+        let trailer = if self.header.has(flags::AUTH) { AUTH_BYTES } else { 0 };
+        let end = self.bytes.len() - trailer;
+        &self.bytes[end - usize::from(self.header.payload_len)..end]
     }
 
     /// The payload as the message that the type says.
@@ -180,6 +188,13 @@ impl<'a, Record> Records<'a, Record> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.left == 0
+    }
+
+    /// The records as they lie in the frame, if each is as long as this version has it; `None` if they are longer.
+    #[must_use]
+    pub fn dense_bytes(&self) -> Option<&'a [u8]> {
+        (usize::from(self.rec_len) == size_of::<Record>() || self.left == 0)
+            .then(|| &self.bytes[..usize::from(self.left) * usize::from(self.rec_len)])
     }
 
     /// The first `first` records and the others; all of them first if there are fewer.

@@ -50,7 +50,7 @@ macro_rules! number_field {
 
 number_field! {
     u8 as u64 in U64, u16 as u64 in U64, u32 as u64 in U64, u64 as u64 in U64,
-    i8 as i64 in I64, i64 as i64 in I64, f64 as f64 in F64,
+    i8 as i64 in I64, i32 as i64 in I64, i64 as i64 in I64, f64 as f64 in F64,
 }
 
 impl<const N: usize> Field for [u8; N] {

@@ -3,6 +3,7 @@
 use super::decode::{Frame, Records};
 use super::header::Header;
 use super::layout::{Layout, PartLayout, Values, wire_struct};
+use super::pack::{Pack, SubHeader};
 use crate::event::{Bbo, Candle, DerivState, Level, Ticker, Trade};
 
 wire_struct! {
@@ -268,8 +269,10 @@ pub struct Described {
     pub header: Values,
     /// The root; empty where the message has none or is unknown.
     pub root: Values,
-    /// The records.
+    /// The records; of a PACK the sub-headers.
     pub records: Vec<Values>,
+    /// The messages of a PACK, each as the frame that it would have been alone.
+    pub messages: Vec<Self>,
 }
 
 macro_rules! messages {
@@ -277,12 +280,16 @@ macro_rules! messages {
         /// Type numbers of the messages that this version reads and writes.
         pub mod msg {
             $($(#[$meta])* pub const $name: u8 = $number;)*
+            /// Several messages in one frame.
+            pub const PACK: u8 = 0x30;
         }
 
         /// A frame's payload: the root by copy, the records as a view into the frame.
         #[derive(Clone, Debug)]
         pub enum Message<'a> {
             $($(#[$meta])* $variant($($root,)? $(Records<'a, $record>)?),)*
+            /// Several messages.
+            Pack(Pack<'a>),
             /// A type that this version does not know: skip and count it, and consume its numbers if
             /// [`super::is_numbered`].
             Unknown {
@@ -296,12 +303,14 @@ macro_rules! messages {
             pub(super) fn read(frame: &Frame<'a>) -> Self {
                 match frame.header.msg_type {
                     $($number => Self::$variant($(frame.root::<$root>(),)? $(frame.records::<$record>())?),)*
+                    msg::PACK => Self::Pack(Pack::of(frame)),
                     msg_type => Self::Unknown { msg_type },
                 }
             }
         }
 
-        /// Bytes of root and record that a type has at least; `None` for a type that this version does not know.
+        /// Bytes of root and record that a type has at least; `None` for a type that this version does not know, and for
+        /// PACK, which has neither.
         #[must_use]
         pub fn known_bytes(msg_type: u8) -> Option<(usize, usize)> {
             match msg_type {
@@ -315,6 +324,7 @@ macro_rules! messages {
         pub fn name(msg_type: u8) -> &'static str {
             match msg_type {
                 $($number => stringify!($name),)*
+                msg::PACK => "PACK",
                 _ => "UNKNOWN",
             }
         }
@@ -327,6 +337,7 @@ macro_rules! messages {
                 $(parts.push((stringify!($name), $number, "root", $root::fields()));)?
                 $(parts.push((stringify!($name), $number, "record", $record::fields()));)?
             )*
+            parts.push(("PACK", msg::PACK, "record", SubHeader::fields()));
             parts
         }
 
@@ -339,12 +350,18 @@ macro_rules! messages {
                 header: header.values(),
                 root: Vec::new(),
                 records: Vec::new(),
+                messages: Vec::new(),
             };
             match header.msg_type {
                 $($number => {
                     $(described.root = frame.root::<$root>().values();)?
                     $(described.records = frame.records::<$record>().map(|record| record.values()).collect();)?
                 })*
+                msg::PACK => {
+                    let pack = Pack::of(frame);
+                    described.records = pack.sub_headers().map(|sub| sub.values()).collect();
+                    described.messages = pack.map(|message| describe(&message)).collect();
+                }
                 _ => {}
             }
             described

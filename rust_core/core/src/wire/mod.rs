@@ -1,9 +1,9 @@
 //! The binary wire format, version 1, as `docs/wire-format.md` specifies it.
 //!
-//! A frame is a [`Header`] of 66 bytes, a root, and a number of equal records. A sender lays it out with
-//! [`FrameBuf::build`] and finishes it with [`seal`]; a receiver passes a datagram to [`check`] and reads
-//! [`Frame::message`]. Both ends are pure, never allocate and never keep state: numbers and recovery are the business
-//! of [`crate::publish`] and [`crate::receive`].
+//! A frame is a [`Header`] of 66 bytes, a root, and a number of equal records; a PACK is a header and several messages. A
+//! sender lays a frame out with [`FrameBuf::build`], a PACK with [`PackBuf::push`], and finishes both with [`seal`]; a
+//! receiver passes a datagram to [`check`] and reads [`Frame::message`]. Both ends are pure, never allocate and keep
+//! nothing but the frame at hand: numbers and recovery are the business of [`crate::publish`] and [`crate::receive`].
 //!
 //! ```
 //! use outcrier_core::event::Trade;
@@ -27,6 +27,7 @@ mod encode;
 mod header;
 mod layout;
 mod messages;
+mod pack;
 mod records;
 mod text;
 
@@ -42,6 +43,7 @@ pub use messages::{
     BookDelta, BookSnapshot, Conn, CycleEnd, Described, Heartbeat, InstrumentDef, Manifest, Message,
     SessionEnd, SessionStart, Status, describe, known_bytes, layouts, msg, name,
 };
+pub use pack::{PACKED_PAYLOAD_MAX, Pack, PackBuf, SHARED_FLAGS, SUB_HEADER_BYTES, SubHeader, Unfit};
 pub use text::{NATIVE_SYMBOL_BYTES, split_native_symbol, text_field, text_of};
 
 use crate::event::Level;

@@ -12,7 +12,7 @@ use outcrier_core::publish::Plane;
 use outcrier_core::receive::{Delivered, Line, Lost, Reported, Sink, StateChange};
 use outcrier_core::wire::{
     self, BookDelta, BookSnapshot, CycleEnd, FrameBuf, Header, Heartbeat, InstrumentDef, NO_RECORDS, NO_ROOT,
-    SessionEnd, SessionStart, Status, checksum_kind, digest, flags, msg, status, text_field, zeroed,
+    PackBuf, SessionEnd, SessionStart, Status, checksum_kind, digest, flags, msg, status, text_field, zeroed,
 };
 use serde_json::Value;
 
@@ -145,12 +145,14 @@ pub(crate) struct Publisher {
     pub(crate) chain: u64,
     pub(crate) mono_ns: i64,
     pub(crate) session_flags: u16,
+    pub(crate) packs: bool,
     pub(crate) instruments: BTreeMap<u32, Instrument>,
     pub(crate) out: Vec<(Line, Vec<u8>)>,
     pub(crate) truth: Truth,
     pub(crate) frames: Vec<Vec<u8>>,
     cycle_id: u32,
     buf: FrameBuf,
+    pack: PackBuf,
 }
 
 pub(crate) fn definition(symbol: &str, version: u32) -> InstrumentDef {
@@ -177,17 +179,25 @@ impl Publisher {
             chain: digest::chain64_start(session),
             mono_ns: 1,
             session_flags: 0,
+            packs: false,
             instruments: BTreeMap::new(),
             out: Vec::new(),
             truth: Truth::new(),
             frames: Vec::new(),
             cycle_id: 0,
             buf: FrameBuf::default(),
+            pack: PackBuf::default(),
         }
+    }
+
+    /// Whether messages share PACKs until they are taken.
+    pub(crate) fn packing(self, packs: bool) -> Self {
+        Self { packs, ..self }
     }
 
     /// The frames made since the last call.
     pub(crate) fn take(&mut self) -> Vec<(Line, Vec<u8>)> {
+        self.close_pack();
         std::mem::take(&mut self.out)
     }
 
@@ -239,7 +249,27 @@ impl Publisher {
                 self.truth.insert((self.session, instrument, known.seq), known.book.hash());
             }
         }
+        if self.packs && self.pack.push(&header, root, records).is_ok() {
+            return;
+        }
+        self.close_pack();
+        header.channel_seq = self.next_seq;
+        if self.packs && self.pack.push(&header, root, records).is_ok() {
+            return;
+        }
         let crc = self.send(Line::A, &header, root, records);
+        self.count(crc);
+    }
+
+    /// Sends what shares a PACK so far.
+    fn close_pack(&mut self) {
+        let Some(frame) = self.pack.close() else { return };
+        let crc = wire::seal(frame, 777);
+        self.out.push((Line::A, frame.to_vec()));
+        self.count(crc);
+    }
+
+    fn count(&mut self, crc: u32) {
         self.chain = digest::chain64(self.chain, self.next_seq, crc);
         self.next_seq += 1;
     }
@@ -299,6 +329,7 @@ impl Publisher {
 
     /// The whole book in-band, RESET on the first fragment.
     pub(crate) fn whole_book(&mut self, id: u32) {
+        self.close_pack();
         let roots = self.fragments(id, self.next_seq - 1);
         let last = roots.len() - 1;
         for (at, (root, records)) in roots.into_iter().enumerate() {
@@ -367,6 +398,7 @@ impl Publisher {
     }
 
     pub(crate) fn heartbeat(&mut self) {
+        self.close_pack();
         self.mono_ns += 1;
         let root = Heartbeat {
             publisher_id: self.id,
@@ -379,6 +411,7 @@ impl Publisher {
     }
 
     pub(crate) fn end(&mut self, next_session: u32) {
+        self.close_pack();
         let root = SessionEnd {
             publisher_id: self.id,
             last_seq: self.next_seq - 1,
@@ -406,6 +439,7 @@ impl Publisher {
 
     /// One group of the snapshot plane: definition, status, book, derivative state.
     pub(crate) fn group(&mut self, id: u32) {
+        self.close_pack();
         let last_channel_seq = self.next_seq - 1;
         let known = &self.instruments[&id];
         let (def, deriv, state) = (known.def, known.deriv, known.status);

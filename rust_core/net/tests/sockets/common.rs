@@ -1,12 +1,9 @@
-//! Groups and ports that no other test uses, and reads that wait.
+//! Groups and ports that no other test uses, and reads.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, UdpSocket};
 
-use outcrier_net::{Datagram, PublisherConfig, RECEIVE_BUFFER_BYTES, SubscriberConfig, UdpSubscriber, wait};
-
-/// A datagram over loopback takes microseconds; this is the patience of a test on a machine under load.
-const PATIENCE_NS: u64 = 5_000_000_000;
+use outcrier_net::{Datagram, PublisherConfig, ReceiveBuffers, SubscriberConfig, UdpSubscriber};
 
 /// Line A group, snapshot group and port, drawn anew for each test.
 pub(crate) fn draw() -> PublisherConfig {
@@ -34,22 +31,36 @@ pub(crate) fn line_a(to: &PublisherConfig) -> SubscriberConfig {
     }
 }
 
-/// The next datagram, waited for.
-pub(crate) fn next(subscriber: &mut UdpSubscriber) -> Option<(Vec<u8>, Datagram)> {
-    if wait(&[subscriber.fd().unwrap()], PATIENCE_NS).unwrap() == 0 {
-        return None;
+/// A datagram and what came with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arrived {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) kernel_ts_ns: i64,
+    pub(crate) truncated: bool,
+}
+
+/// Everything that is there now.
+pub(crate) fn drain_all(subscriber: &mut UdpSubscriber) -> Vec<Arrived> {
+    let mut buffers = ReceiveBuffers::new();
+    let mut all = Vec::new();
+    loop {
+        let before = all.len();
+        let keep = |datagram: Datagram<'_>| {
+            all.push(Arrived {
+                bytes: datagram.bytes.to_vec(),
+                kernel_ts_ns: datagram.kernel_ts_ns,
+                truncated: datagram.truncated,
+            });
+        };
+        let received = subscriber.recv(&mut buffers, keep).unwrap();
+        assert_eq!(received.datagrams, all.len() - before);
+        if !received.may_have_more {
+            return all;
+        }
     }
-    let mut buffer = [0; RECEIVE_BUFFER_BYTES];
-    let datagram = subscriber.recv(&mut buffer).unwrap()?;
-    Some((buffer[..datagram.len].to_vec(), datagram))
 }
 
 /// The bytes of everything that is there now.
 pub(crate) fn drain(subscriber: &mut UdpSubscriber) -> Vec<Vec<u8>> {
-    let mut buffer = [0; RECEIVE_BUFFER_BYTES];
-    let mut all = Vec::new();
-    while let Some(datagram) = subscriber.recv(&mut buffer).unwrap() {
-        all.push(buffer[..datagram.len].to_vec());
-    }
-    all
+    drain_all(subscriber).into_iter().map(|arrived| arrived.bytes).collect()
 }

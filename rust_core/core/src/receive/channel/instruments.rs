@@ -25,8 +25,10 @@ impl Channel {
             }
         }
         let instrument = header.instrument;
-        self.track(instrument, cx);
-        if let Some(tracked) = self.tracked.get_mut(&instrument) {
+        if !self.tracked.contains(instrument) {
+            self.track(instrument, cx);
+        }
+        if let Some(tracked) = self.tracked.get_mut(instrument) {
             tracked.on_frame(frame, came, &mut self.shared, cx.counters, cx.sink);
         } else {
             cx.counters.unwanted += 1;
@@ -49,14 +51,14 @@ impl Channel {
         }
         if was_open && !cx.wants.is_open(self.venue) {
             // Every symbol is found: what was held for instruments without a definition is not wanted.
-            let undecided: Vec<u32> =
-                self.tracked.keys().copied().filter(|&held| self.registry.get(held).is_none()).collect();
+            let tracked = self.tracked.iter().map(|(held, _)| held);
+            let undecided: Vec<u32> = tracked.filter(|&held| self.registry.get(held).is_none()).collect();
             undecided.into_iter().for_each(|held| self.untrack(held, cx.counters));
         }
     }
 
     pub(super) fn untrack(&mut self, instrument: u32, counters: &mut Counters) {
-        if let Some(mut tracked) = self.tracked.remove(&instrument) {
+        if let Some(mut tracked) = self.tracked.remove(instrument) {
             tracked.drop_holds(&mut self.shared, counters);
             self.shared.staged -= tracked.mirror.staged_levels();
         }
@@ -64,7 +66,7 @@ impl Channel {
 
     /// Makes sure that a wanted or undecided instrument has its place.
     pub(super) fn track<S: Sink>(&mut self, instrument: u32, cx: &mut Context<'_, S>) {
-        if self.tracked.contains_key(&instrument)
+        if self.tracked.contains(instrument)
             || self.registry.interest(instrument, self.venue, cx.wants) == Interest::Unwanted
         {
             return;
@@ -113,7 +115,7 @@ impl Channel {
             }
         }
         self.track(instrument, cx);
-        if let Some(tracked) = self.tracked.get_mut(&instrument) {
+        if let Some(tracked) = self.tracked.get_mut(instrument) {
             tracked.on_group(group, cx.now_ns, &mut self.shared, cx.counters, cx.sink);
         } else {
             cx.counters.groups_ignored += 1;
@@ -126,7 +128,7 @@ impl Channel {
         self.session.known_since_gap = true;
         self.shared.changed = true;
         for gone in self.registry.drop_remembered() {
-            if let Some(tracked) = self.tracked.get_mut(&gone) {
+            if let Some(tracked) = self.tracked.get_mut(gone) {
                 tracked.close(cx.sink);
             }
         }

@@ -10,7 +10,7 @@ use crate::receive::plane::SnapshotPlane;
 use crate::receive::registry::Registry;
 use crate::receive::sink::{Delivered, Sink};
 use crate::receive::state::Reported;
-use crate::wire::{Frame, Message};
+use crate::wire::{Frame, Message, is_numbered, msg};
 
 impl Channel {
     /// Whether the frame is of the current session, which may begin with it.
@@ -41,9 +41,9 @@ impl Channel {
         self.plane = SnapshotPlane::default();
         self.overlay = None;
         self.registry.start_session();
-        for tracked in self.tracked.values_mut() {
+        self.tracked.for_each_mut(|_, tracked| {
             tracked.start_session(session, &mut self.shared, cx.counters, cx.sink);
-        }
+        });
         self.shared.gap_number = 0;
         if venue != 0 && venue != self.venue {
             // The channel was given to another venue: its old instruments exist nowhere any more.
@@ -133,7 +133,7 @@ impl Channel {
                 return;
             }
         };
-        if chain.follow(numbers) {
+        if chain.is_due(header.channel_seq) && chain.follow(numbers) {
             cx.counters.chain_mismatch += 1;
         }
         cx.counters.frames += 1;
@@ -141,7 +141,8 @@ impl Channel {
         self.sums.bytes += frame.bytes.len() as u64;
         self.be_alive(cx.now_ns);
         self.refresh_overlay(cx);
-        if let Message::SessionStart(start) = frame.message()
+        if header.msg_type == msg::SESSION_START
+            && let Message::SessionStart(start) = frame.message()
             && !self.one_publisher(start.publisher_id, cx)
         {
             return;
@@ -150,10 +151,28 @@ impl Channel {
             return;
         }
         let came = Came { rx_ts, now_ns: cx.now_ns, delay_ns };
-        if header.instrument == 0 {
-            deliver_channel(frame, came, cx);
+        if header.msg_type == msg::PACK
+            && let Message::Pack(messages) = frame.message()
+        {
+            cx.counters.packs += 1;
+            for message in messages {
+                cx.counters.packed_messages += 1;
+                self.on_message(&message, came, cx);
+            }
         } else {
-            self.dispatch(frame, came, cx);
+            self.on_message(frame, came, cx);
+        }
+    }
+
+    /// One message of a new number: a frame, or one of those in a PACK.
+    fn on_message<S: Sink>(&mut self, message: &Frame<'_>, came: Came, cx: &mut Context<'_, S>) {
+        if !is_numbered(message.header.msg_type) {
+            // Only in a PACK, of a later version: it has no number to take.
+            cx.counters.unknown_type += 1;
+        } else if message.header.instrument == 0 {
+            deliver_channel(message, came, cx);
+        } else {
+            self.dispatch(message, came, cx);
         }
     }
 
@@ -208,9 +227,7 @@ impl Channel {
         if session.phase == Phase::Live {
             session.phase = Phase::Repair;
         }
-        for tracked in self.tracked.values_mut() {
-            tracked.on_give_up(&mut self.shared, cx.sink);
-        }
+        self.tracked.for_each_mut(|_, tracked| tracked.on_give_up(&mut self.shared, cx.sink));
     }
 }
 

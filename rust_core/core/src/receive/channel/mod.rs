@@ -3,10 +3,9 @@
 mod instruments;
 mod line;
 
-use std::collections::BTreeMap;
-
 use super::chain::Chain;
 use super::counters::Counters;
+use super::id_map::IdMap;
 use super::instrument::{Held, Shared, Tracked};
 use super::mirror::Mirror;
 use super::numbers::Numbers;
@@ -133,7 +132,7 @@ pub(super) struct Channel {
     skew: Skew,
     plane: SnapshotPlane,
     registry: Registry,
-    tracked: BTreeMap<u32, Tracked>,
+    tracked: IdMap<Tracked>,
     shared: Shared,
     overlay: Option<u16>,
     needs_snapshots: bool,
@@ -152,13 +151,17 @@ impl Channel {
             skew: Skew::new(),
             plane: SnapshotPlane::default(),
             registry: Registry::default(),
-            tracked: BTreeMap::new(),
+            tracked: IdMap::default(),
             shared: Shared::default(),
             overlay: None,
             needs_snapshots: true,
             items: Vec::new(),
             sums: Sums::default(),
         }
+    }
+
+    pub(super) fn number(&self) -> u8 {
+        self.number
     }
 
     pub(super) fn venue(&self) -> u16 {
@@ -170,11 +173,11 @@ impl Channel {
     }
 
     pub(super) fn mirror(&self, instrument: u32) -> Option<&Mirror> {
-        self.tracked.get(&instrument).map(|tracked| &tracked.mirror)
+        self.tracked.get(instrument).map(|tracked| &tracked.mirror)
     }
 
     pub(super) fn mirrors(&self) -> impl Iterator<Item = &Mirror> {
-        self.tracked.values().map(|tracked| &tracked.mirror)
+        self.tracked.iter().map(|(_, tracked)| &tracked.mirror)
     }
 
     /// Whether the snapshot plane is needed to make something whole.
@@ -312,9 +315,7 @@ impl Channel {
         if overlay != self.overlay {
             self.overlay = overlay;
             self.shared.changed = true;
-            for tracked in self.tracked.values_mut() {
-                tracked.set_overlay(overlay, cx.sink);
-            }
+            self.tracked.for_each_mut(|_, tracked| tracked.set_overlay(overlay, cx.sink));
         }
     }
 
@@ -326,8 +327,7 @@ impl Channel {
         }
         let session = &self.session;
         let missing = session.numbers.as_ref().map_or(0, Numbers::missing);
-        let is_needed = |instrument: &u32| self.registry.is_expected(*instrument);
-        let mut needed = self.tracked.iter().filter(|(instrument, _)| is_needed(instrument));
+        let mut needed = self.tracked.iter().filter(|(instrument, _)| self.registry.is_expected(*instrument));
         let all_live = needed.all(|(_, tracked)| tracked.mirror.reception == Reception::Live);
         let is_set_complete = !cx.wants.is_all() && !cx.wants.is_open(self.venue);
         let is_complete = self.venue != 0 && all_live && (session.known_since_gap || is_set_complete);
