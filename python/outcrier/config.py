@@ -70,6 +70,16 @@ class FeederConfig(_Section, frozen=True):
             extra={"unit": "auto, uvloop or asyncio"},
         ),
     ] = "auto"
+    busy_poll: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Never sleep while waiting for messages: takes one core whole, and saves each message the"
+                " wake-up of a sleeping core, which is most of its way through the feeder."
+            ),
+            extra={"unit": "true or false"},
+        ),
+    ] = False
     instruments_refresh_s: Annotated[
         int,
         Meta(

@@ -111,6 +111,10 @@ class ReplaySummary(msgspec.Struct, frozen=True):
     venues: tuple[VenueSummary, ...]
 
 
+_Due = tuple[int, "VenueReplay", CaptureLine]
+"""When a line is due, in nanoseconds after the start, whose it is, and the line."""
+
+
 class VenueReplay:
     """One venue's captures and the feed they go into. No socket, no sleep."""
 
@@ -141,13 +145,15 @@ class VenueReplay:
         self._bookless = [index for native, index in self._indices.items() if native not in with_book]
         self.feed.connected(self._bookless, self._first_ns)
 
-    def take(self, line: CaptureLine) -> None:
-        """Hands one line to the core."""
+    def take(self, line: CaptureLine, *, more: bool = False) -> None:
+        """Hands one line to the core. `more`: a message follows that may leave with it, as if one
+        socket read had brought both.
+        """
         text = line.text
         if line.kind == "recv":
             data = line.data
             self._recv_ns = self._time_of(line, data)
-            bits = self.feed.on_frame(CONNECTION, data, self._recv_ns)
+            bits = self.feed.on_frame(CONNECTION, data, self._recv_ns, more)
             self.tally.messages += 1
             if bits & _core.FOR_PYTHON:
                 self._control(data)
@@ -361,8 +367,8 @@ class Replay:
             complete = conductor.play(self._schedule())
         return (mono_ns() - started_ns) / _NS, loops, complete
 
-    def _schedule(self) -> Iterator[tuple[int, VenueReplay, CaptureLine]]:
-        """Lines of all venues by the time they are due, in nanoseconds after the start."""
+    def _schedule(self) -> Iterator[_Due]:
+        """Lines of all venues by the time they are due."""
         firsts = [each.found.first_ns or 0 for each in self._prepared]
         together = max(firsts) - min(firsts) < SAME_SESSION_NS
         timed = [
@@ -378,12 +384,20 @@ def _prepare(group: CaptureGroup, instruments: Path | None) -> _Prepared:
     return _Prepared(group, venue, found, instruments_of(venue, group.paths, found, instruments))
 
 
-def _due(
-    paths: Sequence[Path], replay: VenueReplay, start_ns: int
-) -> Iterator[tuple[int, VenueReplay, CaptureLine]]:
+def _due(paths: Sequence[Path], replay: VenueReplay, start_ns: int) -> Iterator[_Due]:
     pace = Pace()
     for line in read_session(paths):
         yield start_ns + pace.offset_ns(line), replay, line
+
+
+def _with_next(schedule: Iterable[_Due]) -> Iterator[tuple[_Due, _Due | None]]:
+    """Each item and the one behind it, None behind the last."""
+    items = iter(schedule)
+    item = next(items, None)
+    while item is not None:
+        following = next(items, None)
+        yield item, following
+        item = following
 
 
 class _Conductor:
@@ -429,17 +443,31 @@ class _Conductor:
             self._tick()
             time.sleep(max(0.0, self._pause_s(least_ns)))
 
-    def play(self, schedule: Iterable[tuple[int, VenueReplay, CaptureLine]]) -> bool:
+    def play(self, schedule: Iterable[_Due]) -> bool:
         """Plays all lines; False if stopped before the last one."""
         start_ns = mono_ns()
-        for due_ns, replay, line in schedule:
+        together = 0
+        for (due_ns, replay, line), following in _with_next(schedule):
             if self._speed is not None:
                 self._wait_until(start_ns + int(due_ns / self._speed))
-            self._hold_rate()
+            if together == 0:
+                together = self._hold_rate()
             if self._stop.is_set():
                 return False
-            replay.take(line)
-            self._tick()
+            together -= 1
+            # A message follows at once, in the same feed: the two may leave together.
+            if (
+                self._speed is None
+                and together > 0
+                and following is not None
+                and following[1] is replay
+                and following[2].kind == "recv"
+            ):
+                replay.take(line, more=True)
+            else:
+                replay.take(line)
+                self._tick()
+                together = 0
         return True
 
     def _wait_until(self, due_ns: int) -> None:
@@ -461,9 +489,12 @@ class _Conductor:
             if now_ns >= feed.deadline_ns():
                 feed.tick()
 
-    def _hold_rate(self) -> None:
+    def _hold_rate(self) -> int:
         """A token bucket over the publisher's own count of frames, so that heartbeats and snapshots are in
-        it.
+        it. Returns for how many messages it need not be asked again.
+
+        Each counts as one frame until it has left: what messages of several frames make beyond that comes
+        early, and is made up for by the next wait.
         """
         frames = self._publisher.counters()["frames"]
         now_ns = mono_ns()
@@ -472,3 +503,5 @@ class _Conductor:
         self._frames, self._filled_ns = frames, now_ns
         if self._credit < -self._burst:
             self._wait_until(now_ns + int(-self._credit / self._rate * _NS))
+            return max(1, int(self._burst))
+        return max(1, int(self._credit + self._burst))

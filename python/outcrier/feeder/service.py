@@ -15,7 +15,7 @@ import random
 import secrets
 import signal
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +24,7 @@ from outcrier import _core
 from outcrier.config import Config, VenueConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.feeder.backoff import SECOND_NS
+from outcrier.feeder.busy_poll import BusyPoll
 from outcrier.feeder.http import HttpClient
 from outcrier.feeder.occupied import refuse_if_occupied
 from outcrier.feeder.state import VenueState, default_state_dir
@@ -106,7 +107,8 @@ class FeederService:
         stopping = asyncio.create_task(stop.wait())
         running = {asyncio.create_task(venue.run()): venue for venue in self._venues}
         try:
-            done, _ = await asyncio.wait({stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
+            with BusyPoll() if self._config.feeder.busy_poll else nullcontext():
+                done, _ = await asyncio.wait({stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
