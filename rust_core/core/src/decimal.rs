@@ -3,6 +3,10 @@
 //! A number is what JSON allows, plus leading zeros and a plus sign as venues print them: `61837.63000000`,
 //! `-0.000012`, `1e-8`, `12E3`, `007.5`. A digit is needed on both sides of a point (`5.` and `.5` are junk).
 
+mod fast;
+
+pub(crate) use fast::{Column, FAST_FRACTION_MAX, eight_digits, fast, leading_digits, padded_word, word};
+
 /// Why a text gave no mantissa.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecimalError {
@@ -27,9 +31,6 @@ const POW10: [u64; 19] = {
     }
     table
 };
-
-/// Digits after the point that the fast path reads: one 64-bit word.
-pub(crate) const FAST_FRACTION_MAX: u8 = 8;
 
 /// Exponents in a text beyond this are far outside of any `i64` at an `i8` exponent; the sum cannot overflow.
 const EXPONENT_MAX: i64 = 100_000;
@@ -199,98 +200,4 @@ fn significant<'a>(digits: impl Iterator<Item = &'a u8>) -> (Option<u64>, i64) {
         zeros = 0;
     }
     (value, zeros)
-}
-
-/// The 8 bytes at `at`, the first in the lowest bits; `None` at the end of the text.
-#[inline]
-pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u64> {
-    let chunk = bytes.get(at..)?.first_chunk::<8>()?;
-    Some(u64::from_le_bytes(*chunk))
-}
-
-/// The word with digits as their values, and how many digits lead it.
-#[inline]
-pub(crate) fn leading_digits(word: u64) -> (u64, u32) {
-    let values = word ^ 0x3030_3030_3030_3030;
-    // A byte above 9 sets its high bit; the carry of one can only spoil later bytes, after the first non-digit.
-    let others = (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
-    (values, others.trailing_zeros() / 8)
-}
-
-/// Value of 8 digits, the first in the lowest byte: pairs, then fours, then all.
-#[inline]
-fn eight_digits(values: u64) -> u64 {
-    let pairs = values.wrapping_mul(10).wrapping_add(values >> 8) & 0x00ff_00ff_00ff_00ff;
-    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
-    fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
-}
-
-/// Reads the unsigned plain number at `at` with `decimals` (at most 8) digits kept after the point.
-///
-/// Gives mantissa and position of the byte after it. `None` is no verdict: the number is long, signed, in exponent
-/// form, too fine, near the end of the text or none at all, and [`parse`] has to say.
-#[inline]
-pub(crate) fn fast(bytes: &[u8], at: usize, decimals: u8) -> Option<(i64, usize)> {
-    let (values, count) = leading_digits(word(bytes, at)?);
-    if count == 0 {
-        return None;
-    }
-    let whole = eight_digits(values << (64 - 8 * count));
-    let end = at + count as usize;
-    let kept = u32::from(decimals);
-    let scaled = whole * POW10[usize::from(decimals.min(FAST_FRACTION_MAX))];
-    let (mantissa, end) = match bytes.get(end)? {
-        b'.' => {
-            let (values, count) = leading_digits(word(bytes, end + 1)?);
-            let digits = if count == 8 { values } else { values & ((1 << (8 * count)) - 1) };
-            if count == 0 || (kept < 8 && digits >> (8 * kept) != 0) {
-                return None;
-            }
-            let fraction = if kept == 0 { 0 } else { eight_digits(digits << (64 - 8 * kept)) };
-            (scaled + fraction, end + 1 + count as usize)
-        }
-        _ => (scaled, end),
-    };
-    match bytes.get(end)? {
-        b'0'..=b'9' | b'.' | b'e' | b'E' => None,
-        _ => Some((i64::try_from(mantissa).ok()?, end)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn fast_reads_what_venues_print() {
-        let read = |text: &str, decimals| fast(format!("{text}\",\"........").as_bytes(), 0, decimals);
-        assert_eq!(read("61837.63000000", 2), Some((6_183_763, 14)));
-        assert_eq!(read("0.00000001", 8), Some((1, 10)));
-        assert_eq!(read("99999999.99999999", 8), Some((9_999_999_999_999_999, 17)));
-        assert_eq!(read("5", 0), Some((5, 1)));
-        assert_eq!(read("5", 8), Some((500_000_000, 1)));
-        assert_eq!(read("5.0", 0), Some((5, 3)));
-        for other in ["123456789", "1.123456789", "0.001", "-1", "1e5", "1.2e5", "1.", ".1", "1.2.3", ""] {
-            assert_eq!(read(other, 2), None, "{other}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn fast_is_parse_or_silent(text in "[0-9]{0,10}(\\.[0-9]{0,10})?([eE.-][0-9])?", decimals in 0_u8..=8) {
-            let padded = format!("{text}\"        ");
-            let exp = -(decimals as i8);
-            if let Some((mantissa, end)) = fast(padded.as_bytes(), 0, decimals) {
-                // A sign ends a number for the caller to refuse.
-                prop_assert!(end == text.len() || text.as_bytes()[end] == b'-');
-                prop_assert_eq!(parse(&text.as_bytes()[..end], exp), Ok(mantissa));
-            } else {
-                // Silent only where it may be: long, too fine, or not plain.
-                let plain = text.split('.').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()));
-                let plain = plain && text.matches('.').count() <= 1;
-                prop_assert!(!plain || parse(text.as_bytes(), exp).is_err());
-            }
-        }
-    }
 }

@@ -1,6 +1,9 @@
 //! The instruments of one venue as the decoder sees them: symbol text to dense index, and current exponents.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::decimal::padded_word;
 
 /// What the decoder must know of an instrument.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +19,47 @@ pub struct Scale {
 /// A venue may bind a run-time number of a connection to an instrument too (Bitfinex `chanId`, Kraken v1).
 #[derive(Debug, Default)]
 pub struct InstrumentTable {
-    by_symbol: HashMap<Box<[u8]>, u32>,
-    bound: HashMap<(u32, u64), u32>,
+    by_symbol: HashMap<Box<[u8]>, u32, BuildHasherDefault<WordHasher>>,
+    bound: HashMap<(u32, u64), u32, BuildHasherDefault<WordHasher>>,
     scales: Vec<Scale>,
+}
+
+/// A multiplication per 8 bytes. The keys are those of the owner: nobody can fill a table with keys that collide.
+#[derive(Clone, Copy, Debug, Default)]
+struct WordHasher(u64);
+
+impl Hasher for WordHasher {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            self.write_u64(padded_word(chunk, 0));
+        }
+        if !chunks.remainder().is_empty() {
+            self.write_u64(padded_word(chunks.remainder(), 0));
+        }
+    }
+
+    #[inline]
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    #[inline]
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+
+    #[inline]
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        // The table takes its bits from both ends; a product is poor at the low one.
+        self.0 ^ self.0 >> 32
+    }
 }
 
 impl InstrumentTable {

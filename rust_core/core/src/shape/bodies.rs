@@ -2,7 +2,7 @@
 
 use super::FaultKind;
 use super::cursor::Kind;
-use super::levels::{Finer, LevelReader, SideBuffers, note};
+use super::levels::{Columns, Finer, LevelReader, SideBuffers, note};
 use super::plan::*;
 use super::reader::{NumberError, Reader, digits, fixed};
 use super::scan::{Origin, Stop, Taken};
@@ -18,6 +18,7 @@ pub(super) struct Context<'a> {
     pub(super) table: &'a InstrumentTable,
     pub(super) out: &'a mut Decoded,
     pub(super) sides: &'a mut SideBuffers,
+    pub(super) columns: &'a mut Columns,
 }
 
 /// A run between two indices. A frame of 16 MiB holds fewer than 2^32 records.

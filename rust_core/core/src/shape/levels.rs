@@ -5,17 +5,32 @@ use super::cursor::{Cursor, Kind, Value};
 use super::plan::{BookPlan, LevelForm, ListPlan, ListSide, PackedPlan, RowSide};
 use super::reader::{self, NumberError};
 use super::trie::{NoLists, Slot, Walk};
-use crate::decimal::{self, FAST_FRACTION_MAX};
+use crate::decimal::{self, Column, FAST_FRACTION_MAX};
 use crate::event::{Level, LevelExtra, NOT_GIVEN, Side};
 use crate::instrument::Scale;
 
+/// How the prices and quantities of the lists were printed last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Columns {
+    price: Column,
+    qty: Column,
+}
+
+/// Digits after the point of price and quantity.
+type Decimals = (u8, u8);
+
 /// Reads a whole list of `[price, quantity, …]` at the cursor. False: it is of a rarer form, nothing has changed.
-pub(super) fn pairs(cursor: &mut Cursor<'_>, scale: &Scale, levels: &mut Vec<Level>) -> bool {
+pub(super) fn pairs(
+    cursor: &mut Cursor<'_>,
+    scale: &Scale,
+    columns: &mut Columns,
+    levels: &mut Vec<Level>,
+) -> bool {
     let decimals =
         |exp: i8| (exp <= 0).then(|| exp.unsigned_abs()).filter(|places| *places <= FAST_FRACTION_MAX);
     let (Some(price), Some(qty)) = (decimals(scale.price_exp), decimals(scale.qty_exp)) else { return false };
     let start = (cursor.at, levels.len());
-    if all_pairs(cursor, price, qty, levels).is_none() {
+    if all_pairs(cursor, (price, qty), columns, levels).is_none() {
         cursor.at = start.0;
         levels.truncate(start.1);
         return false;
@@ -23,19 +38,26 @@ pub(super) fn pairs(cursor: &mut Cursor<'_>, scale: &Scale, levels: &mut Vec<Lev
     true
 }
 
-#[inline]
-fn all_pairs(cursor: &mut Cursor<'_>, price: u8, qty: u8, levels: &mut Vec<Level>) -> Option<()> {
+fn all_pairs(
+    cursor: &mut Cursor<'_>,
+    decimals: Decimals,
+    columns: &mut Columns,
+    levels: &mut Vec<Level>,
+) -> Option<()> {
     let mut more = cursor.open(b']').ok()?;
     while more {
+        if tight_pairs(cursor, decimals, columns, levels) {
+            return Some(());
+        }
         if !(cursor.take(b'[')) {
             return None;
         }
         cursor.space();
-        let price = plain_number(cursor, price)?;
+        let price = plain_number(cursor, decimals.0)?;
         if !cursor.more(b']').ok()? {
             return None;
         }
-        let qty = plain_number(cursor, qty)?;
+        let qty = plain_number(cursor, decimals.1)?;
         while cursor.more(b']').ok()? {
             // A container needs its depth watched: that is for the other way.
             if matches!(cursor.peek().ok()?, b'[' | b'{') {
@@ -47,6 +69,50 @@ fn all_pairs(cursor: &mut Cursor<'_>, price: u8, qty: u8, levels: &mut Vec<Level
         more = cursor.more(b']').ok()?;
     }
     Some(())
+}
+
+/// Reads levels printed as `["1.5","20"],` without white space, as nearly all venues do. True: the list is over. False:
+/// the cursor stands at a level of another form.
+#[inline]
+fn tight_pairs(
+    cursor: &mut Cursor<'_>,
+    decimals: Decimals,
+    columns: &mut Columns,
+    levels: &mut Vec<Level>,
+) -> bool {
+    let bytes = cursor.bytes;
+    let Columns { mut price, mut qty } = *columns;
+    let is_over = loop {
+        let at = cursor.at;
+        if !starts_with(bytes, at, *b"[\"") {
+            break false;
+        }
+        let Some((price, end)) = price.read(bytes, at + 2, decimals.0) else { break false };
+        if !starts_with(bytes, end, *b"\",\"") {
+            break false;
+        }
+        let Some((qty, end)) = qty.read(bytes, end + 3, decimals.1) else { break false };
+        let after = match bytes.get(end + 1..end + 3) {
+            Some([b']', after]) => *after,
+            _ => break false,
+        };
+        match after {
+            b',' if starts_with(bytes, end + 3, *b"[") => cursor.at = end + 3,
+            b']' => cursor.at = end + 3,
+            _ => break false,
+        }
+        levels.push(Level { price, qty });
+        if after == b']' {
+            break true;
+        }
+    };
+    *columns = Columns { price, qty };
+    is_over
+}
+
+#[inline]
+fn starts_with<const N: usize>(bytes: &[u8], at: usize, text: [u8; N]) -> bool {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()) == Some(&text)
 }
 
 #[inline]
@@ -94,6 +160,7 @@ pub(super) struct SideBuffers {
     pub(super) asks: Vec<Level>,
     pub(super) bid_extras: Vec<LevelExtra>,
     pub(super) ask_extras: Vec<LevelExtra>,
+    columns: Columns,
     row: Vec<Value>,
     packed: Vec<u8>,
 }
@@ -129,11 +196,9 @@ impl LevelReader<'_> {
             return Err(FaultKind::WrongType);
         }
         if self.plan.level.is_pair {
-            let levels = match list.side {
-                ListSide::Bid => &mut self.buffers.bids,
-                ListSide::Ask | ListSide::InRow => &mut self.buffers.asks,
-            };
-            if pairs(&mut cursor, self.scale, levels) {
+            let SideBuffers { bids, asks, columns, .. } = &mut *self.buffers;
+            let levels = if list.side == ListSide::Bid { bids } else { asks };
+            if pairs(&mut cursor, self.scale, columns, levels) {
                 return Ok(());
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! A venue declares its hot messages in Python (`python/outcrier/shapes.py`, which tells what each field means) and
 //! hands them over as JSON. [`Decoder::compile`] checks them and merges the places that all shapes look at into one
-//! tree (`trie`). A frame is walked once along that tree; what no shape looks at is passed over, but checked. Lists of
+//! tree (`trie`). A frame is walked once along that tree; what no shape looks at is passed over, but checked. A frame that
+//! differs from an earlier one in nothing but its values is not even walked: it goes the same way (`track`). Lists of
 //! `[price, quantity]` are read into levels during the walk if shape and instrument are known by then, as they are
 //! with every venue that prints the symbol first; otherwise, and for all rarer forms, from their place afterwards.
 //!
@@ -21,6 +22,7 @@ mod reader;
 mod scan;
 mod spec;
 mod time;
+mod track;
 mod trie;
 
 use std::fmt;

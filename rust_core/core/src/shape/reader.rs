@@ -4,7 +4,7 @@ use super::cursor::{Kind, Value};
 use super::plan::{Condition, Field, Record, Scalar, Test, TextPlan, TimePlan};
 use super::spec::KindTest;
 use super::{FaultKind, time};
-use crate::decimal::{self, DecimalError, FAST_FRACTION_MAX};
+use crate::decimal::{self, DecimalError, FAST_FRACTION_MAX, eight_digits, leading_digits, padded_word};
 use crate::event::NOT_GIVEN;
 
 /// The values found so far in a frame, an element and an inner element.
@@ -201,12 +201,34 @@ const DIGITS_SAFE: usize = 19;
 
 /// Value of a text of digits.
 pub(super) fn digits(text: &[u8]) -> Result<u64, FaultKind> {
+    if text.is_empty() || text.len() > DIGITS_SAFE {
+        return long_digits(text);
+    }
+    let mut sum = 0;
+    let mut others = 0;
+    let mut chunks = text.chunks_exact(8);
+    for chunk in &mut chunks {
+        let (values, count) = leading_digits(padded_word(chunk, 0));
+        others |= 8 - count;
+        sum = sum * 100_000_000 + eight_digits(values);
+    }
+    let rest = chunks.remainder();
+    if !rest.is_empty() {
+        // The last bytes of the text, those that were read already cut off.
+        let (values, count) = leading_digits(padded_word(rest, 0));
+        others |= rest.len() as u32 - count;
+        let power = 10_u64.pow(rest.len() as u32);
+        sum = sum * power + eight_digits(values << (64 - 8 * rest.len()));
+    }
+    if others == 0 { Ok(sum) } else { Err(FaultKind::BadNumber) }
+}
+
+/// The same for a text whose value may not fit 64 bits.
+#[cold]
+fn long_digits(text: &[u8]) -> Result<u64, FaultKind> {
     let values = text.iter().map(|byte| byte.wrapping_sub(b'0'));
     if text.is_empty() || values.clone().any(|value| value > 9) {
         return Err(FaultKind::BadNumber);
-    }
-    if text.len() <= DIGITS_SAFE {
-        return Ok(values.fold(0, |sum, value| sum * 10 + u64::from(value)));
     }
     let add = |sum: u64, value| sum.checked_mul(10)?.checked_add(u64::from(value));
     values.into_iter().try_fold(0, add).ok_or(FaultKind::Overflow)

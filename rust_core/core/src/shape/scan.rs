@@ -2,10 +2,11 @@
 
 use super::bodies::{self, Context};
 use super::cursor::{Cursor, Kind, Value};
-use super::levels::{self, SideBuffers};
+use super::levels::{self, Columns, SideBuffers};
 use super::plan::{BodyPlan, Field, InstrumentPlan, Plan, Record, ShapePlan};
 use super::reader::{self, Reader};
 use super::spec::Case;
+use super::track::Tracks;
 use super::trie::{Lists, NoLists, Slot, Walk};
 use super::{FRAME_BYTES_MAX, FaultKind, Outcome, Span};
 use crate::event::{Decoded, Run};
@@ -26,6 +27,9 @@ pub(super) struct Work {
     element: Vec<Value>,
     inner: Vec<Value>,
     sides: SideBuffers,
+    columns: Columns,
+    /// Of the stream; answers to requests are rare.
+    tracks: Tracks,
 }
 
 /// Why a frame gives no events.
@@ -80,37 +84,52 @@ fn run(
     if frame.len() > FRAME_BYTES_MAX {
         return Err(FaultKind::TooLong.into());
     }
-    let Work { slots, element, inner, sides } = work;
+    let Work { slots, element, inner, sides, columns, tracks } = work;
     slots.resize(plan.trie.slot_count(), Value::default());
+    let mut eager = Eager::new(Choice::None, &[], origin, table, columns, out);
+    let is_stream = matches!(origin, Origin::Connection(_));
+    let tracked = if is_stream { tracks.follow(plan, frame, slots, &mut eager) } else { None };
+    let mut taken = eager.taken;
+    if tracked.is_none() {
+        taken = walk(plan, slots, Eager::new(Choice::Among(plan), &[], origin, table, columns, out), frame)?;
+    }
+    let reader = Reader { frame, slots, element: &[], inner: &[] };
+    if let Some(slot) = plan.connection_sequence {
+        out.connection_seq = reader.id(Some(Field { record: Record::Frame, slot })).unwrap_or(None);
+    }
+    let shape = tracked.or_else(|| select(plan, &reader)).ok_or(Stop::NotMine)?;
+    out.shape = shape.number;
+    let taken = taken.for_shape(shape, out);
+    let mut context = Context { shape, origin, table, out, sides, columns };
+    match shape.each {
+        None => {
+            let instrument = instrument(shape, &reader, origin, table)?;
+            bodies::emit(&mut context, &reader, instrument, &taken)?;
+        }
+        Some(slot) => elements(&mut context, &reader, slots[usize::from(slot)], element, inner)?,
+    }
+    if is_stream && tracked.is_none() {
+        tracks.learn(plan, frame, slots, shape);
+    }
+    Ok(())
+}
+
+/// Finds all values of a frame, key by key.
+fn walk(plan: &Plan, slots: &mut [Value], eager: Eager<'_, '_>, frame: &[u8]) -> Result<Taken, Stop> {
+    eager.out.levels.clear();
     let mut cursor = Cursor::new(frame, 0);
     cursor.space();
-    let eager = Eager::new(Choice::Among(plan), &[], origin, table, out);
     let mut walk = Walk { cursor, trie: &plan.trie, slots, lists: eager };
     walk.run()?;
     walk.cursor.space();
     if walk.cursor.at != frame.len() {
         return Err(FaultKind::Trailing.into());
     }
-    let taken = walk.lists.taken;
-    let reader = Reader { frame, slots, element: &[], inner: &[] };
-    if let Some(slot) = plan.connection_sequence {
-        out.connection_seq = reader.id(Some(Field { record: Record::Frame, slot })).unwrap_or(None);
-    }
-    let shape = select(plan, &reader).ok_or(Stop::NotMine)?;
-    out.shape = shape.number;
-    let taken = taken.for_shape(shape, out);
-    let mut context = Context { shape, origin, table, out, sides };
-    match shape.each {
-        None => {
-            let instrument = instrument(shape, &reader, origin, table)?;
-            bodies::emit(&mut context, &reader, instrument, &taken)
-        }
-        Some(slot) => elements(&mut context, &reader, slots[usize::from(slot)], element, inner),
-    }
+    Ok(walk.lists.taken)
 }
 
 /// The first shape whose conditions hold.
-fn select<'a>(plan: &'a Plan, reader: &Reader<'_>) -> Option<&'a ShapePlan> {
+pub(super) fn select<'a>(plan: &'a Plan, reader: &Reader<'_>) -> Option<&'a ShapePlan> {
     let is_there =
         |shape: &ShapePlan| shape.each.is_none_or(|slot| reader.slots[usize::from(slot)].is_given());
     plan.shapes.iter().find(|shape| reader.all_hold(&shape.when) && is_there(shape))
@@ -130,7 +149,8 @@ fn elements(
     let mut more = cursor.open(b']')?;
     while more {
         let eager = if shape.inner_list.is_none() { Choice::Fixed(shape) } else { Choice::None };
-        let lists = Eager::new(eager, outer.slots, context.origin, context.table, context.out);
+        let Context { origin, table, columns, out, .. } = &mut *context;
+        let lists = Eager::new(eager, outer.slots, *origin, table, columns, out);
         let mut walk = Walk { cursor: cursor.clone(), trie: &shape.element, slots: element, lists };
         walk.run()?;
         cursor.at = walk.cursor.at;
@@ -240,10 +260,10 @@ fn find(table: &InstrumentTable, symbol: &[u8], case: Case) -> Option<u32> {
 }
 
 /// Which shape the lists of a walk may be read for.
-enum Choice<'a> {
+enum Choice<'p> {
     /// The first one that fits what is known when the first list comes.
-    Among(&'a Plan),
-    Fixed(&'a ShapePlan),
+    Among(&'p Plan),
+    Fixed(&'p ShapePlan),
     None,
 }
 
@@ -270,30 +290,52 @@ impl Taken {
 }
 
 /// Reads lists of levels during the walk. What it cannot read is left to the way that finds out why.
-struct Eager<'a> {
-    choice: Choice<'a>,
+pub(super) struct Eager<'p, 'a> {
+    choice: Choice<'p>,
     /// Values of the frame while an element is walked.
     outer: &'a [Value],
     origin: Origin,
     table: &'a InstrumentTable,
+    columns: &'a mut Columns,
     out: &'a mut Decoded,
-    chosen: Option<(&'a ShapePlan, &'a Scale)>,
+    chosen: Option<(&'p ShapePlan, &'a Scale)>,
     tried: bool,
     taken: Taken,
 }
 
-impl<'a> Eager<'a> {
+impl<'p, 'a> Eager<'p, 'a> {
     fn new(
-        choice: Choice<'a>,
+        choice: Choice<'p>,
         outer: &'a [Value],
         origin: Origin,
         table: &'a InstrumentTable,
+        columns: &'a mut Columns,
         out: &'a mut Decoded,
-    ) -> Eager<'a> {
-        Eager { choice, outer, origin, table, out, chosen: None, tried: false, taken: Taken::default() }
+    ) -> Eager<'p, 'a> {
+        Eager {
+            choice,
+            outer,
+            origin,
+            table,
+            columns,
+            out,
+            chosen: None,
+            tried: false,
+            taken: Taken::default(),
+        }
     }
 
-    fn choose(&self, frame: &[u8], slots: &[Value]) -> Option<(&'a ShapePlan, &'a Scale)> {
+    /// Lists from here on are of this shape.
+    pub(super) fn choose_shape(&mut self, shape: &'p ShapePlan, frame: &[u8], slots: &[Value]) {
+        if !self.tried {
+            self.tried = true;
+            let reader = Reader { frame, slots, element: &[], inner: &[] };
+            let instrument = instrument(shape, &reader, self.origin, self.table).ok();
+            self.chosen = instrument.map(|instrument| (shape, self.table.scale(instrument)));
+        }
+    }
+
+    fn choose(&self, frame: &[u8], slots: &[Value]) -> Option<(&'p ShapePlan, &'a Scale)> {
         let (shape, reader) = match self.choice {
             Choice::Among(plan) => {
                 let reader = Reader { frame, slots, element: &[], inner: &[] };
@@ -307,7 +349,7 @@ impl<'a> Eager<'a> {
     }
 }
 
-impl Lists for Eager<'_> {
+impl Lists for Eager<'_, '_> {
     fn list(&mut self, cursor: &mut Cursor<'_>, slot: Slot, slots: &[Value]) -> bool {
         if !self.tried {
             self.tried = true;
@@ -319,7 +361,10 @@ impl Lists for Eager<'_> {
         let is_listed = book.lists.iter().any(|list| list.at == Field { record, slot });
         let Some(place) = self.taken.lists.iter_mut().find(|taken| taken.is_none()) else { return false };
         let start = self.out.levels.len();
-        if !is_listed || !book.level.is_pair || !levels::pairs(cursor, scale, &mut self.out.levels) {
+        if !is_listed
+            || !book.level.is_pair
+            || !levels::pairs(cursor, scale, self.columns, &mut self.out.levels)
+        {
             return false;
         }
         *place = Some((slot, bodies::run(start, self.out.levels.len())));

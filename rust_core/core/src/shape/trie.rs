@@ -86,6 +86,35 @@ impl Trie {
     }
 }
 
+/// What a walk does at a value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    /// Slots that the value fills, if they take its kind.
+    pub(super) slots: &'a [Slot],
+    /// Keys below it lead somewhere.
+    pub(super) has_keys: bool,
+    /// Positions below it lead somewhere.
+    pub(super) has_items: bool,
+    /// One of the slots is a list of levels.
+    pub(super) is_list: bool,
+}
+
+impl Trie {
+    pub(super) fn place(&self, node: u16) -> Place<'_> {
+        let Node { slots, keys, items, from_end, is_list } = &self.nodes[usize::from(node)];
+        let has_items = !(items.is_empty() && from_end.is_empty());
+        Place { slots, has_keys: !keys.is_empty(), has_items, is_list: *is_list }
+    }
+
+    pub(super) fn below(&self, node: u16, key: &[u8]) -> Option<u16> {
+        self.nodes[usize::from(node)].keys.find(key)
+    }
+
+    pub(super) fn takes(&self, slot: Slot, kind: Kind) -> bool {
+        kind == Kind::Array || !self.arrays_only[usize::from(slot)]
+    }
+}
+
 /// Takes the lists of levels that the walk comes to, where it can.
 pub(super) trait Lists {
     /// The cursor stands at the `[` of a list. True: taken, the cursor stands after it. False: nothing happened.
