@@ -11,6 +11,7 @@ __all__ = [
     "HANDLED",
     "NOTICES",
     "STATES",
+    "Decoder",
     "Feed",
     "Publisher",
     "Receiver",
@@ -52,6 +53,73 @@ def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
 
 def layouts() -> dict[str, tuple[int, list[tuple[str, str, int]]]]:
     """Item size and fields (name, NumPy format, offset) of each row array that `Receiver.take` hands out."""
+
+@final
+class Decoder:
+    """The declared shapes of one venue without feed, books or wire: frames in, events out. Not thread-safe.
+
+    Prices and quantities are mantissas at the exponents of the instrument; tickers, candles and states of
+    derivatives carry exponents of their own (`exps`). What was not given is None.
+    """
+
+    HANDLED: int
+    """A shape took the frame; its events are `events()`, there may be none."""
+    NOT_MINE: int
+    """No shape takes it: a control message, or one for Python."""
+    UNKNOWN_INSTRUMENT: int
+    """A shape takes it, none of its instruments was added; `reason` is the text in the frame."""
+    NEEDS_FINER: int
+    """A price or quantity has more digits than the exponents hold: `set_scale(*finer)` and decode again."""
+    FAULT: int
+    """It cannot be read; `reason` says why."""
+
+    def __new__(cls, shapes: str) -> Self:
+        """`shapes` is the text of `outcrier.shape_json.to_json`. Raises ValueError, which names shape and
+        field."""
+    def add(self, native_symbol: str, price_exp: int, qty_exp: int) -> int:
+        """Index of a new instrument, named as the venue's frames do; exponents within -30 to 30. With
+        exponents that are too coarse, its frames ask for finer ones.
+
+        Raises ValueError if the symbol was added before.
+        """
+    def bind(self, connection: int, number: int, index: int, channel: str = "") -> None:
+        """Binds a number that the venue chose on a connection (Bitfinex `chanId`) to an instrument and, where
+        the shapes name channels (`outcrier.shapes.Bound`), to one of them. Raises IndexError for an
+        instrument that was not added."""
+    def scale(self, index: int) -> tuple[int, int]:
+        """Exponents of price and quantity."""
+    def set_scale(self, index: int, price_exp: int, qty_exp: int) -> None: ...
+    def decode(self, connection: int, frame: bytes, /) -> int:
+        """Decodes one frame of a connection and gives the outcome: HANDLED, NOT_MINE, UNKNOWN_INSTRUMENT,
+        NEEDS_FINER or FAULT. Nothing that a venue sends raises. No Python object is made of the events."""
+    def decode_snapshot(self, index: int, body: bytes, /) -> int:
+        """The same for the answer to a request about an instrument, by the shapes declared with `rest`."""
+    def decode_all(self, connection: int, frames: list[bytes]) -> tuple[int, int, int]:
+        """Decodes frames one after the other; how many were HANDLED, and their levels and trades."""
+    @property
+    def reason(self) -> str:
+        """Why the last frame gave no events; empty if it was HANDLED."""
+    @property
+    def finer(self) -> tuple[int, int, int] | None:
+        """Instrument, price_exp, qty_exp that the last frame needs; None unless it was NEEDS_FINER."""
+    @property
+    def shape(self) -> str | None:
+        """Name of the shape that took the last frame; None unless it was HANDLED."""
+    @property
+    def connection_seq(self) -> int | None:
+        """Number of the last frame on its connection, where the venue numbers all of them."""
+    def events(self) -> list[dict[str, Any]]:
+        """Events of the last frame. Each has `type`, `instrument`, `exchange_ts` (ns), `ids` (first, last,
+        prev), `exps` (price, quantity), and by type:
+
+        book: `snapshot`, `bids` and `asks` as (price, qty), `bid_extras` and `ask_extras` as (id, sequence,
+        decimals of price, of quantity) where the shape declares them, `checksum`. trades, liquidations:
+        `trades` with price, qty, id, ts (ns), aggressor (0 unknown, 1 buy, 2 sell), flags, n_fills, id_span.
+        bbo: `bid` and `ask` as (price, qty, orders). ticker: last, open, high, low, volume, turnover,
+        trade_count, window_ns. candle: open_ts (ns), interval_s, flags, `prices` (open, high, low, close),
+        volume, turnover, trade_count. deriv: mark, index, settle, funding_rate and next_rate (10**-12),
+        next_funding (ns), funding_interval_s, open_interest, oi_value.
+        """
 
 @final
 class Publisher:

@@ -112,8 +112,8 @@ def _instrument(shape: BaseShape) -> _Json:
     match shape.instrument:
         case None:
             return {"type": "known"}
-        case Bound(at):
-            return {"type": "bound", "at": _place(at)}
+        case Bound(at, channel):
+            return {"type": "bound", "at": _place(at), "channel": channel}
         case Symbol() as symbol:
             pass
         case where:
@@ -292,6 +292,7 @@ def _shape(shape: BaseShape) -> _Json:
     return {
         "name": shape.name,
         "rest": shape.rest,
+        "also": shape.also,
         "when": _tests(shape.when, "payload"),
         "each": None if shape.each is None else _place(shape.each, "payload"),
         "inner": None if shape.inner is None else _path(shape.inner),

@@ -154,9 +154,15 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A number of this connection that Python bound to an instrument (`Feed.bind`): Bitfinex `chanId`."""
+    """A number of this connection that Python bound to an instrument: Bitfinex `chanId`.
+
+    With `channel`, the shape takes only numbers bound to that channel, where frames do not tell what they
+    are: trades and books of Bitfinex are both arrays of numbers. A number that nobody bound is an unknown
+    instrument.
+    """
 
     at: Where
+    channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +327,10 @@ class BaseShape:
     array. `beside` are places of several objects of the payload which are one event (Kraken v1 sends asks and
     bids as two objects). `rest` is the answer to a request about an instrument that the caller knows; it
     needs no `instrument`.
+
+    The first shape whose conditions hold takes a frame, and after it those that follow it with `also` and
+    whose conditions hold: tickers often carry statistics, best prices and the state of a derivative at once.
+    Neither may be a book.
     """
 
     name: str
@@ -332,6 +342,7 @@ class BaseShape:
     inner: Path | None = None
     beside: tuple[Path, ...] = ()
     rest: bool = False
+    also: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -411,7 +422,9 @@ class BboShape(BaseShape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickerShape(BaseShape):
-    """Statistics of a window, 24 hours unless said. `volume` in base units, `turnover` in quote units."""
+    """Statistics of a window, 24 hours unless said. `volume` in base units, `turnover` in quote units. An
+    absent, null or empty field is not given; where none is, there is no event.
+    """
 
     last: Where | None = None
     open: Where | None = None
@@ -443,7 +456,8 @@ class CandleShape(BaseShape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DerivShape(BaseShape):
-    """State of a derivative. An absent, null or empty field is not given: it stays what it was.
+    """State of a derivative. An absent, null or empty field is not given: it stays what it was. Where
+    none is, there is no event.
 
     Rates are fractions per funding interval. `funding_interval` is a place and the seconds of one of its
     units.

@@ -14,13 +14,22 @@ pub struct Scale {
     pub qty_exp: i8,
 }
 
+/// What a number of a connection stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Index of the instrument.
+    pub instrument: u32,
+    /// Name of the channel; empty where nobody asks for it.
+    pub channel: Box<str>,
+}
+
 /// Symbol text of the venue → dense index (0, 1, 2 …) and current exponents.
 ///
 /// A venue may bind a run-time number of a connection to an instrument too (Bitfinex `chanId`, Kraken v1).
 #[derive(Debug, Default)]
 pub struct InstrumentTable {
     by_symbol: HashMap<Box<[u8]>, u32, BuildHasherDefault<WordHasher>>,
-    bound: HashMap<(u32, u64), u32, BuildHasherDefault<WordHasher>>,
+    bound: HashMap<(u32, u64), Bound, BuildHasherDefault<WordHasher>>,
     scales: Vec<Scale>,
 }
 
@@ -74,9 +83,10 @@ impl InstrumentTable {
         Some(index)
     }
 
-    /// Binds a number that the venue chose on a connection to an instrument; replaces an earlier binding.
-    pub fn bind(&mut self, connection: u32, number: u64, instrument: u32) {
-        self.bound.insert((connection, number), instrument);
+    /// Binds a number that the venue chose on a connection to an instrument and a channel, as the shapes name it;
+    /// replaces an earlier binding.
+    pub fn bind(&mut self, connection: u32, number: u64, instrument: u32, channel: &str) {
+        self.bound.insert((connection, number), Bound { instrument, channel: channel.into() });
     }
 
     /// The instrument with that symbol text.
@@ -85,10 +95,10 @@ impl InstrumentTable {
         self.by_symbol.get(symbol).copied()
     }
 
-    /// The instrument bound to a number on a connection.
+    /// What is bound to a number on a connection.
     #[must_use]
-    pub fn find_bound(&self, connection: u32, number: u64) -> Option<u32> {
-        self.bound.get(&(connection, number)).copied()
+    pub fn find_bound(&self, connection: u32, number: u64) -> Option<&Bound> {
+        self.bound.get(&(connection, number))
     }
 
     /// Current exponents.

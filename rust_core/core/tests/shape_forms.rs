@@ -242,7 +242,7 @@ fn one_level_per_frame() {
 #[test]
 fn bound_number_sign_and_count() {
     let mut it = fixture("bitfinex", &["tBTCUSD"]);
-    it.table.bind(7, 6959, 0);
+    it.table.bind(7, 6959, 0, "");
     let whole = "[6959,[[216,2,31.52],[218.75,1,-13.33333333],[218.76,1,-2]],10,1564617600541]";
     let asks = vec![level(21_875, 1_333_333_333), level(21_876, 200_000_000)];
     assert_eq!(it.book(whole), (true, vec![level(21_600, 3_152_000_000)], asks));
@@ -466,7 +466,7 @@ fn a_mistake_in_a_declaration_names_shape_and_field() {
     assert!(
         error("\"name\": \"trade\"", "\"name\": \"depth\"").contains("name: allowed is a name of its own")
     );
-    let known = r#"{"envelope":null,"connection_sequence":null,"shapes":[{"name":"t","rest":false,"when":[],"each":null,"inner":null,"beside":[],"instrument":{"type":"known"},"exchange_time":null,"sequence":{"rule":"none","splice":"none","first":null,"last":null,"prev":null},"body":{"type":"ticker","window_s":1,"last":null,"open":null,"high":null,"low":null,"volume":null,"turnover":null,"trade_count":null}}]}"#;
+    let known = r#"{"envelope":null,"connection_sequence":null,"shapes":[{"name":"t","rest":false,"also":false,"when":[],"each":null,"inner":null,"beside":[],"instrument":{"type":"known"},"exchange_time":null,"sequence":{"rule":"none","splice":"none","first":null,"last":null,"prev":null},"body":{"type":"ticker","window_s":1,"last":null,"open":null,"high":null,"low":null,"volume":null,"turnover":null,"trade_count":null}}]}"#;
     let message = Decoder::compile(known).unwrap_err().to_string();
     assert!(message.starts_with("shape \"t\": instrument: allowed is a place, unless"), "{message}");
     assert!(Decoder::compile("{").unwrap_err().to_string().starts_with("shapes: JSON:"));

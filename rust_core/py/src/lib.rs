@@ -2,6 +2,7 @@
 #![allow(clippy::too_many_arguments, reason = "Python calls with keywords, which name them")]
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 converts lists into vectors of their own")]
 
+mod decoder;
 mod feed;
 mod publisher;
 mod receiver;
@@ -65,6 +66,8 @@ fn os_error(error: &outcrier_net::NetError) -> PyErr {
 /// Native core of Outcrier.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::decoder::Decoder;
     #[pymodule_export]
     use super::feed::Feed;
     #[pymodule_export]

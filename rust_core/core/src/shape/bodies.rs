@@ -70,8 +70,24 @@ fn append(
         BodyPlan::Deriv(plan) => deriv(plan, reader, event)?,
     };
     needs(&finer, instrument, scale)?;
-    context.out.events.push(event);
+    if !says_nothing(&event.body) {
+        context.out.events.push(event);
+    }
     Ok(())
+}
+
+/// Venues that send changes send some of fields that nobody declared.
+fn says_nothing(body: &Body) -> bool {
+    match body {
+        Body::Deriv(state) => state.present == 0,
+        Body::Ticker(ticker) => {
+            [ticker.last_px, ticker.open_px, ticker.high_px, ticker.low_px] == [NOT_GIVEN; 4]
+                && ticker.volume.is_nan()
+                && ticker.turnover.is_nan()
+                && ticker.trade_count == 0
+        }
+        _ => false,
+    }
 }
 
 fn needs(finer: &Finer, instrument: u32, scale: &Scale) -> Result<(), Stop> {

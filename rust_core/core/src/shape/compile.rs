@@ -50,7 +50,12 @@ pub(super) fn compile(json: &str) -> Result<Compiled, ShapeError> {
             inner_slots: Slots::default(),
         };
         let shape_plan = builder.shape(number)?;
-        plan.shapes.push(shape_plan);
+        let is_book = |plan: &ShapePlan| matches!(plan.body, BodyPlan::Book(_));
+        match plan.shapes.last_mut() {
+            _ if !shape.also => plan.shapes.push(shape_plan),
+            Some(first) if !is_book(first) && !is_book(&shape_plan) => first.also.push(shape_plan),
+            _ => return Err(fail(&shape.name, "also", "only after another shape, and neither a book")),
+        }
         compiled.infos.push(info(shape));
     }
     Ok(compiled)
@@ -179,6 +184,7 @@ impl Builder<'_> {
             last,
             prev,
             body,
+            also: Vec::new(),
         })
     }
 
@@ -286,7 +292,10 @@ impl Builder<'_> {
             spec::Instrument::Symbol { text, case } => {
                 Ok(InstrumentPlan::Symbol { text: self.text(text, "instrument")?, case: *case })
             }
-            spec::Instrument::Bound { at } => Ok(InstrumentPlan::Bound(self.field(at, "instrument")?)),
+            spec::Instrument::Bound { at, channel } => Ok(InstrumentPlan::Bound {
+                at: self.field(at, "instrument")?,
+                channel: channel.as_deref().map(Into::into),
+            }),
         }
     }
 

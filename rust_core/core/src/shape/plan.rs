@@ -45,6 +45,8 @@ pub(super) struct ShapePlan {
     pub(super) last: Option<Field>,
     pub(super) prev: Option<Field>,
     pub(super) body: BodyPlan,
+    /// Shapes that read the same frame after this one.
+    pub(super) also: Vec<ShapePlan>,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,11 @@ pub(super) enum InstrumentPlan {
         text: TextPlan,
         case: Case,
     },
-    Bound(Field),
+    /// A number that was bound, to this channel where one is named.
+    Bound {
+        at: Field,
+        channel: Option<Box<str>>,
+    },
     /// The caller of a request knows it.
     Known,
 }
@@ -94,7 +100,7 @@ impl InstrumentPlan {
     pub(super) fn field(&self) -> Option<Field> {
         match self {
             InstrumentPlan::Symbol { text, .. } => Some(text.at),
-            InstrumentPlan::Bound(at) => Some(*at),
+            InstrumentPlan::Bound { at, .. } => Some(*at),
             InstrumentPlan::Known => None,
         }
     }

@@ -97,16 +97,14 @@ fn run(
     if let Some(slot) = plan.connection_sequence {
         out.connection_seq = reader.id(Some(Field { record: Record::Frame, slot })).unwrap_or(None);
     }
-    let shape = tracked.or_else(|| select(plan, &reader)).ok_or(Stop::NotMine)?;
+    let shape = tracked.or_else(|| select(plan, &reader, origin, table)).ok_or(Stop::NotMine)?;
     out.shape = shape.number;
     let taken = taken.for_shape(shape, out);
     let mut context = Context { shape, origin, table, out, sides, columns };
-    match shape.each {
-        None => {
-            let instrument = instrument(shape, &reader, origin, table)?;
-            bodies::emit(&mut context, &reader, instrument, &taken)?;
-        }
-        Some(slot) => elements(&mut context, &reader, slots[usize::from(slot)], element, inner)?,
+    events(&mut context, &reader, &taken, element, inner)?;
+    for also in shape.also.iter().filter(|also| fits(also, &reader, origin, table)) {
+        context.shape = also;
+        events(&mut context, &reader, &Taken::default(), element, inner)?;
     }
     if is_stream && tracked.is_none() {
         tracks.learn(plan, frame, slots, shape);
@@ -128,11 +126,48 @@ fn walk(plan: &Plan, slots: &mut [Value], eager: Eager<'_, '_>, frame: &[u8]) ->
     Ok(walk.lists.taken)
 }
 
+/// The events that a shape makes of a frame.
+fn events(
+    context: &mut Context<'_>,
+    reader: &Reader<'_>,
+    taken: &Taken,
+    element: &mut Vec<Value>,
+    inner: &mut Vec<Value>,
+) -> Result<(), Stop> {
+    match context.shape.each {
+        None => one_element(context, reader, taken),
+        Some(slot) => elements(context, reader, reader.slots[usize::from(slot)], element, inner),
+    }
+}
+
 /// The first shape whose conditions hold.
-pub(super) fn select<'a>(plan: &'a Plan, reader: &Reader<'_>) -> Option<&'a ShapePlan> {
-    let is_there =
-        |shape: &ShapePlan| shape.each.is_none_or(|slot| reader.slots[usize::from(slot)].is_given());
-    plan.shapes.iter().find(|shape| reader.all_hold(&shape.when) && is_there(shape))
+fn select<'a>(
+    plan: &'a Plan,
+    reader: &Reader<'_>,
+    origin: Origin,
+    table: &InstrumentTable,
+) -> Option<&'a ShapePlan> {
+    plan.shapes.iter().find(|shape| fits(shape, reader, origin, table))
+}
+
+fn fits(shape: &ShapePlan, reader: &Reader<'_>, origin: Origin, table: &InstrumentTable) -> bool {
+    reader.all_hold(&shape.when)
+        && shape.each.is_none_or(|slot| reader.slots[usize::from(slot)].is_given())
+        && is_of_channel(&shape.instrument, reader, origin, table)
+}
+
+/// Whether the number is bound to the channel that the shape names. One that nobody bound is of any: then the
+/// instrument is unknown.
+fn is_of_channel(
+    plan: &InstrumentPlan,
+    reader: &Reader<'_>,
+    origin: Origin,
+    table: &InstrumentTable,
+) -> bool {
+    let InstrumentPlan::Bound { at, channel: Some(channel) } = plan else { return true };
+    let Origin::Connection(connection) = origin else { return true };
+    let Ok(Some(number)) = reader.id(Some(*at)) else { return true };
+    table.find_bound(connection, number).is_none_or(|bound| bound.channel == *channel)
 }
 
 fn elements(
@@ -232,9 +267,9 @@ fn instrument(
     let found = match (&shape.instrument, value.kind) {
         (_, Kind::Absent | Kind::Null) => return Err(FaultKind::MissingField.into()),
         (_, Kind::True | Kind::False | Kind::Array | Kind::Object) => return Err(FaultKind::WrongType.into()),
-        (InstrumentPlan::Bound(_), _) => {
+        (InstrumentPlan::Bound { .. }, _) => {
             let number = reader::unsigned(reader.frame, value)?;
-            number.and_then(|number| table.find_bound(connection, number))
+            number.and_then(|number| table.find_bound(connection, number)).map(|bound| bound.instrument)
         }
         (InstrumentPlan::Symbol { text, case }, _) => {
             reader.with_part(text, |symbol| find(table, symbol, *case)).flatten()
@@ -325,6 +360,11 @@ impl<'p, 'a> Eager<'p, 'a> {
         }
     }
 
+    /// The first shape whose conditions hold, of a frame whose values are all found.
+    pub(super) fn select(&self, plan: &'p Plan, frame: &[u8], slots: &[Value]) -> Option<&'p ShapePlan> {
+        select(plan, &Reader { frame, slots, element: &[], inner: &[] }, self.origin, self.table)
+    }
+
     /// Lists from here on are of this shape.
     pub(super) fn choose_shape(&mut self, shape: &'p ShapePlan, frame: &[u8], slots: &[Value]) {
         if !self.tried {
@@ -339,7 +379,7 @@ impl<'p, 'a> Eager<'p, 'a> {
         let (shape, reader) = match self.choice {
             Choice::Among(plan) => {
                 let reader = Reader { frame, slots, element: &[], inner: &[] };
-                (select(plan, &reader).filter(|shape| shape.each.is_none())?, reader)
+                (select(plan, &reader, self.origin, self.table).filter(|shape| shape.each.is_none())?, reader)
             }
             Choice::Fixed(shape) => (shape, Reader { frame, slots: self.outer, element: slots, inner: &[] }),
             Choice::None => return None,

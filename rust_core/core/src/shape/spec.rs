@@ -54,6 +54,7 @@ pub(super) struct Envelope {
 pub(super) struct Shape {
     pub(super) name: String,
     pub(super) rest: bool,
+    pub(super) also: bool,
     pub(super) when: Vec<Condition>,
     pub(super) each: Option<Place>,
     pub(super) inner: Option<Path>,
@@ -122,7 +123,7 @@ pub(super) enum Case {
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Instrument {
     Symbol { text: Text, case: Case },
-    Bound { at: Place },
+    Bound { at: Place, channel: Option<String> },
     Known {},
 }
 

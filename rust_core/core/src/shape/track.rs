@@ -14,9 +14,9 @@
 //! A text that the shape asks for (`"e"`) is compared with the bytes around it, so that the end of a track knows the shape.
 
 use super::cursor::{Cursor, Kind, Value, specials};
-use super::plan::{BodyPlan, Condition, Field, Plan, Record, ShapePlan, Test};
+use super::plan::{BodyPlan, Condition, Field, InstrumentPlan, Plan, Record, ShapePlan, Test};
 use super::reader::Reader;
-use super::scan::{Eager, select};
+use super::scan::Eager;
 use super::trie::{Lists, Slot};
 use crate::decimal::{leading_digits, padded_word, word};
 
@@ -146,9 +146,12 @@ impl Tracks {
                     }
                     What::End { shape, is_sure } if cursor.at == frame.len() => {
                         let shape = &plan.shapes[usize::from(shape)];
-                        let reader = Reader { frame, slots, element: &[], inner: &[] };
                         let is_it = |found: &&ShapePlan| found.number == shape.number;
-                        return if is_sure { Some(shape) } else { select(plan, &reader).filter(is_it) };
+                        return if is_sure {
+                            Some(shape)
+                        } else {
+                            lists.select(plan, frame, slots).filter(is_it)
+                        };
                     }
                     What::End { .. } => None,
                 }
@@ -480,7 +483,11 @@ impl Learner<'_> {
                 shape.each.is_some_and(|slot| self.slots[usize::from(slot)].kind == Kind::Absent);
             has_no_list || shape.when.iter().any(never)
         };
-        self.plan.shapes[..shape].iter().all(is_excluded)
-            && self.plan.shapes[shape].when.iter().all(|condition| self.is_constant(condition))
+        let (before, shape) = (&self.plan.shapes[..shape], &self.plan.shapes[shape]);
+        // What a number is bound to is no part of the frame.
+        let is_bound = matches!(shape.instrument, InstrumentPlan::Bound { .. });
+        before.iter().all(is_excluded)
+            && !is_bound
+            && shape.when.iter().all(|condition| self.is_constant(condition))
     }
 }

@@ -1,0 +1,102 @@
+//! What the core costs without Python around it: level updates of real sessions, and sealing a frame.
+//!
+//! Each bench prints its answer before it measures; `benchmarks/` compares it with what Python found and takes
+//! the times from criterion's `estimates.json`.
+
+mod captures;
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, Throughput};
+use outcrier_core::book::Book;
+use outcrier_core::event::{Level, Side};
+use outcrier_core::wire::{self, BookSnapshot, FrameBuf, Header, zeroed};
+
+use captures::{SETS, Set, Update};
+
+/// Levels of the frame that is encoded: 66 bytes of header, 32 of root, 18 levels of 16 make 386.
+const FRAME_LEVELS: usize = 18;
+
+fn set(books: &mut [Book], update: Update) {
+    books[update.book].set(update.side, update.level.price, update.level.qty);
+}
+
+fn apply(books: &mut [Book], set_of: &Set) -> i64 {
+    let mut sum = 0;
+    for message in &set_of.messages {
+        for &update in message {
+            set(books, update);
+        }
+        // Whoever keeps a book looks at its touch after each message.
+        let book = &books[message[0].book];
+        sum ^= book.best(Side::Bid).map_or(0, |level| level.price);
+        sum ^= book.best(Side::Ask).map_or(0, |level| level.price);
+    }
+    sum
+}
+
+#[expect(clippy::print_stdout, reason = "the answer is what the caller reads")]
+fn say(bench: &str, answer: u32) {
+    println!("answer {bench} {answer:08x}");
+}
+
+fn level_update(criterion: &mut Criterion) {
+    let Some(folder) = captures::folder() else {
+        say("no captures: set OUTCRIER_DATA", 0);
+        return;
+    };
+    let mut group = criterion.benchmark_group("level_update");
+    for source in &SETS {
+        let read = captures::read(&folder, source);
+        let mut fresh: Vec<Book> = read.ticks.iter().map(|&tick| Book::new(tick)).collect();
+        assert_eq!(fresh.len(), read.books);
+        for &update in &read.snapshot {
+            set(&mut fresh, update);
+        }
+        let mut books = fresh.clone();
+        apply(&mut books, &read);
+        let sides = |book: &Book| [Side::Bid, Side::Ask].map(|side| book.levels(side).collect());
+        say(&format!("level_update/{}", source.name), captures::answer(books.iter().map(sides)));
+        group.throughput(Throughput::Elements(read.updates() as u64));
+        group.bench_function(source.name, |bencher| {
+            bencher.iter_batched_ref(|| fresh.clone(), |books| apply(books, &read), BatchSize::LargeInput);
+        });
+    }
+    group.finish();
+}
+
+fn encode(criterion: &mut Criterion) {
+    let mut header: Header = zeroed();
+    header.magic = wire::MAGIC;
+    header.version = wire::VERSION;
+    header.msg_type = wire::msg::BOOK_SNAPSHOT;
+    header.channel = 3;
+    header.session = 1;
+    header.instrument = 7;
+    let root = BookSnapshot { frag_count: 1, n_bids: 9, ..zeroed() };
+    let levels: [Level; FRAME_LEVELS] =
+        std::array::from_fn(|place| Level { price: 123_456_789_012 + place as i64, qty: 5 });
+    let mut frame = FrameBuf::default();
+    let mut seal = |number: u64, header: &mut Header| {
+        header.channel_seq = number;
+        header.instr_seq = number as u32;
+        header.exchange_ts = number as i64;
+        header.recv_ts = number as i64;
+        wire::seal(frame.build(header, &root, black_box(&levels)), 1)
+    };
+    say("encode/386", seal(1, &mut header));
+    let mut number = 0;
+    criterion.benchmark_group("encode").throughput(Throughput::Elements(1)).bench_function("386", |bencher| {
+        bencher.iter(|| {
+            number += 1;
+            seal(black_box(number), &mut header)
+        });
+    });
+}
+
+fn main() {
+    let mut criterion = Criterion::default().without_plots().configure_from_args();
+    level_update(&mut criterion);
+    encode(&mut criterion);
+    criterion.final_summary();
+}

@@ -1,0 +1,170 @@
+"""Events as plain values, and how to read numbers and times of messages without the core."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+Level = tuple[Decimal, Decimal]
+BUY, SELL = 1, 2
+BLOCK, LIQUIDATION = 2, 4
+
+
+class Book(NamedTuple):
+    symbol: str
+    time: int | None
+    snapshot: bool
+    bids: list[Level]
+    asks: list[Level]
+    last: int | None = None
+    prev: int | None = None
+    checksum: int | None = None
+    marks: Sequence[tuple[int, int, int]] = ()
+    """Bids, then asks: id, decimals of price and of quantity as printed."""
+
+
+class Trade(NamedTuple):
+    """`id` as sent; of a text that is no number, its hash."""
+
+    symbol: str
+    time: int | None
+    price: Decimal
+    qty: Decimal
+    aggressor: int
+    id: str
+    flags: int = 0
+    fills: int = 1
+    last: int | None = None
+
+
+class Bbo(NamedTuple):
+    symbol: str
+    time: int | None
+    bid: tuple[Decimal, Decimal, int] | None
+    ask: tuple[Decimal, Decimal, int] | None
+    last: int | None = None
+
+
+class Ticker(NamedTuple):
+    symbol: str
+    time: int | None
+    prices: tuple[Decimal | None, ...]
+    """Last, open, high, low."""
+    volume: float | None
+    turnover: float | None
+    last: int | None = None
+
+
+class Candle(NamedTuple):
+    symbol: str
+    time: int | None
+    open_time: int
+    seconds: int
+    closed: bool
+    prices: tuple[Decimal, ...]
+    """Open, high, low, close."""
+    volume: float | None
+    turnover: float | None = None
+    trades: int = 0
+
+
+class Deriv(NamedTuple):
+    symbol: str
+    time: int | None
+    fields: dict[str, Decimal | float | int]
+
+
+Event = Book | Trade | Bbo | Ticker | Candle | Deriv
+Plain = Callable[[Any], list[Event] | None]
+
+
+def parse(text: bytes | str) -> Any:
+    """Every number with a point or an exponent as it is printed."""
+    return json.loads(text, parse_float=Decimal)
+
+
+def ms(value: Any) -> int | None:
+    number = Decimal(value or 0)
+    return int(number * 1_000_000) or None
+
+
+def rfc3339(text: str | None) -> int | None:
+    if text is None:
+        return None
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    whole = int(datetime.fromisoformat(seconds).replace(tzinfo=UTC).timestamp())
+    time = whole * 1_000_000_000 + int(fraction.ljust(9, "0") or 0)
+    return time if time > 0 else None
+
+
+def number(value: Any) -> Decimal | None:
+    return None if value is None or value == "" else Decimal(value)
+
+
+def real(value: Any) -> float | None:
+    return None if value is None or value == "" else float(value)
+
+
+def pairs(rows: Any) -> list[Level]:
+    return [(Decimal(row[0]), Decimal(row[1])) for row in rows]
+
+
+def decimals(value: Any) -> int:
+    if value is None:
+        return 0
+    return len(str(value).partition(".")[2]) if isinstance(value, str) else -as_decimal(value)
+
+
+def as_decimal(value: Any) -> int:
+    exponent = Decimal(value).as_tuple().exponent
+    assert isinstance(exponent, int)
+    return min(exponent, 0)
+
+
+def prices(row: Any, *names: Any) -> tuple[Decimal | None, ...]:
+    return tuple(None if name is None else number(row.get(name)) for name in names)
+
+
+def best(price: Any, qty: Any, orders: Any = 0) -> tuple[Decimal, Decimal, int] | None:
+    at, size = number(price), number(qty) or Decimal(0)
+    return None if at is None or at == size == 0 else (at, size, int(orders))
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def words(side: str, buy: str, sell: str) -> int:
+    return {buy: BUY, sell: SELL}[side]
+
+
+# The first 64 bytes of the default secret of XXH3 (xxhash specification 0.2.0).
+XXH3_SECRET = bytes.fromhex(
+    "b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671f"
+    "cb79e64eccc0e578825ad07dccff7221b8084674f743248ee03590e6813a264c"
+)
+PRIME64_1 = 0x9E37_79B1_85EB_CA87
+MASK64 = (1 << 64) - 1
+
+
+def xxh3_64(text: str) -> int:
+    """XXH3-64, seed 0, of 33 to 64 bytes: the branch of the specification for 17 to 128, as far as needed."""
+    data = text.encode()
+    assert 32 < len(data) <= 64
+
+    def mix(at: int, secret_at: int) -> int:
+        low, high = (
+            int.from_bytes(data[at + step : at + step + 8], "little")
+            ^ int.from_bytes(XXH3_SECRET[secret_at + step : secret_at + step + 8], "little")
+            for step in (0, 8)
+        )
+        return (low * high & MASK64) ^ (low * high >> 64)
+
+    end = len(data)
+    total = end * PRIME64_1 + mix(16, 32) + mix(end - 32, 48) + mix(0, 0) + mix(end - 16, 16)
+    total &= MASK64
+    total = (total ^ (total >> 37)) * 0x1656_6791_9E37_79F9 & MASK64
+    return total ^ (total >> 32)
