@@ -39,7 +39,7 @@ def _record(measure: Measure, case: str, outcome: Outcome) -> None:
     (consumer,) = outcome.consumers
     assert outcome.lost() == 0
     about = {
-        key: consumer[key] for key in ("batches", "receiving_thread_cpu_ns", "effective_rcvbuf") if key in consumer
+        key: consumer[key] for key in ("batches", "receiving_thread_cpu_ns") if key in consumer
     }
     measure.value(WALL, case, consumer["wall_ns"], **about)
     measure.value(CPU, case, consumer["cpu_ns"], **about)
@@ -63,7 +63,6 @@ def test_loss(measure: Measure, wire: Wire) -> None:
         OURS,
         float(outcome.lost()),
         sent_per_s=sent_per_s,
-        effective_rcvbuf=consumer["effective_rcvbuf"],
-        advice=consumer["rcvbuf_advice"],
+        complaints=consumer["complaints"],
         cpu_ns=consumer["cpu_ns"],
     )

@@ -47,6 +47,7 @@ _EVENT_END, _TEST = 1 << 0, 1 << 8
 
 _ROOT_DIR: Final = Path(__file__).resolve().parent.parent.parent
 _BUILD_SECONDS_MAX: Final = 900
+_END_SECONDS_MAX: Final = 10
 
 Side = dict[int, int]
 
@@ -228,12 +229,22 @@ class Load:
         self._process.kill()
         self._process.communicate()
 
-    def run(self, seconds: float) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """Sends all; what it says of it."""
-        out, _ = self._process.communicate("\n", timeout=seconds)
-        assert self._process.returncode == 0
-        answer: dict[str, Any] = json.loads(out)
+        self._tell()
+        assert self._process.stdout is not None
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
+
+    def end(self) -> None:
+        """Ends the session."""
+        self._tell()
+        assert self._process.wait(_END_SECONDS_MAX) == 0
+
+    def _tell(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
 
 
 def pinned(core: int | None) -> list[str]:

@@ -6,7 +6,8 @@
 //! opening (a session's start, its definitions, its books) is sent as it is. After a line on standard input COUNT frames
 //! follow: those behind the opening, again and again, with numbers that go on, sealed anew. Bursts of BURST frames leave
 //! EVERY_NS apart, 0 = at once. PROGRESS is a file whose first 8 bytes say how many frames the consumer has taken: with it
-//! no burst begins more than WINDOW frames ahead. SESSION_END closes the session, and a line of JSON says what was sent.
+//! no burst begins more than WINDOW frames ahead. A line of JSON says what was sent; after another line on standard input
+//! SESSION_END closes the session.
 //!
 //! Only the sending is timed (`cpu_ns`, of all threads): the frames of a burst are sealed before it.
 
@@ -200,12 +201,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         sent += sealed.len() as u64;
     }
     let wall_ns = mono_ns() - start_ns;
-    for _ in 0..END_REPEATS {
-        thread::sleep(END_EVERY);
-        publisher.send(Plane::Incremental, numbers.end().frame());
-    }
     let sums = publisher.counters();
     let lost = sums.would_block + sums.oversize + sums.errors();
     writeln!(io::stdout(), r#"{{"sent":{sent},"cpu_ns":{spent_ns},"wall_ns":{wall_ns},"sends":{},"refused":{lost}}}"#, sums.sends)?;
+    io::stdin().read_exact(&mut line)?;
+    for _ in 0..END_REPEATS {
+        publisher.send(Plane::Incremental, numbers.end().frame());
+        thread::sleep(END_EVERY);
+    }
     Ok(())
 }
