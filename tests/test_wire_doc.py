@@ -26,7 +26,7 @@ from wire_reference import (
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "wire-format.md").read_text(encoding="utf-8")
 DASH = "\N{EN DASH}"
-SIZES = {"u8": 1, "i8": 1, "u16": 2, "u32": 4, "u64": 8, "i64": 8, "f64": 8}
+SIZES = {"u8": 1, "i8": 1, "u16": 2, "u32": 4, "u64": 8, "i32": 4, "i64": 8, "f64": 8}
 
 Rows = list[tuple[int, int, str, str]]
 

@@ -20,7 +20,13 @@ CRITICAL = 0b11 << 14
 MASK64 = 0xFFFF_FFFF_FFFF_FFFF
 
 # Causes of refusal in the order in which they are looked for.
-CAUSES = ("too_short", "too_long", "sync", "length", "records", "critical_flags", "channel", "crc")
+CAUSES = ("too_short", "too_long", "sync", "length", "records", "pack", "critical_flags", "channel", "crc")
+
+# PACK: flags that stand in the header for all messages, and those that stand nowhere but in a sub-header.
+SHARED_FLAGS = 1 << 1 | 1 << 7 | 1 << 8 | 1 << 9
+OWN_FLAGS = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10
+# Types of section 6 that no PACK carries; of the others, those that are not known here are skipped.
+NEVER_PACKED = {0x01, 0x02, 0x03, 0x11, 0x19, 0x21, 0x30, 0x40, 0x41, 0x42}
 
 
 class RefusedError(Exception):
@@ -49,6 +55,10 @@ class Part:
         """Bytes."""
         return self.packed.size
 
+    def names(self) -> set[str]:
+        """The names of the fields."""
+        return {name for name, _ in self.fields}
+
     def rows(self) -> list[tuple[int, int, str, str]]:
         """(offset, size, type as the document writes it, name) of every field."""
         rows = []
@@ -66,7 +76,7 @@ class Part:
 
     def write(self, values: Mapping[str, Any]) -> bytes:
         """The part with these values; what is not named is 0."""
-        unknown = values.keys() - {name for name, _ in self.fields}
+        unknown = values.keys() - self.names()
         assert not unknown, unknown
         return self.packed.pack(
             *(values.get(name, b"" if code.endswith("s") else 0) for name, code in self.fields)
@@ -74,7 +84,7 @@ class Part:
 
 
 TYPE_NAMES = {
-    "B": "u8", "H": "u16", "I": "u32", "Q": "u64", "b": "i8", "q": "i64", "d": "f64",
+    "B": "u8", "H": "u16", "I": "u32", "Q": "u64", "b": "i8", "i": "i32", "q": "i64", "d": "f64",
 }  # fmt: skip
 
 
@@ -182,7 +192,15 @@ LAYOUTS = {
         """),
     ),
     "LIQUIDATION": Layout(0x2A, record=TRADE),
+    "PACK": Layout(
+        0x30,
+        record=part("""
+            len:H msg_type:B rec_len:B flags:H count:B price_exp:b instrument:I instr_seq:I source_seq:Q
+            exch_off_ns:i recv_off_us:H qty_exp:b pad:B
+        """),
+    ),
 }
+SUB_HEADER = LAYOUTS["PACK"].record
 
 BY_NUMBER = {layout.number: name for name, layout in LAYOUTS.items()}
 
@@ -196,10 +214,15 @@ class Frame:
     msg: str
     root: dict[str, Any]
     records: list[dict[str, Any]]
+    messages: list[Frame] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """The shape of `outcrier._core.decode_frame`: header fields by name, `msg`, `root`, `records`."""
-        return {**self.header, "msg": self.msg, "root": self.root, "records": self.records}
+        """The shape of `outcrier._core.decode_frame`: header fields by name, `msg`, `root`, `records`,
+        `messages`.
+        """
+        messages = [message.as_dict() for message in self.messages]
+        parts = {"msg": self.msg, "root": self.root, "records": self.records, "messages": messages}
+        return {**self.header, **parts}
 
 
 def decode(datagram: bytes) -> Frame:
@@ -218,22 +241,90 @@ def decode(datagram: bytes) -> Frame:
     frame_end = payload_end + (AUTH_BYTES if header["flags"] & AUTH else 0)
     if frame_end > len(datagram):
         raise RefusedError("length")
-    count, rec_len = header["count"], header["rec_len"]
-    root_end = payload_end - count * rec_len
-    msg = BY_NUMBER.get(header["msg_type"], "UNKNOWN")
-    layout = LAYOUTS.get(msg, Layout(-1))
-    if root_end < HEADER.size + layout.root.size or (count and rec_len < layout.record.size):
+    payload = datagram[HEADER.size : payload_end]
+    critical = header["flags"]
+    subs: list[tuple[dict[str, int], bytes]] = []
+    if header["msg_type"] == LAYOUTS["PACK"].number:
+        subs = split_pack(header, payload)
+        for sub, _ in subs:
+            critical |= sub["flags"]
+    elif not parts_fit(header["msg_type"], len(payload), header["count"], header["rec_len"]):
         raise RefusedError("records")
-    if header["flags"] & CRITICAL:
+    if critical & CRITICAL:
         raise RefusedError("critical_flags")
     if header["channel"] & 0x7F == 0:
         raise RefusedError("channel")
-    if crc32c(datagram[: HEADER.size - 4] + datagram[HEADER.size : payload_end]) != header["crc32c"]:
+    if crc32c(datagram[: HEADER.size - 4] + payload) != header["crc32c"]:
         raise RefusedError("crc")
-    root = layout.root.read(datagram[HEADER.size : root_end])
-    starts = range(root_end, payload_end, rec_len) if count and layout.record.size else ()
-    records = [layout.record.read(datagram[start : start + rec_len]) for start in starts]
-    return Frame(bytes(datagram[:frame_end]), header, msg, root, records)
+    raw = bytes(datagram[:frame_end])
+    if header["msg_type"] == LAYOUTS["PACK"].number:
+        messages = [read_parts(b"", alone(header, sub, body), body) for sub, body in subs]
+        return Frame(raw, header, "PACK", {}, [sub for sub, _ in subs], messages)
+    return read_parts(raw, header, payload)
+
+
+def parts_fit(msg_type: int, payload_len: int, count: int, rec_len: int) -> bool:
+    """Whether root and records are at least as long as the type has them."""
+    layout = LAYOUTS.get(BY_NUMBER.get(msg_type, ""), Layout(-1))
+    return payload_len - count * rec_len >= layout.root.size and (count == 0 or rec_len >= layout.record.size)
+
+
+def read_parts(raw: bytes, header: dict[str, int], payload: bytes) -> Frame:
+    """Root and records of one message."""
+    count, rec_len = header["count"], header["rec_len"]
+    root_end = len(payload) - count * rec_len
+    msg = BY_NUMBER.get(header["msg_type"], "UNKNOWN")
+    layout = LAYOUTS.get(msg, Layout(-1))
+    root = layout.root.read(payload[:root_end])
+    starts = range(root_end, len(payload), rec_len) if count and layout.record.size else ()
+    records = [layout.record.read(payload[start : start + rec_len]) for start in starts]
+    return Frame(raw, header, msg, root, records)
+
+
+def split_pack(header: Mapping[str, int], payload: bytes) -> list[tuple[dict[str, int], bytes]]:
+    """Sub-header and payload of every message of a PACK."""
+    once = ("instrument", "instr_seq", "source_seq", "price_exp", "qty_exp", "rec_len")
+    if any(header[name] for name in once) or header["flags"] & OWN_FLAGS or header["channel"] & 0x80:
+        raise RefusedError("pack")
+    subs = []
+    at = 0
+    while at < len(payload):
+        if len(payload) - at < SUB_HEADER.size:
+            raise RefusedError("pack")
+        sub = SUB_HEADER.read(payload[at:])
+        size = sub["len"] - SUB_HEADER.size - sub["pad"]
+        if sub["len"] % 8 or sub["pad"] > 7 or size < 0 or at + sub["len"] > len(payload):
+            raise RefusedError("pack")
+        if sub["flags"] & SHARED_FLAGS or sub["msg_type"] in NEVER_PACKED:
+            raise RefusedError("pack")
+        if not parts_fit(sub["msg_type"], size, sub["count"], sub["rec_len"]):
+            raise RefusedError("pack")
+        subs.append((sub, payload[at + SUB_HEADER.size :][:size]))
+        at += sub["len"]
+    if len(subs) != header["count"]:
+        raise RefusedError("pack")
+    return subs
+
+
+def alone(header: Mapping[str, int], sub: Mapping[str, int], payload: bytes) -> dict[str, int]:
+    """The header that a message of a PACK would have had alone."""
+    late_ns = sub["recv_off_us"] * 1_000
+    saturated = header["proc_ns"] == 0xFFFF_FFFF
+    own = {name: sub[name] for name in HEADER.names() & SUB_HEADER.names()}
+    return {
+        **header,
+        **own,
+        "flags": sub["flags"] | header["flags"] & ~AUTH,
+        "payload_len": len(payload),
+        "exchange_ts": within_i64(header["exchange_ts"] + sub["exch_off_ns"]),
+        "recv_ts": within_i64(header["recv_ts"] + late_ns),
+        "proc_ns": header["proc_ns"] if saturated else max(header["proc_ns"] - late_ns, 0),
+    }
+
+
+def within_i64(value: int) -> int:
+    """The nearest value that an i64 holds."""
+    return max(-(1 << 63), min(value, (1 << 63) - 1))
 
 
 def encode(
@@ -249,20 +340,49 @@ def encode(
 
     `more_root` and `more_record` are what a later version may append; a number as `msg` has only those parts.
     """
+    layout, payload, shape = _payload(msg, root, records, more_root, more_record)
+    return _sealed({"channel": 1, **header, **shape, "msg_type": layout.number}, payload)
+
+
+def encode_packed(
+    msg: str | int,
+    sub: Mapping[str, int],
+    root: Mapping[str, Any] | None = None,
+    records: Iterable[Mapping[str, Any]] = (),
+    *,
+    more_root: bytes = b"",
+    more_record: bytes = b"",
+) -> bytes:
+    """One message of a PACK: sub-header, payload and padding."""
+    layout, payload, shape = _payload(msg, root, records, more_root, more_record)
+    pad = -len(payload) % 8
+    size = {"len": SUB_HEADER.size + len(payload) + pad, "pad": pad}
+    return SUB_HEADER.write({**sub, **shape, **size, "msg_type": layout.number}) + payload + bytes(pad)
+
+
+def encode_pack(header: Mapping[str, int], messages: Iterable[bytes]) -> bytes:
+    """A PACK of messages made by `encode_packed`, with the right lengths and CRC."""
+    packed = list(messages)
+    shape = {"count": len(packed), "rec_len": 0, "msg_type": LAYOUTS["PACK"].number}
+    return _sealed({"channel": 1, **header, **shape}, b"".join(packed))
+
+
+def _payload(
+    msg: str | int,
+    root: Mapping[str, Any] | None,
+    records: Iterable[Mapping[str, Any]],
+    more_root: bytes,
+    more_record: bytes,
+) -> tuple[Layout, bytes, dict[str, int]]:
     layout = LAYOUTS[msg] if isinstance(msg, str) else Layout(msg)
     record_bytes = [layout.record.write(record) + more_record for record in records]
     payload = layout.root.write(root or {}) + more_root + b"".join(record_bytes)
-    full = {
-        "magic": MAGIC,
-        "version": VERSION,
-        "channel": 1,
-        **header,
-        "msg_type": layout.number,
-        "payload_len": len(payload),
-        "count": len(record_bytes),
-        "rec_len": len(record_bytes[0]) if record_bytes else 0,
-        "crc32c": 0,
-    }
+    rec_len = len(record_bytes[0]) if record_bytes else 0
+    return layout, payload, {"count": len(record_bytes), "rec_len": rec_len}
+
+
+def _sealed(header: Mapping[str, int], payload: bytes) -> bytes:
+    full = {"magic": MAGIC, "version": VERSION, **header, "payload_len": len(payload), "crc32c": 0}
     unsealed = HEADER.write(full)[:-4]
     return unsealed + struct.pack("<I", crc32c(unsealed + payload)) + payload
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from outcrier.batch import Batch
     from outcrier.errors import CaptureError, ConfigurationError, NetworkError, OutcrierError
     from outcrier.events import Event
+    from outcrier.recorded import replay_batches
     from outcrier.subscriber import Subscriber
     from outcrier.views import BookView, Instrument, Level, State
 
@@ -35,6 +36,7 @@ __all__ = [
     "State",
     "Subscriber",
     "__version__",
+    "replay_batches",
 ]
 
 _HOMES: Final = {
@@ -50,6 +52,7 @@ _HOMES: Final = {
     "State": "views",
     "Subscriber": "subscriber",
     "__version__": "_core",
+    "replay_batches": "recorded",
 }
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "STATES",
     "Decoder",
     "Feed",
+    "Monitor",
     "Publisher",
     "Receiver",
     "__version__",
@@ -20,6 +21,7 @@ __all__ = [
     "layouts",
     "mono_ns",
     "parse_decimal",
+    "system_clock",
     "wall_ns",
     "wire_layouts",
 ]
@@ -38,6 +40,10 @@ def mono_ns() -> int:
 
 def wall_ns() -> int:
     """UTC nanoseconds since the epoch."""
+
+def system_clock() -> dict[str, Any]:
+    """How the system keeps its wall clock: synchronised, offset_ns (correction under way), error_ns (None:
+    not known)."""
 
 def parse_decimal(text: str, exp: int) -> int:
     """Mantissa of `text` at 10**exp. Raises ValueError: junk, overflow, or more digits than `exp` holds."""
@@ -171,8 +177,8 @@ class Feed:
 
         Raises ValueError on a shape that cannot be compiled or published.
 
-        `pack`: small messages of one socket read share a PACK. `start_ns` is the wall time of a replay's first
-        message; 0 = now.
+        `pack`: small messages of one socket read share a PACK. `start_ns` is the wall time of a replay's
+        first message; 0 = now.
         """
     def add_instrument(
         self,
@@ -323,8 +329,8 @@ class Receiver:
     def rcvbuf_advice(self) -> str | None:
         """The line that mends a buffer smaller than asked, to be said once; None if it is as asked."""
     def poll(self) -> int:
-        """Drains the sockets without blocking (bounded per call) and without the GIL, runs due timers; returns
-        rows collected and not yet taken."""
+        """Drains the sockets without blocking (bounded per call) and without the GIL, runs due timers;
+        returns rows collected and not yet taken."""
     def wait(self, timeout_ns: int) -> int:
         """As `poll`, but sleeps (without the GIL) until something arrives or the time is over."""
     def datagram(self, plane: int, data: bytes, rx_ns: int, now_ns: int) -> None:
@@ -370,3 +376,30 @@ class Receiver:
         """Per channel: channel, venue, session, state, high (channel_seq), frames, bytes, gaps, given_up,
         duplicates, publisher_id, test, replay,
         chain_ok, window_ns, ended, split, whole_cycle."""
+
+@final
+class Monitor:
+    """Counts what is on both planes, without books; frames with REPLAY and TEST too.
+
+    Sans-I/O through `datagram`; `open` attaches UDP sockets that `listen` drains without the GIL.
+    """
+
+    def __new__(cls) -> Self: ...
+    def open(self, *, interface: str, group: str, snapshot_group: str, port: int, rcvbuf_bytes: int) -> None:
+        """Joins the groups. Raises OSError that names group, interface and port."""
+    def close(self) -> None: ...
+    def effective_rcvbuf(self) -> int:
+        """Receive buffer in effect, bytes as the kernel accounts them; 0 without sockets."""
+    def listen(self, timeout_ns: int) -> None:
+        """Counts what arrives for so long; returns early when a signal comes. Raises OSError."""
+    def datagram(self, plane: int, data: bytes, rx_ns: int) -> None:
+        """One datagram by hand (plane 0 incremental, 1 snapshot); `rx_ns` in nanoseconds since the epoch."""
+    def plane(self, plane: int) -> dict[str, int]:
+        """Sums of the socket of a plane: datagrams, bytes (padding included), padding_bytes, kernel_drops,
+        wrong_plane, unknown_type, and refused_* by cause."""
+    def truncated(self) -> int:
+        """Datagrams longer than the buffer that holds every legal one."""
+    def streams(self) -> list[dict[str, Any]]:
+        """Per channel and plane: plane, channel, venue (number), session, sessions, replay, test, ended,
+        frames, bytes, last_ns, gaps, missing, late, duplicates, too_old, old_session, and types: (number,
+        name, frames, messages inside PACKs, bytes, last_ns) each."""

@@ -136,6 +136,13 @@ class MulticastSections(_Section, frozen=True):
     """One MulticastConfig per family of channels."""
 
     crypto: MulticastConfig = MulticastConfig()
+    stock: MulticastConfig = MulticastConfig(
+        group_a="239.192.90.11", group_snapshot="239.192.90.13", port=9002
+    )
+
+
+FAMILIES: Final = MulticastSections.__struct_fields__
+"""Families of channels by name."""
 
 
 class SubscriberConfig(_Section, frozen=True):
@@ -245,7 +252,10 @@ def render(config: Config) -> str:
         "# underscores a dot), such as OUTCRIER__MULTICAST__CRYPTO__PORT=9101. Unknown keys are refused.",
     ]
     _render_section(lines, "feeder", config.feeder, FeederConfig())
-    _render_section(lines, "multicast.crypto", config.multicast.crypto, MulticastConfig())
+    families = MulticastSections()
+    for family in FAMILIES:
+        name = f"multicast.{family}"
+        _render_section(lines, name, getattr(config.multicast, family), getattr(families, family))
     _render_section(lines, "subscriber", config.subscriber, SubscriberConfig())
     defaults = _default_venues()
     for name, default in defaults.items():
@@ -311,16 +321,20 @@ def _set(raw: dict[str, Any], keys: list[str], value: Any, name: str) -> None:
 def _build(raw: dict[str, Any], where: _Where) -> Config:
     _refuse_unknown(raw, [f.name for f in msgspec.structs.fields(Config)], "", where)
     multicast = _table(raw.get("multicast", {}), "multicast", where)
-    _refuse_unknown(multicast, ["crypto"], "multicast.", where)
+    _refuse_unknown(multicast, list(FAMILIES), "multicast.", where)
     tables = _table(raw.get("venues", {}), "venues", where)
     _refuse_unknown(tables, list(VENUE_NUMBERS), "venues.", where)
+    families = MulticastSections()
     venues = _default_venues()
     for name in tables:
         venues[name] = _section(tables, name, "venues.", venues[name], where)
     return Config(
         feeder=_section(raw, "feeder", "", FeederConfig(), where),
         multicast=MulticastSections(
-            crypto=_section(multicast, "crypto", "multicast.", MulticastConfig(), where)
+            **{
+                family: _section(multicast, family, "multicast.", getattr(families, family), where)
+                for family in FAMILIES
+            }
         ),
         subscriber=_section(raw, "subscriber", "", SubscriberConfig(), where),
         venues=venues,

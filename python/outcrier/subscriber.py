@@ -19,10 +19,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from types import TracebackType
 from typing import Final, Literal, Self
 
+import msgspec
+
 from outcrier._core import Receiver
 from outcrier.batch import Batch, Directory
 from outcrier.clock import mono_ns
-from outcrier.config import MulticastConfig, SubscriberConfig
+from outcrier.config import MulticastConfig, MulticastSections, SubscriberConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.events import Event
 from outcrier.prices import PriceKind, converter
@@ -36,7 +38,7 @@ Accept = Literal["replay", "test"]
 venue itself.
 """
 
-FEEDS: Final = {"crypto": MulticastConfig()}
+FEEDS: Final[dict[str, MulticastConfig]] = msgspec.structs.asdict(MulticastSections())
 """Families of channels by name, with the addresses they have unless told otherwise."""
 
 UNKNOWN_AFTER_NS: Final = 3_000_000_000

@@ -63,6 +63,20 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _DECODER: Final = msgspec.json.Decoder(_Line)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def encode_line(time_ns: int, kind: Kind, url: str, data: bytes | memoryview) -> bytes:
+    """One line of a capture, from which `read_capture` gives `data` back byte for byte: text where the bytes
+    are UTF-8, base64 where they are not.
+    """
+    data = bytes(data)
+    line: dict[str, int | str] = {"t": time_ns, "k": kind, "u": url}
+    try:
+        line["d"] = data.decode()
+    except UnicodeDecodeError:
+        line["b"] = base64.b64encode(data).decode()
+    return _ENCODER.encode(line) + b"\n"
 
 
 def read_capture(path: Path, source: int = 0) -> Iterator[CaptureLine]:

@@ -264,15 +264,42 @@ def replay_into(
     `wire_ids` by native symbol; None numbers the instruments from 1. Raises CaptureError and
     ConfigurationError.
     """
-    venue = venue_by_name(group.venue)
-    found = scan(venue, group.paths)
-    members = instruments_of(venue, group.paths, found, instruments)
-    ids = wire_ids or {each.native_symbol: number for number, each in enumerate(members, start=1)}
-    feed = open_feed(publisher, venue, session=session, publisher_id=publisher_id, first_ns=found.first_ns)
-    replay = VenueReplay(feed, venue, members, found, ids)
+    prepared = _prepare(group, instruments)
+    replay = _define(_open(publisher, prepared, session, publisher_id), prepared, wire_ids)
     for line in read_session(group.paths):
         replay.take(line)
     return replay
+
+
+def open_replays(
+    publisher: _core.Publisher, groups: Sequence[CaptureGroup], instruments: Path | None = None
+) -> Iterator[tuple[VenueReplay, CaptureLine]]:
+    """Each line of `groups`, by the time it is due, with the replay that is to take it. No sockets, no pace.
+
+    Raises CaptureError and ConfigurationError.
+    """
+    prepared = [_prepare(group, instruments) for group in groups]
+    replays = [_define(_open(publisher, each), each) for each in prepared]
+    return ((replay, line) for _, replay, line in _schedule(prepared, replays))
+
+
+def _open(
+    publisher: _core.Publisher, prepared: _Prepared, session: int = 1, publisher_id: int = 1
+) -> _core.Feed:
+    return open_feed(
+        publisher,
+        prepared.venue,
+        session=session,
+        publisher_id=publisher_id,
+        first_ns=prepared.found.first_ns,
+    )
+
+
+def _define(feed: _core.Feed, prepared: _Prepared, wire_ids: Mapping[str, int] | None = None) -> VenueReplay:
+    """The replay into `feed`; None numbers the instruments from 1."""
+    members = prepared.instruments
+    ids = wire_ids or {each.native_symbol: number for number, each in enumerate(members, start=1)}
+    return VenueReplay(feed, prepared.venue, members, prepared.found, ids)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -341,15 +368,9 @@ class Replay:
             stack.enter_context(conductor)
             for each, state in zip(self._prepared, states, strict=True):
                 ids = state.ids(instrument.native_symbol for instrument in each.instruments)
-                feed = open_feed(
-                    publisher,
-                    each.venue,
-                    session=state.next_session(wall_ns()),
-                    publisher_id=publisher_id,
-                    first_ns=each.found.first_ns,
-                )
+                feed = _open(publisher, each, state.next_session(wall_ns()), publisher_id)
                 conductor.feeds.append(feed)
-                self._replays.append(VenueReplay(feed, each.venue, each.instruments, each.found, ids))
+                self._replays.append(_define(feed, each, ids))
             seconds, loops, complete = self._play(conductor)
             venues = tuple(replay.summary() for replay in self._replays)
         return ReplaySummary(seconds, loops, complete, publisher.counters(), venues)
@@ -364,18 +385,19 @@ class Replay:
                 for replay in self._replays:
                     replay.restart()
             loops += 1
-            complete = conductor.play(self._schedule())
+            complete = conductor.play(_schedule(self._prepared, self._replays))
         return (mono_ns() - started_ns) / _NS, loops, complete
 
-    def _schedule(self) -> Iterator[_Due]:
-        """Lines of all venues by the time they are due."""
-        firsts = [each.found.first_ns or 0 for each in self._prepared]
-        together = max(firsts) - min(firsts) < SAME_SESSION_NS
-        timed = [
-            _due(each.group.paths, replay, first - min(firsts) if together else 0)
-            for each, replay, first in zip(self._prepared, self._replays, firsts, strict=True)
-        ]
-        return merge(*timed, key=lambda due: due[0])
+
+def _schedule(prepared: Sequence[_Prepared], replays: Sequence[VenueReplay]) -> Iterator[_Due]:
+    """Lines of all venues by the time they are due, in nanoseconds after the start."""
+    firsts = [each.found.first_ns or 0 for each in prepared]
+    together = max(firsts) - min(firsts) < SAME_SESSION_NS
+    timed = [
+        _due(each.group.paths, replay, first - min(firsts) if together else 0)
+        for each, replay, first in zip(prepared, replays, firsts, strict=True)
+    ]
+    return merge(*timed, key=lambda due: due[0])
 
 
 def _prepare(group: CaptureGroup, instruments: Path | None) -> _Prepared:

@@ -12,16 +12,18 @@ import click
 from outcrier import __version__
 from outcrier.errors import OutcrierError
 
-VERBS: Final = ("demo", "run", "tail", "book", "instruments", "replay", "venue")
+VERBS: Final = ("demo", "run", "tail", "book", "instruments", "replay", "venue", "record", "doctor")
 """Verbs in the order of --help; each is the command `verb` of the module of its name."""
 
 EXIT_CODES: Final = """\b
 Exit codes:
-  0    it did what was asked; Ctrl-C or SIGTERM ended demo, run, venue, tail, book --watch or replay --loop 0
+  0    it did what was asked; Ctrl-C or SIGTERM ended demo, run, venue, record, udp_monitor, tail,
+       book --watch or replay --loop 0
   1    unexpected: a fault of Outcrier, please report it
   2    usage, bad configuration, unknown venue or symbol
-  3    data: a capture is missing, truncated or corrupt
-  4    network: port in use, no multicast route, nothing heard before --timeout, no exchange reachable
+  3    data: a capture is missing, truncated or corrupt, or a recording cannot be written
+  4    network: port in use, no multicast route, nothing heard before --timeout, no exchange reachable;
+       doctor: something is wrong that it names
   130  Ctrl-C elsewhere, and SIGTERM of a replay that was to end
   141  the reader of a pipe went away
 """
@@ -60,10 +62,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
+    return run_command(cli, "outcrier", arguments)
+
+
+def run_command(command: click.Command, name: str, arguments: list[str] | None = None) -> int:
+    """Runs `command`, called `name`, and returns its exit code; `arguments` None = those of the process."""
     try:
-        # Not `cli.main`, which turns Ctrl-C and a closed pipe into codes of its own.
-        with cli.make_context("outcrier", sys.argv[1:] if arguments is None else arguments) as context:
-            result = cli.invoke(context)
+        # Not `command.main`, which turns Ctrl-C and a closed pipe into codes of its own.
+        with command.make_context(name, sys.argv[1:] if arguments is None else arguments) as context:
+            result = command.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as end:
         return end.exit_code
@@ -73,7 +80,7 @@ def run(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _EXIT_ABORTED
     except OutcrierError as error:
-        click.echo(f"outcrier: error: {error}", err=True)
+        click.echo(f"{name}: error: {error}", err=True)
         return error.exit_code
     except BrokenPipeError:
         # The reader went away, as `head` does; Python must not complain again when it flushes at exit.

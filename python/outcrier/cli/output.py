@@ -17,7 +17,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 import click
 import msgspec
 
-from outcrier.config import Config, load
+from outcrier.config import FAMILIES, Config, load
 from outcrier.events import BookDelta, BookSnapshot, Event
 from outcrier.prices import PriceKind
 from outcrier.subscriber import Subscriber
@@ -107,9 +107,22 @@ def wire_options(function: Callable[..., _R]) -> Callable[..., _R]:
     """--config, --interface, --group, --snapshot-group and --port, given as one `wire: Config`."""
 
     @functools.wraps(function)
-    def resolved(
+    def resolved(*args: Any, config: Path | None, addresses: Addresses, **rest: Any) -> _R:
+        return function(*args, wire=with_multicast(read_config(config), "crypto", addresses), **rest)
+
+    return config_option(address_options(resolved))
+
+
+Addresses = dict[str, Any]
+"""What was given of interface, group_a, group_snapshot and port."""
+
+
+def address_options(function: Callable[..., _R]) -> Callable[..., _R]:
+    """--interface, --group, --snapshot-group and --port, given as `addresses`."""
+
+    @functools.wraps(function)
+    def gathered(
         *args: Any,
-        config: Path | None,
         interface: str | None,
         group: str | None,
         snapshot_group: str | None,
@@ -117,11 +130,9 @@ def wire_options(function: Callable[..., _R]) -> Callable[..., _R]:
         **rest: Any,
     ) -> _R:
         given = {"interface": interface, "group_a": group, "group_snapshot": snapshot_group, "port": port}
-        wire = with_multicast(read_config(config), **{k: v for k, v in given.items() if v is not None})
-        return function(*args, wire=wire, **rest)
+        return function(*args, addresses={k: v for k, v in given.items() if v is not None}, **rest)
 
     options: list[Callable[[Callable[..., _R]], Callable[..., _R]]] = [
-        config_option,
         click.option(
             "--interface",
             type=_Ipv4(multicast=False),
@@ -143,14 +154,25 @@ def wire_options(function: Callable[..., _R]) -> Callable[..., _R]:
         click.option("--port", type=click.IntRange(1, 65_535), help="UDP port.  [default: configuration]"),
     ]
     for option in reversed(options):
-        resolved = option(resolved)
-    return resolved
+        gathered = option(gathered)
+    return gathered
 
 
-def with_multicast(config: Config, **keys: Any) -> Config:
-    """`config` with other addresses."""
-    crypto = msgspec.structs.replace(config.multicast.crypto, **keys)
-    multicast = msgspec.structs.replace(config.multicast, crypto=crypto)
+def feed_option(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """--feed FAMILY, given as `feed`."""
+    return click.option(
+        "--feed",
+        type=click.Choice(FAMILIES),
+        default=FAMILIES[0],
+        show_default=True,
+        help="Family of channels: the addresses that the configuration gives it.",
+    )(function)
+
+
+def with_multicast(config: Config, family: str, addresses: Addresses) -> Config:
+    """`config` with other addresses of one family."""
+    section = msgspec.structs.replace(getattr(config.multicast, family), **addresses)
+    multicast = msgspec.structs.replace(config.multicast, **{family: section})
     return msgspec.structs.replace(config, multicast=multicast)
 
 

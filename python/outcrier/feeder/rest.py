@@ -10,6 +10,7 @@ from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.connection import RATE_LIMITED_WAIT_NS
 from outcrier.feeder.http import HttpClient
 from outcrier.feeder.snapshots import WeightPool
+from outcrier.feeder.tap import Tap
 from outcrier.feeder.transport import Reason, TransportError
 from outcrier.instruments import Catalogue
 from outcrier.venues.base import Fault, HttpRequest, Venue
@@ -32,22 +33,28 @@ class InstrumentList:
 class VenueRest:
     """Runs a venue's requests. Its errors are TransportError."""
 
-    def __init__(self, venue: Venue, base_url: str, http: HttpClient, pool: WeightPool) -> None:
-        """`base_url` replaces the venue's own unless it is empty."""
+    def __init__(
+        self, venue: Venue, base_url: str, http: HttpClient, pool: WeightPool, tap: Tap | None = None
+    ) -> None:
+        """`base_url` replaces the venue's own unless it is empty; `tap` is told every answer."""
         self._venue = venue
         self._base_url = (base_url or venue.rest_url).rstrip("/")
         self._http = http
         self._pool = pool
+        self._tap = tap
 
     async def get(self, request: HttpRequest) -> bytes:
         """The body of an answer. The caller took the request's weight; what the venue counts is noted."""
+        url = self._base_url + request.target
         try:
-            answer = await self._http.get(self._base_url + request.target)
+            answer = await self._http.get(url)
         except TransportError as error:
             if error.reason is Reason.RATE_LIMITED:
                 wait_ns = int(error.retry_after_s * SECOND_NS) or RATE_LIMITED_WAIT_NS
                 self._pool.block(mono_ns() + wait_ns)
             raise
+        if self._tap is not None:
+            self._tap.answered(self._venue, url, answer.body)
         used = answer.headers.get(self._venue.limits.weight_header, "")
         if used.isdecimal() and used.isascii():
             self._pool.observed(mono_ns(), int(used[:9]))

@@ -29,6 +29,7 @@ from outcrier.feeder.http import HttpClient
 from outcrier.feeder.occupied import refuse_if_occupied
 from outcrier.feeder.state import VenueState, default_state_dir
 from outcrier.feeder.status import VenueStatus
+from outcrier.feeder.tap import Tap
 from outcrier.feeder.transport import Connector, TransportError, connector_for
 from outcrier.feeder.venue_feeder import Surroundings, VenueFeeder
 from outcrier.venues import VENUES
@@ -46,11 +47,15 @@ class FeederService:
         publisher: _core.Publisher | None = None,
         connectors: Callable[[str], Connector] = connector_for,
         environ: Mapping[str, str] | None = None,
+        tap: Tap | None = None,
     ) -> None:
-        """`publisher` None = UDP multicast as configured. Raises ConfigurationError: no venue is enabled."""
+        """`publisher` None = UDP multicast as configured; `tap` listens in on the connections. Raises
+        ConfigurationError: no venue is enabled.
+        """
         self._config = config
         self._publisher = publisher
         self._connectors = connectors
+        self._tap = tap
         self._environ = os.environ if environ is None else environ
         self._venues: list[VenueFeeder] = []
         self._stack = AsyncExitStack()
@@ -74,6 +79,7 @@ class FeederService:
                 limited=self._config.feeder.limited_mode,
                 refresh_ns=self._config.feeder.instruments_refresh_s * SECOND_NS,
                 random=random.Random(secrets.randbits(64)),  # noqa: S311 - spreads retries, guards nothing
+                tap=self._tap,
             )
             for name, venue_config in self._config.enabled_venues().items():
                 http = await self._stack.enter_async_context(HttpClient())

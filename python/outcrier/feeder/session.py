@@ -25,6 +25,7 @@ from outcrier.feeder.plan import VenuePlan, spec_of
 from outcrier.feeder.reach import Reach
 from outcrier.feeder.rest import InstrumentList, VenueRest
 from outcrier.feeder.snapshots import SnapshotScheduler, WeightPool
+from outcrier.feeder.tap import Tap
 from outcrier.feeder.timer import LoopTimer
 from outcrier.feeder.transport import Connector, TransportError
 from outcrier.instruments import Instrument, Trading, to_core_kwargs
@@ -77,6 +78,7 @@ class VenueSession:
         log: LimitedLog,
         reach: Reach,
         faults_path: Path,
+        tap: Tap | None = None,
     ) -> None:
         """Defines the instruments on the wire under their stable `ids`."""
         self.feed = feed
@@ -115,7 +117,11 @@ class VenueSession:
                 subscriptions=len(connection.streams),
                 owner=self,
                 take=feed.on_frame,
-                connector_for=connector_for,
+                connector_for=connector_for
+                if tap is None
+                else tap.connectors(
+                    venue, number, [book.native_symbol for book in connection.books], connector_for
+                ),
             )
             for number, connection in enumerate(plan.connections, start=1)
         ]

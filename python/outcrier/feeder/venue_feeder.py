@@ -23,6 +23,7 @@ from outcrier.feeder.session import VenueSession
 from outcrier.feeder.snapshots import WeightPool
 from outcrier.feeder.state import VenueState
 from outcrier.feeder.status import VenueStatus
+from outcrier.feeder.tap import Tap
 from outcrier.feeder.transport import Connector, Reason, TransportError
 from outcrier.venues.base import Venue
 
@@ -42,6 +43,8 @@ class Surroundings:
     limited: bool
     refresh_ns: int
     random: random.Random
+    tap: Tap | None = None
+    """A recorder that listens in."""
 
 
 class VenueFeeder:
@@ -61,7 +64,7 @@ class VenueFeeder:
         self.reach = Reach(self._log)
         limits = venue.limits
         self._pool = around.pools.setdefault(limits.weight_pool, WeightPool(limits.weight_per_minute))
-        self._rest = VenueRest(venue, config.rest_url, http, self._pool)
+        self._rest = VenueRest(venue, config.rest_url, http, self._pool, around.tap)
         self._session: VenueSession | None = None
 
     async def run(self) -> None:
@@ -114,6 +117,7 @@ class VenueFeeder:
                 rest=self._rest,
                 pool=self._pool,
                 connector_for=around.connector_for,
+                tap=around.tap,
                 random=around.random,
                 log=self._log,
                 reach=self.reach,

@@ -21,4 +21,5 @@ pub mod publish;
 pub mod receive;
 pub mod sequence;
 pub mod shape;
+pub mod tally;
 pub mod wire;

@@ -136,7 +136,7 @@ impl Clock {
     /// the system estimates for its own clock plus what is still to be slewed. One system call.
     pub fn error_ns(&mut self) -> u32 {
         self.look_at_wall();
-        total_error_ns(read::system_error_ns(), self.slew.distance_ns(self.wall_read_at_ns))
+        total_error_ns(system_clock().error_ns(), self.slew.distance_ns(self.wall_read_at_ns))
     }
 
     fn look_at_wall(&mut self) {
@@ -160,15 +160,40 @@ fn total_error_ns(system_ns: Option<u64>, distance_ns: u64) -> u32 {
     }
 }
 
-/// The system's estimate from the fields of adjtimex(2), both in microseconds. A zero estimate means that the
-/// time daemon states none (systemd-timesyncd does that); then the bound, which the kernel lets grow by 500 ppm
-/// after each correction, is what is known. chrony and ntpd state an estimate.
-fn system_error_from(estimate_us: i64, maximum_us: i64, unsynchronised: bool) -> Option<u64> {
-    if unsynchronised {
-        return None;
+/// How the system keeps its wall clock, as adjtimex(2) tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SystemClock {
+    /// A time daemon has set the clock and still does.
+    pub synchronised: bool,
+    /// The correction that the kernel is working off, in ns.
+    pub offset_ns: i64,
+    /// The error that the time daemon estimates, in µs; 0 where it states none.
+    pub estimate_us: i64,
+    /// Bound of the error, in µs, which the kernel lets grow by 500 ppm after each correction.
+    pub maximum_us: i64,
+}
+
+impl SystemClock {
+    /// The error of the wall clock in ns; `None` = the system does not know. A zero estimate means that the time
+    /// daemon states none (systemd-timesyncd does that); then the bound is what is known. chrony and ntpd state an
+    /// estimate.
+    #[must_use]
+    pub fn error_ns(&self) -> Option<u64> {
+        if !self.synchronised {
+            return None;
+        }
+        let microseconds = if self.estimate_us > 0 { self.estimate_us } else { self.maximum_us };
+        u64::try_from(microseconds).ok()?.checked_mul(1_000)
     }
-    let microseconds = if estimate_us > 0 { estimate_us } else { maximum_us };
-    u64::try_from(microseconds).ok()?.checked_mul(1_000)
+}
+
+#[cfg(not(target_os = "linux"))]
+const UNKNOWN: SystemClock = SystemClock { synchronised: false, offset_ns: 0, estimate_us: 0, maximum_us: 0 };
+
+/// Asks the system how it keeps its wall clock. One system call; elsewhere than on Linux nothing is known.
+#[must_use]
+pub fn system_clock() -> SystemClock {
+    read::system_clock()
 }
 
 /// Monotonic and wall time of one instant, to about a quarter of [`PAIR_SPREAD_NS_MAX`] unless interrupted each time.
@@ -208,18 +233,23 @@ mod read {
     }
 
     #[cfg(target_os = "linux")]
-    pub(super) fn system_error_ns() -> Option<u64> {
+    pub(super) fn system_clock() -> super::SystemClock {
         // SAFETY: timex is plain integers, for which all zeros is a value.
         let mut timex: libc::timex = unsafe { std::mem::zeroed() };
         // SAFETY: `modes` is 0, so the call only reads the kernel's state into `timex`, which outlives it.
         let state = unsafe { libc::adjtimex(&raw mut timex) };
-        let unsynchronised = state < 0 || state == libc::TIME_ERROR || timex.status & libc::STA_UNSYNC != 0;
-        super::system_error_from(timex.esterror, timex.maxerror, unsynchronised)
+        let unit_ns = if timex.status & libc::STA_NANO != 0 { 1 } else { 1_000 };
+        super::SystemClock {
+            synchronised: state >= 0 && state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0,
+            offset_ns: timex.offset.saturating_mul(unit_ns),
+            estimate_us: timex.esterror,
+            maximum_us: timex.maxerror,
+        }
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn system_error_ns() -> Option<u64> {
-        super::system_error_from(0, 0, true)
+    pub(super) fn system_clock() -> super::SystemClock {
+        super::UNKNOWN
     }
 }
 
@@ -240,8 +270,8 @@ mod read {
         i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
     }
 
-    pub(super) fn system_error_ns() -> Option<u64> {
-        super::system_error_from(0, 0, true)
+    pub(super) fn system_clock() -> super::SystemClock {
+        super::UNKNOWN
     }
 }
 
@@ -346,11 +376,14 @@ mod tests {
 
     #[test]
     fn errors_add_up_and_unknown_stays_apart() {
-        assert_eq!(system_error_from(12, 5_000, false), Some(12_000));
-        assert_eq!(system_error_from(0, 5_000, false), Some(5_000_000));
-        assert_eq!(system_error_from(12, 5_000, true), None);
-        assert_eq!(system_error_from(0, -1, false), None);
-        assert_eq!(system_error_from(i64::MAX, 0, false), None);
+        let error_ns = |synchronised, estimate_us, maximum_us| {
+            SystemClock { synchronised, offset_ns: 7, estimate_us, maximum_us }.error_ns()
+        };
+        assert_eq!(error_ns(true, 12, 5_000), Some(12_000));
+        assert_eq!(error_ns(true, 0, 5_000), Some(5_000_000));
+        assert_eq!(error_ns(false, 12, 5_000), None);
+        assert_eq!(error_ns(true, 0, -1), None);
+        assert_eq!(error_ns(true, i64::MAX, 0), None);
         assert_eq!(total_error_ns(Some(12_000), 3), 12_003);
         assert_eq!(total_error_ns(Some(u64::MAX), 1), ERROR_UNKNOWN - 1);
         assert_eq!(total_error_ns(Some(u64::from(u32::MAX)), 0), ERROR_UNKNOWN - 1);

@@ -4,6 +4,7 @@
 
 mod decoder;
 mod feed;
+mod monitor;
 mod publisher;
 mod receiver;
 mod sockets;
@@ -12,9 +13,11 @@ mod wire;
 use std::net::Ipv4Addr;
 
 use outcrier_core::decimal::{self, DecimalError};
+use outcrier_core::receive::Line;
 use outcrier_net::clock;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 /// Bits that `Feed.on_frame` returns.
 const HANDLED: u8 = 0;
@@ -31,6 +34,17 @@ fn mono_ns() -> u64 {
 #[pyfunction]
 fn wall_ns() -> i64 {
     clock::wall_ns()
+}
+
+/// How the system's wall clock is kept: whether it is, the correction under way, the estimated error and its bound.
+#[pyfunction]
+fn system_clock(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let system = clock::system_clock();
+    let values = PyDict::new(py);
+    values.set_item("synchronised", system.synchronised)?;
+    values.set_item("offset_ns", system.offset_ns)?;
+    values.set_item("error_ns", system.error_ns())?;
+    Ok(values)
 }
 
 /// Mantissa of a decimal text at 10**exp.
@@ -55,6 +69,15 @@ fn address(name: &str, text: &str) -> PyResult<Ipv4Addr> {
     text.parse().map_err(|_| value_error(format!("{name} {text:?} is no IPv4 address")))
 }
 
+/// A plane by its number.
+fn line(plane: u8) -> PyResult<Line> {
+    match plane {
+        0 => Ok(Line::A),
+        1 => Ok(Line::Snapshot),
+        other => Err(value_error(format!("plane {other} is neither 0 (incremental) nor 1 (snapshot)"))),
+    }
+}
+
 /// A socket that cannot be had: the text names group, interface and port.
 fn os_error(error: &outcrier_net::NetError) -> PyErr {
     match error.raw_os_error() {
@@ -71,13 +94,15 @@ mod _core {
     #[pymodule_export]
     use super::feed::Feed;
     #[pymodule_export]
+    use super::monitor::Monitor;
+    #[pymodule_export]
     use super::publisher::Publisher;
     #[pymodule_export]
     use super::receiver::{Receiver, layouts};
     #[pymodule_export]
     use super::wire::{decode_frame, wire_layouts};
     #[pymodule_export]
-    use super::{mono_ns, parse_decimal, wall_ns};
+    use super::{mono_ns, parse_decimal, system_clock, wall_ns};
     use outcrier_core::receive::Reported;
     use pyo3::prelude::*;
     use pyo3::types::PyTuple;

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::sockets::{PollError, Sockets};
-use crate::{address, os_error, value_error};
+use crate::{address, line, os_error, value_error};
 
 const _: () = assert!(DATAGRAM_BYTES_MAX == outcrier_core::wire::FRAME_BYTES_MAX);
 
@@ -138,16 +138,7 @@ impl Receiver {
     }
 
     fn datagram(&mut self, plane: u8, data: &[u8], rx_ns: i64, now_ns: u64) -> PyResult<()> {
-        let line = match plane {
-            0 => Line::A,
-            1 => Line::Snapshot,
-            other => {
-                return Err(value_error(format!(
-                    "plane {other} is neither 0 (incremental) nor 1 (snapshot)"
-                )));
-            }
-        };
-        self.receiver.on_datagram(line, data, rx_ns, now_ns, &mut self.collector);
+        self.receiver.on_datagram(line(plane)?, data, rx_ns, now_ns, &mut self.collector);
         Ok(())
     }
 

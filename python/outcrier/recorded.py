@@ -1,0 +1,66 @@
+"""Captures as NumPy batches without sockets: the venue's decoder, the wire and the consumer in one process.
+
+    for batch in replay_batches(["captures/binance_usdm/day.jsonl.gz"], types=["trade"]):
+        print(batch.trades["price"])
+
+It runs wherever the core builds: nothing is sent, nothing is waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from outcrier import _core
+from outcrier.batch import Batch, Directory
+from outcrier.capture.library import group_by_venue
+from outcrier.capture.replay import open_replays
+from outcrier.prices import PriceKind, converter
+from outcrier.wanted import core_symbol, type_numbers
+
+FRAMES_A_BATCH: Final = 4096
+"""Frames after which a batch is handed out: some 100,000 rows at most, far below what the core keeps."""
+
+_NOW_NS: Final = 1
+"""Time stands still: nothing is lost or late in memory, and a consumer that takes its time is no silence."""
+
+
+def replay_batches(
+    captures: Iterable[str | Path],
+    *,
+    symbols: Sequence[str] | None = None,
+    types: Sequence[str] | None = None,
+    prices: PriceKind = "decimal",
+    venue: str | None = None,
+    instruments: str | Path | None = None,
+) -> Iterator[Batch]:
+    """The batches that `Subscriber(accept={"replay"}).batches()` gives while `outcrier replay` plays them.
+
+    `symbols`, `types` and `prices` as of `Subscriber`. Captures of one venue are one session; those of
+    several venues are merged by their receive times. `venue` and `instruments` name what folder and list
+    beside the captures do not tell. Rows carry the flag REPLAY and no receive stamp of a kernel (`rx_ts` 0).
+
+    Raises ConfigurationError for what cannot be, and CaptureError, with file and line, for a capture that is
+    missing or damaged; batches before that line have been handed out.
+    """
+    receiver = _core.Receiver(
+        symbols=None if symbols is None else [core_symbol(symbol) for symbol in symbols],
+        types=type_numbers(types),
+        accept_replay=True,
+    )
+    directory = Directory(receiver.instruments, receiver.channels, converter(prices))
+    groups = group_by_venue([Path(capture) for capture in captures], venue)
+    publisher = _core.Publisher.memory()
+    frames = 0
+    for replay, line in open_replays(publisher, groups, None if instruments is None else Path(instruments)):
+        replay.take(line)
+        for plane, frame in publisher.take():
+            receiver.datagram(plane, frame, 0, _NOW_NS)
+            frames += 1
+        if frames >= FRAMES_A_BATCH:
+            frames = 0
+            yield Batch(receiver.take(), directory)
+    last = Batch(receiver.take(), directory)
+    if len(last):
+        yield last
