@@ -38,9 +38,7 @@ pytestmark = pytest.mark.record_only
 def _record(measure: Measure, case: str, outcome: Outcome) -> None:
     (consumer,) = outcome.consumers
     assert outcome.lost() == 0
-    about = {
-        key: consumer[key] for key in ("batches", "receiving_thread_cpu_ns") if key in consumer
-    }
+    about = {key: consumer[key] for key in ("batches", "receiving_thread_cpu_ns") if key in consumer}
     measure.value(WALL, case, consumer["wall_ns"], **about)
     measure.value(CPU, case, consumer["cpu_ns"], **about)
 

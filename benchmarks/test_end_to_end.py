@@ -63,7 +63,9 @@ def _tape(folder: Path, messages: MessageSet, laps: int) -> Path:
     return path
 
 
-def test_ours(measure: Measure, messages: MessageSet, data_dir: Path, folder: Path, mode: str, on: str) -> None:
+def test_ours(
+    measure: Measure, messages: MessageSet, data_dir: Path, folder: Path, mode: str, on: str
+) -> None:
     row, _, run = MODES[mode]
     driver = build_driver(folder)
     result = our_run(driver, messages, data_dir, _tape(folder, messages, run.laps), folder, run)
@@ -71,7 +73,9 @@ def test_ours(measure: Measure, messages: MessageSet, data_dir: Path, folder: Pa
 
 
 @pytest.mark.peer
-def test_floor(measure: Measure, messages: MessageSet, floors: Floors, folder: Path, mode: str, on: str) -> None:
+def test_floor(
+    measure: Measure, messages: MessageSet, floors: Floors, folder: Path, mode: str, on: str
+) -> None:
     row, floor_mode, run = MODES[mode]
     books = folder / "floor_books"
     write_floor_books(books, messages)

@@ -81,7 +81,6 @@ def main(port: str, symbol: str, count_text: str, progress: str = "") -> None:
             "book": blake2b(bids.tobytes() + asks.tobytes(), digest_size=16).hexdigest(),
             "wall_ns": (end_ns - start_ns) / timed,
             "cpu_ns": (end_cpu_ns - start_cpu_ns) / timed,
-            
             "complaints": complaints,
         }
     print(json.dumps(answer, default=str), flush=True)

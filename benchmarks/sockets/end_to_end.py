@@ -50,7 +50,9 @@ class Run:
 
     def environment(self) -> dict[str, str]:
         """The driver's: GRO set or not set."""
-        return {key: value for key, value in os.environ.items() if key != "GRO"} | ({"GRO": "1"} if self.gro else {})
+        return {key: value for key, value in os.environ.items() if key != "GRO"} | (
+            {"GRO": "1"} if self.gro else {}
+        )
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,9 @@ async def _live_books(udp_port: int, count: int) -> Books:
 
 
 @asynccontextmanager
-async def _process(words: list[str], environment: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _process(
+    words: list[str], environment: dict[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         *words,
         stdin=subprocess.PIPE,

@@ -185,7 +185,17 @@ def build_load() -> Path:
     """The load program, built as the product is; skips where there is no Rust."""
     if shutil.which("cargo") is None:
         pytest.skip("no load program: cargo, which builds it, is missing")
-    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "outcrier-net", "--example", "load"]
+    command = [
+        "cargo",
+        "build",
+        "--release",
+        "--locked",
+        "--quiet",
+        "-p",
+        "outcrier-net",
+        "--example",
+        "load",
+    ]
     subprocess.run(command, cwd=_ROOT_DIR, check=True, timeout=_BUILD_SECONDS_MAX)
     return _ROOT_DIR / "target" / "release" / "examples" / "load"
 

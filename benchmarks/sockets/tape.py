@@ -30,9 +30,7 @@ def lap(messages: MessageSet, number: int) -> Iterator[bytes]:
         for key in _IDS:
             old = f'"{key}":{message[key]},'.encode()
             assert shifted.count(old) == 1, f"{old!r} is not once in {text[:200]!r}"
-            shifted = shifted.replace(
-                old, f'"{key}":{message[key] + number * steps[message["s"]]},'.encode()
-            )
+            shifted = shifted.replace(old, f'"{key}":{message[key] + number * steps[message["s"]]},'.encode())
         yield shifted
 
 

@@ -70,9 +70,11 @@ struct Numbers {
 impl Numbers {
     /// As they are after the opening, whose frames are of one instrument.
     fn after(opening: &[Vec<u8>]) -> Result<Self, Box<dyn Error>> {
-        let header = |frame: &[u8]| Header::read_from_prefix(frame).map(|(header, _)| header).map_err(|_| "no header");
+        let header =
+            |frame: &[u8]| Header::read_from_prefix(frame).map(|(header, _)| header).map_err(|_| "no header");
         let session = header(&opening[0])?;
-        let mut numbers = Self { channel_seq: 0, instr_seq: 0, chain64: digest::chain64_start(session.session), session };
+        let mut numbers =
+            Self { channel_seq: 0, instr_seq: 0, chain64: digest::chain64_start(session.session), session };
         for frame in opening {
             let header = header(frame)?;
             if wire::is_numbered(header.msg_type) && header.channel <= CHANNEL_NUMBER {
@@ -203,7 +205,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let wall_ns = mono_ns() - start_ns;
     let sums = publisher.counters();
     let lost = sums.would_block + sums.oversize + sums.errors();
-    writeln!(io::stdout(), r#"{{"sent":{sent},"cpu_ns":{spent_ns},"wall_ns":{wall_ns},"sends":{},"refused":{lost}}}"#, sums.sends)?;
+    writeln!(
+        io::stdout(),
+        r#"{{"sent":{sent},"cpu_ns":{spent_ns},"wall_ns":{wall_ns},"sends":{},"refused":{lost}}}"#,
+        sums.sends
+    )?;
     io::stdin().read_exact(&mut line)?;
     for _ in 0..END_REPEATS {
         publisher.send(Plane::Incremental, numbers.end().frame());
