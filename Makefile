@@ -40,7 +40,9 @@ test: setup ## Run the tests of Rust and Python
 	$(BIN)/pytest --quiet benchmarks
 
 bench: setup $(BENCH_VENV)/.installed ## Measure against the peers and floors, and write the record
-	PYTHONPATH=python $(BENCH_VENV)/bin/python -m pytest benchmarks --record benchmarks/record $(ARGS)
+	cargo bench --locked --quiet -p outcrier-core --bench core --no-run
+	PYTHONPATH=python $(BENCH_VENV)/bin/python -m pytest benchmarks --timeout 900 --benchmark-quiet \
+		--record benchmarks/record $(ARGS)
 
 # Cheap checks first.
 lint: setup ## Run every check that is not a test

@@ -8,15 +8,18 @@ written.
 from __future__ import annotations
 
 import random
+import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from benchmarks.frame import Measure, Results
-from benchmarks.frame.floors import Floors, build_floors
+from benchmarks.frame.criterion import Criterion
+from benchmarks.frame.floors import FloorFigures, Floors, build_floors
 from benchmarks.frame.machine import Load, load_now
 from benchmarks.frame.record import Session, write_record
-from benchmarks.messages import MessageSet, message_set
+from benchmarks.messages import FLOOR_SET, MessageSet, message_set, write_floor_input
 from benchmarks.ours import instruments
 from benchmarks.sockets.group import Wire
 from benchmarks.sockets.load import build_load, make_frames
@@ -28,6 +31,11 @@ ROUNDS = 7
 RESULTS = pytest.StashKey[Results]()
 STARTED = pytest.StashKey[Load]()
 FLOORS = pytest.StashKey[Floors]()
+
+FAILED: dict[str, None] = {}
+"""Cases that failed in some round."""
+LEFT_OUT: dict[str, str] = {}
+"""Cases that were skipped, and why. A report knows no session, so both are of this process."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -142,11 +150,45 @@ def messages(data_dir: Path, on: str) -> MessageSet:
     return message_set(data_dir, on)
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Writes the record. One with failed cases is no record: nothing is written then."""
+@pytest.fixture(scope="session")
+def criterion(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Criterion:
+    """The benches of the core."""
+    return Criterion.build(tmp_path_factory.mktemp("criterion"), data_dir)
+
+
+@pytest.fixture(scope="session")
+def floor_rounds(
+    floors: Floors, data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, FloorFigures]:
+    """What the program `floor` said in each round so far."""
+    stem = tmp_path_factory.mktemp("messages") / "messages"
+    write_floor_input(message_set(data_dir, FLOOR_SET), stem)
+    return defaultdict(lambda: FloorFigures(floors, stem, FLOOR_SET))
+
+
+@pytest.fixture
+def floor_figures(floor_rounds: dict[int, FloorFigures], request: pytest.FixtureRequest) -> FloorFigures:
+    """What the program `floor` says in this round."""
+    figures = floor_rounds[round_of(request.node)]
+    if not figures.told:
+        figures.measure()
+    return figures
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keeps what failed and what was skipped for the record."""
+    case = re.sub(r"round \d+-?", "", report.nodeid).replace("[]", "")
+    if report.failed:
+        FAILED[case] = None
+    elif report.skipped and isinstance(report.longrepr, tuple):
+        LEFT_OUT[case] = report.longrepr[2].removeprefix("Skipped: ")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes the record, if something was measured."""
     config = session.config
     folder = config.getoption("--record")
-    if folder is None or exitstatus != pytest.ExitCode.OK:
+    if folder is None or not config.stash[RESULTS].values:
         return
     floors = config.stash.get(FLOORS, None)
     path = write_record(
@@ -158,8 +200,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             command=" ".join(config.invocation_params.args),
             started=config.stash[STARTED],
             floors=None if floors is None else floors.why_not,
+            failed=tuple(FAILED),
+            left_out=tuple(f"{case}: {reason}" for case, reason in LEFT_OUT.items()),
         ),
     )
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
-        reporter.write_line(f"record: {path}")
+        reporter.write_line(f"\nrecord: {path}")

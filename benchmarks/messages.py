@@ -29,6 +29,9 @@ SETS: Final = {
 COIN-M 2021 is that of the floor programs, ten quiet books; the others are the busiest book of their venue.
 """
 
+FLOOR_SET: Final = "COIN-M 2021"
+"""The set that the floor programs understand."""
+
 PLACES: Final = 8
 """Decimal places of the integers that answers are compared in: every number of these sets fits."""
 
@@ -149,6 +152,14 @@ def message_set(data_dir: Path, name: str) -> MessageSet:
         if symbol in snapshots and kind != "book" and (kind != "depthUpdate" or data["u"] >= first[symbol])
     ]
     return MessageSet(name, venue_name, snapshots, messages[:MESSAGES_MAX])
+
+
+def write_floor_input(messages: MessageSet, stem: Path) -> None:
+    """STEM.msgs and STEM.snap, which the floor programs read."""
+    stem.with_suffix(".msgs").write_bytes(b"\n".join(messages.messages) + b"\n")
+    books = [(symbol, json.loads(body)) for symbol, body in messages.snapshots.items()]
+    lines = [json.dumps({"s": symbol, "bids": book["bids"], "asks": book["asks"]}) for symbol, book in books]
+    stem.with_suffix(".snap").write_text("\n".join(lines) + "\n")
 
 
 def capture_path(data_dir: Path, capture: str) -> Path:

@@ -1,7 +1,8 @@
 """Publishing in batches: what the publisher's process spends on a message of 386 bytes, beside ZeroMQ PUB.
 
-Only the way out is measured: both send messages that are ready. Ours go through `outcrier_net::UdpPublisher`, the
-feeder's own way out. What the kernel does for every consumer on this host it does in the sender's call: counted.
+Only the way out is measured: both send messages that are ready. Ours go through `outcrier_net::UdpPublisher`,
+the feeder's own way out. What the kernel does for every consumer on this host it does in the sender's call:
+counted.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ BURST = 512
 """Messages sent at once: 8 segmented sends, which fit the least receive buffer that a kernel gives."""
 
 _HOW = (
-    "CPU of the publisher's process per message, user and system, all threads, while it sends bursts of 512 ready"
-    " messages of 386 B on a core of its own. Ours: `UdpPublisher`, 64 frames a segmented send. ZeroMQ: pyzmq,"
-    " TCP, no high-water mark, the time of its I/O thread included. Every consumer's messages are checked."
+    "CPU of the publisher's process per message, user and system, all threads, while it sends bursts of 512"
+    " ready messages of 386 B on a core of its own. Ours: `UdpPublisher`, 64 frames a segmented send. ZeroMQ:"
+    " pyzmq, TCP, no high-water mark, its I/O thread included. Every consumer's messages are checked."
 )
 
 ROWS = {
@@ -30,8 +31,8 @@ FLOWS = {
     1: Flow(count=102_400, burst=BURST, every_ns=2_500_000),
     16: Flow(count=51_200, burst=BURST, every_ns=12_800_000),
 }
-"""Paced so that consumers keep up: one that lags fills its buffer, and what is dropped there costs the publisher
-less."""
+"""Paced so that consumers keep up: one that lags fills its buffer, and what is dropped there costs the
+publisher less."""
 
 pytestmark = [
     pytest.mark.record_only,

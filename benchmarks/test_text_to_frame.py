@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import compare
+from benchmarks.compare import floor_nat
 from benchmarks.frame import OURS, AtLeast, AtMost, Measure, Row
-from benchmarks.messages import SETS, MessageSet, answer_of
+from benchmarks.frame.floors import Floors
+from benchmarks.messages import FLOOR_SET, SETS, MessageSet, answer_of
 from benchmarks.ours import CONNECTION, OurFeed, instruments, our_feed
 from outcrier import _core
 
@@ -98,5 +100,24 @@ def test_peer(measure: Measure, messages: MessageSet, on: str, peer: str) -> Non
         run=lambda state: state.run(),
         answer=lambda state: answer_of(state.books()),
         expected=messages.answer,
+        per=len(messages.messages),
+    )
+
+
+@pytest.mark.peer
+def test_floor(measure: Measure, messages: MessageSet, floors: Floors, on: str) -> None:
+    if on != FLOOR_SET:
+        return
+    nat = floor_nat.load(floors.program("nat.so"))
+    depth = floor_nat.DEPTH
+    measure.time(
+        ROW,
+        "floor",
+        on=on,
+        setup=lambda: floor_nat.Floor(nat, messages),
+        run=floor_nat.Floor.run,
+        # Sizes in a diff are absolute, so the books are the same after the second time through.
+        answer=floor_nat.Floor.told,
+        expected={symbol: (bids[:depth], asks[:depth]) for symbol, (bids, asks) in messages.books.items()},
         per=len(messages.messages),
     )

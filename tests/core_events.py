@@ -40,6 +40,14 @@ class Reader:
             outcome = self.decoder.decode(CONNECTION, frame)
         return outcome
 
+    def bind_all(self, message: Any) -> None:
+        """What Python does with an acknowledgement of a venue that numbers its channels."""
+        if isinstance(message, dict) and message.get("event") == "subscribed":
+            symbol = message["symbol"]
+            if symbol in self.symbols:
+                index = self.symbols.index(symbol)
+                self.decoder.bind(CONNECTION, message["chanId"], index, message["channel"])
+
     def events(self) -> list[Event]:
         """Events of the last frame, trades one by one."""
         return [found for event in self.decoder.events() for found in self._plain(event)]

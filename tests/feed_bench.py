@@ -59,6 +59,7 @@ class Bench:
     venue_name: str
     digits: tuple[int, int] = (0, 0)
     replay: bool = True
+    pack: bool = False
     publisher: _core.Publisher = field(default_factory=_core.Publisher.memory)
     indices: dict[str, int] = field(default_factory=dict)
     naive: dict[str, NaiveBook] = field(default_factory=dict)
@@ -77,6 +78,7 @@ class Bench:
             shapes=declared.shapes_json,
             build="test",
             replay=self.replay,
+            pack=self.pack,
             start_ns=1,
         )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NamedTuple
 
 Level = tuple[Decimal, Decimal]
@@ -168,3 +171,28 @@ def xxh3_64(text: str) -> int:
     total &= MASK64
     total = (total ^ (total >> 37)) * 0x1656_6791_9E37_79F9 & MASK64
     return total ^ (total >> 32)
+
+
+def hashed(events: list[Event]) -> list[Event]:
+    """Ids that are no numbers as the core keeps them."""
+
+    def one(event: Event) -> Event:
+        if isinstance(event, Trade) and event.id and not event.id.isdigit():
+            return event._replace(id=f"xxh3:{xxh3_64(event.id)}")
+        return event
+
+    return [one(event) for event in events]
+
+
+def lines(path: Path, kind: str) -> Iterator[bytes]:
+    """The messages of a kind in a capture, as they came."""
+    with gzip.open(path, "rt", encoding="utf-8") as capture:
+        for line in capture:
+            record = json.loads(line)
+            if record["k"] == kind:
+                yield record["d"].encode() if "d" in record else base64.b64decode(record["b"])
+
+
+def received(path: Path) -> Iterator[bytes]:
+    """The messages that came over the connection."""
+    return lines(path, "recv")

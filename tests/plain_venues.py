@@ -138,15 +138,19 @@ def bybit_v2(message: Any) -> list[Event] | None:
 
 # OKX.
 
+OKX_CHANNELS = {
+    *("books", "books-l2-tbt", "books5", "bbo-tbt", "trades", "trades-all", "tickers"),
+    *("mark-price", "funding-rate", "open-interest"),
+}
 OKX_INTERVALS = {"candle1m": 60, "candle1D": 86_400, "candle1Dutc": 86_400}
 
 
 def okx(message: Any) -> list[Event] | None:
     """`prev` of -1 is none. Today's declaration reads no checksum and keeps no decimals."""
-    if "data" not in message:
+    arg = message.get("arg", {}) if isinstance(message, dict) else {}
+    channel = arg.get("channel")
+    if channel not in OKX_CHANNELS | OKX_INTERVALS.keys() or "data" not in message:
         return None
-    arg = message["arg"]
-    channel = arg["channel"]
     return [event for row in message["data"] for event in okx_row(arg, channel, message.get("action"), row)]
 
 

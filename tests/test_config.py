@@ -37,6 +37,7 @@ def test_the_file_shown_has_every_key_with_its_default_unit_and_effect() -> None
     sections: list[tuple[str, type[msgspec.Struct], object]] = [
         ("feeder", FeederConfig, data["feeder"]),
         ("multicast.crypto", MulticastConfig, data["multicast"]["crypto"]),
+        ("multicast.stock", MulticastConfig, data["multicast"]["stock"]),
         ("subscriber", SubscriberConfig, data["subscriber"]),
     ]
     sections += [(f"venues.{name}", VenueConfig, data["venues"][name]) for name in VENUE_NUMBERS]
@@ -121,7 +122,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
             "[multicast.crypto]\nzzz = 1",
             "multicast.crypto.zzz: unknown key; known are interface, group_a, group_snapshot, port, ttl",
         ),
-        ("[multicast.stocks]\n", "multicast.stocks: unknown key; known are crypto"),
+        ("[multicast.stocks]\n", "multicast.stocks: unknown key; did you mean multicast.stock?"),
         (
             "[multicast.crypto]\nport = 70000",
             "multicast.crypto.port: 70000 is not allowed; it takes port number, 1 to 65535",

@@ -238,7 +238,7 @@ def test_what_a_small_buffer_loses_is_counted_and_never_shown(
     assert channel["high"] == counted
     assert channel["given_up"] == counted - channel["frames"] > 3_000
     assert channel["gaps"] >= 3
-    assert sub.counters()["kernel_drops"] >= channel["given_up"]
+    assert sub.counters()["kernel_drops"] > 0, "the sign; how many frames went with them the numbers say"
     every_event_came_or_was_announced(reader)
     states = [state for state, _ in reader.changes()]
     assert states.count("LIVE") >= 4, "live from the start, and healed after each loss"

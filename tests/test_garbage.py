@@ -283,7 +283,7 @@ class Decoders:
 
 
 def run_decoders(path: Path, name: str, cases: int, outcomes: Outcomes) -> tuple[int, int]:
-    """Cases of a capture of another venue: how many, and how many whole messages its declarations took."""
+    """Cases of a capture of another venue: how many, and how many undamaged messages its shapes took."""
     lines = [
         each
         for each in enumerate(itertools.islice(read_capture(path), LINES), start=1)

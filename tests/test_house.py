@@ -109,7 +109,7 @@ def requirements(name: str) -> dict[str, str]:
     return {entry.split()[0]: entry for entry in entries}
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "requirements-bench.lock"])
 def test_locks_pin_every_requirement_by_hash_and_name_no_host(name: str) -> None:
     text = (ROOT / name).read_text()
     assert "://" not in text
@@ -118,14 +118,17 @@ def test_locks_pin_every_requirement_by_hash_and_name_no_host(name: str) -> None
     pinned = re.compile(r"[a-z0-9-]+==[0-9]\S* .*--hash=sha256:[0-9a-f]{64}")
     assert [entry for entry in locked.values() if not pinned.match(entry)] == []
     wanted = list(PYPROJECT["project"]["dependencies"])
-    if name == "requirements-dev.lock":
+    if name != "requirements.lock":
         wanted += PYPROJECT["dependency-groups"]["tools"]
+    if name == "requirements-bench.lock":
+        wanted += PYPROJECT["dependency-groups"]["bench"]
     names = {re.split(r"[<>=!~;\[ ]", entry)[0] for entry in wanted}
     assert names <= {entry.split("==")[0] for entry in locked}
 
 
-def test_tests_run_with_the_versions_that_are_shipped() -> None:
-    assert requirements("requirements.lock").keys() <= requirements("requirements-dev.lock").keys()
+@pytest.mark.parametrize("name", ["requirements-dev.lock", "requirements-bench.lock"])
+def test_tests_and_benchmarks_run_with_the_versions_that_are_shipped(name: str) -> None:
+    assert requirements("requirements.lock").keys() <= requirements(name).keys()
 
 
 def test_unsafe_rust_is_forbidden_in_the_core() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from outcrier import _core
-from outcrier.venues import VENUES
+from outcrier.venue_numbers import VENUE_NUMBERS
+from outcrier.venues import VENUES, bitfinex, bybit, coinbase, kraken, okx, upbit
 
 FIXTURES = Path(__file__).parent.parent / "rust_core" / "core" / "tests" / "shapes"
 
@@ -31,6 +32,39 @@ def feed_of(shapes: str) -> _core.Feed:
 @pytest.mark.parametrize("name", VENUES)
 def test_every_venue_compiles(name: str) -> None:
     feed_of(VENUES[name].shapes_json)
+
+
+# Of venues without a connector, and what keeps a feed from publishing their books.
+DECLARED = {
+    "bybit": (bybit.SHAPES_JSON, None),
+    "bybit_v2": (bybit.V2_SHAPES_JSON, "level: id"),
+    "okx": (okx.SHAPES_JSON, None),
+    "okx_2022": (okx.SHAPES_2022_JSON, "checksum"),
+    "coinbase": (coinbase.SHAPES_JSON, "sequence: connection_plus_one"),
+    "coinbase_exchange": (coinbase.EXCHANGE_SHAPES_JSON, None),
+    "kraken": (kraken.SHAPES_JSON, "depth"),
+    "upbit": (upbit.SHAPES_JSON, None),
+    "bitfinex": (bitfinex.SHAPES_JSON, "sequence: connection_plus_one"),
+    "bitfinex_untimed": (bitfinex.UNTIMED_SHAPES_JSON, "sequence: connection_plus_one"),
+}
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_declarations_without_a_connector_compile_and_a_feed_refuses_what_it_cannot_publish(
+    name: str,
+) -> None:
+    shapes, refused = DECLARED[name]
+    _core.Decoder(shapes)
+    if refused is None:
+        feed_of(shapes)
+    else:
+        with pytest.raises(ValueError, match=f"{refused} can be decoded, but not yet published"):
+            feed_of(shapes)
+
+
+def test_a_venue_without_a_connector_cannot_be_chosen() -> None:
+    assert set(VENUES) == set(VENUE_NUMBERS)
+    assert not {name.partition("_")[0] for name in DECLARED} & set(VENUES)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from conftest import ROOT
 from feed_bench import Bench, lines
 from outcrier import ConfigurationError, NetworkError, State, Subscriber, _core, subscriber
 from outcrier import events as ev
-from outcrier.config import MulticastConfig
+from outcrier.config import MulticastConfig, SubscriberConfig
 from outcrier.silence import SILENCE_NS, Watch, accepted, diagnose, interface_name, small_buffer
 
 CaptureFinder = Callable[[str], Path]
@@ -225,21 +225,40 @@ def test_a_cancelled_iteration_loses_nothing(port: int, capture: CaptureFinder) 
 def test_broken_off_and_begun_again_on_either_loop(
     port: int, capture: CaptureFinder, factory: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
-    async def run() -> list[int]:
+    async def run() -> tuple[list[int], list[int]]:
         seen: list[int] = []
-        async with listen(port, symbols=[SYMBOL], types=["trade"]) as sub:
+        options: dict[str, Any] = {"symbols": [SYMBOL], "types": ["trade"]}
+        async with listen(port, **options) as sub, listen(port, **options) as undisturbed:
             with Station(port, capture(CAPTURE)):
                 while len(seen) < 300:
                     async for event in sub:
                         if isinstance(event, ev.Trade):
                             seen.append(event.instr_seq)
                             break
-        return seen
+            calm: list[int] = []
+            async for event in undisturbed:
+                if isinstance(event, ev.Trade):
+                    calm.append(event.instr_seq)
+                    if len(calm) == 300:
+                        break
+        return seen, calm
 
     with asyncio.Runner(loop_factory=factory) as runner:
-        seen = runner.run(run())
-    assert len(seen) == 300
-    assert seen == sorted(seen)
+        seen, calm = runner.run(run())
+    assert seen == calm
+
+
+def test_a_broken_off_plain_iteration_goes_on_where_it_stopped(port: int, capture: CaptureFinder) -> None:
+    seen: list[int] = []
+    with listen(port, symbols=[SYMBOL], types=["trade"]) as sub, Station(port, capture(CAPTURE)):
+        while len(seen) < 300:
+            # Each time an iterator of its own, which is closed with events of its batch left.
+            for event in sub.iter_events():
+                if isinstance(event, ev.Trade):
+                    seen.append(event.trade_id)
+                    break
+    # Binance numbers the trades of a symbol one by one.
+    assert seen == list(range(seen[0], seen[0] + 300))
 
 
 def test_one_reader_at_a_time_and_the_right_kind(port: int) -> None:
@@ -387,8 +406,13 @@ def test_diagnosis(counters: dict[str, int]) -> None:
 
 def test_small_buffers_are_told_with_the_line_that_mends_them() -> None:
     asked = 16 * 1024 * 1024
-    assert small_buffer(8 * 1024 * 1024, asked) is None
-    assert "sysctl -w net.core.rmem_max=8388608" in (small_buffer(425_984, asked) or "")
+    assert SubscriberConfig().rcvbuf_bytes == asked
+    assert small_buffer(32 * 1024 * 1024, asked) is None
+    warning = small_buffer(425_984, asked) or ""
+    assert "425,984 bytes of 33,554,432 wanted" in warning
+    assert "sysctl -w net.core.rmem_max=16777216, or run with CAP_NET_ADMIN" in warning
+    assert small_buffer(8 * 1024 * 1024, asked), "enough for a small program, but less than was asked"
+    assert small_buffer(8 * 1024 * 1024, 4 * 1024 * 1024) is None
 
 
 def test_a_small_buffer_that_was_asked_for_is_not_blamed_on_the_kernel() -> None:
@@ -408,7 +432,11 @@ class Enough(Exception):  # noqa: N818  # ends an example, is no error
     """An example has printed what it should."""
 
 
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "consumer.md").read_text(), re.DOTALL)
+EXAMPLES = [
+    code
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "consumer.md").read_text(), re.DOTALL)
+    if "Subscriber(" in code
+]
 
 
 @pytest.mark.parametrize("code", EXAMPLES)

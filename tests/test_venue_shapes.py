@@ -4,9 +4,6 @@ message, and what it leaves to Python, is what a plain decoder says.
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,20 +14,11 @@ from typing import Any
 import pytest
 
 import plain_venues as plain
-from core_events import CONNECTION, Decoder, Reader
+from core_events import Decoder, Reader
 from outcrier.venues import bitfinex, bybit, coinbase, kraken, okx, upbit
-from plain_events import LIQUIDATION, Bbo, Book, Event, Plain, Trade, parse, xxh3_64
+from plain_events import LIQUIDATION, Bbo, Book, Event, Plain, Trade, hashed, lines, parse, received
 
 Exps = dict[str, tuple[int, int]]
-
-
-def lines(path: Path, kind: str) -> Iterator[bytes]:
-    """The messages of a kind in a capture, as they came."""
-    with gzip.open(path, "rt", encoding="utf-8") as capture:
-        for line in capture:
-            record = json.loads(line)
-            if record["k"] == kind:
-                yield record["d"].encode() if "d" in record else base64.b64decode(record["b"])
 
 
 def exponent(*printed: Decimal) -> int:
@@ -274,17 +262,6 @@ SESSIONS = [
 each_session = pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session.capture)
 
 
-def hashed(events: list[Event]) -> list[Event]:
-    """Ids that are no numbers as the core keeps them."""
-
-    def one(event: Event) -> Event:
-        if isinstance(event, Trade) and not event.id.isdigit() and event.id:
-            return event._replace(id=f"xxh3:{xxh3_64(event.id)}")
-        return event
-
-    return [one(event) for event in events]
-
-
 def printed(events: list[Event]) -> Iterator[tuple[str, list[Decimal], list[Decimal]]]:
     """Symbol, prices and quantities that an instrument's exponents must hold."""
     for event in events:
@@ -299,15 +276,6 @@ def printed(events: list[Event]) -> Iterator[tuple[str, list[Decimal], list[Deci
                 yield event.symbol, [side[0] for side in sides], [side[1] for side in sides]
             case _:
                 pass
-
-
-def bind(reader: Reader, message: Any) -> None:
-    """What Python does with the acknowledgement of a venue that numbers its channels."""
-    if isinstance(message, dict) and message.get("event") == "subscribed":
-        symbol = message["symbol"]
-        if symbol in reader.symbols:
-            index = reader.symbols.index(symbol)
-            reader.decoder.bind(CONNECTION, message["chanId"], index, message["channel"])
 
 
 @pytest.fixture
@@ -328,7 +296,7 @@ def listed(capture: Callable[[str], Path]) -> Callable[[Session], Exps]:
 def test_the_core_reads_what_a_plain_decoder_reads(
     session: Session, capture: Callable[[str], Path], listed: Callable[[Session], Exps]
 ) -> None:
-    frames = list(lines(capture(session.capture), "recv"))
+    frames = list(received(capture(session.capture)))
     parsed = [parse(frame) for frame in frames]
     decode = session.plain()
     wanted = [None if (events := decode(message)) is None else hashed(events) for message in parsed]
@@ -351,7 +319,7 @@ def test_the_core_reads_what_a_plain_decoder_reads(
         if want is None:
             assert outcome == Decoder.NOT_MINE, frame[:400]
             counts["for_python"] += 1
-            bind(reader, message)
+            reader.bind_all(message)
             continue
         assert outcome == Decoder.HANDLED, (frame[:400], reader.decoder.reason)
         assert reader.events() == want, frame[:400]
@@ -371,7 +339,7 @@ def test_the_core_reads_what_a_plain_decoder_reads(
 def test_instruments_that_nobody_asked_for_are_counted_unknown(
     session: Session, capture: Callable[[str], Path]
 ) -> None:
-    frames = list(lines(capture(session.capture), "recv"))
+    frames = list(received(capture(session.capture)))
     parsed = [parse(frame) for frame in frames]
     decode = session.plain()
     wanted = [None if (events := decode(message)) is None else hashed(events) for message in parsed]
@@ -383,7 +351,7 @@ def test_instruments_that_nobody_asked_for_are_counted_unknown(
         outcome = reader.read(frame)
         if want is None:
             assert outcome == Decoder.NOT_MINE
-            bind(reader, message)
+            reader.bind_all(message)
         elif kept := [event for event in want if event.symbol in reader.symbols]:
             assert outcome == Decoder.HANDLED
             assert reader.events() == kept

@@ -3,10 +3,10 @@
     python -m benchmarks.compare.zeromq publish PORT FRAMES COUNT BURST EVERY_NS
     python -m benchmarks.compare.zeromq consume PORT COUNT
 
-The publisher sends ready messages of equal length in bursts. Its CPU time is that of all threads, from the first
-send until a line comes on its standard input, which says that every consumer has all: its I/O thread works on
-behind the sends. A consumer unpacks a number and two levels of each message (what a consumer of book tops
-needs); the first CHECKED of them are kept for a checksum, the others are timed.
+The publisher sends ready messages of equal length in bursts. Its CPU time is that of all threads, from the
+first send until a line comes on its standard input, which says that every consumer has all: its I/O thread
+works on behind the sends. A consumer unpacks a number and two levels of each message (what a consumer of book
+tops needs); the first CHECKED of them are kept for a checksum, the others are timed.
 """
 
 from __future__ import annotations

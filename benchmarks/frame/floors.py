@@ -5,15 +5,17 @@ They are built for the machine and the session that measures, by their own build
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 BUILD_SECONDS_MAX = 180
+RUN_SECONDS_MAX = 60
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,36 @@ class Floors:
         if self.why_not is not None or not path.is_file():
             pytest.skip(f"no floor program {name}: {self.why_not or 'the build script made none'}")
         return path
+
+
+@dataclass
+class FloorFigures:
+    """What the program `floor` says of a message set, once a round."""
+
+    floors: Floors
+    stem: Path
+    """Of the files that it reads."""
+    on: str
+    """Name of the message set."""
+    told: dict[str, float] = field(default_factory=dict)
+
+    def measure(self) -> None:
+        """Runs it: a few seconds."""
+        result = subprocess.run(
+            [self.floors.program("floor"), self.stem],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=RUN_SECONDS_MAX,
+        )
+        assert re.search(r"^books_equal true true$", result.stdout, re.MULTILINE), result.stdout
+        # NAME MEDIAN min LEAST max MOST n COUNT: its passes are many and short, so the least is as ours.
+        found = re.findall(r"^(\S+) [\d.]+ min ([\d.]+) ", result.stdout, re.MULTILINE)
+        self.told = {name: float(least) for name, least in found}
+
+    def figure(self, name: str) -> float:
+        """A figure of this round in nanoseconds."""
+        return self.told[name]
 
 
 def build_floors(source: Path, out: Path) -> Floors:

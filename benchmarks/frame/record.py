@@ -25,6 +25,10 @@ class Session:
     started: Load
     floors: str | None
     """Why the floor programs were not built; None if they were."""
+    failed: tuple[str, ...]
+    """Cases that failed in some round: such a record is named so, and their bars are not in it."""
+    left_out: tuple[str, ...]
+    """Cases that were not measured, with the reason."""
 
 
 def record_of(results: Results, session: Session) -> dict[str, Any]:
@@ -50,6 +54,8 @@ def record_of(results: Results, session: Session) -> dict[str, Any]:
         "load": {"start": load_values(session.started), "end": load_values(load_now())},
         "versions": versions(),
         "floors": session.floors or "built",
+        "failed": session.failed,
+        "left_out": session.left_out,
         "rows": rows,
     }
 
@@ -58,8 +64,8 @@ def write_record(folder: Path, results: Results, session: Session) -> Path:
     """Writes DATE-REVISION.json and .md below `folder` and gives the path of the latter."""
     record = record_of(results, session)
     folder.mkdir(parents=True, exist_ok=True)
-    changed = "-changed" if record["revision"]["is_changed"] else ""
-    stem = f"{record['date'][:10]}-{record['revision']['commit'][:8]}{changed}"
+    marks = "-changed" * record["revision"]["is_changed"] + "-failed" * bool(session.failed)
+    stem = f"{record['date'][:10]}-{record['revision']['commit'][:8]}{marks}"
     (folder / f"{stem}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     path = folder / f"{stem}.md"
     path.write_text(markdown(record))
@@ -70,7 +76,7 @@ def number(value: float) -> str:
     """Three digits that count, no exponent."""
     if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:#.3g}"
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -133,6 +139,8 @@ def markdown(record: Mapping[str, Any]) -> str:
         ),
         f"load {load['start']} at the start, {load['end']} at the end",
         f"floor programs: {record['floors']}",
+        *(f"FAILED: {each}" for each in record["failed"]),
+        *(f"not measured: {each}" for each in record["left_out"]),
         "versions: " + ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
     ]
     notes = {row["row"]: row["note"] for row in rows if row["note"]}

@@ -109,8 +109,8 @@ def judge(row: Row, values: Mapping[str, Sequence[float]]) -> list[Verdict]:
             verdicts.append(Verdict(bar.text(), None, value, min(ours), max(ours), bar.misses(value)))
             continue
         peer = values.get(bar.peer)
-        if peer is None:
-            continue
+        if peer is None or len(peer) != len(ours):
+            continue  # not measured, or failed in a round: the record says so elsewhere
         # Round by round, because the load of a shared machine drifts and both cases of a round meet the same.
         ratios = bar.ratios(ours, peer)
         ratio = median(ratios)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.sockets.consume PORT SYMBOL COUNT [PROGRESS]
 
-Prints `ready` once it listens and `live` once the book is LIVE; then a line of JSON when COUNT frames came, the
-session ended or nothing came for SILENCE_S. PROGRESS is a file that is told how many frames were taken.
+Prints `ready` once it listens and `live` once the book is LIVE; then a line of JSON when COUNT frames came,
+the session ended or nothing came for SILENCE_S. PROGRESS is a file that is told how many frames were taken.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One end-to-end run: the driver, a handler on the other core, and, for ours, everything the feeder asks for."""
+"""One end-to-end run: the driver, a handler on the other core and, for ours, whatever the feeder asks for."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def build_driver(folder: Path) -> Path:
     return program
 
 
-def floor_run(driver: Path, floor: Path, mode: str, tape: Path, books: Path, count: int, run: Run) -> Result:
+def floor_run(
+    *, driver: Path, floor: Path, mode: str, tape: Path, books: Path, count: int, run: Run
+) -> Result:
     """The floor with the floor's own driver; `tape` holds at most `FLOOR_MESSAGES_MAX` lines."""
     port, udp_port = str(free_port()), str(free_port())
     with subprocess.Popen(
@@ -98,25 +100,33 @@ def floor_run(driver: Path, floor: Path, mode: str, tape: Path, books: Path, cou
     return _result(out, count)
 
 
-def our_run(driver: Path, messages: MessageSet, data_dir: Path, tape: Path, folder: Path, run: Run) -> Result:
-    """The feeder with our copy of the driver: every message one event on the wire, every book right at the end."""
-    return asyncio.run(_our_run(driver, messages, data_dir, tape, folder, run))
-
-
-async def _our_run(
-    driver: Path, messages: MessageSet, data_dir: Path, tape: Path, folder: Path, run: Run
+def our_run(
+    *, driver: Path, messages: MessageSet, data_dir: Path, tape: Path, folder: Path, run: Run
 ) -> Result:
+    """The feeder with our copy of the driver: every message one event on the wire, every book right at the
+    end."""
+    capture = capture_path(data_dir, "binance_coinm/coinm_2021-07-22")
+    return asyncio.run(_our_run(driver, messages, capture, _Files(tape, folder), run))
+
+
+@dataclass(frozen=True)
+class _Files:
+    tape: Path
+    folder: Path
+    """Of configuration and state."""
+
+
+async def _our_run(driver: Path, messages: MessageSet, capture: Path, files: _Files, run: Run) -> Result:
     port, udp_port = free_port(), free_port()
     count = run.laps * len(messages.messages)
-    capture = capture_path(data_dir, "binance_coinm/coinm_2021-07-22")
-    driving_words = [driver, port, tape, count, run.pace_ns, GROUP, udp_port, SEQ_OFFSET]
+    driving_words = [driver, port, files.tape, count, run.pace_ns, GROUP, udp_port, SEQ_OFFSET]
     async with (
         _process([*pinned(DRIVER_CORE), *map(str, driving_words)], run.environment()) as driving,
         StandIn(venue_by_name(messages.venue), [capture]) as exchange,
     ):
         await _line(driving.stderr, "ready")
-        config = _config(exchange, port, udp_port, folder, busy_poll=run.busy_poll)
-        path = folder / "outcrier.toml"
+        config = _config(exchange, port, udp_port, files.folder, busy_poll=run.busy_poll)
+        path = files.folder / "outcrier.toml"
         path.write_text(render(config), encoding="utf-8")
         words = [*pinned(HANDLER_CORE), sys.executable, "-m", "outcrier", "run", "--config", str(path)]
         async with _process(words, dict(os.environ)) as handler:

@@ -18,10 +18,16 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from benchmarks.sockets.load import Frames, Load, free_port, pinned
+from benchmarks.sockets.load import BATCH, Frames, Load, free_port, pinned
+from outcrier.config import SubscriberConfig
 
 SENDER_CORE, CONSUMER_CORE = 0, 1
 PROGRESS_BYTES: Final = 8
+BATCH_CHARGE_BYTES: Final = 64 * 1024
+"""More than the kernel charges a receive buffer for a batch of 24,704 bytes."""
+WINDOW_MAX: Final = 64 * BATCH
+"""More would not make the batches that Python takes cheaper."""
+_SO_RCVBUFFORCE: Final = 33
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,17 @@ class Wire:
         right = zeromq.checksum(zeromq.TOP.unpack_from(message) for message in kept)
         assert all(each["checksum"] == right for each in answers)
         return outcome
+
+
+def window() -> int:
+    """How many messages a consumer's receive buffer holds for certain, at most WINDOW_MAX."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, SubscriberConfig().rcvbuf_bytes)
+        except PermissionError:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SubscriberConfig().rcvbuf_bytes)
+        effective = probe.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    return max(BATCH, min(WINDOW_MAX, effective // BATCH_CHARGE_BYTES * BATCH))
 
 
 class Program:

@@ -1,9 +1,9 @@
 """Frames of 386 bytes from a capture, and the program that sends them (`rust_core/net/examples/load.rs`).
 
 The level updates of the USD-M session of 2024 stand in the order in which they came, 18 to a BOOK_DELTA (378
-bytes); each batch of 64 begins with a TRADE of eight trades (386 bytes), to whose length a segmented send pads
-the others: every datagram has 386 bytes. What the consumers' books must be at the end follows from the updates
-by dicts.
+bytes); each batch of 64 begins with a TRADE of eight trades (386 bytes), to whose length a segmented send
+pads the others: every datagram has 386 bytes. What the consumers' books must be at the end follows from the
+updates by dicts.
 """
 
 from __future__ import annotations
@@ -141,8 +141,10 @@ def _book_frames(deltas: Sequence[bytes]) -> list[bytes]:
     for frame in deltas:
         n_bids = _ROOT.unpack_from(frame, _HEADER.size)[_N_BIDS]
         levels = frame[_HEADER.size + _ROOT.size :]
-        for number in range(len(levels) // _LEVEL.size):
-            updates.append((number < n_bids, levels[number * _LEVEL.size :][: _LEVEL.size]))
+        updates.extend(
+            (number < n_bids, levels[number * _LEVEL.size :][: _LEVEL.size])
+            for number in range(len(levels) // _LEVEL.size)
+        )
     made = []
     for start in range(0, len(updates) - _LEVELS + 1, _LEVELS):
         part = updates[start : start + _LEVELS]

@@ -1,13 +1,12 @@
 """A message set laid end to end, for runs longer than what was recorded.
 
-In every lap after the first the update ids of an instrument are shifted by what it advanced in a lap: that keeps the chain
-(`pu` = `u` of the diff before) and, at the ids of the captures, the length of every message. Levels are absolute, so the
-books at the end of any lap are those at the end of the first.
+In every lap after the first the update ids of an instrument are shifted by what it advanced in a lap: that
+keeps the chain (`pu` = `u` of the diff before) and, at the ids of the captures, the length of every message.
+Levels are absolute, so the books at the end of any lap are those at the end of the first.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,12 +48,3 @@ def write_tape(path: Path, messages: MessageSet, laps: int) -> None:
     with path.open("wb") as file:
         for number in range(laps):
             file.writelines(text + b"\n" for text in lap(messages, number))
-
-
-def write_floor_books(path: Path, messages: MessageSet) -> None:
-    """The books before the first message, in the form that the floor reads."""
-    with path.open("w", encoding="utf-8") as file:
-        for symbol, body in messages.snapshots.items():
-            book = json.loads(body)
-            line = {"s": symbol, "bids": book["bids"], "asks": book["asks"]}
-            file.write(f"{json.dumps(line)}\n")

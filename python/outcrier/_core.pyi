@@ -177,7 +177,7 @@ class Feed:
 
         Raises ValueError on a shape that cannot be compiled or published.
 
-        `pack`: small messages of one socket read share a PACK. `start_ns` is the wall time of a replay's
+        `pack`: messages of one socket read share PACK frames. `start_ns` is the wall time of a replay's
         first message; 0 = now.
         """
     def add_instrument(

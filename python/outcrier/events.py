@@ -14,6 +14,7 @@ kind under `type`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -33,21 +34,19 @@ _FLAGS: Final = (
     (1 << 10, "crossed"),
 )
 
-# A feed has a handful of combinations; the table keeps one tuple each.
-_FLAG_NAMES: dict[int, tuple[str, ...]] = {}
+
+class _FlagNames(dict[int, tuple[str, ...]]):
+    # A feed has a handful of combinations; one tuple each.
+    def __missing__(self, flags: int) -> tuple[str, ...]:
+        names = self[flags] = tuple(name for bit, name in _FLAGS if flags & bit)
+        return names
 
 
-def flag_names(flags: int) -> tuple[str, ...]:
-    """Names of the flags of a frame that tell a consumer something: replay, test, crossed, source_gap, reset
-    ...
-    """
-    names = _FLAG_NAMES.get(flags)
-    if names is None:
-        names = _FLAG_NAMES[flags] = tuple(name for bit, name in _FLAGS if flags & bit)
-    return names
+flag_names: Final[Callable[[int], tuple[str, ...]]] = _FlagNames().__getitem__
+"""Names of the flags of a frame that tell a consumer something: replay, test, crossed, source_gap ..."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
     """What every event tells."""
 
     symbol: str

@@ -6,7 +6,7 @@ asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Context, Decimal
 from typing import Final, Literal
 
@@ -19,6 +19,9 @@ PriceKind = Literal["decimal", "float"]
 Convert = Callable[[int, int], Number]
 """(mantissa, exponent) to a number."""
 
+Bulk = Callable[[Iterable[int], int], Iterable[Number]]
+"""(mantissas, exponent) to as many numbers."""
+
 NOT_GIVEN: Final = -(2**63)
 """Mantissa or time that the venue did not give (INT64_MIN on the wire)."""
 
@@ -30,13 +33,38 @@ _EXACT: Final = Context(prec=40)
 _POWERS: Final = tuple(float(10**power) for power in range(129))
 
 
+_KEPT: Final = 8_192
+"""Decimals kept per exponent, some 2 MiB: the prices around the touch of a few hundred books, and the usual
+quantities."""
+
+
+class _Decimals(dict[int, Decimal]):
+    """Decimals of one exponent by mantissa. Numbers of a market come again and again: to look one up costs a
+    fifth of making it.
+    """
+
+    def __init__(self, exp: int) -> None:
+        super().__init__()
+        self._exp = exp
+
+    def __missing__(self, mantissa: int) -> Decimal:
+        if len(self) >= _KEPT:
+            self.clear()
+        value = self[mantissa] = Decimal(mantissa).scaleb(self._exp, _EXACT)
+        return value
+
+
+_DECIMALS: Final = {exp: _Decimals(exp) for exp in range(-128, 128)}
+"""By exponent, an i8 on the wire."""
+
+
 def to_decimal(mantissa: int, exp: int) -> Decimal:
     """`mantissa` * 10**`exp`, exactly; keeps the trailing zeros of the instrument's exponent.
 
     >>> to_decimal(6183760, -2)
     Decimal('61837.60')
     """
-    return Decimal(mantissa).scaleb(exp, _EXACT)
+    return _DECIMALS[exp][mantissa]
 
 
 def to_float(mantissa: int, exp: int) -> float:
@@ -46,6 +74,20 @@ def to_float(mantissa: int, exp: int) -> float:
     61837.6
     """
     return mantissa / _POWERS[-exp] if exp < 0 else mantissa * _POWERS[exp]
+
+
+def _decimals(mantissas: Iterable[int], exp: int) -> Iterable[Number]:
+    return map(_DECIMALS[exp].__getitem__, mantissas)
+
+
+def _floats(mantissas: Iterable[int], exp: int) -> Iterable[Number]:
+    power = _POWERS[abs(exp)]
+    return [m / power for m in mantissas] if exp < 0 else [m * power for m in mantissas]
+
+
+def bulk(convert: Convert) -> Bulk:
+    """`convert` for many mantissas of one exponent."""
+    return _floats if convert is to_float else _decimals
 
 
 def converter(kind: PriceKind) -> Convert:

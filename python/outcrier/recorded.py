@@ -17,7 +17,8 @@ from outcrier.batch import Batch, Directory
 from outcrier.capture.library import group_by_venue
 from outcrier.capture.replay import open_replays
 from outcrier.prices import PriceKind, converter
-from outcrier.wanted import core_symbol, type_numbers
+from outcrier.views import symbol_of
+from outcrier.wanted import core_symbol, type_numbers, unknown_symbol
 
 FRAMES_A_BATCH: Final = 4096
 """Frames after which a batch is handed out: some 100,000 rows at most, far below what the core keeps."""
@@ -44,23 +45,34 @@ def replay_batches(
     Raises ConfigurationError for what cannot be, and CaptureError, with file and line, for a capture that is
     missing or damaged; batches before that line have been handed out.
     """
+    wanted = None if symbols is None else {symbol: core_symbol(symbol) for symbol in symbols}
     receiver = _core.Receiver(
-        symbols=None if symbols is None else [core_symbol(symbol) for symbol in symbols],
+        symbols=None if wanted is None else list(wanted.values()),
         types=type_numbers(types),
         accept_replay=True,
     )
     directory = Directory(receiver.instruments, receiver.channels, converter(prices))
     groups = group_by_venue([Path(capture) for capture in captures], venue)
     publisher = _core.Publisher.memory()
-    frames = 0
-    for replay, line in open_replays(publisher, groups, None if instruments is None else Path(instruments)):
+    lines = open_replays(publisher, groups, None if instruments is None else Path(instruments))
+    frames = _carry(publisher, receiver)
+    for symbol, core in (wanted or {}).items():
+        if receiver.find(core) is None:
+            raise unknown_symbol(symbol, [symbol_of(row) for row in receiver.instruments()])
+    for replay, line in lines:
         replay.take(line)
-        for plane, frame in publisher.take():
-            receiver.datagram(plane, frame, 0, _NOW_NS)
-            frames += 1
+        frames += _carry(publisher, receiver)
         if frames >= FRAMES_A_BATCH:
             frames = 0
             yield Batch(receiver.take(), directory)
     last = Batch(receiver.take(), directory)
     if len(last):
         yield last
+
+
+def _carry(publisher: _core.Publisher, receiver: _core.Receiver) -> int:
+    """From one to the other, as the wire would; how many."""
+    sent = publisher.take()
+    for plane, frame in sent:
+        receiver.datagram(plane, frame, 0, _NOW_NS)
+    return len(sent)

@@ -18,7 +18,9 @@ SILENCE_NS: Final = 3_000_000_000
 """Heartbeats come every 100 ms; after thirty missing ones a person wants to know."""
 
 RCVBUF_BYTES_MIN: Final = 8 * 1024 * 1024
-"""Effective receive buffer below which bursts are lost (docs/wire-format.md, sockets, rule 6)."""
+"""Least effective receive buffer of any consumer (docs/wire-format.md, sockets, rule 6); one that also runs Python
+asks for more by default.
+"""
 
 _IGMP: Final = Path("/proc/net/igmp")
 
@@ -126,13 +128,15 @@ def _joined(name: str, group: str) -> bool:
 
 
 def small_buffer(effective_bytes: int, asked_bytes: int) -> str | None:
-    """The warning about a receive buffer that loses bursts, with what mends it; None if it is large enough.
+    """The warning about a receive buffer that loses bursts, with what mends it; None if the kernel gave what was
+    asked and that is enough.
 
     `asked_bytes` is the configured rcvbuf_bytes, which the kernel doubles where nothing limits it.
     """
-    if effective_bytes >= RCVBUF_BYTES_MIN:
+    wanted_bytes = max(2 * asked_bytes, RCVBUF_BYTES_MIN)
+    if effective_bytes >= wanted_bytes:
         return None
-    told = f"receive buffer is {effective_bytes:,} bytes, bursts may be lost:"
+    told = f"receive buffer is {effective_bytes:,} bytes of {wanted_bytes:,} wanted, bursts may be lost:"
     if 2 * asked_bytes < RCVBUF_BYTES_MIN:
         return f"{told} rcvbuf_bytes is {asked_bytes:,}, set it to {RCVBUF_BYTES_MIN // 2:,} or more"
-    return f"{told} sudo sysctl -w net.core.rmem_max={RCVBUF_BYTES_MIN}"
+    return f"{told} sudo sysctl -w net.core.rmem_max={asked_bytes}, or run with CAP_NET_ADMIN"

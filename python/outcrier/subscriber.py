@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -110,7 +109,8 @@ class Subscriber:
         self._prices: PriceKind = prices
         self._convert = converter(prices)
         self._directory = Directory(self._receiver.instruments, self._receiver.channels, self._convert)
-        self._unread: deque[Event] = deque()
+        # The rest of a batch. Taken from by next(): an iteration that is broken off closes what it loops over.
+        self._unread: Iterator[Event] = iter(())
         self._views: dict[str, BookView] = {}
         self._watch = Watch(0, None)
         self._missing = dict(self._symbols or {})
@@ -201,11 +201,11 @@ class Subscriber:
     async def events(self) -> AsyncIterator[Event]:
         """As `batches`, but one typed event at a time (`outcrier.events`)."""
         while True:
-            while self._unread:
-                yield self._unread.popleft()
+            while (event := next(self._unread, None)) is not None:
+                yield event
             if not await self._pending():
                 return
-            self._unread.extend(self._take())
+            self._unread = iter(self._take())
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self.events()
@@ -218,11 +218,11 @@ class Subscriber:
     def iter_events(self) -> Iterator[Event]:
         """`events` without asyncio."""
         while True:
-            while self._unread:
-                yield self._unread.popleft()
+            while (event := next(self._unread, None)) is not None:
+                yield event
             if not self._wait_pending():
                 return
-            self._unread.extend(self._take())
+            self._unread = iter(self._take())
 
     def __iter__(self) -> Iterator[Event]:
         return self.iter_events()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -75,6 +77,10 @@ class Level(NamedTuple):
     """Price in units of the quote currency."""
     qty: Number
     """Quantity at the price, in the instrument's unit (`Instrument.unit`)."""
+
+
+new_level: Final[Callable[[tuple[Number, Number]], Level]] = partial(tuple.__new__, Level)
+"""`Level._make` in half its time, for the thousands of levels that a batch may hold."""
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,8 +167,8 @@ class BookView:
     """A window on one book in the core: each call reads the book as it is then.
 
     Before the instrument's definition is heard the book is empty and its state UNKNOWN. Levels are best
-    first. Use it in the thread that reads the subscriber. `top(5)` costs a few microseconds; nothing is
-    copied until it is asked for.
+    first. Use it in the thread that reads the subscriber. `best` and `top(1)` cost a microsecond or two,
+    `info` and `hash` walk the whole book; nothing is copied until it is asked for.
     """
 
     def __init__(self, receiver: Receiver, symbol: str, core_symbol: str, convert: Convert) -> None:
@@ -204,16 +210,15 @@ class BookView:
 
     def top(self, depth: int = 1) -> tuple[list[Level], list[Level]]:
         """(bids, asks), at most `depth` levels each, best first; 0 = all levels."""
-        bids, asks = self.mantissas(depth)
-        if not len(bids) and not len(asks):
+        key = self._found()
+        if key is None:
             return [], []
-        info = self.info()
-        exps = info["price_exp"], info["qty_exp"]
-        return self._levels(bids, *exps), self._levels(asks, *exps)
-
-    def _levels(self, rows: NDArray[np.int64], price_exp: int, qty_exp: int) -> list[Level]:
+        price_exp, qty_exp, bids, asks = self._receiver.top(*key, depth)
         convert = self._convert
-        return [Level(convert(price, price_exp), convert(qty, qty_exp)) for price, qty in rows.tolist()]
+        return (
+            [new_level((convert(price, price_exp), convert(qty, qty_exp))) for price, qty in bids],
+            [new_level((convert(price, price_exp), convert(qty, qty_exp))) for price, qty in asks],
+        )
 
     def bids(self, depth: int = 0) -> list[Level]:
         """Bids, highest price first; 0 = all."""
@@ -226,8 +231,15 @@ class BookView:
     @property
     def best(self) -> tuple[Level | None, Level | None]:
         """(best bid, best ask); None where a side is empty."""
-        bids, asks = self.top(1)
-        return (bids[0] if bids else None), (asks[0] if asks else None)
+        key = self._key or self._found()
+        if key is None:
+            return None, None
+        price_exp, qty_exp, bid, ask = self._receiver.best(*key)
+        convert = self._convert
+        return (
+            new_level((convert(bid[0], price_exp), convert(bid[1], qty_exp))) if bid else None,
+            new_level((convert(ask[0], price_exp), convert(ask[1], qty_exp))) if ask else None,
+        )
 
     @property
     def spread(self) -> Number | None:
@@ -250,25 +262,29 @@ class BookView:
         """XXH3-64 over all levels: equal hashes, equal books. 0 before the definition is heard."""
         return int(self.info().get("hash", 0))
 
+    def _last_event(self) -> tuple[int, int, int, int]:
+        key = self._found()
+        return self._receiver.last_event(*key) if key else (0, 0, 0, 0)
+
     @property
     def instr_seq(self) -> int:
         """Number of the last frame applied; changes whenever the book does."""
-        return int(self.info().get("instr_seq", 0))
+        return self._last_event()[0]
 
     @property
     def source_seq(self) -> int:
         """Last exchange id applied; 0 where the venue has none."""
-        return int(self.info().get("source_seq", 0))
+        return self._last_event()[1]
 
     @property
     def exchange_ts(self) -> int:
         """Exchange time of the last change, ns since the epoch; 0 before the first."""
-        return int(self.info().get("exchange_ts", 0))
+        return self._last_event()[2]
 
     @property
     def recv_ts(self) -> int:
         """When the publisher had the last change, ns since the epoch; 0 before the first."""
-        return int(self.info().get("recv_ts", 0))
+        return self._last_event()[3]
 
 
 def _show(level: Level | None) -> str:

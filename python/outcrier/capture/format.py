@@ -66,11 +66,10 @@ _DECODER: Final = msgspec.json.Decoder(_Line)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def encode_line(time_ns: int, kind: Kind, url: str, data: bytes | memoryview) -> bytes:
+def encode_line(time_ns: int, kind: Kind, url: str, data: bytes) -> bytes:
     """One line of a capture, from which `read_capture` gives `data` back byte for byte: text where the bytes
     are UTF-8, base64 where they are not.
     """
-    data = bytes(data)
     line: dict[str, int | str] = {"t": time_ns, "k": kind, "u": url}
     try:
         line["d"] = data.decode()

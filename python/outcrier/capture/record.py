@@ -109,7 +109,7 @@ class Recorder:
         """The file of a link: a connection of the plan has one after the other."""
         return self._open(venue, f"conn{conn_id}" + (f"_link{link}" if link > 1 else ""))
 
-    def take(self, file: CaptureFile, kind: Kind, url: str, data: bytes | memoryview) -> None:
+    def take(self, file: CaptureFile, kind: Kind, url: str, data: bytes) -> None:
         """One line."""
         if self.done.is_set():
             return
@@ -163,10 +163,13 @@ class _TappedListener:
         self._file = self._carrier.begin()
         self._listener.on_open(_TappedLink(self._carrier.recorder, self._file, self._url, link))
 
-    def on_frame(self, data: bytes | memoryview) -> None:
+    def on_frame(self, data: bytes, more: bool) -> None:
         if self._file is not None:
             self._carrier.recorder.take(self._file, "recv", self._url, data)
-        self._listener.on_frame(data)
+        self._listener.on_frame(data, more)
+
+    def on_read_end(self) -> None:
+        self._listener.on_read_end()
 
     def on_pong(self) -> None:
         self._listener.on_pong()

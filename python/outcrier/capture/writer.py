@@ -52,8 +52,10 @@ class CaptureFile:
         self.pending = bytearray()
         self.pending_lines = 0
         self.pending_messages = 0
+        self.pending_first_ns = 0
+        self.pending_last_ns = 0
+        # From here on the writer's thread: what is on disk.
         self.lines = 0
-        """On disk, as `messages`, `size` and the times."""
         self.messages = 0
         self.size = 0
         self.first_ns = 0
@@ -116,11 +118,11 @@ class CaptureWriter:
     def write(self, file: CaptureFile, line: bytes, time_ns: int, *, is_message: bool) -> None:
         """Takes a line; it is on disk after `flush` at the latest."""
         if not file.pending:
-            file.first_ns = file.first_ns or time_ns
+            file.pending_first_ns = time_ns
         file.pending += line
         file.pending_lines += 1
         file.pending_messages += is_message
-        file.last_ns = time_ns
+        file.pending_last_ns = time_ns
         if len(file.pending) >= BLOCK_BYTES:
             self._hand_over(file)
 
@@ -154,7 +156,7 @@ class CaptureWriter:
             self.error = CaptureError(
                 f"{file.path.parent}: the disk is too slow, {BACKLOG_BYTES_MAX:,} bytes wait for it"
             )
-        self._queue.put(_Block(file, text, lines, messages, file.first_ns, file.last_ns))
+        self._queue.put(_Block(file, text, lines, messages, file.pending_first_ns, file.pending_last_ns))
 
     # In the thread.
 
@@ -178,7 +180,7 @@ class CaptureWriter:
             return False
         file = block.file
         try:
-            self._make_ready(file, block.first_ns)
+            self._make_ready(file)
             _append(file.descriptor, member, file.size)
         except OSError as error:
             self.error = CaptureError(f"{file.path}: cannot be written: {error.strerror or error}")
@@ -186,17 +188,18 @@ class CaptureWriter:
         file.size += len(member)
         file.lines += block.lines
         file.messages += block.messages
+        file.first_ns = file.first_ns or block.first_ns
+        file.last_ns = block.last_ns
         self.bytes += len(member)
         return True
 
-    def _make_ready(self, file: CaptureFile, first_ns: int) -> None:
+    def _make_ready(self, file: CaptureFile) -> None:
         if file.descriptor >= 0 and file.size >= self._part_bytes_max:
             self._end(file)
             file.part += 1
             stem = file.path.name.removesuffix(".jsonl.gz").removesuffix(f"_part{file.part - 1}")
             file.path = file.path.with_name(f"{stem}_part{file.part}.jsonl.gz")
-            file.size = file.lines = file.messages = 0
-            file.first_ns = first_ns
+            file.size = file.lines = file.messages = file.first_ns = 0
         if file.descriptor < 0:
             # Never over a file that is there: a recording cannot be made again.
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

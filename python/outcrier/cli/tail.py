@@ -105,5 +105,6 @@ def summary(sub: Subscriber, events: int) -> str:
     """What was received, in a line: events, frames, and everything that went wrong."""
     counters = sub.counters()
     frames = f"{counters['frames']:,} frames, {counters['gaps']:,} gaps"
-    lost = f"{counters['given_up']:,} frames lost, {counters['kernel_drops']:,} dropped by the kernel"
+    # A drop is a buffer: one datagram, or a whole segmented send.
+    lost = f"{counters['given_up']:,} frames lost, {counters['kernel_drops']:,} buffers dropped by the kernel"
     return f"{events:,} events, {frames}, {lost}"

@@ -79,9 +79,8 @@ def command(  # noqa: PLR0917  # click calls by name
     monitor = _core.Monitor()
     _open(monitor, address, settings.subscriber.rcvbuf_bytes)
     left = 1 if once else count
-    report = None
+    report = live = None
     with until_stopped(), ExitStack() as stack:
-        live = None
         if is_terminal() and not as_json:
             live = stack.enter_context(Live(console=Console(), auto_refresh=False, screen=left is None))
         reporter = Reporter(address, monitor.effective_rcvbuf(), mono_ns())
@@ -93,6 +92,9 @@ def command(  # noqa: PLR0917  # click calls by name
                 sys.stdout.writelines(f"{text}\n" for text in _texts(report, as_json=as_json))
                 sys.stdout.flush()
             left = None if left is None else left - 1
+    if live is not None and left is None and report is not None:
+        # The table went with its screen; what it showed last stays.
+        Console().print(screen(report))
     if (count or once) and report is not None and not report.frames:
         plane = monitor.plane(0)
         counters = {"dropped_replay": 0, "dropped_test": 0, **plane}

@@ -109,7 +109,7 @@ pub struct SessionInfo {
     pub replay: bool,
     /// Every frame carries TEST.
     pub test: bool,
-    /// Small messages of one read share a PACK. Messages that are made together about many instruments always do.
+    /// Messages of one read share PACKs. Those that one call makes about many instruments always do.
     pub pack: bool,
     /// Version text of the publisher.
     pub build: String,
@@ -267,13 +267,13 @@ impl Channel {
             return; // After SESSION_END its last number is a promise.
         }
         let mut header = self.header(msg_type, self.info.channel, self.next_seq, about, arrival);
-        let wants_pack = self.packer.wants(size_of_val(root) + size_of_val(records));
-        if wants_pack && self.packer.push(&header, arrival, root, records) {
+        let packs = self.packer.is_on();
+        if packs && self.packer.push(&header, arrival, root, records) {
             return;
         }
         self.flush(host);
         header.channel_seq = self.next_seq;
-        if wants_pack && self.packer.push(&header, arrival, root, records) {
+        if packs && self.packer.push(&header, arrival, root, records) {
             return;
         }
         let (crc, now_ns) = self.send(host, Plane::Incremental, &header, arrival, root, records);

@@ -149,7 +149,7 @@ impl Said {
 }
 
 #[test]
-fn small_messages_share_a_pack_until_it_is_flushed() {
+fn messages_share_a_pack_until_it_is_flushed() {
     let mut said = Said::new(true);
     said.bbo();
     said.trade();
@@ -193,7 +193,7 @@ fn what_no_pack_takes_closes_it_and_the_order_is_that_of_making() {
     said.bbo();
     said.whole_book();
     said.trade();
-    said.delta(60);
+    said.delta(81);
     said.delta(1);
     said.trade();
     said.flush();

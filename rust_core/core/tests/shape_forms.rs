@@ -6,7 +6,7 @@ use outcrier_core::event::*;
 use outcrier_core::instrument::{InstrumentTable, Scale};
 use outcrier_core::sequence::{Rule, Splice};
 use outcrier_core::shape::{Decoder, FaultKind, Outcome, SnapshotMode};
-use shape_support::{decode, form, shapes};
+use shape_support::{decode, form, named, shapes};
 
 struct Fixture {
     decoder: Decoder,
@@ -21,6 +21,11 @@ fn fixture(name: &str, symbols: &[&str]) -> Fixture {
         table.add(symbol.as_bytes(), Scale { price_exp: -2, qty_exp: -4 }).unwrap();
     }
     Fixture { decoder: form(name), table, out: Decoded::default() }
+}
+
+/// The same of a venue without a connector.
+fn venue(name: &str, symbols: &[&str]) -> Fixture {
+    Fixture { decoder: named("venues.json", name), ..fixture("plain", symbols) }
 }
 
 impl Fixture {
@@ -262,6 +267,68 @@ fn bound_number_sign_and_count() {
 }
 
 #[test]
+fn a_bound_number_tells_the_channel() {
+    let mut it = venue("bitfinex", &["tBTCUSD"]);
+    for (number, channel) in [(1, "book"), (2, "trades"), (3, "ticker"), (4, "status")] {
+        it.table.bind(7, number, 0, channel);
+    }
+    let kind = |it: &mut Fixture, frame: &str| {
+        assert_eq!(it.outcome(frame), Outcome::Handled, "{frame}");
+        it.decoder.shapes()[usize::from(it.out.shape)].name.clone()
+    };
+    // The same bytes are two things.
+    for _ in 0..9 {
+        assert_eq!(kind(&mut it, "[1,[[10,1564617600709,0.5,9.5]],5,1564617600784]"), "book_snapshot");
+        assert_eq!(kind(&mut it, "[2,[[10,1564617600709,0.5,9.5]],6,1564617600784]"), "trades_snapshot");
+    }
+    assert_eq!((it.out.trades[0].price, it.out.trades[0].trade_id), (950, 10));
+    assert_eq!(kind(&mut it, "[1,[],7,1564617600784]"), "book_snapshot_empty");
+    let Body::Book { snapshot: true, bids: Run { len: 0, .. }, asks: Run { len: 0, .. }, .. } =
+        it.out.events[0].body
+    else {
+        panic!("{:?}", it.out.events)
+    };
+    assert_eq!(kind(&mut it, "[2,[],8,1564617600784]"), "trades_snapshot");
+    assert!(it.out.events.is_empty());
+    assert_eq!(kind(&mut it, "[1,[219.11,3,-18.1],45,1564617601214]"), "book");
+    // Not in the book: a number that stands for another channel, or for nothing.
+    let ticker =
+        "[3,[71741,0.26742262,71760,1.22665447,647,0.00909896,71754,900.8715945,73120,70434,null],1,2]";
+    assert_eq!(kind(&mut it, ticker), "ticker");
+    let unbound = "[9,[219.11,3,-18.1],46,1564617601214]";
+    assert!(matches!(it.outcome(unbound), Outcome::UnknownInstrument { .. }));
+    assert_eq!(it.out.connection_seq, Some(46));
+    it.table.bind(7, 9, 0, "candles");
+    assert_eq!(it.outcome(unbound), Outcome::NotMine);
+    it.table.bind(7, 9, 0, "book");
+    assert_eq!(kind(&mut it, unbound), "book");
+}
+
+#[test]
+fn one_frame_for_several_shapes() {
+    let mut it = venue("kraken", &["ANETx/USD", "BTC/USD"]);
+    let halted = r#"{"channel":"ticker","type":"update","data":[{"symbol":"ANETx/USD","bid":0,"bid_qty":0,"ask":0,"ask_qty":0,"timestamp":"1970-01-01T00:00:00.000000Z"},{"symbol":"BTC/USD","bid":2,"bid_qty":1,"ask":3,"ask_qty":1,"last":2.5,"timestamp":"2023-10-06T17:35:55.440295Z"}]}"#;
+    let out = it.read(halted);
+    // Of the first instrument no statistics are given: that is no event.
+    let [ticker, halted_bbo, bbo] = &out.events[..] else { panic!("{:?}", out.events) };
+    assert!(matches!(ticker.body, Body::Ticker(Ticker { last_px: 250, high_px: NOT_GIVEN, .. })));
+    assert!(matches!(halted_bbo.body, Body::Bbo(Bbo { bid_px: NOT_GIVEN, ask_px: NOT_GIVEN, .. })));
+    assert!(matches!(bbo.body, Body::Bbo(Bbo { bid_px: 200, ask_px: 300, .. })));
+    assert_eq!((ticker.instrument, halted_bbo.instrument, bbo.instrument), (1, 0, 1));
+    assert_eq!(it.decoder.shapes()[usize::from(it.out.shape)].name, "ticker");
+
+    let mut it = venue("bybit", &["BTCUSDT"]);
+    let frame = r#"{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","markPrice":"17217.33","bid1Price":"17215.50","bid1Size":"84.489"},"cs":24987956059,"ts":1673272861686}"#;
+    assert!(matches!(it.read(frame).events[..], [Event { body: Body::Deriv(_), .. }]));
+    let frame = frame.replace(r#""markPrice":"17217.33","#, "");
+    assert!(it.read(&frame).events.is_empty());
+    // A mistake in what only the second shape reads is one of the frame.
+    let frame = frame.replace("bid1Price", "indexPrice").replace("17215.50", "-");
+    assert_eq!(it.outcome(&frame), Outcome::Fault(FaultKind::BadNumber));
+    assert!(it.out.events.is_empty());
+}
+
+#[test]
 fn rows_in_events_and_makers_side() {
     let mut it = fixture("coinbase", &["BTC-USD"]);
     let frame = r#"{"channel":"l2_data","client_id":"","timestamp":"2026-04-07T14:30:01.456789Z","sequence_num":1,"events":[{"type":"update","product_id":"BTC-USD","updates":[{"side":"bid","event_time":"2026-04-07T14:30:01.456789Z","price_level":"68900.00","new_quantity":"2.00000000"},{"side":"offer","event_time":"2026-04-07T14:30:01.456789Z","price_level":"68901.00","new_quantity":"0.00000000"}]}]}"#;
@@ -466,6 +533,8 @@ fn a_mistake_in_a_declaration_names_shape_and_field() {
     assert!(
         error("\"name\": \"trade\"", "\"name\": \"depth\"").contains("name: allowed is a name of its own")
     );
+    let lone = error("\"also\": false", "\"also\": true");
+    assert!(lone.contains("also: allowed is only after another shape, and neither a book"), "{lone}");
     let known = r#"{"envelope":null,"connection_sequence":null,"shapes":[{"name":"t","rest":false,"also":false,"when":[],"each":null,"inner":null,"beside":[],"instrument":{"type":"known"},"exchange_time":null,"sequence":{"rule":"none","splice":"none","first":null,"last":null,"prev":null},"body":{"type":"ticker","window_s":1,"last":null,"open":null,"high":null,"low":null,"volume":null,"turnover":null,"trade_count":null}}]}"#;
     let message = Decoder::compile(known).unwrap_err().to_string();
     assert!(message.starts_with("shape \"t\": instrument: allowed is a place, unless"), "{message}");

@@ -2,7 +2,7 @@
 //!
 //! * [`clock`]: the one module that reads a clock; wall time that is slewed and never steps;
 //! * [`Batch`]: which frames leave together, and what each looks like as a datagram;
-//! * [`publisher`]: frames out, one datagram each, never waiting for anybody;
+//! * [`publisher`]: frames out, those of one read together, never waiting for anybody;
 //! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped.
 //!
 //! Bytes are bytes here: nothing in this crate looks into a frame. Opening a socket needs Linux, whose group
@@ -10,12 +10,12 @@
 //! compiles and `open` returns [`NetError::NotLinux`].
 
 mod batch;
-#[cfg(target_os = "linux")]
-mod buffers;
 pub mod clock;
 mod error;
 #[cfg(target_os = "linux")]
 pub mod publisher;
+#[cfg(target_os = "linux")]
+mod receive_buffers;
 #[cfg(target_os = "linux")]
 pub mod subscriber;
 #[cfg(not(target_os = "linux"))]
@@ -24,11 +24,11 @@ mod unsupported;
 use std::net::Ipv4Addr;
 
 pub use batch::{Added, BATCH_BYTES_MAX, BATCH_FRAMES_MAX, Batch};
-#[cfg(target_os = "linux")]
-pub use buffers::ReceiveBuffers;
 pub use error::{Endpoint, NetError};
 #[cfg(target_os = "linux")]
 pub use publisher::UdpPublisher;
+#[cfg(target_os = "linux")]
+pub use receive_buffers::ReceiveBuffers;
 #[cfg(target_os = "linux")]
 pub use subscriber::{UdpSubscriber, wait};
 #[cfg(not(target_os = "linux"))]

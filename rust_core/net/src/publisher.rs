@@ -380,4 +380,79 @@ mod tests {
         assert_eq!(publisher.counters().errors(), 15);
         assert_eq!(publisher.last_error(), Some(io::Error::from_raw_os_error(libc::EPERM).to_string()));
     }
+
+    fn batch(lens: &[usize]) -> Batch {
+        let mut batch = Batch::new();
+        for &len in lens {
+            batch.add(Plane::Incremental, &vec![1; len], |_| panic!("they leave together"));
+        }
+        batch
+    }
+
+    /// Without UDP checksums the kernel cuts nothing (EINVAL), as with an interface or a kernel that cannot.
+    fn set_no_checksums(publisher: &UdpPublisher, on: bool) {
+        let value = libc::c_int::from(on);
+        // SAFETY: the descriptor is open, and the kernel reads the length given from `value`.
+        let result = unsafe {
+            libc::setsockopt(
+                publisher.socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_NO_CHECK,
+                (&raw const value).cast(),
+                mem::size_of_val(&value) as libc::socklen_t,
+            )
+        };
+        assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    }
+
+    #[test]
+    fn what_is_not_cut_leaves_frame_by_frame_and_is_asked_for_again_later() {
+        let publisher = UdpPublisher::open(&config(0)).unwrap();
+        set_no_checksums(&publisher, true);
+        publisher.send_batch(&batch(&[70, 80, 90]));
+        let counters = publisher.counters();
+        assert_eq!((counters.frames, counters.sends, counters.bytes), (3, 3, 240));
+        assert_eq!((counters.segment_refused, counters.padding_bytes, counters.errors()), (1, 0, 0));
+        assert_eq!(publisher.last_error(), None);
+        // Only a shorter slot is worth a try.
+        publisher.send_batch(&batch(&[90, 90]));
+        assert_eq!(publisher.counters().segment_refused, 1);
+        publisher.send_batch(&batch(&[70, 80]));
+        assert_eq!(publisher.counters().segment_refused, 2);
+        for _ in 0..SINGLE_AFTER_REFUSAL {
+            publisher.send_batch(&batch(&[70, 80]));
+        }
+        assert_eq!(publisher.counters().segment_refused, 2);
+        publisher.send_batch(&batch(&[70, 80]));
+        assert_eq!(publisher.counters().segment_refused, 3, "asked again");
+        set_no_checksums(&publisher, false);
+        for _ in 0..SINGLE_AFTER_REFUSAL {
+            publisher.send_batch(&batch(&[70, 80]));
+        }
+        let before = publisher.counters();
+        publisher.send_batch(&batch(&[70, 80]));
+        publisher.send_batch(&batch(&[1_000, 80]));
+        let after = publisher.counters();
+        assert_eq!(
+            (after.sends - before.sends, after.frames - before.frames),
+            (2, 4),
+            "taken, and so is all else"
+        );
+        assert_eq!((after.segment_refused, after.padding_bytes), (3, 10));
+    }
+
+    #[test]
+    fn frames_of_a_slot_are_one_part() {
+        let parts = |lens: &[usize]| {
+            let batch = batch(lens);
+            let mut parts = [part(&[]); 2 * BATCH_FRAMES_MAX];
+            let count = gather(&batch, &mut parts);
+            parts[..count].iter().map(|part| part.iov_len).collect::<Vec<_>>()
+        };
+        assert_eq!(parts(&[100; 64]), [6_400]);
+        assert_eq!(parts(&[100, 100, 90, 80, 100, 70]), [290, 10, 80, 20, 170]);
+        assert_eq!(parts(&[90, 100]), [90, 10, 100]);
+        let most: Vec<_> = (0..64).map(|index| if index == 63 { 100 } else { 99 }).collect();
+        assert_eq!(parts(&most).len(), 2 * BATCH_FRAMES_MAX - 1);
+    }
 }

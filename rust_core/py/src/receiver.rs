@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2};
 use outcrier_core::event::Side;
-use outcrier_core::receive::{self, Collector, Config, KnownInstrument, Line, Mirror, Wanted, rows};
+use outcrier_core::receive::{self, Collector, Config, KnownInstrument, Mirror, Wanted, rows};
 use outcrier_core::wire::text_of;
 use outcrier_net::clock::mono_ns;
 use outcrier_net::{DATAGRAM_BYTES_MAX, SubscriberConfig};

@@ -12,7 +12,7 @@ use outcrier_core::book::Book;
 use outcrier_core::event::{Level, Side};
 use outcrier_core::wire::{self, BookSnapshot, FrameBuf, Header, zeroed};
 
-use captures::{SETS, Set, Update};
+use captures::{SETS, Set, Source, Update};
 
 /// Levels of the frame that is encoded: 66 bytes of header, 32 of root, 18 levels of 16 make 386.
 const FRAME_LEVELS: usize = 18;
@@ -42,11 +42,14 @@ fn say(bench: &str, answer: u32) {
 
 fn level_update(criterion: &mut Criterion) {
     let Some(folder) = captures::folder() else {
-        say("no captures: set OUTCRIER_DATA", 0);
+        say("level_update: no captures, set OUTCRIER_DATA", 0);
         return;
     };
     let mut group = criterion.benchmark_group("level_update");
-    for source in &SETS {
+    // A capture takes longer to read than to measure, so only those are read that the command line names, or all.
+    let named: Vec<String> = std::env::args().filter(|argument| argument.contains("level_update/")).collect();
+    let is_asked = |source: &&Source| named.is_empty() || named.iter().any(|name| name.contains(source.name));
+    for source in SETS.iter().filter(is_asked) {
         let read = captures::read(&folder, source);
         let mut fresh: Vec<Book> = read.ticks.iter().map(|&tick| Book::new(tick)).collect();
         assert_eq!(fresh.len(), read.books);
@@ -86,12 +89,15 @@ fn encode(criterion: &mut Criterion) {
     };
     say("encode/386", seal(1, &mut header));
     let mut number = 0;
-    criterion.benchmark_group("encode").throughput(Throughput::Elements(1)).bench_function("386", |bencher| {
-        bencher.iter(|| {
-            number += 1;
-            seal(black_box(number), &mut header)
-        });
-    });
+    criterion.benchmark_group("encode").throughput(Throughput::Elements(1)).bench_function(
+        "386",
+        |bencher| {
+            bencher.iter(|| {
+                number += 1;
+                seal(black_box(number), &mut header)
+            });
+        },
+    );
 }
 
 fn main() {

@@ -5,18 +5,15 @@ use zerocopy::{Immutable, IntoBytes};
 use super::Arrival;
 use crate::wire::{Header, PackBuf};
 
-/// Longest payload of a message that shares a PACK by choice: the longest of fixed size but a definition.
-pub(super) const SMALL_PAYLOAD_BYTES: usize = 72;
-
 /// The PACK that is being filled.
 #[derive(Debug)]
 pub(super) struct Packer {
     buf: PackBuf,
     /// Of the first message in it.
     arrival: Arrival,
-    /// Small messages always share a PACK.
+    /// Messages share PACKs in this session.
     always: bool,
-    /// All messages that a PACK takes share one, for the moment.
+    /// They do for the moment.
     together: bool,
 }
 
@@ -37,9 +34,9 @@ impl Packer {
         self.together = together;
     }
 
-    /// Whether a message of this length is to share a PACK if it can.
-    pub(super) fn wants(&self, payload_bytes: usize) -> bool {
-        self.together || self.always && payload_bytes <= SMALL_PAYLOAD_BYTES
+    /// Whether a message is to share a PACK if it can.
+    pub(super) fn is_on(&self) -> bool {
+        self.always || self.together
     }
 
     /// Adds a message; `false`: it has to go into another frame.

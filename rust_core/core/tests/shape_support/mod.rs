@@ -91,7 +91,12 @@ pub(crate) fn shapes(name: &str) -> String {
 
 /// A decoder of `forms.json`.
 pub(crate) fn form(name: &str) -> Decoder {
-    let all: Value = serde_json::from_str(&shapes("forms.json")).unwrap();
+    named("forms.json", name)
+}
+
+/// A decoder of one declaration of a file with several.
+pub(crate) fn named(file: &str, name: &str) -> Decoder {
+    let all: Value = serde_json::from_str(&shapes(file)).unwrap();
     Decoder::compile(&all[name].to_string()).unwrap()
 }
 

@@ -1,7 +1,8 @@
 """Writes the declarations that the Rust tests compile.
 
 `PYTHONPATH=python python rust_core/core/tests/shapes/write.py`. `binance_*.json` are the shapes of the venue
-module itself. `forms.json` maps names to declarations of other venues, one for each form of a declaration.
+module itself, `venues.json` maps names to those of the venues without a connector. `forms.json` maps names to
+declarations made for the tests, one for each form of a declaration.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from outcrier import shapes as s
 from outcrier.shape_json import to_json
+from outcrier.venues import bitfinex, bybit, coinbase, kraken, okx, upbit
 from outcrier.venues.binance_messages import COINM_SHAPES, SPOT_SHAPES, USDM_SHAPES
 
 BUY_SELL = s.SideWords(bid=("buy", "Buy", "bid"), ask=("sell", "Sell", "offer", "ask"))
@@ -604,11 +606,28 @@ FORMS = {
     ),
 }
 
+VENUES = {
+    "bybit": bybit.SHAPES_JSON,
+    "bybit_v2": bybit.V2_SHAPES_JSON,
+    "okx": okx.SHAPES_JSON,
+    "okx_2022": okx.SHAPES_2022_JSON,
+    "coinbase": coinbase.SHAPES_JSON,
+    "coinbase_exchange": coinbase.EXCHANGE_SHAPES_JSON,
+    "kraken": kraken.SHAPES_JSON,
+    "upbit": upbit.SHAPES_JSON,
+    "bitfinex": bitfinex.SHAPES_JSON,
+    "bitfinex_untimed": bitfinex.UNTIMED_SHAPES_JSON,
+}
+
 
 def files() -> dict[str, str]:
     """Name and text of every file."""
     venues = {"spot": SPOT_SHAPES, "usdm": USDM_SHAPES, "coinm": COINM_SHAPES}
-    all_files = {"forms.json": json.dumps(FORMS, indent=1) + "\n"}
+    declared = {name: json.loads(text) for name, text in VENUES.items()}
+    all_files = {
+        "forms.json": json.dumps(FORMS, indent=1) + "\n",
+        "venues.json": json.dumps(declared, indent=1) + "\n",
+    }
     for name, shapes in venues.items():
         text = json.dumps(json.loads(to_json(shapes, envelope=BINANCE)), indent=1)
         all_files[f"binance_{name}.json"] = text + "\n"

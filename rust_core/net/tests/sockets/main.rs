@@ -2,6 +2,8 @@
 #![cfg(target_os = "linux")]
 
 mod batches;
+mod captures;
 mod common;
 mod loopback;
 mod refused;
+mod segments;

@@ -80,7 +80,7 @@ fn more_sources_than_the_kernel_takes() {
 
 /// Runs `test` in a network namespace of its own, whose only interface is a loopback that is down. Needs
 /// CAP_SYS_ADMIN and does nothing without it.
-fn in_empty_namespace(test: impl FnOnce() + Send + 'static) {
+pub(crate) fn in_empty_namespace(test: impl FnOnce() + Send + 'static) {
     std::thread::spawn(move || {
         // SAFETY: unshare takes no pointer; the new namespace is this thread's alone and ends with it.
         if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
@@ -109,7 +109,7 @@ fn an_interface_that_is_down() {
 }
 
 /// Brings loopback of this thread's namespace up or down.
-fn set_loopback(up: bool) {
+pub(crate) fn set_loopback(up: bool) {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     // SAFETY: ifreq is plain integers and a union of them, for which all zeros is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };

@@ -1,0 +1,225 @@
+"""Declarations of venues without a connector on single messages: those of the samples folder, and those that
+the exchange fact sheets quote. For checksums, what the core keeps of the text is enough.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import plain_venues as plain
+from core_events import CONNECTION, Decoder, Reader
+from outcrier.venues import bitfinex, bybit, coinbase, kraken, okx, upbit
+from plain_events import Plain, hashed, parse, received
+
+FOLDERS: dict[str, tuple[str, Plain]] = {
+    "bybit": (bybit.SHAPES_JSON, plain.bybit),
+    "okx": (okx.SHAPES_JSON, plain.okx),
+    "coinbase": (coinbase.SHAPES_JSON, plain.coinbase),
+    "kraken": (kraken.SHAPES_JSON, plain.kraken),
+}
+
+# Messages that the fact sheets quote: recordings of the tardis-node project (test/mappers.test.ts), the
+# venues' documentation, and for Coinbase Exchange a recording of 2026-08-25.
+BYBIT = [
+    '{"topic":"publicTrade.BTCUSD","type":"snapshot","ts":1680673823566,"data":[{"T":1680673823564,"s":"BTCUSD","S":"Buy","v":"5823","p":"28560.50","L":"PlusTick","i":"0cbf2330-952d-5d03-a462-4bf826c867af","BT":false}]}',
+    '{"topic":"publicTrade.BTCUSDT","ts":1680652847526,"type":"snapshot","data":[{"i":"2290000000050703789","T":1680652847524,"p":"28165.38","v":"0.041732","S":"Sell","s":"BTCUSDT","BT":false}]}',
+    '{"topic":"orderbook.50.BTCPERP","type":"snapshot","ts":1680673821591,"data":{"s":"BTCPERP","b":[["28555.20","0.597"]],"a":[["28555.30","0.225"]],"u":20683568,"seq":10916156551}}',
+    '{"topic":"orderbook.50.BTCPERP","type":"delta","ts":1680673821651,"data":{"s":"BTCPERP","b":[["28555.20","0.677"]],"a":[["28555.30","0.029"]],"u":20683569,"seq":10916156553}}',
+    '{"topic":"allLiquidation.PIPPINUSDT","type":"snapshot","ts":1740480207578,"data":[{"T":1740480207110,"s":"PIPPINUSDT","S":"Sell","v":"2846","p":"0.02456"}]}',
+    '{"topic":"kline.5.BTCUSDT","data":[{"start":1672324800000,"end":1672325099999,"interval":"5","open":"16649.5","close":"16677","high":"16677","low":"16608","volume":"2.081","turnover":"34666.4005","confirm":false,"timestamp":1672324988882}],"ts":1672324988882,"type":"snapshot"}',
+]
+OKX = [
+    '{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[["8476.98","415","0","13"]],"bids":[["8476.97","256","0","12"]],"ts":"1597026383085","checksum":-855196043,"prevSeqId":123456,"seqId":123457}]}',
+    '{"arg":{"channel":"candle1D","instId":"BTC-USDT"},"data":[["1597026383085","8533.02","8553.74","8527.17","8548.26","45247","529.5858061","5529.5858061","0"]]}',
+    '{"arg":{"channel":"trades-all","instId":"BSV-USDT"},"data":[{"instId":"BSV-USDT","tradeId":"84834539","px":"42.52","sz":"3.75","side":"buy","ts":"1697760012017"}]}',
+    '{"arg":{"channel":"open-interest","instId":"WNCG-USDT-SWAP"},"data":[{"instId":"WNCG-USDT-SWAP","instType":"SWAP","oi":"644195","oiCcy":"644195","ts":"1640131258756"}]}',
+    '{"arg":{"channel":"funding-rate","instId":"WNCG-USDT-SWAP"},"data":[{"fundingRate":"0.00048105","fundingTime":"1640131200000","instId":"WNCG-USDT-SWAP","instType":"SWAP","nextFundingRate":"0.00114"}]}',
+    '{"arg":{"channel":"mark-price","instId":"WNCG-USDT-SWAP"},"data":[{"instId":"WNCG-USDT-SWAP","instType":"SWAP","markPx":"2.1729","ts":"1640131259180"}]}',
+]
+COINBASE = [
+    '{"channel":"market_trades","client_id":"","timestamp":"2026-04-07T14:30:02.789012Z","sequence_num":5,"events":[{"type":"update","trades":[{"trade_id":"995098700","product_id":"BTC-USD","price":"68900.50","size":"0.00150000","side":"BUY","time":"2026-04-07T14:30:02.789012Z"}]}]}',
+    (
+        '{"channel":"heartbeats","client_id":"","timestamp":"2026-04-07T14:30:10.000000Z","sequence_num":0,"events"'
+        ':[{"current_time":"2026-04-07 14:30:10.000000000+00:00","heartbeat_counter":42}]}'
+    ),
+]
+EXCHANGE = [
+    '{"type":"match","trade_id":1081862675,"maker_order_id":"f07e510f-4edf-469d-b844-4f670f1e93f1","taker_order_id":"e6f50944-3e2a-439e-ae49-308300ba8296","side":"sell","size":"0.00000001","price":"80691.53","product_id":"BTC-USD","sequence":134905860111,"time":"2026-08-25T03:35:57.198335Z"}',
+    '{"type":"l2update","product_id":"BTC-USD","changes":[["buy","80688.08","0.59153273"],["sell","80745.16","0.20558981"]],"time":"2026-08-25T03:35:57.300000Z"}',
+    '{"type":"snapshot","product_id":"BTC-USD","asks":[["80691.53","0.20084671"]],"bids":[["80688.08","0.59153273"]]}',
+    '{"type":"l2update","product_id":"BTC-USD","changes":[],"time":"0001-01-01T00:00:00.000000Z"}',
+]
+KRAKEN = [
+    '{"channel":"book","type":"update","data":[{"symbol":"MATIC/USD","bids":[{"price":0.5657,"qty":1098.3947558}],"asks":[],"checksum":2114181697,"timestamp":"2023-10-06T17:35:55.440295Z"}]}',
+    '{"channel":"trade","type":"update","data":[{"symbol":"ETH/USDT","side":"sell","price":0.5117,"qty":40.0,"ord_type":"market","trade_id":4665906,"timestamp":"2023-09-25T07:49:37.708706Z"}]}',
+    '{"channel":"ticker","type":"update","data":[{"symbol":"ANETx/USD","bid":0,"bid_qty":0,"ask":0,"ask_qty":0,"timestamp":"1970-01-01T00:00:00.000000Z"}]}',
+]
+UPBIT = [
+    '{"type":"trade","code":"KRW-BTC","timestamp":1730336862082,"trade_date":"2024-10-31","trade_time":"01:07:42","trade_timestamp":1730336862047,"trade_price":100473000.00000000,"trade_volume":0.00014208,"ask_bid":"BID","prev_closing_price":100571000.00000000,"change":"FALL","change_price":98000.00000000,"sequential_id":17303368620470000,"best_ask_price":100473000,"best_ask_size":0.43139478,"best_bid_price":100465000,"best_bid_size":0.01990656,"stream_type":"SNAPSHOT"}',
+    '{"type":"orderbook","code":"USDT-ETC","timestamp":1691530805062000,"total_ask_size":426.46961964,"total_bid_size":923.86058218,"orderbook_units":[{"ask_price":18.14783928,"bid_price":17.56010719,"ask_size":8.3912024,"bid_size":10.76125737}],"stream_type":"REALTIME"}',
+    '{"type":"orderbook","code":"KRW-DOT","timestamp":1614729599677,"total_ask_size":1415.12521016,"total_bid_size":8058.44442437,"orderbook_units":[{"ask_price":41840.0,"bid_price":41730.0,"ask_size":103.6,"bid_size":47.62562404},{"ask_price":0,"bid_price":41720.0,"ask_size":102.9,"bid_size":250.0}],"stream_type":"REALTIME"}',
+    '{"status":"UP"}',
+    '{"error":{"name":"WRONG_FORMAT","message":".."}}',
+]
+BITFINEX = [
+    '{"event":"subscribed","channel":"book","chanId":6959,"symbol":"tETHUSD","prec":"P0","freq":"F0","len":"25","pair":"ETHUSD"}',
+    '{"event":"subscribed","channel":"trades","chanId":89,"symbol":"tBTCUSD","pair":"BTCUSD"}',
+    '{"event":"subscribed","channel":"ticker","chanId":147794,"symbol":"tBTCUSD","pair":"BTCUSD"}',
+    "[6959,[[216,2,31.52],[218.75,1,-13.33333333],[218.76,1,-2]],10,1564617600541]",
+    "[6959,[219.11,3,-18.10913638],45,1564617601214]",
+    "[6959,[218.99,0,-1],61,1564617601769]",
+    '[6959,"hb",3603,1569715249702]',
+    '[89,"te",[382489563,1564617600709,0.00705845,10087.98969503],18,1564617600784]',
+    '[89,"tu",[382489563,1564617600709,0.00705845,10087.98969503],19,1564617600834]',
+    "[147794,[71741,0.26742262,71760,1.22665447,647,0.00909896,71754,900.8715945,73120,70434,null],1,1775779200144]",
+]
+DERIV_STATUS = [
+    '{"event":"subscribed","channel":"status","chanId":1,"key":"deriv:tBTCF0:USTF0","symbol":"tBTCF0:USTF0"}',
+    "[1,[1596124822000,null,0.896,0.771995,null,1396531.67460709,null,1596153600000,0.0001056,6,null,-0.01381344,null,null,0.7664,null,null,246502.09001551,null,null,null,null,0.3]]",
+]
+
+QUOTED: list[tuple[str, list[str], str, Callable[[], Plain]]] = [
+    ("bybit", BYBIT, bybit.SHAPES_JSON, lambda: plain.bybit),
+    ("okx", OKX, okx.SHAPES_JSON, lambda: plain.okx),
+    ("coinbase", COINBASE, coinbase.SHAPES_JSON, lambda: plain.coinbase),
+    ("coinbase_exchange", EXCHANGE, coinbase.EXCHANGE_SHAPES_JSON, lambda: plain.coinbase_exchange),
+    ("kraken", KRAKEN, kraken.SHAPES_JSON, lambda: plain.kraken),
+    ("upbit", UPBIT, upbit.SHAPES_JSON, lambda: plain.upbit),
+    ("bitfinex", BITFINEX, bitfinex.SHAPES_JSON, lambda: plain.Bitfinex(timed=True)),
+    ("bitfinex_status", DERIV_STATUS, bitfinex.SHAPES_JSON, plain.Bitfinex),
+]
+
+
+def compare(reader: Reader, frames: list[bytes], decode: Plain) -> int:
+    """Reads every frame both ways; how many gave events."""
+    handled = 0
+    for frame in frames:
+        message = parse(frame)
+        want = decode(message)
+        acknowledged = [message["symbol"]] if isinstance(message, dict) and "chanId" in message else []
+        for symbol in [*acknowledged, *(event.symbol for event in want or ())]:
+            if symbol not in reader.symbols:
+                reader.add(symbol)
+        outcome = reader.read(frame)
+        if want is None:
+            assert outcome == Decoder.NOT_MINE, frame
+            reader.bind_all(message)
+        else:
+            assert outcome == Decoder.HANDLED, (frame, reader.decoder.reason)
+            assert reader.events() == hashed(want)
+            handled += 1
+    return handled
+
+
+@pytest.mark.parametrize(("name", "quoted", "shapes", "decode"), QUOTED, ids=[each[0] for each in QUOTED])
+def test_messages_that_the_fact_sheets_quote(
+    name: str, quoted: list[str], shapes: str, decode: Callable[[], Plain]
+) -> None:
+    assert compare(Reader(shapes), [text.encode() for text in quoted], decode())
+
+
+@pytest.mark.parametrize("venue", FOLDERS)
+def test_the_samples_folder(venue: str, data_dir: Path) -> None:
+    shapes, decode = FOLDERS[venue]
+    paths = sorted((data_dir / "samples" / venue).glob("ws_*.json"))
+    assert compare(Reader(shapes), [path.read_bytes() for path in paths], decode) >= 3
+
+
+class TextBook:
+    """A side by price: what the core says of a level, printed as the venue printed it."""
+
+    def __init__(self) -> None:
+        self.bids: dict[int, tuple[str, str]] = {}
+        self.asks: dict[int, tuple[str, str]] = {}
+
+    def apply(self, event: dict[str, Any], depth: int) -> None:
+        if event["snapshot"]:
+            self.bids, self.asks = {}, {}
+        price_exp, qty_exp = event["exps"]
+        for name, side in (("bid", self.bids), ("ask", self.asks)):
+            for (price, qty), (_, _, *digits) in zip(event[f"{name}s"], event[f"{name}_extras"], strict=True):
+                side.pop(price, None)
+                if qty:
+                    side[price] = text(price, price_exp, digits[0]), text(qty, qty_exp, digits[1])
+        self.bids = dict(sorted(self.bids.items(), reverse=True)[:depth])
+        self.asks = dict(sorted(self.asks.items())[:depth])
+
+
+def text(mantissa: int, exp: int, digits: int) -> str:
+    return f"{Decimal(mantissa).scaleb(exp):.{digits}f}"
+
+
+def okx_crc(book: TextBook) -> int:
+    """Signed CRC32 over price:size of the best 25 levels, bid and ask in turn."""
+    bids, asks = list(book.bids.values())[:25], list(book.asks.values())[:25]
+    pairs = [side[at] for at in range(25) for side in (bids, asks) if at < len(side)]
+    crc = zlib.crc32(":".join(":".join(pair) for pair in pairs).encode())
+    return crc - (1 << 32) if crc >= 1 << 31 else crc
+
+
+def kraken_crc(book: TextBook) -> int:
+    """CRC32 over price and quantity, without point and leading zeros, of ten asks and then ten bids."""
+    levels = [*book.asks.values(), *book.bids.values()]
+    digits = [number.replace(".", "").lstrip("0") for level in levels for number in level]
+    return zlib.crc32("".join(digits).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "rule", "checked"),
+    [
+        ("okx/v5_public_2022-05-13", okx.SHAPES_2022_JSON, (okx_crc, 400), 188),
+        ("okx/v5_tbt_2022-02-27", okx.SHAPES_2022_JSON, (okx_crc, 400), 2415),
+        ("kraken/v2_book10_btcusd_2026-08-24", kraken.SHAPES_JSON, (kraken_crc, kraken.DEPTH), 4),
+    ],
+)
+def test_the_text_that_checksums_need_is_kept(
+    name: str,
+    shapes: str,
+    rule: tuple[Callable[[TextBook], int], int],
+    checked: int,
+    capture: Callable[[str], Path],
+) -> None:
+    crc, depth = rule
+    reader = Reader(shapes)
+    books: dict[int, TextBook] = {}
+    checks = 0
+    for frame in received(capture(name)):
+        message = parse(frame)
+        symbol = message.get("arg", {}).get("instId") or (message.get("data") or [{}])[0].get("symbol")
+        if symbol is not None and symbol not in reader.symbols:
+            reader.add(symbol)
+        reader.read(frame)
+        for event in reader.decoder.events():
+            if event["type"] == "book":
+                book = books.setdefault(event["instrument"], TextBook())
+                book.apply(event, depth)
+                assert crc(book) == event["checksum"], (symbol, checks)
+                checks += 1
+    assert checks == checked
+
+
+def test_a_size_that_was_really_sent_and_is_no_number_is_a_fault() -> None:
+    """Coinbase Exchange, tardis-node test/mappers.test.ts: a snapshot with the size `0.-10000`."""
+    reader = Reader(coinbase.EXCHANGE_SHAPES_JSON)
+    reader.add("BTC-USD")
+    frame = b'{"type":"snapshot","product_id":"BTC-USD","asks":[["80691.53","0.-10000"]],"bids":[]}'
+    assert reader.read(frame) == Decoder.FAULT
+    assert reader.decoder.reason == "bad number"
+    assert reader.events() == []
+
+
+def test_numbers_of_bitfinex_are_those_of_a_connection() -> None:
+    reader = Reader(bitfinex.SHAPES_JSON)
+    index = reader.add("tBTCUSD")
+    reader.decoder.bind(CONNECTION + 1, 6959, index, "book")
+    frame = b"[6959,[219.11,3,-18.1],45,1564617601214]"
+    assert reader.read(frame) == Decoder.UNKNOWN_INSTRUMENT
+    assert reader.decoder.reason == "6959"
+    reader.decoder.bind(CONNECTION, 6959, index, "book")
+    assert reader.read(frame) == Decoder.HANDLED
