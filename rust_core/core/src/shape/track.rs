@@ -447,10 +447,7 @@ impl Learner<'_> {
 
     /// Whether lists at this place can be read with the exponents of the instrument.
     fn knows_instrument(&self) -> bool {
-        let slot = match self.shape.instrument.field() {
-            Some(Field { record: Record::Frame, slot }) => slot,
-            _ => return false,
-        };
+        let Some(Field { record: Record::Frame, slot }) = self.shape.instrument.field() else { return false };
         let is_book = matches!(&self.shape.body, BodyPlan::Book(_)) && self.shape.each.is_none();
         is_book && self.pieces.iter().any(|piece| fills(self.plan, piece).any(|filled| filled == slot))
     }
