@@ -27,7 +27,8 @@ TOP = struct.Struct("<10xQ72xqqqq")
 READY = b"ready"
 """Sent until every consumer is there; no message is so short."""
 
-SILENCE_MS = 3_000
+SILENCE_MS = 10_000
+"""Without a message for this long there is none left: a busy machine starts sixteen processes in less."""
 CHECKED = 10_000
 """Messages whose content is kept and checked; those behind them are timed."""
 
@@ -92,12 +93,12 @@ def consume(port: str, count_text: str) -> dict[str, float]:
     context = zmq.Context()
     socket = context.socket(zmq.SUB)
     socket.set(zmq.RCVHWM, 0)
-    socket.set(zmq.RCVTIMEO, SILENCE_MS)
     socket.connect(f"tcp://127.0.0.1:{port}")
     socket.subscribe(b"")
     recv, unpack = socket.recv, TOP.unpack_from
     while recv() != READY:
         pass
+    socket.set(zmq.RCVTIMEO, SILENCE_MS)
     print("live", flush=True)
     tops = []
     message = READY
