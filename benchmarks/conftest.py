@@ -20,6 +20,9 @@ from benchmarks.frame.floors import FloorFigures, Floors, build_floors
 from benchmarks.frame.machine import Load, load_now
 from benchmarks.frame.record import Session, write_record
 from benchmarks.messages import FLOOR_SET, MessageSet, message_set, write_floor_input
+from benchmarks.ours import instruments
+from benchmarks.sockets.group import Wire
+from benchmarks.sockets.load import build_load, make_frames
 from outcrier.capture.library import data_folder
 
 ROUNDS = 7
@@ -128,6 +131,17 @@ def floors(
     built = build_floors(data_dir.parent / "floors", tmp_path_factory.mktemp("floors"))
     request.config.stash[FLOORS] = built
     return built
+
+
+@pytest.fixture(scope="session")
+def wire(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Wire:
+    """Frames of 386 bytes, and the program that sends them."""
+    busiest = message_set(data_dir, "USD-M 2024")
+    (listed,) = instruments(data_dir, busiest)
+    frames = make_frames(busiest, listed)
+    path = tmp_path_factory.mktemp("wire") / "frames"
+    frames.write(path)
+    return Wire(frames, path, build_load())
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from feed_bench import lines
 from outcrier import Batch, State
 from outcrier import events as ev
 from outcrier.layout import BOOK_DELTA, DTYPES, KIND_ROWS_LOST, MESSAGE_TYPES, TRADE
-from outcrier.prices import half, to_decimal, to_float
+from outcrier.prices import bulk, half, to_decimal, to_float
 from outcrier.views import BookView, Level
 from wire_bench import Wire, follow
 
@@ -246,3 +246,37 @@ def test_decimals_are_exact_whatever_the_context(mantissa: int, exp: int, text: 
         assert str(to_decimal(mantissa, exp)) == text
     assert to_float(mantissa, exp) == float(Decimal(text))
     assert half(Decimal("0.3")) == Decimal("0.15")
+
+
+def test_a_book_view_is_the_same_however_it_is_read(capture: CaptureFinder) -> None:
+    wire = Wire("binance_usdm")
+    view = BookView(wire.receiver, "BTCUSDT@binance_usdm", "BTCUSDT@2", to_decimal)
+    assert (view.best, view.top(3), view.instr_seq, view.recv_ts) == ((None, None), ([], []), 0, 0)
+    whole = 0
+    for line in lines(capture("binance_usdm/usdm_btcusdt_2022-08-11"), most=400):
+        wire.bench.take(line)
+        wire.carry()
+        info = view.info()
+        if not info:
+            continue
+        arrays, scale = view.mantissas(7), (info["price_exp"], info["qty_exp"])
+        expected = tuple(
+            [Level(to_decimal(price, scale[0]), to_decimal(qty, scale[1])) for price, qty in side.tolist()]
+            for side in arrays
+        )
+        assert view.top(7) == expected
+        assert view.best == tuple(side[0] if side else None for side in expected)
+        numbers = (view.instr_seq, view.source_seq, view.exchange_ts, view.recv_ts)
+        assert numbers == tuple(info[key] for key in ("instr_seq", "source_seq", "exchange_ts", "recv_ts"))
+        whole += len(expected[0]) == 7
+    assert whole > 200
+
+
+def test_numbers_are_exact_also_when_more_were_printed_than_are_kept() -> None:
+    for exp in (-12, -2, 0, 3):
+        mantissas = [*range(-9_000, 9_000, 2), 2**63 - 1, -(2**63), 7]
+        expected = [Decimal(mantissa).scaleb(exp, Context(prec=40)) for mantissa in mantissas]
+        for _ in range(2):
+            assert [str(to_decimal(mantissa, exp)) for mantissa in mantissas] == list(map(str, expected))
+            assert list(bulk(to_decimal)(mantissas, exp)) == expected
+        assert list(bulk(to_float)(mantissas, exp)) == [to_float(mantissa, exp) for mantissa in mantissas]

@@ -77,7 +77,14 @@ def test_a_port_held_by_another_program_is_a_fail(config: Config, net: Net) -> N
 def test_a_feed_that_runs_is_shown(config: Config, net: Net, capture: CaptureFinder, tmp_path: Path) -> None:
     with Witness(net) as witness, Child(tmp_path, "replay", capture(USDM), "--loop", "0", *net.options()):
         until(lambda: len(witness.datagrams) > 20, "frames on the wire")
-        finding = found(config)["port crypto"]
+        findings: list[Finding] = []
+
+        def is_heard() -> bool:
+            findings[:] = doctor._port("crypto", config.multicast.crypto)
+            return "published, session" in findings[0].text
+
+        until(is_heard, "the channel heard")
+    (finding,) = findings
     assert finding.level == "ok"
     assert "binance_usdm on channel 2 is published, session " in finding.text
     assert " REPLAY;" in finding.text

@@ -21,7 +21,7 @@ from naive import NaiveBook
 from outcrier import State, Subscriber, _core, subscriber
 from outcrier.batch import Batch
 from outcrier.capture.library import instruments_of, read_session, scan
-from outcrier.capture.replay import VenueReplay, open_feed
+from outcrier.capture.venue_replay import VenueReplay, open_feed
 from outcrier.layout import BBO, BOOK_DELTA, BOOK_SNAPSHOT, KIND_LOST, EventRow
 from outcrier.silence import RCVBUF_BYTES_MIN
 from outcrier.venues import VENUES

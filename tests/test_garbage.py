@@ -22,7 +22,7 @@ from outcrier import _core
 from outcrier.capture.exchange import Exchange
 from outcrier.capture.format import CaptureLine, read_capture
 from outcrier.capture.library import CaptureGroup, catalogue, instrument_list, scan
-from outcrier.capture.replay import VenueReplay, open_feed
+from outcrier.capture.venue_replay import VenueReplay, open_feed
 from outcrier.venues import VENUES, bitfinex, bybit, coinbase, kraken, okx, upbit
 from outcrier.venues.binance import Binance
 

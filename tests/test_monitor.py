@@ -38,10 +38,15 @@ def net() -> Net:
 
 @pytest.fixture(scope="module")
 def frames(capture: CaptureFinder) -> list[bytes]:
-    """What a replay of a capture sends on the incremental plane."""
+    """What a replay of a capture sends on the incremental plane, without padding."""
     publisher = _core.Publisher.memory()
     replay_into(publisher, group_by_venue([capture(USDM)])[0])
-    return [frame for plane, frame in publisher.take() if plane == 0]
+    return [data[: frame_bytes(data)] for plane, data in publisher.take() if plane == 0]
+
+
+def frame_bytes(datagram: bytes) -> int:
+    """Header and payload (docs/wire-format.md, header)."""
+    return 66 + int.from_bytes(datagram[6:8], "little")
 
 
 def report(monitor: _core.Monitor, reporter: Reporter, mono_ns: int, wall_ns: int) -> Report:
@@ -79,7 +84,7 @@ def test_losses_and_refused_datagrams_are_shown(frames: list[bytes]) -> None:
     monitor, reporter = _core.Monitor(), Reporter(ADDRESS, 0, mono_ns=0)
     for number, frame in enumerate(frames[:50]):
         if number not in {10, 11, 30}:
-            monitor.datagram(0, frame, SECOND)
+            monitor.datagram(0, frame + bytes(4), SECOND)
     monitor.datagram(0, frames[5], SECOND)
     monitor.datagram(0, b"stray", SECOND)
     monitor.datagram(1, frames[0], SECOND)
@@ -87,6 +92,7 @@ def test_losses_and_refused_datagrams_are_shown(frames: list[bytes]) -> None:
     (stream,) = first.channels
     assert (stream.gaps, stream.missing, stream.missing_now, stream.duplicates) == (2, 3, 3, 1)
     assert first.planes[0].refused == {"too_short": 1}
+    assert first.planes[0].padding_bytes == 4 * 47
     assert first.planes[1].wrong_plane == 1
     monitor.datagram(0, frames[10], 2 * SECOND)
     second = report(monitor, reporter, 2 * SECOND, 2 * SECOND)
@@ -159,7 +165,7 @@ def test_the_program_counts_what_is_on_the_wire(net: Net, capture: CaptureFinder
         Child(tmp_path, "replay", capture(USDM), "--loop", "0", *net.options()) as replay,
     ):
         until(lambda: len(witness.datagrams) > 100, "frames on the wire")
-        document = json.loads(monitored(net, "--json", "--once", "--interval", "0.5"))
+        document = json.loads(monitored(net, "--json", "--once", "--interval", "3"))
         text = monitored(net, "--count", "2", "--interval", "0.2")
         assert replay.running
     assert document["address"] == {
@@ -201,7 +207,8 @@ def test_ctrl_c_ends_it_quietly(net: Net) -> None:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=40)
-    assert (process.returncode, error) == (0, b"")
+    assert process.returncode == 0
+    assert b"Traceback" not in error  # where the kernel limits the buffer, a line about that is all
 
 
 def test_the_stock_family_has_its_own_addresses(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from outcrier import _core
-from outcrier.capture.replay import open_feed
+from outcrier.capture.venue_replay import open_feed
 from outcrier.config import Config, FeederConfig, MulticastConfig, MulticastSections, VenueConfig
 from outcrier.errors import NetworkError
 from outcrier.feeder.occupied import refuse_if_occupied

@@ -216,6 +216,32 @@ def test_the_rate_is_held(capture: CaptureFinder, tmp_path: Path) -> None:
     assert (frames - 60) / 1_000 <= summary.seconds < 5
 
 
+def test_at_full_speed_messages_leave_together_and_are_the_same(
+    capture: CaptureFinder, tmp_path: Path
+) -> None:
+    groups = [
+        CaptureGroup("binance_us", (capture("binance_us/spot_2021-10-12"),)),
+        CaptureGroup("binance_tr", (capture("binance_tr/spot_2023-04-10"),)),
+    ]
+    heard: list[list[dict[str, Any]]] = []
+    sends: list[float] = []
+    for options in ({"speed": None, "rate": 100_000}, {"speed": 1e9, "rate": 100_000}):
+        publisher = _core.Publisher.memory()
+        summary = run(tmp_path, groups, publisher, **options)
+        assert summary.complete
+        sends.append(summary.publisher["sends"] / summary.publisher["frames"])
+        frames = [_core.decode_frame(datagram) for plane, datagram in publisher.take() if plane == 0]
+        numbered = [frame for frame in frames if frame["msg"] not in {"HEARTBEAT", "SESSION_END"}]
+        for frame in numbered:
+            # They tell the session and its clock.
+            for name in ("session", "proc_ns", "crc32c"):
+                frame.pop(name)
+        heard.append([frame for frame in numbered if frame["msg"] != "SESSION_START"])
+    assert heard[0] == heard[1]
+    assert sends[0] < 0.3, "full speed"
+    assert sends[1] > 0.7, "at a pace, however fast, a message is sent when it is due"
+
+
 def test_the_recorded_pace_is_kept_and_multiplied(capture: CaptureFinder, tmp_path: Path) -> None:
     group = CaptureGroup("binance_usdm", (capture("binance_usdm/usdm_btcusdt_2022-08-11"),))
     times = [line.time_ns or 0 for line in read_capture(group.paths[0])]
@@ -290,7 +316,7 @@ def test_what_breaks_off_in_the_middle_ends_its_sessions_too(
     starts, ends = starts_and_ends(publisher)
     assert ends >= starts
     with monkeypatch.context() as patch:
-        patch.setattr("outcrier.capture.replay.to_core_kwargs", broken)
+        patch.setattr("outcrier.capture.venue_replay.to_core_kwargs", broken)
         with pytest.raises(RuntimeError, match="broken"):
             run(tmp_path, groups, publisher)
     assert starts_and_ends(publisher) == (1, 1)

@@ -28,6 +28,7 @@ from outcrier import _core
 from outcrier.capture.stand_in import Faults, StandIn, stand_in_config
 from outcrier.config import Config, FeederConfig, MulticastConfig, MulticastSections, VenueConfig, render
 from outcrier.errors import ConfigurationError, NetworkError
+from outcrier.feeder.busy_poll import BusyPoll
 from outcrier.feeder.logs import LimitedLog
 from outcrier.feeder.service import FeederService, loop_factory, open_publisher
 from outcrier.feeder.status import VenueStatus
@@ -221,6 +222,63 @@ def test_a_consumers_book_is_the_naive_book_level_for_level(
     assert all(message["flags"] & FLAG_TEST for _, message in wire.frames), "a stand-in is no venue"
     assert (tmp_path / "state/test" / f"registry_{venue}.json").is_file(), "nor does it touch the live ids"
     assert not (tmp_path / "state/live").exists()
+
+
+def test_busy_polling_never_sleeps_and_ends_with_the_service(
+    capture: CaptureFinder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float | None] = []
+    path = cut(capture(USDM), tmp_path, 2_000)
+    wire = Wire()
+
+    def watch() -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        selector = loop._selector  # type: ignore[attr-defined]
+        select = selector.select
+
+        def watched(timeout: float | None = None) -> Any:
+            waits.append(timeout)
+            return select(timeout)
+
+        monkeypatch.setattr(selector, "select", watched)
+        return loop
+
+    async def run(*, busy_poll: bool) -> list[float | None]:
+        async with stand_in_of("binance_usdm", path, capture) as stand_in:
+
+            async def scene(service: FeederService) -> None:
+                await until(lambda: is_live(service), "live")
+                waits.clear()
+                messages = service.status()[0].messages
+                await until(lambda: service.status()[0].messages > messages + 20, "it goes on")
+                during.extend(waits)
+
+            during: list[float | None] = []
+            config = config_of([stand_in], tmp_path, busy_poll=busy_poll)
+            await play(config, wire, scene)
+            waits.clear()
+            await asyncio.sleep(0.01)
+            assert any(wait != 0 for wait in waits), "it is over with the service"
+            return during
+
+    with asyncio.Runner(loop_factory=watch) as runner:
+        assert any(wait != 0 for wait in runner.run(run(busy_poll=False)))
+        polled = runner.run(run(busy_poll=True))
+    assert len(polled) > 20
+    assert set(polled) == {0}
+
+
+def test_busy_polling_turns_uvloop_too() -> None:
+    async def run() -> None:
+        with BusyPoll() as poll:
+            # Nobody else gives the loop anything to do but once in 10 ms.
+            await until(lambda: poll.turns > 10_000, "it turns")
+        ended = poll.turns
+        await asyncio.sleep(0.01)
+        assert poll.turns == ended, "it is over with the block"
+
+    with asyncio.Runner(loop_factory=loop_factory("uvloop")) as runner:
+        runner.run(run())
 
 
 def test_after_a_dropped_diff_no_delta_until_the_book_is_whole_again(

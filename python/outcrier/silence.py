@@ -18,8 +18,8 @@ SILENCE_NS: Final = 3_000_000_000
 """Heartbeats come every 100 ms; after thirty missing ones a person wants to know."""
 
 RCVBUF_BYTES_MIN: Final = 8 * 1024 * 1024
-"""Least effective receive buffer of any consumer (docs/wire-format.md, sockets, rule 6); one that also runs Python
-asks for more by default.
+"""Least effective receive buffer of any consumer (docs/wire-format.md, sockets, rule 6); one that
+also runs Python asks for more by default.
 """
 
 _IGMP: Final = Path("/proc/net/igmp")
@@ -128,8 +128,8 @@ def _joined(name: str, group: str) -> bool:
 
 
 def small_buffer(effective_bytes: int, asked_bytes: int) -> str | None:
-    """The warning about a receive buffer that loses bursts, with what mends it; None if the kernel gave what was
-    asked and that is enough.
+    """The warning about a receive buffer that loses bursts, with what mends it; None if the kernel gave what
+    was asked and that is enough.
 
     `asked_bytes` is the configured rcvbuf_bytes, which the kernel doubles where nothing limits it.
     """

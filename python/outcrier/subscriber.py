@@ -109,7 +109,7 @@ class Subscriber:
         self._prices: PriceKind = prices
         self._convert = converter(prices)
         self._directory = Directory(self._receiver.instruments, self._receiver.channels, self._convert)
-        # The rest of a batch. Taken from by next(): an iteration that is broken off closes what it loops over.
+        # The rest of a batch. Taken from by next(): a broken-off iteration closes what it loops over.
         self._unread: Iterator[Event] = iter(())
         self._views: dict[str, BookView] = {}
         self._watch = Watch(0, None)

@@ -114,7 +114,7 @@ def _open(monitor: _core.Monitor, address: Address, rcvbuf_bytes: int) -> None:
         raise NetworkError(error.strerror or str(error)) from error
     warning = small_buffer(monitor.effective_rcvbuf(), rcvbuf_bytes)
     if warning:
-        click.echo(f"outcrier: {warning}", err=True)
+        click.echo(f"udp_monitor: {warning}", err=True)
 
 
 def _next(monitor: _core.Monitor, reporter: Reporter, interval_ns: int) -> Report:

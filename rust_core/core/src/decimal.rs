@@ -5,7 +5,7 @@
 
 mod fast;
 
-pub(crate) use fast::{Column, FAST_FRACTION_MAX, eight_digits, fast, leading_digits, padded_word, word};
+pub(crate) use fast::{Column, FAST_FRACTION_MAX, fast, leading_digits, padded_word, plain, whole, word};
 
 /// Why a text gave no mantissa.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

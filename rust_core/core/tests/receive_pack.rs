@@ -80,8 +80,8 @@ fn rows(packs: bool, loads: &[Load]) -> (Vec<EventRow>, Vec<Vec<u8>>, u64) {
     }
     assert!(is_equal(&receiver, &publisher));
     let batch = collector.take();
-    let records = batch.arrays()[1..].iter().map(|(_, bytes)| bytes.to_vec()).collect();
-    let rows = batch.events.iter().map(|row| EventRow { channel_seq: 0, ..*row }).collect();
+    let rows = batch.events.iter().map(|row| EventRow { channel_seq: 0, ..row }).collect();
+    let records = batch.into_arrays().into_iter().skip(1).map(|(_, bytes)| bytes).collect();
     (rows, records, counter(&receiver, "packs"))
 }
 

@@ -1,4 +1,4 @@
-//! One side of a book: a window that follows the touch, and an ordered map for everything else.
+//! One side of a book: a window that follows the touch, and an ordered map (`far.rs`) for everything else.
 //!
 //! ```text
 //! set(key, qty):  index = grid.index(key)             one multiplication; off the grid = outside
@@ -18,11 +18,8 @@
 //! A *key* is the price for asks and its bitwise complement for bids: both sides then order from best to worst
 //! by rising key, and no `i64` overflows (`!i64::MIN` is `i64::MAX`, where a negation would not exist).
 
-use std::collections::BTreeMap;
-use std::collections::btree_map;
-use std::iter::Peekable;
-
 use super::Overflow;
+use super::far::{self, Far};
 use super::window::{Grid, PAGE_TICKS, PAGES, WINDOW_TICKS, Window};
 use crate::event::Level;
 
@@ -42,19 +39,13 @@ const PAGE_HEAT: u8 = 32;
 const LEAD_TICKS: usize = WINDOW_TICKS / 4;
 /// The window moves when the touch lies beyond this index (or before the window).
 const TOUCH_INDEX_MAX: usize = WINDOW_TICKS / 2;
-/// Bytes per far level for [`Ladder::memory_bytes`]: a B-tree leaf of 11 entries takes 192 bytes, and leaves
-/// are half to wholly full. Measured 28 to 34.
-const FAR_LEVEL_BYTES: usize = 32;
-
 /// One side. `mask` is 0 for asks and −1 for bids: key = price ^ mask.
 #[derive(Clone, Debug)]
 pub(super) struct Ladder {
     grid: Grid,
     mask: i64,
     window: Window,
-    far: BTreeMap<i64, i64>,
-    /// The smallest key in `far`; read with every best price, and a descent of the map is slow when cold.
-    far_first: Option<i64>,
+    far: Far,
     /// The tick that the venue names; 0 = none.
     tick: i64,
     /// Updates outside the window since the last look.
@@ -69,8 +60,7 @@ impl Ladder {
             grid: Grid::start(mask),
             mask,
             window: Window::new(),
-            far: BTreeMap::new(),
-            far_first: None,
+            far: Far::default(),
             tick,
             outside: ADAPT_EVERY - ADAPT_FIRST,
             heat: [0; PAGES],
@@ -84,7 +74,7 @@ impl Ladder {
         if let Some(old) = index.and_then(|index| self.window.replace(index, qty)) {
             return old;
         }
-        let old = self.set_far(key, qty);
+        let old = if qty == 0 { self.far.remove(key) } else { self.far.insert(key, qty) };
         if let Some(index) = index {
             self.warm(index);
         } else {
@@ -94,24 +84,6 @@ impl Ladder {
             }
         }
         old
-    }
-
-    fn set_far(&mut self, key: i64, qty: i64) -> i64 {
-        if qty != 0 {
-            if self.far_first.is_none_or(|first| key < first) {
-                self.far_first = Some(key);
-            }
-            return self.far.insert(key, qty).unwrap_or(0);
-        }
-        let old = self.far.remove(&key).unwrap_or(0);
-        if self.far_first == Some(key) {
-            self.find_far_first();
-        }
-        old
-    }
-
-    fn find_far_first(&mut self) {
-        self.far_first = self.far.first_key_value().map(|(&key, _)| key);
     }
 
     /// Counts an update that wanted the page of `index`, and makes the page when it was wanted often.
@@ -124,14 +96,23 @@ impl Ladder {
         self.heat[number] = 0;
         self.window.make_page(index);
         let start = index - index % PAGE_TICKS;
-        let reach = self.grid.key(start)..=self.grid.key(start + PAGE_TICKS - 1);
-        let grid = self.grid;
-        let arriving: Vec<(usize, i64)> =
-            self.far.range(reach).filter_map(|(&key, _)| Some((grid.index(key)?, key))).collect();
-        for (index, key) in arriving {
-            self.window.replace(index, self.far.remove(&key).unwrap_or(0));
+        let (mut from, last) = (self.grid.key(start), self.grid.key(start + PAGE_TICKS - 1));
+        while let Some(key) = self.far.key_from(from).filter(|key| *key <= last) {
+            if let Some(index) = self.grid.index(key) {
+                self.window.replace(index, self.far.remove(key));
+            }
+            let Some(next) = key.checked_add(1) else { break };
+            from = next;
         }
-        self.find_far_first();
+        self.far.shrink();
+    }
+
+    /// Takes memory ahead, so that updates need none unless the side grows by a quarter.
+    pub(super) fn reserve(&mut self) {
+        if self.len() >= WINDOW_LEVELS_MIN {
+            self.window.reserve();
+            self.far.reserve();
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -141,22 +122,21 @@ impl Ladder {
     pub(super) fn clear(&mut self) {
         self.window.clear();
         self.far.clear();
-        self.far_first = None;
     }
 
     #[inline]
     pub(super) fn best(&self) -> Option<Level> {
         if let Some((_, key, qty)) = self.next_near(0)
-            && self.far_first.is_none_or(|first| key < first)
+            && self.far.first_key().is_none_or(|first| key < first)
         {
             return Some(Level { price: key ^ self.mask, qty });
         }
-        let (&key, &qty) = self.far.first_key_value()?;
+        let (key, qty) = self.far.iter().peek()?;
         Some(Level { price: key ^ self.mask, qty })
     }
 
     pub(super) fn levels(&self) -> Levels<'_> {
-        Levels { ladder: self, near: self.next_near(0), far: self.far.iter().peekable() }
+        Levels { ladder: self, near: self.next_near(0), far: self.far.iter() }
     }
 
     /// The first level in the window at or after an index, as (index, key, quantity).
@@ -182,7 +162,7 @@ impl Ladder {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.window.memory_bytes() + self.far.len() * FAR_LEVEL_BYTES
+        self.window.memory_bytes() + self.far.memory_bytes()
     }
 
     /// Moves the window, or makes the first one, if the best levels would lie better elsewhere.
@@ -237,14 +217,13 @@ impl Ladder {
             leaving = if pages >= 0 { 0..pages as usize } else { PAGES - pages.unsigned_abs()..PAGES };
         }
         for number in leaving {
-            for (index, qty) in self.window.take_page(number) {
+            self.window.take_page(number, |index, qty| {
                 self.far.insert(self.grid.key(index), qty);
-            }
+            });
         }
         self.window.shift(pages);
         self.grid = grid;
         self.heat = [0; PAGES];
-        self.find_far_first();
     }
 }
 
@@ -260,7 +239,7 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
 pub(super) struct Levels<'a> {
     ladder: &'a Ladder,
     near: Option<(usize, i64, i64)>,
-    far: Peekable<btree_map::Iter<'a, i64, i64>>,
+    far: far::Iter<'a>,
 }
 
 impl Iterator for Levels<'_> {
@@ -269,12 +248,12 @@ impl Iterator for Levels<'_> {
     fn next(&mut self) -> Option<Level> {
         let mask = self.ladder.mask;
         if let Some((index, key, qty)) = self.near
-            && self.far.peek().is_none_or(|&(&far_key, _)| key < far_key)
+            && self.far.peek().is_none_or(|(far_key, _)| key < far_key)
         {
             self.near = self.ladder.next_near(index + 1);
             return Some(Level { price: key ^ mask, qty });
         }
-        let (&key, &qty) = self.far.next()?;
+        let (key, qty) = self.far.next()?;
         Some(Level { price: key ^ mask, qty })
     }
 }

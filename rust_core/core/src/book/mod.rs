@@ -4,6 +4,7 @@
 //! for how the arrays follow the market. The tick only makes a book fast: prices off its grid,
 //! negative prices and any other `i64` are kept as well.
 
+mod far;
 mod ladder;
 mod window;
 
@@ -176,7 +177,15 @@ impl Book {
         self.asks.set_tick(tick);
     }
 
-    /// Bytes that the book holds, its own included. The share of the far levels is an estimate.
+    /// Takes memory ahead: from here on updates need none, unless the levels far from the touch grow by a quarter. Belongs to
+    /// the moments in which a whole book arrives.
+    pub fn reserve(&mut self) {
+        self.bids.reserve();
+        self.asks.reserve();
+    }
+
+    /// Bytes that the book holds, its own included; memory that was asked for and never used is not counted, as a system
+    /// gives it when it is written first.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.bids.memory_bytes() + self.asks.memory_bytes()

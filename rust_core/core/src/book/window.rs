@@ -3,6 +3,8 @@
 //!
 //! A window works on keys, not prices: smaller key = better level (see [`super::ladder`]).
 
+use zerocopy::FromZeros;
+
 /// Ticks in a page: 2 KiB of quantities. Half the size would double the pages for the same reach, twice the
 /// size spends more memory on empty ticks (measured on the captures: see [`PAGES`]).
 pub(super) const PAGE_TICKS: usize = 256;
@@ -121,17 +123,15 @@ fn inverse_of_odd(odd: u64) -> u64 {
 const PAGE_WORDS: usize = PAGE_TICKS / 64;
 
 /// Quantities of consecutive ticks, 0 = no level, and a bit for each level.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromZeros)]
 struct Page {
     /// Levels on the page. Asking the words instead costs 5 ns: a wide load right after a narrow store waits.
-    levels: i32,
+    levels: i64,
     words: [u64; PAGE_WORDS],
     qty: [i64; PAGE_TICKS],
 }
 
 impl Page {
-    const EMPTY: Self = Self { levels: 0, words: [0; PAGE_WORDS], qty: [0; PAGE_TICKS] };
-
     fn next(&self, from: usize) -> Option<usize> {
         let first = from / 64;
         let mut word = *self.words.get(first)? & (u64::MAX << (from % 64));
@@ -147,18 +147,30 @@ impl Page {
     }
 }
 
+/// A page that does not exist.
+const NO_PAGE: u8 = u8::MAX;
+
 /// Quantities by index below [`WINDOW_TICKS`], on the pages that exist.
+///
+/// The memory of all pages is asked for at once, zeroed, so that updates never ask for any. A system gives the pages of such
+/// memory when they are written first, so what is never used costs an address.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     /// Bit per page: it has a level.
     occupied: u64,
-    levels: i32,
-    pages: [Option<Box<Page>>; PAGES],
+    levels: i64,
+    /// Where the pages lie in the memory.
+    pages: [u8; PAGES],
+    memory: Vec<Page>,
+    /// Bit per page of the memory: it is one of the window.
+    used: u64,
+    /// Pages of the memory that were used ever; the lowest free one is always the next.
+    touched: u32,
 }
 
 impl Window {
     pub(super) fn new() -> Self {
-        Self { occupied: 0, levels: 0, pages: [const { None }; PAGES] }
+        Self { occupied: 0, levels: 0, pages: [NO_PAGE; PAGES], memory: Vec::new(), used: 0, touched: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -170,12 +182,12 @@ impl Window {
     /// processor could learn.
     #[inline]
     pub(super) fn replace(&mut self, index: usize, qty: i64) -> Option<i64> {
-        let page = self.pages[index / PAGE_TICKS].as_deref_mut()?;
+        let page = self.memory.get_mut(usize::from(self.pages[index / PAGE_TICKS]))?;
         let tick = index % PAGE_TICKS;
         let old = std::mem::replace(&mut page.qty[tick], qty);
         let word = &mut page.words[tick / 64];
         *word = (*word & !(1 << (tick % 64))) | (u64::from(qty != 0) << (tick % 64));
-        let change = i32::from(qty != 0) - i32::from(old != 0);
+        let change = i64::from(qty != 0) - i64::from(old != 0);
         page.levels += change;
         self.levels += change;
         let bit = index / PAGE_TICKS;
@@ -183,54 +195,74 @@ impl Window {
         Some(old)
     }
 
+    /// Asks for the memory of all pages.
+    pub(super) fn reserve(&mut self) {
+        if self.memory.is_empty() {
+            self.memory = Page::new_vec_zeroed(PAGES).expect("memory for a book");
+        }
+    }
+
     /// Makes the page of an index, empty, if it does not exist.
     pub(super) fn make_page(&mut self, index: usize) {
-        self.pages[index / PAGE_TICKS].get_or_insert_with(|| Box::new(Page::EMPTY));
+        self.reserve();
+        let place = &mut self.pages[index / PAGE_TICKS];
+        if *place == NO_PAGE {
+            // There are as many places as pages, so one is free.
+            let free = self.used.trailing_ones();
+            self.used |= 1 << free;
+            self.touched = self.touched.max(free + 1);
+            *place = free as u8;
+        }
     }
 
     /// The first level at or after an index, as (index, quantity).
     #[inline]
     pub(super) fn next(&self, from: usize) -> Option<(usize, i64)> {
         let number = from / PAGE_TICKS;
-        let page = self.pages.get(number)?;
-        let (number, page, tick) =
-            match page.as_deref().and_then(|page| Some((page, page.next(from % PAGE_TICKS)?))) {
-                Some((page, tick)) => (number, page, tick),
-                None => {
-                    // Shifting twice keeps the count below 64 for the last page.
-                    let later = self.occupied & (u64::MAX << number << 1);
-                    let number = later.trailing_zeros() as usize;
-                    let page = self.pages.get(number)?.as_deref()?;
-                    (number, page, page.next(0)?)
-                }
-            };
+        let page = self.memory.get(usize::from(*self.pages.get(number)?));
+        let (number, page, tick) = match page.and_then(|page| Some((page, page.next(from % PAGE_TICKS)?))) {
+            Some((page, tick)) => (number, page, tick),
+            None => {
+                // Shifting twice keeps the count below 64 for the last page.
+                let later = self.occupied & (u64::MAX << number << 1);
+                let number = later.trailing_zeros() as usize;
+                let page = self.memory.get(usize::from(*self.pages.get(number)?))?;
+                (number, page, page.next(0)?)
+            }
+        };
         Some((number * PAGE_TICKS + tick, page.qty[tick]))
     }
 
-    /// Takes the levels of a page out, as (index, quantity), and frees it.
-    pub(super) fn take_page(&mut self, number: usize) -> Vec<(usize, i64)> {
-        let Some(page) = self.pages[number].take() else {
-            return Vec::new();
+    /// Takes a page out and gives its levels, as index and quantity, to `take`.
+    pub(super) fn take_page(&mut self, number: usize, mut take: impl FnMut(usize, i64)) {
+        let place = std::mem::replace(&mut self.pages[number], NO_PAGE);
+        let Some(page) = self.memory.get_mut(usize::from(place)) else {
+            return;
         };
-        let levels: Vec<(usize, i64)> = (page.qty.iter().enumerate())
-            .filter(|&(_, &qty)| qty != 0)
-            .map(|(tick, &qty)| (number * PAGE_TICKS + tick, qty))
-            .collect();
+        let mut from = 0;
+        while let Some(tick) = page.next(from) {
+            take(number * PAGE_TICKS + tick, page.qty[tick]);
+            from = tick + 1;
+        }
         self.occupied &= !(1 << number);
-        self.levels -= levels.len() as i32;
-        levels
+        self.used &= !(1 << place);
+        self.levels -= page.levels;
+        if page.levels != 0 {
+            page.zero();
+        }
     }
 
     /// Renumbers the pages: what was page `n` becomes page `n - by`. The pages that fall out must be taken before.
     pub(super) fn shift(&mut self, by: isize) {
         let count = by.unsigned_abs().min(PAGES);
         let occupied = u128::from(self.occupied) << PAGES;
+        let is_free = |place: &u8| *place == NO_PAGE;
         if by >= 0 {
-            debug_assert!(self.pages[..count].iter().all(Option::is_none), "a page falls out");
+            debug_assert!(self.pages[..count].iter().all(is_free), "a page falls out");
             self.pages.rotate_left(count);
             self.occupied = (occupied >> count >> PAGES) as u64;
         } else {
-            debug_assert!(self.pages[PAGES - count..].iter().all(Option::is_none), "a page falls out");
+            debug_assert!(self.pages[PAGES - count..].iter().all(is_free), "a page falls out");
             self.pages.rotate_right(count);
             self.occupied = (occupied << count >> PAGES) as u64;
         }
@@ -238,18 +270,18 @@ impl Window {
 
     /// Removes all levels and keeps the pages.
     pub(super) fn clear(&mut self) {
-        for page in self.pages.iter_mut().flatten() {
+        for page in self.memory.iter_mut().take(self.touched as usize) {
             if page.levels != 0 {
-                **page = Page::EMPTY;
+                page.zero();
             }
         }
         self.occupied = 0;
         self.levels = 0;
     }
 
-    /// Bytes of the pages.
+    /// Bytes of the pages that were used.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.pages.iter().flatten().count() * size_of::<Page>()
+        self.touched as usize * size_of::<Page>()
     }
 }
 
@@ -332,7 +364,11 @@ mod tests {
             window.shift(by);
             let moved = (start as isize - by * PAGE_TICKS as isize) as usize;
             assert_eq!(all(&window), [(moved, 9), (moved + 300, 8)]);
-            assert_eq!(window.take_page(moved / PAGE_TICKS), [(moved, 9)]);
+            let mut taken = Vec::new();
+            window.take_page(moved / PAGE_TICKS, |index, qty| taken.push((index, qty)));
+            assert_eq!(taken, [(moved, 9)]);
+            window.make_page(moved);
+            assert_eq!(window.replace(moved, 0), Some(0), "a page that is used again is empty");
             assert_eq!((all(&window), window.len()), (vec![(moved + 300, 8)], 1));
         }
         Window::new().shift(isize::MIN);

@@ -79,135 +79,221 @@ pub(crate) fn fast(bytes: &[u8], at: usize, decimals: u8) -> Option<(i64, usize)
     }
 }
 
-/// Digits that one column number may have on either side of the point.
-const COLUMN_DIGITS_MAX: usize = 8;
+/// All bits of the last `n` bytes of a word.
+const LAST: [u64; 9] = {
+    let mut masks = [u64::MAX; 9];
+    let mut count = 0;
+    while count < 8 {
+        masks[count] = !(u64::MAX >> (8 * count));
+        count += 1;
+    }
+    masks
+};
 
-/// Numbers in quotes that stand below each other, as the prices of a list do: they mostly have the digits after the point
-/// of the one before, and often its length. A guess that fails costs a second look, never a wrong number.
+/// What follows from the digits after the point that are printed and that are kept: masks over the last 8 bytes of a
+/// number, so that it is read without a branch on its length.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    fraction: usize,
+    decimals: usize,
+    /// The bytes after the point, all where there is none; the byte of the point; the digits that are cut.
+    is_after: u64,
+    is_point: u64,
+    is_cut: u64,
+    /// Bits of the digits that are cut.
+    cut: u32,
+    /// What raises a mantissa of fewer digits than are kept.
+    power: u64,
+}
+
+impl Form {
+    /// `fraction` and `decimals` are at most 8.
+    #[inline]
+    fn new(fraction: usize, decimals: usize) -> Form {
+        let cut = fraction.saturating_sub(decimals).min(8);
+        let power = POW10[decimals.saturating_sub(fraction).min(8)];
+        let (is_after, is_point) = match fraction {
+            0 => (u64::MAX, 0),
+            8.. => (u64::MAX, 0),
+            1..8 => (LAST[fraction], LAST[fraction + 1] & !LAST[fraction]),
+        };
+        Form { fraction, decimals, is_after, is_point, is_cut: LAST[cut], cut: 8 * cut as u32, power }
+    }
+
+    /// Mantissa of the number of this form that ends before `end`; `None` if it is of another one.
+    #[inline(always)]
+    fn read(&self, bytes: &[u8], end: usize, length: usize) -> Option<i64> {
+        let window: &[u8; 17] = bytes.get(end.checked_sub(17)?..end)?.first_chunk()?;
+        let after = word_of(window, 9);
+        let digits = length.wrapping_sub(usize::from(self.fraction != 0));
+        if digits <= self.fraction {
+            return None;
+        }
+        if digits <= 8 {
+            // The last 8 bytes have the digits after the point in place, the 8 from one byte before those before it.
+            let text = after & self.is_after | word_of(window, 8) & !self.is_after;
+            let values = (text ^ (ONES * 0x30)) & LAST[digits];
+            let others = (values.wrapping_add(ONES * 0x76) | values) & (ONES * 0x80);
+            if others | (after ^ (ONES * 0x2e)) & self.is_point | values & self.is_cut != 0 {
+                return None;
+            }
+            return Some(self.mantissa(values));
+        }
+        self.read_long(window, digits)
+    }
+
+    /// The same with up to 8 digits on either side of the point.
+    #[inline]
+    fn read_long(&self, window: &[u8; 17], digits: usize) -> Option<i64> {
+        let fraction = self.fraction;
+        let whole = digits - fraction;
+        if fraction == 0 || fraction > 8 || whole > 8 || window[16 - fraction] != b'.' {
+            return None;
+        }
+        let before = last_digits(word_of(window, 8 - fraction), whole)?;
+        let after = last_digits(word_of(window, 9), fraction)?;
+        if after & self.is_cut != 0 {
+            return None;
+        }
+        Some((eight_digits(before) * POW10[self.decimals.min(8)]) as i64 + self.mantissa(after))
+    }
+
+    #[inline]
+    fn mantissa(&self, values: u64) -> i64 {
+        // All 8 digits cut: they are zeros, and a shift by all bits is no shift.
+        (eight_digits(values << (self.cut & 63)) * self.power) as i64
+    }
+}
+
+#[inline]
+fn word_of(window: &[u8; 17], at: usize) -> u64 {
+    word(window, at).unwrap_or_default()
+}
+
+/// Numbers in quotes that stand below each other, as the prices of a list do: they mostly have as many digits after the
+/// point as the one before, and often its length. A guess that fails costs a second look, never a wrong number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
     /// Bytes of the last number.
     length: usize,
-    /// Digits after its point; 0 = it had none.
-    fraction: usize,
+    form: Form,
 }
 
 impl Default for Column {
     fn default() -> Self {
-        Self { length: 1, fraction: 0 }
+        Self { length: 1, form: Form::new(0, 0) }
     }
 }
 
 impl Column {
-    /// Reads the number at `at`, which a quote ends, with `decimals` (at most 8) digits kept after the point.
-    ///
-    /// Gives mantissa and position of the quote. `None` is no verdict, as with [`fast`].
-    #[inline]
-    pub(crate) fn read(&mut self, bytes: &[u8], at: usize, decimals: u8) -> Option<(i64, usize)> {
-        let guess = at + self.length;
-        if bytes.get(guess) == Some(&b'"')
-            && let Some(mantissa) = self.number(bytes, guess, decimals)
-        {
-            return Some((mantissa, guess));
+    /// Numbers from here on have so many digits (at most 8) after the point.
+    pub(crate) fn keep(&mut self, decimals: u8) {
+        if self.form.decimals != usize::from(decimals) {
+            self.form = Form::new(self.form.fraction, usize::from(decimals));
         }
+    }
+
+    /// Reads the number at `at`, which a quote ends. Gives mantissa and position of the quote; `None` is no verdict, as
+    /// with [`fast`].
+    #[inline(always)]
+    pub(crate) fn read(&mut self, bytes: &[u8], at: usize) -> Option<(i64, usize)> {
         let end = quote_after(bytes, at)?;
         self.length = end - at;
-        if let Some(mantissa) = self.number(bytes, end, decimals) {
+        if let Some(mantissa) = self.form.read(bytes, end, self.length) {
             return Some((mantissa, end));
         }
-        self.look(bytes, end);
-        Some((self.number(bytes, end, decimals)?, end))
+        self.read_other(bytes, end)
     }
 
-    /// Finds the point of the number of the present length.
+    /// The same, for numbers that are mostly as long as the one before.
+    #[inline(always)]
+    pub(crate) fn read_alike(&mut self, bytes: &[u8], at: usize) -> Option<(i64, usize)> {
+        let end = at + self.length;
+        if bytes.get(end) == Some(&b'"')
+            && let Some(mantissa) = self.form.read(bytes, end, self.length)
+        {
+            return Some((mantissa, end));
+        }
+        self.read_unlike(bytes, at)
+    }
+
+    #[inline(never)]
+    fn read_unlike(&mut self, bytes: &[u8], at: usize) -> Option<(i64, usize)> {
+        self.read(bytes, at)
+    }
+
     #[cold]
-    fn look(&mut self, bytes: &[u8], end: usize) {
-        let text = bytes.get(end - self.length..end).unwrap_or_default();
-        self.fraction = text.iter().rev().position(|byte| *byte == b'.').unwrap_or(0);
-    }
-
-    /// Mantissa of the number of the present form that ends before `end`; `None` if it is of another one.
-    #[inline]
-    fn number(&self, bytes: &[u8], end: usize, decimals: u8) -> Option<i64> {
-        let Self { length, fraction } = *self;
-        let decimals = usize::from(decimals);
-        let whole = if fraction == 0 { length } else { length.checked_sub(fraction + 1)? };
-        if whole == 0 {
+    #[inline(never)]
+    fn read_other(&mut self, bytes: &[u8], end: usize) -> Option<(i64, usize)> {
+        let fraction = fraction_of(bytes, end - self.length, end)?;
+        if fraction == self.form.fraction {
             return None;
         }
-        let digits = whole + fraction;
-        if digits <= COLUMN_DIGITS_MAX {
-            // The last 9 bytes hold the number with its point. Of the words before and after the first byte, one has
-            // the digits before the point where those after it leave room.
-            let window: &[u8; 9] = bytes.get(end.checked_sub(9)?..end)?.first_chunk()?;
-            let [after, before] = [last_word(&window[1..]), last_word(&window[..8])];
-            let mut text = after;
-            if fraction != 0 {
-                if window[8 - fraction] != b'.' {
-                    return None;
-                }
-                let is_fraction = u64::MAX << (64 - 8 * fraction);
-                text = after & is_fraction | before & !is_fraction;
-            }
-            let values = last_digits(text, digits)?;
-            return scaled(values, fraction, decimals);
-        }
-        if whole > COLUMN_DIGITS_MAX || !(1..=COLUMN_DIGITS_MAX).contains(&fraction) {
-            return None;
-        }
-        let point = end - fraction - 1;
-        if bytes[point] != b'.' {
-            return None;
-        }
-        let before = eight_digits(last_digits(word(bytes, point.checked_sub(8)?)?, whole)?);
-        let after = scaled(last_digits(word(bytes, end - 8)?, fraction)?, fraction, decimals)?;
-        i64::try_from(before * POW10[decimals.min(COLUMN_DIGITS_MAX)]).ok().map(|mantissa| mantissa + after)
+        self.form = Form::new(fraction, self.form.decimals);
+        Some((self.form.read(bytes, end, self.length)?, end))
     }
 }
 
+/// Reads the number from `start` to `end` with `decimals` (at most 8) digits kept after the point; `None` is no verdict.
 #[inline]
-fn last_word(bytes: &[u8]) -> u64 {
-    bytes.last_chunk::<8>().map_or(0, |chunk| u64::from_le_bytes(*chunk))
+pub(crate) fn plain(bytes: &[u8], start: usize, end: usize, decimals: u8) -> Option<i64> {
+    let fraction = fraction_of(bytes, start, end)?;
+    Form::new(fraction, usize::from(decimals)).read(bytes, end, end - start)
 }
 
-/// Values of the last `count` (1 to 8) bytes of the word, zeros before them; `None` if one is no digit.
+/// Digits after the last point of a text, 0 if it has none near its end.
+#[inline]
+fn fraction_of(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+    let length = end.checked_sub(start)?;
+    let last = word(bytes, end.checked_sub(8)?)? & LAST[length.min(8)];
+    let other = last ^ (ONES * 0x2e);
+    // Only a byte above a point may seem to be one, and that is no digit.
+    let points = other.wrapping_sub(ONES) & !other & (ONES * 0x80);
+    if points != 0 {
+        return Some(points.leading_zeros() as usize / 8);
+    }
+    Some(if length > 9 && bytes[end - 9] == b'.' { 8 } else { 0 })
+}
+
+/// Value of the digits from `start` to `end`; `None` is no verdict.
+#[inline]
+pub(crate) fn whole(bytes: &[u8], start: usize, end: usize) -> Option<u64> {
+    let length = end.checked_sub(start)?;
+    let last = word(bytes, end.checked_sub(8)?)?;
+    match length {
+        1..=8 => Some(eight_digits(last_digits(last, length)?)),
+        9..=16 => {
+            let first = eight_digits(last_digits(word(bytes, start)?, 8)?);
+            Some(first * POW10[length - 8] + eight_digits(last_digits(last, length - 8)?))
+        }
+        _ => None,
+    }
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Values of the last `count` (at most 8) bytes of the word, zeros before them; `None` if one is no digit.
 #[inline]
 fn last_digits(text: u64, count: usize) -> Option<u64> {
-    let others = 64 - 8 * count;
-    let values = (text ^ 0x3030_3030_3030_3030) >> others << others;
-    let is_other = (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
+    let values = (text ^ (ONES * 0x30)) & LAST[count];
+    let is_other = (values.wrapping_add(ONES * 0x76) | values) & (ONES * 0x80);
     (is_other == 0).then_some(values)
 }
 
-/// Number of 8 digits whose last `fraction` stand after the point, with `decimals` digits after it; `None` if that
-/// would cut others than zeros.
-#[inline]
-fn scaled(values: u64, fraction: usize, decimals: usize) -> Option<i64> {
-    let mantissa = if fraction <= decimals {
-        eight_digits(values) * POW10[(decimals - fraction).min(COLUMN_DIGITS_MAX)]
-    } else {
-        let cut = 8 * (fraction - decimals);
-        if values >> (64 - cut) != 0 {
-            return None;
-        }
-        if cut == 64 { 0 } else { eight_digits(values << cut) }
-    };
-    i64::try_from(mantissa).ok()
-}
-
-/// Bytes after which a quote that ends a number is looked for no more: 8 digits, a point, 8 digits, and a sign.
+/// Words in which the quote that ends a number is looked for: 8 digits, a point, 8 digits.
 const QUOTE_WORDS_MAX: usize = 3;
 
 /// Position of the first quote at or after `at`, if it is near.
 #[inline]
 fn quote_after(bytes: &[u8], at: usize) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    for start in (at..).step_by(8).take(QUOTE_WORDS_MAX) {
+    let mut start = at;
+    for _ in 0..QUOTE_WORDS_MAX {
         let other = padded_word(bytes, start) ^ (ONES * 0x22);
         let is_quote = other.wrapping_sub(ONES) & !other & (ONES * 0x80);
         if is_quote != 0 {
             return Some(start + is_quote.trailing_zeros() as usize / 8);
         }
+        start += 8;
     }
     None
 }
@@ -234,13 +320,21 @@ mod tests {
 
     fn column(texts: &[&str], decimals: u8) -> Vec<Option<i64>> {
         let mut column = Column::default();
-        let read = |text: &&str| {
-            let frame = format!("[[\"{text}\",\"");
-            let (mantissa, end) = column.read(frame.as_bytes(), 3, decimals)?;
-            assert_eq!(end, 3 + text.len(), "{text}");
-            Some(mantissa)
+        column.keep(decimals);
+        let mut read = |alike: bool, text: &str| {
+            let frame = format!("{{\"symbol\":1,\"bids\":[[\"{text}\",\"");
+            let bytes = frame.as_bytes();
+            let found = if alike { column.read_alike(bytes, 22) } else { column.read(bytes, 22) };
+            let mantissa = found.map(|(mantissa, end)| {
+                assert_eq!(end, 22 + text.len(), "{text}");
+                mantissa
+            });
+            assert!(mantissa.is_none() || plain(bytes, 22, 22 + text.len(), decimals) == mantissa, "{text}");
+            mantissa
         };
-        texts.iter().map(read).collect()
+        let alike: Vec<_> = texts.iter().map(|text| read(true, text)).collect();
+        assert!(texts.iter().zip(&alike).all(|(text, is)| read(false, text) == *is), "{texts:?}");
+        alike
     }
 
     #[test]
@@ -291,6 +385,14 @@ mod tests {
                     prop_assert!(!plain || parts.len() > 2 || parsed.is_err());
                 }
             }
+        }
+
+        #[test]
+        fn whole_is_the_value_or_silent(text in "[0-9]{0,20}[.-]?[0-9]{0,2}") {
+            let frame = format!("{{\"first\":{text},\"");
+            let value = whole(frame.as_bytes(), 9, 9 + text.len());
+            let expected = text.parse::<u64>().ok().filter(|_| text.len() <= 16);
+            prop_assert_eq!(value, expected);
         }
 
         #[test]

@@ -99,9 +99,10 @@ impl Feed {
         let counters = &mut self.journal.counters;
         counters.book_events += 1;
         counters.levels += u64::from(bids.len) + u64::from(asks.len);
-        counters.crossed += u64::from(instrument.book.is_crossed());
         let levels = &decoded.levels[joined(bids, asks)];
-        instrument.publish_delta(&mut self.channel, host, arrival, event, levels, bids.len as usize);
+        let n_bids = bids.len as usize;
+        let is_crossed = instrument.publish_delta(&mut self.channel, host, arrival, event, levels, n_bids);
+        counters.crossed += u64::from(is_crossed);
     }
 
     /// A whole book in the stream: while live it becomes the difference to ours, else it is the way back.
@@ -130,8 +131,9 @@ impl Feed {
         instrument.apply(&difference[..n_bids], &difference[n_bids..]);
         self.journal.counters.book_events += 1;
         self.journal.counters.levels += difference.len() as u64;
-        self.journal.counters.crossed += u64::from(instrument.book.is_crossed());
-        instrument.publish_delta(&mut self.channel, host, arrival, event, &difference, n_bids);
+        let is_crossed =
+            instrument.publish_delta(&mut self.channel, host, arrival, event, &difference, n_bids);
+        self.journal.counters.crossed += u64::from(is_crossed);
     }
 
     fn hold(&mut self, event: &Event, decoded: &Decoded, arrival: Arrival) {

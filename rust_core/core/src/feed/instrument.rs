@@ -241,7 +241,8 @@ impl Instrument {
         }
     }
 
-    /// BOOK_DELTA of one event that is already applied; split where it is too long, whole only at EVENT_END.
+    /// BOOK_DELTA of one event that is already applied; split where it is too long, whole only at EVENT_END. Returns
+    /// whether the book is crossed.
     pub(crate) fn publish_delta(
         &mut self,
         channel: &mut Channel,
@@ -250,9 +251,10 @@ impl Instrument {
         event: &Event,
         levels: &[Level],
         n_bids: usize,
-    ) {
+    ) -> bool {
         const PER_FRAME: usize = wire::levels_per_frame(size_of::<wire::BookDelta>());
         let frames = levels.len().div_ceil(PER_FRAME).max(1);
+        let is_crossed = self.book.is_crossed();
         for part in 0..frames {
             let start = part * PER_FRAME;
             let end = (start + PER_FRAME).min(levels.len());
@@ -261,7 +263,7 @@ impl Instrument {
             let mut checksum = (checksum_kind::NONE, 0);
             if is_last {
                 bits |= flags::EVENT_END;
-                if self.book.is_crossed() {
+                if is_crossed {
                     bits |= flags::CROSSED;
                 }
                 if arrival.mono_ns.saturating_sub(self.last_checksum_ns) >= CHECKSUM_EVERY_NS {
@@ -281,6 +283,7 @@ impl Instrument {
             let about = self.about(event.exchange_ts, bits);
             channel.numbered(host, arrival, msg::BOOK_DELTA, &about, &root, &levels[start..end]);
         }
+        is_crossed
     }
 
     /// The whole book in-band: RESET on the first fragment, EVENT_END on the last.
@@ -302,6 +305,7 @@ impl Instrument {
         }
         self.source_gap = false;
         self.last_checksum_ns = arrival.mono_ns;
+        self.book.reserve();
     }
 
     /// Any other event: one frame, or several where the records do not fit into one.

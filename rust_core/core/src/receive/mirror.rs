@@ -14,6 +14,9 @@ pub const BOOK_LEVELS_MAX: usize = 1 << 20;
 /// Levels of split events that wait for their last frame, per channel.
 pub const STAGED_LEVELS_MAX: usize = 1 << 20;
 
+/// Levels of split events for which an instrument keeps the memory: an event of 12 full frames, 24 KiB.
+const STAGED_LEVELS_KEPT: usize = 1_000;
+
 /// Why a frame cannot be part of the book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Broken {
@@ -350,8 +353,8 @@ impl Mirror {
         if !header.has(flags::EVENT_END) {
             return Applied::Done;
         }
-        let staged = std::mem::take(&mut self.staged);
-        if staged.reset {
+        let Staged { mut levels, reset, .. } = std::mem::take(&mut self.staged);
+        if reset {
             self.book.clear();
             (self.price_exp, self.qty_exp) = (header.price_exp, header.qty_exp);
             if let Some(def) = &self.def {
@@ -360,7 +363,11 @@ impl Mirror {
         } else if !self.scale_fits(header.price_exp, header.qty_exp) {
             return Applied::Broken(Broken::Exponents);
         }
-        let filled = staged.levels.iter().try_for_each(|&(side, level)| put(&mut self.book, side, level));
+        let filled = levels.iter().try_for_each(|&(side, level)| put(&mut self.book, side, level));
+        // Split events come all the time, whole books do not.
+        levels.clear();
+        levels.shrink_to(STAGED_LEVELS_KEPT);
+        self.staged.levels = levels;
         self.finish(filled, kind, checksum)
     }
 

@@ -242,7 +242,7 @@ fn layout<T: Layout>(name: &'static str) -> RowLayout {
     (name, T::fields(), size_of::<T>())
 }
 
-/// Every array that [`super::Batch`] has, in the order of [`super::Batch::arrays`].
+/// Every array that [`super::Batch`] has, in the order of [`super::Batch::into_arrays`].
 #[must_use]
 pub fn layouts() -> Vec<RowLayout> {
     vec![

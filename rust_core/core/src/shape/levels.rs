@@ -5,7 +5,7 @@ use super::cursor::{Cursor, Kind, Value};
 use super::plan::{BookPlan, LevelForm, ListPlan, ListSide, PackedPlan, RowSide};
 use super::reader::{self, NumberError};
 use super::trie::{NoLists, Slot, Walk};
-use crate::decimal::{self, Column, FAST_FRACTION_MAX};
+use crate::decimal::{self, Column, FAST_FRACTION_MAX, padded_word};
 use crate::event::{Level, LevelExtra, NOT_GIVEN, Side};
 use crate::instrument::Scale;
 
@@ -82,37 +82,33 @@ fn tight_pairs(
 ) -> bool {
     let bytes = cursor.bytes;
     let Columns { mut price, mut qty } = *columns;
-    let is_over = loop {
-        let at = cursor.at;
-        if !starts_with(bytes, at, *b"[\"") {
-            break false;
+    price.keep(decimals.0);
+    qty.keep(decimals.1);
+    let mut is_over = false;
+    if starts_with(padded_word(bytes, cursor.at), *b"[\"") {
+        while !is_over {
+            let Some((price, end)) = price.read_alike(bytes, cursor.at + 2) else { break };
+            if !starts_with(padded_word(bytes, end), *b"\",\"") {
+                break;
+            }
+            let Some((qty, end)) = qty.read(bytes, end + 3) else { break };
+            let after = padded_word(bytes, end);
+            is_over = starts_with(after, *b"\"]]");
+            if !is_over && !starts_with(after, *b"\"],[\"") {
+                break;
+            }
+            cursor.at = end + 3;
+            levels.push(Level { price, qty });
         }
-        let Some((price, end)) = price.read(bytes, at + 2, decimals.0) else { break false };
-        if !starts_with(bytes, end, *b"\",\"") {
-            break false;
-        }
-        let Some((qty, end)) = qty.read(bytes, end + 3, decimals.1) else { break false };
-        let after = match bytes.get(end + 1..end + 3) {
-            Some([b']', after]) => *after,
-            _ => break false,
-        };
-        match after {
-            b',' if starts_with(bytes, end + 3, *b"[") => cursor.at = end + 3,
-            b']' => cursor.at = end + 3,
-            _ => break false,
-        }
-        levels.push(Level { price, qty });
-        if after == b']' {
-            break true;
-        }
-    };
+    }
     *columns = Columns { price, qty };
     is_over
 }
 
+/// Whether the first bytes of a word are these.
 #[inline]
-fn starts_with<const N: usize>(bytes: &[u8], at: usize, text: [u8; N]) -> bool {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()) == Some(&text)
+fn starts_with<const N: usize>(word: u64, text: [u8; N]) -> bool {
+    word << (64 - 8 * N) == padded_word(&text, 0) << (64 - 8 * N)
 }
 
 #[inline]

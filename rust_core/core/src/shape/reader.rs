@@ -4,7 +4,7 @@ use super::cursor::{Kind, Value};
 use super::plan::{Condition, Field, Record, Scalar, Test, TextPlan, TimePlan};
 use super::spec::KindTest;
 use super::{FaultKind, time};
-use crate::decimal::{self, DecimalError, FAST_FRACTION_MAX, eight_digits, leading_digits, padded_word};
+use crate::decimal::{self, DecimalError, FAST_FRACTION_MAX};
 use crate::event::NOT_GIVEN;
 
 /// The values found so far in a frame, an element and an inner element.
@@ -80,6 +80,9 @@ impl Reader<'_> {
     /// Calls `read` with the piece of text that the plan takes; `None` where there is none.
     pub(super) fn with_part<R>(&self, plan: &TextPlan, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let value = self.get(plan.at);
+        if value.kind == Kind::Text && plan.split.is_none() {
+            return Some(read(value.raw(self.frame)));
+        }
         if !value.is_text() && value.kind != Kind::Number {
             return None;
         }
@@ -106,6 +109,9 @@ impl Reader<'_> {
     pub(super) fn time(&self, plan: Option<&TimePlan>) -> Result<i64, FaultKind> {
         let Some(plan) = plan else { return Ok(NOT_GIVEN) };
         let value = self.get(plan.at);
+        if let Some(ns) = whole(self.frame, value).and_then(|number| time::from_whole(number, plan.unit)) {
+            return Ok(ns);
+        }
         match value.kind {
             Kind::Absent | Kind::Null => Ok(NOT_GIVEN),
             Kind::Text | Kind::Escaped | Kind::Number => {
@@ -175,16 +181,28 @@ pub(super) fn number<R>(
 pub(super) fn fixed(source: &[u8], value: Value, exp: i8) -> Result<i64, NumberError> {
     if matches!(value.kind, Kind::Text | Kind::Number)
         && (-(FAST_FRACTION_MAX as i8)..=0).contains(&exp)
-        && let Some((mantissa, end)) = decimal::fast(source, value.start as usize, exp.unsigned_abs())
-        && end == value.end as usize
+        && let Some(mantissa) =
+            decimal::plain(source, value.start as usize, value.end as usize, exp.unsigned_abs())
     {
         return Ok(mantissa);
     }
     number(source, value, |text| decimal::parse(text, exp))
 }
 
+/// Value of a text or number of digits only, where it is short enough for the quick way.
+#[inline]
+pub(super) fn whole(source: &[u8], value: Value) -> Option<u64> {
+    if !matches!(value.kind, Kind::Text | Kind::Number) {
+        return None;
+    }
+    decimal::whole(source, value.start as usize, value.end as usize)
+}
+
 /// Reads an unsigned whole number; `None` where it is absent, an empty text or below zero.
 pub(super) fn unsigned(source: &[u8], value: Value) -> Result<Option<u64>, FaultKind> {
+    if let Some(number) = whole(source, value) {
+        return Ok(Some(number));
+    }
     match value.kind {
         Kind::Absent | Kind::Null => Ok(None),
         Kind::Text | Kind::Escaped | Kind::Number => value.with_text(source, |text| match text {
@@ -201,34 +219,12 @@ const DIGITS_SAFE: usize = 19;
 
 /// Value of a text of digits.
 pub(super) fn digits(text: &[u8]) -> Result<u64, FaultKind> {
-    if text.is_empty() || text.len() > DIGITS_SAFE {
-        return long_digits(text);
-    }
-    let mut sum = 0;
-    let mut others = 0;
-    let mut chunks = text.chunks_exact(8);
-    for chunk in &mut chunks {
-        let (values, count) = leading_digits(padded_word(chunk, 0));
-        others |= 8 - count;
-        sum = sum * 100_000_000 + eight_digits(values);
-    }
-    let rest = chunks.remainder();
-    if !rest.is_empty() {
-        // The last bytes of the text, those that were read already cut off.
-        let (values, count) = leading_digits(padded_word(rest, 0));
-        others |= rest.len() as u32 - count;
-        let power = 10_u64.pow(rest.len() as u32);
-        sum = sum * power + eight_digits(values << (64 - 8 * rest.len()));
-    }
-    if others == 0 { Ok(sum) } else { Err(FaultKind::BadNumber) }
-}
-
-/// The same for a text whose value may not fit 64 bits.
-#[cold]
-fn long_digits(text: &[u8]) -> Result<u64, FaultKind> {
     let values = text.iter().map(|byte| byte.wrapping_sub(b'0'));
     if text.is_empty() || values.clone().any(|value| value > 9) {
         return Err(FaultKind::BadNumber);
+    }
+    if text.len() <= DIGITS_SAFE {
+        return Ok(values.fold(0, |sum, value| sum * 10 + u64::from(value)));
     }
     let add = |sum: u64, value| sum.checked_mul(10)?.checked_add(u64::from(value));
     values.into_iter().try_fold(0, add).ok_or(FaultKind::Overflow)

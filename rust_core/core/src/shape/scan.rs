@@ -89,7 +89,7 @@ fn run(
     let mut eager = Eager::new(Choice::None, &[], origin, table, columns, out);
     let is_stream = matches!(origin, Origin::Connection(_));
     let tracked = if is_stream { tracks.follow(plan, frame, slots, &mut eager) } else { None };
-    let mut taken = eager.taken;
+    let (mut taken, known) = (eager.taken, eager.instrument);
     if tracked.is_none() {
         taken = walk(plan, slots, Eager::new(Choice::Among(plan), &[], origin, table, columns, out), frame)?;
     }
@@ -101,7 +101,10 @@ fn run(
     out.shape = shape.number;
     let taken = taken.for_shape(shape, out);
     let mut context = Context { shape, origin, table, out, sides, columns };
-    events(&mut context, &reader, &taken, element, inner)?;
+    match known.filter(|_| tracked.is_some()) {
+        Some(instrument) => bodies::emit(&mut context, &reader, instrument, &taken)?,
+        None => events(&mut context, &reader, &taken, element, inner)?,
+    }
     for also in shape.also.iter().filter(|also| fits(also, &reader, origin, table)) {
         context.shape = also;
         events(&mut context, &reader, &Taken::default(), element, inner)?;
@@ -335,6 +338,8 @@ pub(super) struct Eager<'p, 'a> {
     out: &'a mut Decoded,
     chosen: Option<(&'p ShapePlan, &'a Scale)>,
     tried: bool,
+    /// Whose lists they are, once a track has told the shape.
+    instrument: Option<u32>,
     taken: Taken,
 }
 
@@ -356,6 +361,7 @@ impl<'p, 'a> Eager<'p, 'a> {
             out,
             chosen: None,
             tried: false,
+            instrument: None,
             taken: Taken::default(),
         }
     }
@@ -370,8 +376,8 @@ impl<'p, 'a> Eager<'p, 'a> {
         if !self.tried {
             self.tried = true;
             let reader = Reader { frame, slots, element: &[], inner: &[] };
-            let instrument = instrument(shape, &reader, self.origin, self.table).ok();
-            self.chosen = instrument.map(|instrument| (shape, self.table.scale(instrument)));
+            self.instrument = instrument(shape, &reader, self.origin, self.table).ok();
+            self.chosen = self.instrument.map(|instrument| (shape, self.table.scale(instrument)));
         }
     }
 

@@ -15,9 +15,6 @@ pub(super) fn parse(text: &[u8], unit: Unit, zone_s: i32) -> Result<i64, FaultKi
     if text.is_empty() {
         return Ok(NOT_GIVEN);
     }
-    if let Some(ns) = whole_number(text, unit) {
-        return Ok(ns);
-    }
     let ns = match unit {
         Unit::S => number(text, 9)?,
         Unit::Ms => number(text, 6)?,
@@ -33,8 +30,9 @@ pub(super) fn parse(text: &[u8], unit: Unit, zone_s: i32) -> Result<i64, FaultKi
     i64::try_from(ns).map_err(|_| FaultKind::BadTime)
 }
 
-/// The common form, digits only in a known unit, in 64 bits; `None` leaves it to the long way.
-fn whole_number(text: &[u8], unit: Unit) -> Option<i64> {
+/// Nanoseconds of a whole number in a known unit, in 64 bits; `None` leaves it to [`parse`].
+#[inline]
+pub(super) fn from_whole(number: u64, unit: Unit) -> Option<i64> {
     let factor = match unit {
         Unit::S => 1_000_000_000,
         Unit::Ms => 1_000_000,
@@ -42,8 +40,7 @@ fn whole_number(text: &[u8], unit: Unit) -> Option<i64> {
         Unit::Ns => 1,
         Unit::Magnitude | Unit::Rfc3339 | Unit::Text => return None,
     };
-    let value = i64::try_from(digits_of(text).ok()?).ok()?;
-    value.checked_mul(factor).filter(|ns| *ns > 0)
+    i64::try_from(number).ok()?.checked_mul(factor).filter(|ns| *ns > 0)
 }
 
 /// Decimal places from a number's unit down to nanoseconds, from its size.

@@ -13,21 +13,19 @@
 //!
 //! A text that the shape asks for (`"e"`) is compared with the bytes around it, so that the end of a track knows the shape.
 
-use super::cursor::{Cursor, Kind, Value, specials};
-use super::plan::{BodyPlan, Condition, Field, InstrumentPlan, Plan, Record, ShapePlan, Test};
-use super::reader::Reader;
+use super::cursor::{Cursor, Kind, Value};
+use super::learn::Learner;
+use super::plan::{Plan, ShapePlan};
 use super::scan::Eager;
 use super::trie::{Lists, Slot};
 use crate::decimal::{leading_digits, padded_word, word};
 
 /// Steps of all tracks together: some 40 forms of 25 values. Venues send 5 to 15.
-const STEPS_MAX: usize = 1_024;
+pub(super) const STEPS_MAX: usize = 1_024;
 /// Words of the bytes between the values; most are shorter than one.
 const WORDS_MAX: usize = 2 * STEPS_MAX;
 /// Slots that are filled.
 const FILLS_MAX: usize = 2 * STEPS_MAX;
-/// Bytes between two values; names of keys are far shorter.
-const BYTES_MAX: usize = 1_024;
 /// One frame of so many that were walked is learned: forms that never come again cost little.
 const LEARN_EVERY: u32 = 4;
 /// So many walks after the room was used up, all is forgotten: the forms of the venue have changed.
@@ -58,7 +56,7 @@ struct Step {
 
 /// The value after the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+pub(super) enum What {
     /// An ASCII text without escapes; the quotes are among the bytes.
     Text,
     /// A text of so many bytes, which are the last of the bytes.
@@ -100,14 +98,14 @@ pub(super) struct Tracks {
 
 /// What becomes a step.
 #[derive(Clone, Copy, Debug)]
-struct Piece {
+pub(super) struct Piece {
     /// The bytes before the value.
-    start: usize,
-    end: usize,
-    what: What,
-    kind: Kind,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) what: What,
+    pub(super) kind: Kind,
     /// Node of the value in the trie.
-    node: Option<u16>,
+    pub(super) node: Option<u16>,
 }
 
 impl Tracks {
@@ -230,9 +228,7 @@ impl Tracks {
         self.steps.reserve_exact(STEPS_MAX - self.steps.len());
         self.words.reserve_exact(WORDS_MAX - self.words.len());
         self.fills.reserve_exact(FILLS_MAX - self.fills.len());
-        let cursor = Cursor::new(frame, 0);
-        let mut learner = Learner { plan, shape, slots, cursor, start: 0, pieces: &mut pieces };
-        if learner.frame().is_some() {
+        if Learner::new(plan, shape, slots, frame, &mut pieces).frame().is_some() {
             self.add(plan, frame, &pieces);
         }
         self.pieces = pieces;
@@ -322,7 +318,7 @@ impl Tracks {
     }
 }
 
-fn fills<'a>(plan: &'a Plan, piece: &Piece) -> impl Iterator<Item = Slot> + Clone + 'a {
+pub(super) fn fills<'a>(plan: &'a Plan, piece: &Piece) -> impl Iterator<Item = Slot> + Clone + 'a {
     let kind = piece.kind;
     let slots = piece.node.map_or(&[][..], |node| plan.trie.place(node).slots);
     slots.iter().copied().filter(move |slot| plan.trie.takes(*slot, kind))
@@ -331,22 +327,39 @@ fn fills<'a>(plan: &'a Plan, piece: &Piece) -> impl Iterator<Item = Slot> + Clon
 /// The text under the cursor, which stands after the quote; it stays before the other quote.
 #[inline]
 fn text(cursor: &mut Cursor<'_>) -> Option<Value> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
     let start = cursor.at;
+    let mut at = start;
     loop {
-        let chunk = padded_word(cursor.bytes, cursor.at);
         // The zeros after the frame are control characters.
-        let special = specials(chunk);
-        let count = if special == 0 { 8 } else { special.trailing_zeros() / 8 };
-        let plain = if count == 8 { chunk } else { chunk & ((1 << (8 * count)) - 1) };
-        cursor.at += count as usize;
-        if plain & 0x8080_8080_8080_8080 != 0 {
-            return None;
+        let chunk = padded_word(cursor.bytes, at);
+        let backslash = chunk ^ (ONES * 0x5c);
+        // What may end the run: all up to the quote (the space among them, which is rare), backslashes, all above ASCII.
+        // The first one is exact.
+        let below = chunk.wrapping_sub(ONES * 0x23) & !chunk;
+        let other = (below | (backslash.wrapping_sub(ONES) & !backslash) | chunk) & (ONES * 0x80);
+        if other == 0 {
+            at += 8;
+            continue;
         }
-        if count < 8 {
-            let is_over = cursor.bytes.get(cursor.at) == Some(&b'"');
-            return is_over.then(|| Value::new(Kind::Text, start, cursor.at));
+        let count = other.trailing_zeros() & !7;
+        at += (count / 8) as usize;
+        if (chunk >> count) as u8 == b'"' {
+            cursor.at = at;
+            return Some(Value::new(Kind::Text, start, at));
         }
+        return text_rest(cursor);
     }
+}
+
+/// The text under the cursor that has other letters; only ASCII without escapes is taken.
+#[cold]
+fn text_rest(cursor: &mut Cursor<'_>) -> Option<Value> {
+    let start = cursor.at;
+    cursor.at -= 1;
+    let value = cursor.string().ok()?;
+    cursor.at -= 1;
+    (value.kind == Kind::Text && cursor.bytes[start..cursor.at].is_ascii()).then_some(value)
 }
 
 /// The number under the cursor.
@@ -367,127 +380,4 @@ fn number(cursor: &mut Cursor<'_>) -> Option<Value> {
     }
     cursor.at = at;
     Some(Value::new(Kind::Number, start, at))
-}
-
-/// Cuts a frame into pieces.
-struct Learner<'a> {
-    plan: &'a Plan,
-    shape: &'a ShapePlan,
-    slots: &'a [Value],
-    cursor: Cursor<'a>,
-    /// Where the bytes before the next value begin.
-    start: usize,
-    pieces: &'a mut Vec<Piece>,
-}
-
-impl Learner<'_> {
-    /// `None`: no track follows frames of this form.
-    fn frame(&mut self) -> Option<()> {
-        self.cursor.space();
-        self.value(Some(0), 0)?;
-        let shape = self.plan.shapes.iter().position(|shape| shape.number == self.shape.number)?;
-        let what = What::End { shape: shape as u16, is_sure: self.is_sure(shape) };
-        self.piece(self.cursor.bytes.len(), what, Kind::Absent, None)
-    }
-
-    fn piece(&mut self, end: usize, what: What, kind: Kind, node: Option<u16>) -> Option<()> {
-        if self.pieces.len() == STEPS_MAX || end - self.start > BYTES_MAX {
-            return None;
-        }
-        self.pieces.push(Piece { start: self.start, end, what, kind, node });
-        Some(())
-    }
-
-    fn value(&mut self, node: Option<u16>, depth: u32) -> Option<()> {
-        let place = node.map(|node| self.plan.trie.place(node));
-        let start = self.cursor.at;
-        let opening = self.cursor.peek().ok()?;
-        if let (b'{', Some(node), Some(place)) = (opening, node, place)
-            && place.has_keys
-        {
-            let is_value = |slot: &Slot| self.plan.trie.takes(*slot, Kind::Object);
-            return if place.slots.iter().any(is_value) { None } else { self.object(node, depth) };
-        }
-        if opening == b'[' && place.is_some_and(|place| place.has_items) {
-            return None;
-        }
-        let value = self.cursor.value(depth).ok()?;
-        let (start_of, end_of) = (value.start as usize, value.end as usize);
-        let fixed = || place.is_some_and(|place| place.slots.iter().any(|slot| self.is_fixed(*slot)));
-        let depth = depth as u16;
-        let (end, what, next) = match value.kind {
-            Kind::Text if fixed() => {
-                (end_of, What::Fixed { length: u16::try_from(end_of - start_of).ok()? }, end_of)
-            }
-            Kind::Text if value.raw(self.cursor.bytes).is_ascii() => (start_of, What::Text, end_of),
-            Kind::Number => (start, What::Number, end_of),
-            Kind::True | Kind::False => (start, What::Truth, end_of),
-            Kind::Array if place.is_some_and(|place| place.is_list) && self.knows_instrument() => {
-                let shape = self.plan.shapes.iter().position(|shape| shape.number == self.shape.number)?;
-                (start, What::List { shape: shape as u16, depth }, end_of)
-            }
-            kind => (start, What::Any { kind, depth }, self.cursor.at),
-        };
-        self.piece(end, what, value.kind, node)?;
-        self.start = next;
-        Some(())
-    }
-
-    fn object(&mut self, node: u16, depth: u32) -> Option<()> {
-        let mut more = self.cursor.open(b'}').ok()?;
-        while more {
-            let key = self.cursor.string().ok()?;
-            let below = key.with_text(self.cursor.bytes, |key| self.plan.trie.below(node, key));
-            self.cursor.colon().ok()?;
-            self.value(below, depth + 1)?;
-            more = self.cursor.more(b'}').ok()?;
-        }
-        Some(())
-    }
-
-    /// Whether lists at this place can be read with the exponents of the instrument.
-    fn knows_instrument(&self) -> bool {
-        let slot = match self.shape.instrument.field() {
-            Some(Field { record: Record::Frame, slot }) => slot,
-            _ => return false,
-        };
-        let is_book = matches!(&self.shape.body, BodyPlan::Book(_)) && self.shape.each.is_none();
-        is_book && self.pieces.iter().any(|piece| fills(self.plan, piece).any(|filled| filled == slot))
-    }
-
-    /// Whether the shape asks for this very text.
-    fn is_fixed(&self, slot: Slot) -> bool {
-        let at = Field { record: Record::Frame, slot };
-        self.shape.when.iter().any(|condition| condition.at == at && matches!(condition.test, Test::OneOf(_)))
-    }
-
-    /// Whether the answer to a condition is the same in every frame of the track.
-    fn is_constant(&self, condition: &Condition) -> bool {
-        let value = self.slots.get(usize::from(condition.at.slot)).copied().unwrap_or_default();
-        match (value.kind, &condition.test) {
-            (Kind::Absent | Kind::Null, _) => true,
-            (Kind::Text, _) if self.is_fixed(condition.at.slot) => true,
-            (Kind::Text | Kind::Number | Kind::Object, Test::Kind(_)) => true,
-            _ => false,
-        }
-    }
-
-    /// Whether the frames of the track are of the shape, and of none before it.
-    fn is_sure(&self, shape: usize) -> bool {
-        let reader = Reader { frame: self.cursor.bytes, slots: self.slots, element: &[], inner: &[] };
-        let is_excluded = |shape: &ShapePlan| {
-            let never = |condition: &Condition| {
-                self.is_constant(condition) && !reader.all_hold(std::slice::from_ref(condition))
-            };
-            let has_no_list =
-                shape.each.is_some_and(|slot| self.slots[usize::from(slot)].kind == Kind::Absent);
-            has_no_list || shape.when.iter().any(never)
-        };
-        let (before, shape) = (&self.plan.shapes[..shape], &self.plan.shapes[shape]);
-        // What a number is bound to is no part of the frame.
-        let is_bound = matches!(shape.instrument, InstrumentPlan::Bound { .. });
-        before.iter().all(is_excluded)
-            && !is_bound
-            && shape.when.iter().all(|condition| self.is_constant(condition))
-    }
 }

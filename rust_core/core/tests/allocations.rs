@@ -1,0 +1,217 @@
+//! From the bytes of a frame to the sealed frames that it becomes, nothing is allocated once a session has gone on for a
+//! while: shown on real sessions, with an allocator that counts.
+//!
+//! Memory is taken where a book begins or begins anew: diffs that are held for a snapshot, the snapshot, finer exponents,
+//! and what `Book::reserve` takes ahead then. Faults and notices keep texts. None of these happens in the part of a
+//! session that is counted here, and the test says so if one does.
+
+mod shape_support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use outcrier_core::event::NOT_GIVEN;
+use outcrier_core::feed::{BookState, Feed};
+use outcrier_core::publish::{Arrival, Host, Plane, SessionInfo};
+use outcrier_core::shape::Decoder;
+use outcrier_core::wire::{self, InstrumentDef};
+use serde_json::Value;
+use shape_support::{Line, captures, lines, shapes};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that ends has no counter any more; tests do not run there.
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator with its own arguments.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is the same.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A host that counts frames, at the recorded time.
+#[derive(Default)]
+struct Sink {
+    now_ns: i64,
+    frames: u64,
+    bytes: u64,
+}
+
+impl Host for Sink {
+    fn send(&mut self, _: Plane, frame: &[u8]) {
+        self.frames += 1;
+        self.bytes += frame.len() as u64;
+    }
+
+    fn flush(&mut self) {}
+
+    fn mono_ns(&self) -> u64 {
+        self.now_ns as u64
+    }
+
+    fn wall_ns(&mut self) -> i64 {
+        self.now_ns
+    }
+
+    fn clock_error_ns(&mut self) -> u32 {
+        0
+    }
+}
+
+/// Time between two frames: checksums fall due, and no diff is held for longer than a feed holds it.
+const STEP_NS: i64 = 500_000;
+
+struct Session {
+    feed: Feed,
+    sink: Sink,
+    indices: HashMap<String, u32>,
+}
+
+impl Session {
+    fn start(declaration: &str) -> Session {
+        let info = SessionInfo {
+            venue: 1,
+            channel: 1,
+            session: 1,
+            publisher_id: 1,
+            prev_session: 0,
+            reason: 1,
+            replay: true,
+            test: false,
+            pack: false,
+            build: String::new(),
+        };
+        let mut sink = Sink { now_ns: 1, ..Sink::default() };
+        let decoder = Decoder::compile(&shapes(declaration)).unwrap();
+        let feed = Feed::start(info, decoder, &mut sink, Arrival { recv_ts: 1, mono_ns: 1 }).unwrap();
+        Session { feed, sink, indices: HashMap::new() }
+    }
+
+    fn arrival(&mut self) -> Arrival {
+        self.sink.now_ns += STEP_NS;
+        Arrival { recv_ts: self.sink.now_ns, mono_ns: self.sink.now_ns as u64 }
+    }
+
+    fn index(&mut self, symbol: &str) -> u32 {
+        if let Some(index) = self.indices.get(symbol) {
+            return *index;
+        }
+        let def = InstrumentDef { def_version: 1, strike: NOT_GIVEN, expiry_ts: NOT_GIVEN, ..wire::zeroed() };
+        let arrival = self.arrival();
+        let id = 1 + self.indices.len() as u32;
+        let index = self.feed.add_instrument(id, symbol, &def, true, &mut self.sink, arrival).unwrap();
+        self.indices.insert(symbol.to_owned(), index);
+        index
+    }
+
+    fn take(&mut self, symbol: &str, line: &Line) {
+        let index = self.index(symbol);
+        let arrival = self.arrival();
+        if line.kind == "http" {
+            self.feed.on_snapshot(index, &line.message, &mut self.sink, arrival);
+        } else {
+            self.feed.on_frame(1, &line.message, &mut self.sink, arrival);
+        }
+    }
+
+    /// Allocations that one frame of the exchange causes.
+    fn allocations(&mut self, frame: &[u8]) -> u64 {
+        let arrival = self.arrival();
+        let before = ALLOCATIONS.get();
+        self.feed.on_frame(1, frame, &mut self.sink, arrival);
+        self.feed.flush(&mut self.sink);
+        ALLOCATIONS.get() - before
+    }
+}
+
+fn symbol_of(line: &Line) -> Option<String> {
+    let message: Value = serde_json::from_slice(&line.message).unwrap();
+    let asked = line.url.split_once("symbol=").map(|(_, rest)| rest.split('&').next().unwrap_or(rest));
+    let named = asked.or(message["data"]["s"].as_str()).or(message["symbol"].as_str());
+    named.map(str::to_uppercase)
+}
+
+/// Plays a capture: its first `warm` of `whole` parts without counting.
+fn play(declaration: &str, file: &str, (warm, whole): (usize, usize)) {
+    let Some(captures) = captures() else { return };
+    let lines = lines(&captures.join(file));
+    let mut session = Session::start(declaration);
+    let begin = lines.len() * warm / whole;
+    let mut counted = HashMap::new();
+    let mut found = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        // A snapshot without a symbol is that of the only instrument.
+        let only = || session.indices.keys().next().cloned();
+        let Some(symbol) = symbol_of(line).or_else(only) else { continue };
+        if number < begin {
+            session.take(&symbol, line);
+            continue;
+        }
+        let index = session.index(&symbol);
+        assert_eq!(session.feed.state(index), Some(BookState::Live), "{file}:{number}: {symbol}");
+        let allocations = session.allocations(&line.message);
+        let text = String::from_utf8_lossy(&line.message);
+        if allocations != 0 {
+            found.push(format!("{number}: {allocations}: {text:.60}"));
+        }
+        let kind = text.split_once('@').map_or("", |(_, rest)| rest.split(['"', '@']).next().unwrap_or(rest));
+        *counted.entry(kind.to_owned()).or_insert(0_u64) += 1;
+    }
+    assert!(found.is_empty(), "{file}: {found:#?}");
+    let (counters, _) = session.feed.counters();
+    assert_eq!((counters.faults, counters.gaps, counters.for_python), (0, 0, 0), "{file}");
+    assert!(session.sink.frames as usize >= lines.len() - 100, "{file}: {} frames", session.sink.frames);
+    for kind in ["depth", "bookTicker"] {
+        assert!(counted.get(kind).is_some_and(|count| *count > 50), "{file}: {counted:?}");
+    }
+    assert!(counted.keys().any(|kind| kind.to_lowercase().contains("trade")), "{file}: {counted:?}");
+}
+
+#[test]
+fn usdm_of_2024_allocates_nothing() {
+    play("binance_usdm.json", "binance_usdm/usdm_btcusdt_2024-08-08.jsonl.gz", (1, 2));
+}
+
+#[test]
+fn usdm_of_2021_allocates_nothing() {
+    play("binance_usdm.json", "binance_usdm/usdm_2021-07-22.jsonl.gz", (1, 2));
+}
+
+#[test]
+fn coinm_of_2024_allocates_nothing() {
+    play("binance_coinm.json", "binance_coinm/coinm_btcusd_perp_2024-08-08.jsonl.gz", (1, 2));
+}
+
+#[test]
+fn coinm_of_2021_allocates_nothing() {
+    play("binance_coinm.json", "binance_coinm/coinm_2021-07-22.jsonl.gz", (1, 2));
+}
+
+#[test]
+fn spot_of_2024_allocates_nothing() {
+    play("binance_spot.json", "binance/spot_btcusdt_2024-08-08.jsonl.gz", (1, 2));
+}
