@@ -41,7 +41,8 @@ test: setup ## Run the tests of Rust and Python
 
 bench: setup $(BENCH_VENV)/.installed ## Measure against the peers and floors, and write the record
 	cargo bench --locked --quiet -p outcrier-core --bench core --no-run
-	PYTHONPATH=python $(BENCH_VENV)/bin/python -m pytest benchmarks --timeout 900 --benchmark-quiet \
+	@# Peers warn and leave loops open, which for our own tests is an error.
+	PYTHONPATH=python $(BENCH_VENV)/bin/python -m pytest benchmarks -W default --timeout 900 --benchmark-quiet \
 		--record benchmarks/record $(ARGS)
 
 # Cheap checks first.

@@ -184,9 +184,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         LEFT_OUT[case] = report.longrepr[2].removeprefix("Skipped: ")
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Writes the record, if something was measured."""
     config = session.config
+    if exitstatus == pytest.ExitCode.INTERRUPTED:
+        FAILED["interrupted, so that not all rounds were measured"] = None
     folder = config.getoption("--record")
     if folder is None or not config.stash[RESULTS].values:
         return
