@@ -53,11 +53,11 @@ class Outcome:
     @property
     def sender_cpu_ns(self) -> float:
         """Of a message."""
-        return float(self.sender["cpu_ns"]) / self.sender["sent"]
+        return float(self.sender["cpu_ns"]) / int(self.sender["sent"])
 
     def lost(self) -> int:
         """Messages missing at the consumer that lost most."""
-        return max(int(self.sender["sent"]) - consumer["frames"] for consumer in self.consumers)
+        return max(int(self.sender["sent"]) - int(each["frames"]) for each in self.consumers)
 
 
 @dataclass(frozen=True)
