@@ -57,7 +57,7 @@ class Outcome:
 
     def lost(self) -> int:
         """Messages missing at the consumer that lost most."""
-        return max(int(self.sender["sent"]) - int(consumer["frames"]) for consumer in self.consumers)
+        return max(int(self.sender["sent"]) - int(each["frames"]) for each in self.consumers)
 
 
 @dataclass(frozen=True)
