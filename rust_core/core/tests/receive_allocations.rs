@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use outcrier_core::book::Book;
 use outcrier_core::event::Side;
-use outcrier_core::receive::{Collector, Config, Line, Receiver, Reported};
+use outcrier_core::receive::{Collector, Config, Line, Mirror, Receiver, Reported};
 use receive_support::{LEVELS_A_FRAME, Load, Publisher, SESSION, VENUE, definition, load};
 
 struct Counting;
@@ -122,7 +122,7 @@ fn a_live_channel_allocates_what_its_books_do() {
     let mut rows = 0;
     // A batch takes the collector's memory along and leaves as much behind: four arrays of rows, made once.
     let of_receiver = allocations(|| rows = hear(&frames_counted)) - 4;
-    assert_eq!(receiver.book(VENUE, ID).map(|mirror| mirror.reported()), Some(Reported::Live));
+    assert_eq!(receiver.book(VENUE, ID).map(Mirror::reported), Some(Reported::Live));
     assert_eq!(receiver.book(VENUE, ID).unwrap().book.hash(), book.hash());
     assert!(rows > frames_counted.len() && frames_counted.len() > 4_000, "{rows} rows");
     assert_eq!(of_receiver, of_book, "of {} frames", frames_counted.len());
