@@ -326,8 +326,6 @@ class Receiver:
     def filenos(self) -> list[int]: ...
     def effective_rcvbuf(self) -> int:
         """Receive buffer in effect, bytes as the kernel accounts them; 0 without sockets."""
-    def rcvbuf_advice(self) -> str | None:
-        """The line that mends a buffer smaller than asked, to be said once; None if it is as asked."""
     def poll(self) -> int:
         """Drains the sockets without blocking (bounded per call) and without the GIL, runs due timers;
         returns rows collected and not yet taken."""

@@ -337,6 +337,10 @@ class VenueSession:
         self._house_timer.at(min(time_ns for time_ns in times if time_ns is not None), mono_ns())
 
     def _tick_feed(self) -> None:
+        due_ns, now_ns = self.feed.deadline_ns(), mono_ns()
+        if now_ns < due_ns:  # What was sent since then has moved the heartbeat.
+            self._feed_timer.at(due_ns, now_ns)
+            return
         next_ns = self.feed.tick()
         # The core gives notices from here too: held diffs have a time limit.
         if self._take_notices():

@@ -39,7 +39,7 @@ impl UdpSubscriber {
     ///
     /// # Errors
     /// [`NetError`] names group, interface, port and what the system said. A receive buffer smaller than asked
-    /// is no error: see [`rcvbuf_advice`](UdpSubscriber::rcvbuf_advice).
+    /// is no error: [`effective_rcvbuf`](UdpSubscriber::effective_rcvbuf) tells it.
     pub fn open(config: &SubscriberConfig) -> Result<UdpSubscriber, NetError> {
         let mut subscriber = UdpSubscriber {
             config: config.clone(),
@@ -134,19 +134,6 @@ impl UdpSubscriber {
     /// Receive buffer of the last join as read back, in the kernel's accounting.
     pub fn effective_rcvbuf(&self) -> usize {
         self.rcvbuf_bytes
-    }
-
-    /// What to run if the kernel gave less than was asked; one line, for one warning.
-    pub fn rcvbuf_advice(&self) -> Option<String> {
-        let asked = self.config.rcvbuf_bytes;
-        (self.rcvbuf_bytes < asked.saturating_mul(2)).then(|| {
-            format!(
-                "the receive buffer is {} bytes where {} were wanted and bursts will be lost ({}): run `sysctl -w net.core.rmem_max={asked}`",
-                self.rcvbuf_bytes,
-                asked.saturating_mul(2),
-                self.endpoint(),
-            )
-        })
     }
 }
 
@@ -292,22 +279,6 @@ mod tests {
         assert!(!socket.reuse_port().unwrap());
         assert!(socket.nonblocking().unwrap());
         assert_eq!(subscriber.effective_rcvbuf(), socket.recv_buffer_size().unwrap());
-    }
-
-    #[test]
-    fn a_buffer_as_large_as_wanted_needs_no_advice() {
-        let subscriber = UdpSubscriber::open(&config(100_000)).unwrap();
-        assert_eq!(subscriber.effective_rcvbuf(), 200_000);
-        assert_eq!(subscriber.rcvbuf_advice(), None);
-    }
-
-    #[test]
-    fn a_smaller_buffer_is_told_with_the_line_to_run() {
-        let mut subscriber = UdpSubscriber::open(&config(4 << 20)).unwrap();
-        subscriber.rcvbuf_bytes = 425_984;
-        let advice = subscriber.rcvbuf_advice().unwrap();
-        assert!(advice.contains("sysctl -w net.core.rmem_max=4194304"), "{advice}");
-        assert!(advice.contains("425984") && advice.contains("8388608"), "{advice}");
     }
 
     #[test]

@@ -99,11 +99,6 @@ impl UdpSubscriber {
     }
 
     /// Cannot be called.
-    pub fn rcvbuf_advice(&self) -> Option<String> {
-        match self.0 {}
-    }
-
-    /// Cannot be called.
     pub fn endpoint(&self) -> Endpoint {
         match self.0 {}
     }

@@ -115,10 +115,6 @@ impl Receiver {
         self.sockets.as_ref().map_or(0, |open| open.line_a.effective_rcvbuf())
     }
 
-    fn rcvbuf_advice(&self) -> Option<String> {
-        self.sockets.as_ref().and_then(|open| open.line_a.rcvbuf_advice())
-    }
-
     fn poll(&mut self, py: Python<'_>) -> PyResult<usize> {
         self.poll_once(py)?;
         Ok(self.collector.rows())
