@@ -53,7 +53,12 @@ def test_the_help_tells_the_exit_codes(tmp_path: Path) -> None:
     with Child(tmp_path, "--help") as child:
         assert child.end() == 0
     told = child.out.partition("Exit codes:")[2].split("\n")
-    codes = {int(line.split()[0]): line for line in told if line.strip()}
+    codes: dict[int, str] = {}
+    for words in (line.split() for line in told if line.strip()):
+        if words[0].isdigit():
+            codes[int(words[0])] = " ".join(words[1:])
+        else:
+            codes[max(codes)] += " " + " ".join(words)
     for code, word in [(0, "asked"), (1, "unexpected"), (USAGE, "configuration"), (DATA, "capture")]:
         assert word in codes[code]
     assert "port in use" in codes[NETWORK]
