@@ -26,6 +26,7 @@ class Handler:
     """The books of a message set."""
 
     def __init__(self, messages: MessageSet) -> None:
+        asyncio.set_event_loop(LOOP)  # A runner that ended before left none.
         name, url, market = KINDS[messages.venue]
         exchange: Any = getattr(ccxt.pro, name)({"asyncio_loop": LOOP})
         listed = [
