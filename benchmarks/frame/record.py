@@ -92,7 +92,7 @@ def _bar_lines(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             verdict = Verdict(**{key: value for key, value in told.items() if key != "met"})
             ours = cases[OURS]["median"]
             peer = "" if verdict.peer is None else number(cases[verdict.peer]["median"])
-            met = "met" if verdict.is_met else f"missed by {verdict.missed_by:.0%}"
+            missed = "missed" if verdict.peer is None else f"missed by {verdict.missed_by:.0%}"
             lines.append(
                 [
                     row["row"],
@@ -101,7 +101,7 @@ def _bar_lines(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
                     peer,
                     f"{verdict.ratio:.3g} ({verdict.low:.3g} to {verdict.high:.3g})",
                     verdict.bar,
-                    met,
+                    "met" if verdict.is_met else missed,
                 ]
             )
     return lines
