@@ -216,8 +216,8 @@ def run_feed(path: Path, name: str, cases: int, outcomes: Outcomes) -> int:
     """Cases of a Binance capture; how many there were."""
     lines = list(enumerate(read_capture(path), start=1))
     books = Books(path)
-    todo = chosen([each for each in lines if each[1].kind != "send"], name, cases)
-    waiting = list(reversed(todo))
+    picked = chosen([each for each in lines if each[1].kind != "send"], name, cases)
+    waiting = list(reversed(picked))
     number = 0
     for at, line in lines:
         while waiting and waiting[-1][0] == at:
@@ -229,7 +229,7 @@ def run_feed(path: Path, name: str, cases: int, outcomes: Outcomes) -> int:
                 outcomes.add(where, damage, data, books.take(line, data))
             number += 1
         books.follow(line)
-    assert number == len(todo)
+    assert number == len(picked)
     return number
 
 
@@ -292,13 +292,13 @@ def run_decoders(path: Path, name: str, cases: int, outcomes: Outcomes) -> tuple
     own = DECLARATIONS.get(path.parent.name)
     short = [each for each in lines if len(each[1].data) <= MESSAGE_BYTES_MAX]
     decoders = Decoders(list(own or ALL), short)
-    todo = chosen(lines, name, cases)
-    for number, (at, line) in enumerate(todo):
+    picked = chosen(lines, name, cases)
+    for number, (at, line) in enumerate(picked):
         where = f"{name}:{at}"
         with named(where, number):
             damage, data = case_of(SEED, name, at, number, line.data)
             outcomes.add(where, damage, data, decoders.take(data))
-    return len(todo), decoders.handled if own else 0
+    return len(picked), decoders.handled if own else 0
 
 
 @pytest.mark.timeout(240)
