@@ -400,7 +400,7 @@ def test_the_recorded_pace_is_kept(capture: CaptureFinder) -> None:
             async with connect(f"{stand_in.ws_url}/public/stream?streams=btcusdt@depth@0ms") as client:
                 texts = await receive(client)
             assert len(texts) == 206
-            assert 1.0 <= loop.time() - begin < 3.0, "7.17 s recorded"
+            assert 1.0 <= loop.time() - begin < 7.0, "7.17 s recorded, played at 7 times the speed"
 
     bounded(run())
 
