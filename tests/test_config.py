@@ -120,7 +120,8 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
         ("[venues.binanec]\n", "venues.binanec: unknown key; did you mean venues.binance?"),
         (
             "[multicast.crypto]\nzzz = 1",
-            "multicast.crypto.zzz: unknown key; known are interface, group_a, group_snapshot, port, ttl",
+            "multicast.crypto.zzz: unknown key; known are interface, group_a, interface_b, group_b, group_snapshot,"
+            " group_text, group_repair, port, ttl",
         ),
         ("[multicast.stocks]\n", "multicast.stocks: unknown key; did you mean multicast.stock?"),
         (

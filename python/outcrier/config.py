@@ -108,6 +108,20 @@ class MulticastConfig(_Section, frozen=True):
             extra={"unit": "IPv4 multicast address", "check": "group"},
         ),
     ] = "239.192.90.1"
+    interface_b: Annotated[
+        str,
+        Meta(
+            description="Address of the interface of line B: another card and switch where there is one.",
+            extra={"unit": "IPv4 address; empty = the interface of line A", "check": "ipv4 or empty"},
+        ),
+    ] = ""
+    group_b: Annotated[
+        str,
+        Meta(
+            description="Multicast group of line B, the same messages once more; empty = one line only.",
+            extra={"unit": "IPv4 multicast address; empty = none", "check": "group or empty"},
+        ),
+    ] = "239.192.90.2"
     group_snapshot: Annotated[
         str,
         Meta(
@@ -115,10 +129,24 @@ class MulticastConfig(_Section, frozen=True):
             extra={"unit": "IPv4 multicast address", "check": "group"},
         ),
     ] = "239.192.90.3"
+    group_text: Annotated[
+        str,
+        Meta(
+            description="Multicast group of the text lines for monitors.",
+            extra={"unit": "IPv4 multicast address", "check": "group"},
+        ),
+    ] = "239.192.90.4"
+    group_repair: Annotated[
+        str,
+        Meta(
+            description="Multicast group of messages sent again for many consumers at once.",
+            extra={"unit": "IPv4 multicast address", "check": "group"},
+        ),
+    ] = "239.192.90.5"
     port: Annotated[
         int,
         Meta(
-            ge=1, le=65_535, description="UDP port of both groups.", extra={"unit": "port number, 1 to 65535"}
+            ge=1, le=65_535, description="UDP port of all groups.", extra={"unit": "port number, 1 to 65535"}
         ),
     ] = 9001
     ttl: Annotated[
@@ -137,7 +165,12 @@ class MulticastSections(_Section, frozen=True):
 
     crypto: MulticastConfig = MulticastConfig()
     stock: MulticastConfig = MulticastConfig(
-        group_a="239.192.90.11", group_snapshot="239.192.90.13", port=9002
+        group_a="239.192.90.11",
+        group_b="239.192.90.12",
+        group_snapshot="239.192.90.13",
+        group_text="239.192.90.14",
+        group_repair="239.192.90.15",
+        port=9002,
     )
 
 
@@ -389,9 +422,15 @@ def _is_url(text: str, schemes: set[str]) -> bool:
         return False
 
 
+def _is_group(text: str) -> bool:
+    return _is_ipv4(text) and ipaddress.IPv4Address(text).is_multicast
+
+
 _CHECKS: Final[dict[str, Callable[[str], bool]]] = {
     "ipv4": _is_ipv4,
-    "group": lambda text: _is_ipv4(text) and ipaddress.IPv4Address(text).is_multicast,
+    "ipv4 or empty": lambda text: not text or _is_ipv4(text),
+    "group": _is_group,
+    "group or empty": lambda text: not text or _is_group(text),
     "ws": lambda text: _is_url(text, {"ws", "wss"}),
     "http": lambda text: _is_url(text, {"http", "https"}),
 }

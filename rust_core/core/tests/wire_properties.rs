@@ -3,14 +3,15 @@
 use outcrier_core::event::{Bbo, Candle, DerivState, Level, Ticker, Trade};
 use outcrier_core::wire::{
     self, BookDelta, BookSnapshot, Conn, CycleEnd, FrameBuf, Header, Heartbeat, InstrumentDef, Manifest,
-    Message, NO_RECORDS, NO_ROOT, Refusal, SessionEnd, SessionStart, Status, flags, msg,
+    Message, NO_RECORDS, NO_ROOT, Refusal, RetxRange, RetxReply, RetxRequest, SessionEnd, SessionStart,
+    SnapRequest, SnapWant, Status, flags, msg,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Every message with a root or a record, and what its table says: (type, bytes of the root, bytes of a record).
-const TYPES: [(u8, usize, usize); 15] = [
+const TYPES: [(u8, usize, usize); 18] = [
     (msg::HEARTBEAT, 56, 64),
     (msg::SESSION_START, 64, 0),
     (msg::SESSION_END, 32, 0),
@@ -26,6 +27,9 @@ const TYPES: [(u8, usize, usize); 15] = [
     (msg::CANDLE, 0, 72),
     (msg::DERIV_STATE, 72, 0),
     (msg::LIQUIDATION, 0, 40),
+    (msg::RETX_REQUEST, 16, 16),
+    (msg::RETX_REPLY, 32, 0),
+    (msg::SNAP_REQUEST, 16, 8),
 ];
 
 prop_compose! {
@@ -89,6 +93,9 @@ fn parts(message: &Message<'_>) -> (Vec<u8>, Vec<u8>) {
         Message::CycleEnd(root) => (root.as_bytes().to_vec(), vec![]),
         Message::Candle(records) => (vec![], bytes(records)),
         Message::DerivState(root) => (root.as_bytes().to_vec(), vec![]),
+        Message::RetxRequest(root, records) => (root.as_bytes().to_vec(), bytes(records)),
+        Message::RetxReply(root) => (root.as_bytes().to_vec(), vec![]),
+        Message::SnapRequest(root, records) => (root.as_bytes().to_vec(), bytes(records)),
         Message::Pack(_) => panic!("packs have tests of their own"),
         Message::Unknown { msg_type } => panic!("type {msg_type} is unknown"),
     }
@@ -125,6 +132,9 @@ fn built(header: &Header, root: &[u8], records: &[u8], proc_ns: u32) -> Vec<u8> 
         msg::CYCLE_END => frame!(CycleEnd),
         msg::CANDLE => frame!(, Candle),
         msg::DERIV_STATE => frame!(DerivState),
+        msg::RETX_REQUEST => frame!(RetxRequest, RetxRange),
+        msg::RETX_REPLY => frame!(RetxReply),
+        msg::SNAP_REQUEST => frame!(SnapRequest, SnapWant),
         other => panic!("no type {other}"),
     }
 }

@@ -169,3 +169,35 @@ pub mod book_proof {
     /// The venue sends a checksum.
     pub const CHECKSUM: u8 = 2;
 }
+
+/// `RetxReply::code`.
+pub mod retx_code {
+    /// The frames follow.
+    pub const OK: u16 = 0;
+    /// They are not kept any more.
+    pub const TOO_OLD: u16 = 1;
+    /// They do not exist yet.
+    pub const TOO_NEW: u16 = 2;
+    /// Asked too often; `retry_after_us` says when to ask again.
+    pub const RATE_LIMITED: u16 = 3;
+    /// Another session is published.
+    pub const BAD_SESSION: u16 = 4;
+    /// The MAC differs or is missing.
+    pub const BAD_MAC: u16 = 5;
+    /// Ask again with the cookie of this reply.
+    pub const NEED_COOKIE: u16 = 6;
+    /// The request breaks a rule.
+    pub const MALFORMED: u16 = 7;
+}
+
+/// Bits of `SnapWant::kinds`.
+pub mod snap_kinds {
+    /// The book of levels.
+    pub const L2: u32 = 1;
+    /// The book of orders.
+    pub const L3: u32 = 2;
+    /// The definition.
+    pub const DEFINITION: u32 = 4;
+    /// The derivative state.
+    pub const DERIV: u32 = 8;
+}

@@ -260,6 +260,72 @@ wire_struct! {
     }
 }
 
+wire_struct! {
+    /// Root of RETX_REQUEST (0x40): a consumer asks for frames again. The header's `channel_seq` is a number of its own
+    /// choice, which the reply repeats; the header's channel names the plane.
+    #[repr(C)]
+    pub struct RetxRequest, 16 {
+        /// Random per consumer.
+        0 consumer_id: u64,
+        /// What the server gave; 0 on the first request, and over TCP.
+        8 cookie: u64,
+    }
+}
+
+wire_struct! {
+    /// Record of RETX_REQUEST (0x40): numbers that are wanted. No record at all asks whether the server lives.
+    #[repr(C)]
+    pub struct RetxRange, 16 {
+        /// First number.
+        0 begin_seq: u64,
+        /// How many; over TCP 0 = all from `begin_seq` on.
+        8 n_frames: u32,
+        /// 0.
+        12 reserved: u32,
+    }
+}
+
+wire_struct! {
+    /// Root of RETX_REPLY (0x41): what the server does about a request. The frames follow, unchanged.
+    #[repr(C)]
+    pub struct RetxReply, 32 {
+        /// Oldest number that can be had.
+        0 oldest_seq: u64,
+        /// Newest number that can be had.
+        8 newest_seq: u64,
+        /// To be repeated in every later request.
+        16 cookie: u64,
+        /// Microseconds to wait before the next request.
+        24 retry_after_us: u32,
+        /// One of [`super::retx_code`].
+        28 code: u16,
+        /// Frames that follow; saturates.
+        30 n_served: u16,
+    }
+}
+
+wire_struct! {
+    /// Root of SNAP_REQUEST (0x42): a consumer asks for the state of instruments of the header's venue.
+    #[repr(C)]
+    pub struct SnapRequest, 16 {
+        /// Random per consumer.
+        0 consumer_id: u64,
+        /// What the server gave; 0 on the first request, and over TCP.
+        8 cookie: u64,
+    }
+}
+
+wire_struct! {
+    /// Record of SNAP_REQUEST (0x42): one instrument. No record at all asks for everything.
+    #[repr(C)]
+    pub struct SnapWant, 8 {
+        /// Instrument of the header's venue.
+        0 instrument: u32,
+        /// Bits of [`super::snap_kinds`].
+        4 kinds: u32,
+    }
+}
+
 /// A frame in plain values, for code that does not know the messages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Described {
@@ -400,4 +466,10 @@ messages! {
     0x29 DERIV_STATE DerivState root DerivState;
     /// Liquidations.
     0x2A LIQUIDATION Liquidation record Trade;
+    /// Frames are asked for again.
+    0x40 RETX_REQUEST RetxRequest root RetxRequest record RetxRange;
+    /// What the server does about it.
+    0x41 RETX_REPLY RetxReply root RetxReply;
+    /// The state of instruments is asked for.
+    0x42 SNAP_REQUEST SnapRequest root SnapRequest record SnapWant;
 }

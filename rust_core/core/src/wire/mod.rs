@@ -33,7 +33,7 @@ mod text;
 
 pub use codes::{
     CLOCK_ERROR_UNKNOWN, book_proof, checksum_kind, flags, kind, option_type, publisher_state, qty_unit,
-    start_reason, status,
+    retx_code, snap_kinds, start_reason, status,
 };
 pub use decode::{Frame, Records, Refusal, check};
 pub use encode::{FrameBuf, NO_RECORDS, NO_ROOT, seal, zeroed};
@@ -41,7 +41,8 @@ pub use header::{CHANNEL_NUMBER, CHANNEL_SNAPSHOT, Header};
 pub use layout::{Field, FieldLayout, Layout, PartLayout, Value, Values};
 pub use messages::{
     BookDelta, BookSnapshot, Conn, CycleEnd, Described, Heartbeat, InstrumentDef, Manifest, Message,
-    SessionEnd, SessionStart, Status, describe, known_bytes, layouts, msg, name,
+    RetxRange, RetxReply, RetxRequest, SessionEnd, SessionStart, SnapRequest, SnapWant, Status, describe,
+    known_bytes, layouts, msg, name,
 };
 pub use pack::{PACKED_PAYLOAD_MAX, Pack, PackBuf, SHARED_FLAGS, SUB_HEADER_BYTES, SubHeader, Unfit};
 pub use text::{NATIVE_SYMBOL_BYTES, split_native_symbol, text_field, text_of};
