@@ -200,7 +200,7 @@ fn join_source(socket: &Socket, config: &SubscriberConfig, source: &Ipv4Addr) ->
 }
 
 /// Rule 6: with the privilege the buffer may pass `net.core.rmem_max`, without it is clamped to that.
-fn set_rcvbuf(socket: &Socket, bytes: usize) -> io::Result<()> {
+pub(crate) fn set_rcvbuf(socket: &Socket, bytes: usize) -> io::Result<()> {
     // The kernel takes 31 bits and doubles them.
     let asked = bytes.min(i32::MAX as usize / 2);
     match set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, asked as libc::c_int) {
