@@ -139,8 +139,8 @@ class MulticastConfig(_Section, frozen=True):
     group_repair: Annotated[
         str,
         Meta(
-            description="Multicast group of messages sent again for many consumers at once.",
-            extra={"unit": "IPv4 multicast address", "check": "group"},
+            description="Multicast group of messages sent again for many consumers at once; empty = none.",
+            extra={"unit": "IPv4 multicast address; empty = none", "check": "group or empty"},
         ),
     ] = "239.192.90.5"
     port: Annotated[

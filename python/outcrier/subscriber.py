@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from types import TracebackType
@@ -26,6 +27,7 @@ from outcrier.clock import mono_ns
 from outcrier.config import MulticastConfig, MulticastSections, SubscriberConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.events import Event
+from outcrier.gaps import Gap, gap_of
 from outcrier.prices import PriceKind, converter
 from outcrier.pump import Pump
 from outcrier.silence import Watch, accepted, diagnose, small_buffer
@@ -71,9 +73,13 @@ class Subscriber:
         types: Iterable[str] | None = None,
         accept: Collection[Accept] = (),
         prices: PriceKind = "decimal",
+        repair: bool = True,
         interface: str | None = None,
+        interface_b: str | None = None,
         group: str | None = None,
+        group_b: str | None = None,
         snapshot_group: str | None = None,
+        repair_group: str | None = None,
         port: int | None = None,
         rcvbuf_bytes: int | None = None,
         timeout: float | None = None,
@@ -82,8 +88,10 @@ class Subscriber:
         `outcrier.layout.MESSAGE_TYPES`
         that batches and events hold; None = all; books are kept whatever is asked. `accept`: also frames
         flagged REPLAY or TEST, which are dropped otherwise. `prices`: how events and book views hand out
-        prices and quantities. `interface` to `rcvbuf_bytes` replace the family's defaults. `timeout`: seconds
-        without an event after which iterators raise NetworkError; None = wait for ever.
+        prices and quantities. `repair`: ask the publisher for what was lost; without it only line B and the
+        snapshot plane mend. `interface` to `rcvbuf_bytes` replace the family's defaults; a `group` other than
+        the family's stands alone: no line B and no repair group unless they are given, too ("" = none).
+        `timeout`: seconds without an event after which iterators raise NetworkError; None = wait for ever.
 
         Raises ConfigurationError for what cannot be: a family, venue, type or flag that does not exist.
         """
@@ -91,8 +99,12 @@ class Subscriber:
             raise ConfigurationError(f"unknown family of channels {feed!r}: there is {', '.join(FEEDS)}")
         addresses = FEEDS[feed]
         self._interface = interface or addresses.interface
+        self._interface_b = addresses.interface_b if interface_b is None else interface_b
+        alone = group is not None and group != addresses.group_a
         self._group = group or addresses.group_a
+        self._group_b = _given(group_b, "" if alone else addresses.group_b)
         self._snapshot_group = snapshot_group or addresses.group_snapshot
+        self._repair_group = _given(repair_group, "" if alone else addresses.group_repair)
         self._port = port or addresses.port
         self._rcvbuf_bytes = rcvbuf_bytes or SubscriberConfig().rcvbuf_bytes
         self._timeout_ns = None if timeout is None else int(timeout * 1e9)
@@ -105,6 +117,9 @@ class Subscriber:
             types=type_numbers(types),
             accept_replay="replay" in accept,
             accept_test="test" in accept,
+            retransmit=repair,
+            consumer_id=secrets.randbits(63) + 1,
+            seed=secrets.randbits(64),
         )
         self._prices: PriceKind = prices
         self._convert = converter(prices)
@@ -131,8 +146,11 @@ class Subscriber:
         try:
             self._receiver.open(
                 interface=self._interface,
+                interface_b=self._interface_b,
                 group=self._group,
+                group_b=self._group_b,
                 snapshot_group=self._snapshot_group,
+                repair_group=self._repair_group,
                 port=self._port,
                 rcvbuf_bytes=self._rcvbuf_bytes,
             )
@@ -226,6 +244,18 @@ class Subscriber:
 
     def __iter__(self) -> Iterator[Event]:
         return self.iter_events()
+
+    def pump(self, seconds: float) -> None:
+        """Takes what arrives within `seconds` into the books and drops the rows: for who looks at books,
+        counters and gaps alone. Without asyncio. Raises ConfigurationError for a symbol that no channel
+        knows.
+        """
+        self._check_readable(asynchronous=False)
+        end_ns = mono_ns() + int(seconds * 1e9)
+        while not self._closed and (left_ns := end_ns - mono_ns()) > 0:
+            if self._receiver.wait(min(left_ns, _WAIT_SLICE_NS)):
+                self._take()
+            self._check(mono_ns(), waiting=False)
 
     def _check_readable(self, *, asynchronous: bool) -> None:
         if not self._opened:
@@ -450,3 +480,17 @@ class Subscriber:
         """Per channel heard: channel, venue (number), session, state, high, frames, bytes, gaps, given_up,
         duplicates, publisher_id, test, replay, chain_ok."""
         return self._receiver.channels()
+
+    def gaps(self, *, still_open: bool = False) -> list[Gap]:
+        """What was missing and is whole again since the last call, in the order in which it ended; with
+        `still_open` those that are not whole yet follow. At most 4,096 wait to be asked for, then the oldest
+        are dropped and counted (`gap_reports_lost`).
+        """
+        rows = self._receiver.gaps()
+        if still_open:
+            rows += self._receiver.open_gaps()
+        return [gap_of(row, self._directory.symbol) for row in rows]
+
+
+def _given(group: str | None, otherwise: str) -> str:
+    return otherwise if group is None else group
