@@ -13,7 +13,7 @@ use pyo3::exceptions::{PyKeyError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::sockets::{PollError, Sockets};
+use crate::sockets::{Groups, PollError, SocketSums, Sockets};
 use crate::{address, line, os_error, value_error};
 
 const _: () = assert!(DATAGRAM_BYTES_MAX == outcrier_core::wire::FRAME_BYTES_MAX);
@@ -30,8 +30,8 @@ pub(crate) struct Receiver {
     receiver: receive::Receiver,
     collector: Collector,
     sockets: Option<Sockets>,
-    /// Datagrams cut short on sockets that are closed.
-    truncated: u64,
+    /// Of sockets that are closed.
+    sums: SocketSums,
     /// Every array without rows, which most of a batch are.
     no_rows: Option<Py<PyArray1<u8>>>,
 }
@@ -65,28 +65,40 @@ impl Receiver {
 #[pymethods]
 impl Receiver {
     #[new]
-    #[pyo3(signature = (*, symbols=None, types=None, accept_replay=false, accept_test=false, rows_max=1_000_000))]
+    #[pyo3(signature = (*, symbols=None, types=None, accept_replay=false, accept_test=false, rows_max=1_000_000,
+                        retransmit=false, consumer_id=0, seed=0))]
     fn new(
         symbols: Option<Vec<String>>,
         types: Option<Vec<u8>>,
         accept_replay: bool,
         accept_test: bool,
         rows_max: usize,
+        retransmit: bool,
+        consumer_id: u64,
+        seed: u64,
     ) -> PyResult<Self> {
         let wanted = match &symbols {
             None => Wanted::All,
             Some(texts) => Wanted::symbols(texts.iter().map(String::as_str)).map_err(value_error)?,
         };
         Ok(Self {
-            receiver: receive::Receiver::new(Config { wanted, accept_replay, accept_test }),
+            receiver: receive::Receiver::new(Config {
+                wanted,
+                accept_replay,
+                accept_test,
+                recovery: Recovery { retransmit },
+                consumer_id,
+                seed,
+            }),
             collector: Collector::new(types.as_deref(), rows_max),
             sockets: None,
-            truncated: 0,
+            sums: SocketSums::default(),
             no_rows: None,
         })
     }
 
-    #[pyo3(signature = (*, interface, group, snapshot_group, port, rcvbuf_bytes))]
+    #[pyo3(signature = (*, interface, group, snapshot_group, port, rcvbuf_bytes, interface_b="", group_b="",
+                        repair_group=""))]
     fn open(
         &mut self,
         interface: &str,
@@ -94,17 +106,34 @@ impl Receiver {
         snapshot_group: &str,
         port: u16,
         rcvbuf_bytes: usize,
+        interface_b: &str,
+        group_b: &str,
+        repair_group: &str,
     ) -> PyResult<()> {
         let interface = address("interface", interface)?;
-        let config = |group| SubscriberConfig { interface, group, port, rcvbuf_bytes, sources: Vec::new() };
-        let line_a = config(address("group", group)?);
-        let snapshot = config(address("snapshot_group", snapshot_group)?);
-        self.sockets = Some(Sockets::open(&line_a, &snapshot).map_err(|error| os_error(&error))?);
+        let interface_b =
+            if interface_b.is_empty() { interface } else { address("interface_b", interface_b)? };
+        let config = |interface, name, group| {
+            let group = address(name, group)?;
+            PyResult::Ok(SubscriberConfig { interface, group, port, rcvbuf_bytes, sources: Vec::new() })
+        };
+        let optional = |interface, name, group: &str| {
+            if group.is_empty() { Ok(None) } else { config(interface, name, group).map(Some) }
+        };
+        let groups = Groups {
+            line_a: config(interface, "group", group)?,
+            line_b: optional(interface_b, "group_b", group_b)?,
+            snapshot: config(interface, "snapshot_group", snapshot_group)?,
+            repair: optional(interface, "repair_group", repair_group)?,
+        };
+        self.sockets = Some(Sockets::open(&groups).map_err(|error| os_error(&error))?);
         Ok(())
     }
 
     fn close(&mut self) {
-        self.truncated += self.sockets.take().map_or(0, |open| open.truncated());
+        if let Some(open) = self.sockets.take() {
+            self.sums = open.sums;
+        }
     }
 
     fn filenos(&self) -> Vec<i32> {
@@ -112,7 +141,7 @@ impl Receiver {
     }
 
     fn effective_rcvbuf(&self) -> usize {
-        self.sockets.as_ref().map_or(0, |open| open.line_a.effective_rcvbuf())
+        self.sockets.as_ref().map_or(0, Sockets::effective_rcvbuf)
     }
 
     fn poll(&mut self, py: Python<'_>) -> PyResult<usize> {
@@ -225,11 +254,16 @@ impl Receiver {
     fn counters(&self) -> HashMap<&'static str, u64> {
         let mut all: HashMap<_, _> = self.receiver.counters().into_iter().collect();
         let kept = self.collector.counts();
+        let sums = self.sockets.as_ref().map_or(self.sums, |open| open.sums);
         all.extend([
             ("events_lost", kept.events_lost),
             ("rows_lost", kept.rows_lost),
             ("filtered", kept.filtered),
-            ("truncated", self.truncated + self.sockets.as_ref().map_or(0, Sockets::truncated)),
+            ("truncated", sums.truncated),
+            ("requests_sent", sums.requests_sent),
+            ("requests_unsent", sums.requests_unsent),
+            ("images_asked", sums.images_asked),
+            ("images_broken", sums.images_broken),
         ]);
         all
     }
