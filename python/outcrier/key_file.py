@@ -15,8 +15,8 @@ KEY_FILE_BYTES_MAX = 4_096
 def read_key_file(path: Path) -> str:
     """The text of a key file, which the core reads (`keys` of Publisher and Receiver).
 
-    The group may read it, so that publisher and consumers can be different users; others may not, and nobody but its
-    owner may write it. Raises ConfigurationError that names the file, never its content.
+    The group may read it, so that publisher and consumers can be different users; others may not, and nobody
+    but its owner may write it. Raises ConfigurationError that names the file, never its content.
     """
     try:
         with path.open("rb") as file:
