@@ -22,8 +22,8 @@ macro_rules! counters {
 
 counters! {
     /// Sums over the life of a [`super::Server`]. Every request ends in exactly one of `not_a_frame`, `not_a_request`,
-    /// `bad_mac`, `need_cookie`, `unproved_short`, `unproved_limited`, `malformed`, `bad_session`, `rate_limited`,
-    /// `total_limited`, `limited_silent`, `probes`, `answered` and `snap_answered`.
+    /// `bad_mac`, `need_cookie`, `malformed`, `bad_session`, `rate_limited`, `total_limited`, `limited_silent`, `probes`,
+    /// `answered` and `snap_answered`.
     pub struct ServerCounters {
         /// Datagrams given.
         requests,
@@ -31,13 +31,13 @@ counters! {
         not_a_frame,
         /// Frames of another type.
         not_a_request,
-        /// Requests whose MAC differs or is missing; answered with code 5 as far as the limits of cookies allow.
+        /// Requests whose MAC differs or is missing.
         bad_mac,
-        /// Requests from an address that had not proved itself, answered with a cookie.
+        /// Requests from an address that had not proved itself.
         need_cookie,
-        /// Such requests that were shorter than the answer, and so got none.
+        /// Requests of these two kinds that got no answer because they were shorter than it.
         unproved_short,
-        /// Such requests beyond the budget of cookies, which got no answer.
+        /// Requests of these two kinds that got no answer because their budget was spent.
         unproved_limited,
         /// Requests that break a rule.
         malformed,
@@ -73,10 +73,8 @@ counters! {
         frames_archived,
         /// Bytes of frames sent.
         bytes,
-        /// Instruments handed on to the front of the snapshot cycle.
+        /// Instruments handed on to go to the head of the snapshot cycle.
         snap_wants,
-        /// Instruments that were handed on less than 100 ms ago.
-        snap_wanted_before,
         /// Consumers forgotten because too many are there; their budgets begin anew.
         consumers_evicted,
         /// Numbers forgotten early; their next askers count as the first ones.

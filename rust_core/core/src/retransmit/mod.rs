@@ -19,9 +19,7 @@ mod table;
 pub use cookie::COOKIE_NS;
 pub use counters::{ServerCounters, ServerRefusals, StreamCounters};
 pub use recent::{AGAIN_NS, NUMBERS_MAX, TOGETHER_NS};
-pub use server::{
-    Answers, CONSUMERS_MAX, COOKIES_PER_S, Server, ServerConfig, SnapWanted, WANT_AGAIN_NS, limits,
-};
+pub use server::{Answers, CONSUMERS_MAX, COOKIES_PER_S, Server, ServerConfig, SnapWanted, limits};
 pub use store::{Kept, Limits, Store, StoreCounters};
 pub use stream::{IMAGES_PER_S, Pull, Replay, Streams, Then};
 

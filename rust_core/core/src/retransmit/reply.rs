@@ -2,6 +2,7 @@
 
 use super::Bounds;
 use crate::publish::Arrival;
+use crate::wire::auth::Keyring;
 use crate::wire::{self, FrameBuf, Header, NO_RECORDS, RetxReply, flags, msg};
 
 /// What a reply says.
@@ -18,10 +19,20 @@ pub(super) struct Said {
     pub(super) wait_ns: u64,
 }
 
-/// Lays out the reply to a request: of its plane and session, with its number, and marked REPLAY or TEST as it is.
-pub(super) fn reply<'a>(buf: &'a mut FrameBuf, request: &Header, at: Arrival, said: &Said) -> &'a [u8] {
+/// Lays out the reply to a request: of its plane and session, with its number, marked REPLAY or TEST as it is, and signed
+/// where there are keys.
+pub(super) fn reply<'a>(
+    buf: &'a mut FrameBuf,
+    keys: Option<&Keyring>,
+    request: &Header,
+    at: Arrival,
+    said: &Said,
+) -> &'a [u8] {
+    // The key by which the request passed: the consumer has it.
+    let key = keys.map(|keys| keys.request_signer(request.channel, request.session).key);
+    let auth = if key.is_some() { flags::AUTH } else { 0 };
     let header = Header {
-        flags: request.flags & (flags::REPLAY | flags::TEST),
+        flags: request.flags & (flags::REPLAY | flags::TEST) | auth,
         channel_seq: request.channel_seq,
         exchange_ts: at.recv_ts,
         recv_ts: at.recv_ts,
@@ -35,6 +46,6 @@ pub(super) fn reply<'a>(buf: &'a mut FrameBuf, request: &Header, at: Arrival, sa
         code: said.code,
         n_served: u16::try_from(said.n_served).unwrap_or(u16::MAX),
     };
-    wire::seal(buf.build(&header, &root, NO_RECORDS), 0);
+    wire::seal(buf.build(&header, &root, NO_RECORDS), 0, key.as_ref());
     buf.frame()
 }

@@ -12,6 +12,7 @@ use super::reply::{Said, reply};
 use super::table::Table;
 use super::{Archive, Bounds, Frames};
 use crate::publish::Arrival;
+use crate::wire::auth::Keyring;
 use crate::wire::{self, Frame, FrameBuf, Header, Message, Records, RetxRange, SnapWant, retx_code};
 
 /// The limits of a consumer and of a request (`docs/wire-format.md`, numeric limits: NAK).
@@ -41,18 +42,16 @@ pub const CONSUMERS_MAX: usize = 4_096;
 pub const COOKIES_PER_S: u64 = 10_000;
 /// Who is over its budget is told so once in this time.
 const TOLD_EVERY_NS: u64 = 1_000_000;
-/// An instrument is moved to the head of the snapshot cycle once in this time (`docs/wire-format.md`, section 3).
-pub const WANT_AGAIN_NS: u64 = 100_000_000;
-/// Instruments remembered for that.
-const WANTS_MAX: usize = 8_192;
 
 /// What a server is made with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// Random, and of this process only: makes cookies and the order in the tables unforeseeable.
     pub secret: [u8; 16],
     /// Bytes a second of the line that answers leave by; they take 5 % of it.
     pub line_bytes_per_s: u64,
+    /// The masters of the channels' keys; requests without a MAC of theirs are refused, replies carry one. `None` = neither.
+    pub keys: Option<Keyring>,
 }
 
 /// Where answers go.
@@ -74,8 +73,8 @@ pub struct SnapWanted<'a> {
     pub session: u32,
     /// Venue of the instruments.
     pub venue: u16,
-    /// The instruments, each once; none = all of the channel.
-    pub wants: &'a [SnapWant],
+    /// The instruments; empty = all of the channel. Whoever moves them sees to it that each moves once in 100 ms.
+    pub wants: Records<'a, SnapWant>,
 }
 
 /// One consumer's budgets.
@@ -127,7 +126,7 @@ pub struct Server {
     total: Bucket,
     consumers: Table<SocketAddrV4, Consumer>,
     recent: Recent,
-    wanted: Table<(u8, u32), u64>,
+    keys: Option<Keyring>,
     counters: ServerCounters,
     refusals: ServerRefusals,
     buf: FrameBuf,
@@ -147,7 +146,7 @@ impl Server {
             total: Bucket::new(total_per_s, total_per_s / limits::TOTAL_BURST_PART, now_ns),
             consumers: Table::new(CONSUMERS_MAX, key(1)),
             recent: Recent::new(key(2)),
-            wanted: Table::new(WANTS_MAX, key(3)),
+            keys: config.keys.clone(),
             counters: ServerCounters::default(),
             refusals: ServerRefusals::default(),
             buf: FrameBuf::default(),
@@ -196,8 +195,14 @@ impl Server {
             return;
         };
         let asked = Asked { header: frame.header, from, at };
+        if self.keys.as_mut().is_some_and(|keys| keys.verify(&frame).is_err()) {
+            self.counters.bad_mac += 1;
+            self.answer_stranger(&asked, datagram.len(), retx_code::BAD_MAC, out);
+            return;
+        }
         if !self.cookies.is_right(from, cookie, at.mono_ns) {
-            self.ask_for_cookie(&asked, datagram.len(), out);
+            self.counters.need_cookie += 1;
+            self.answer_stranger(&asked, datagram.len(), retx_code::NEED_COOKIE, out);
             return;
         }
         if self.limit(&asked, &body, out) {
@@ -209,17 +214,17 @@ impl Server {
         }
     }
 
-    /// Answers an address that has not proved itself, at most as long as it asked.
-    fn ask_for_cookie(&mut self, asked: &Asked, datagram_bytes: usize, out: &mut dyn Answers) {
-        let cookie = self.cookies.give(asked.from, asked.at.mono_ns);
-        let said = Said { code: retx_code::NEED_COOKIE, cookie, ..Said::default() };
-        let reply = reply(&mut self.buf, &asked.header, asked.at, &said);
+    /// Answers an address that has not proved itself, at most as long as it asked, and few in all: it may be forged.
+    fn answer_stranger(&mut self, asked: &Asked, datagram_bytes: usize, code: u16, out: &mut dyn Answers) {
+        let is_cookie = code == retx_code::NEED_COOKIE;
+        let cookie = if is_cookie { self.cookies.give(asked.from, asked.at.mono_ns) } else { 0 };
+        let said = Said { code, cookie, ..Said::default() };
+        let reply = reply(&mut self.buf, self.keys.as_ref(), &asked.header, asked.at, &said);
         if reply.len() > datagram_bytes {
             self.counters.unproved_short += 1;
         } else if self.unproved.try_take(1, asked.at.mono_ns).is_err() {
             self.counters.unproved_limited += 1;
         } else {
-            self.counters.need_cookie += 1;
             out.unicast(asked.from, reply);
         }
     }
@@ -255,7 +260,8 @@ impl Server {
     /// Sends a reply to somebody who has proved itself.
     fn say(&mut self, asked: &Asked, said: Said, out: &mut dyn Answers) {
         let cookie = self.cookies.give(asked.from, asked.at.mono_ns);
-        let reply = reply(&mut self.buf, &asked.header, asked.at, &Said { cookie, ..said });
+        let reply =
+            reply(&mut self.buf, self.keys.as_ref(), &asked.header, asked.at, &Said { cookie, ..said });
         self.total.take(reply.len() as u64);
         out.unicast(asked.from, reply);
     }

@@ -2,26 +2,16 @@
 
 use super::super::recent::Way;
 use super::super::reply::Said;
-use super::{Answers, Archive, Asked, Bounds, Frames, Server, SnapWanted, WANT_AGAIN_NS, limits};
-use crate::wire::{CHANNEL_NUMBER, CHANNEL_SNAPSHOT, Records, RetxRange, SnapWant, retx_code, zeroed};
-
-/// Instruments that one SNAP_REQUEST has room for.
-const WANTS_PER_REQUEST: usize = u8::MAX as usize;
+use super::{Answers, Archive, Asked, Bounds, Frames, Server, SnapWanted, limits};
+use crate::wire::{CHANNEL_NUMBER, CHANNEL_SNAPSHOT, Records, RetxRange, SnapWant, retx_code};
 
 /// Memory for one answer, used again.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Scratch {
     /// Frames behind each other; at most 256 of 1,400 bytes.
     bytes: Vec<u8>,
     /// Where each ends, and whether it goes to the group.
     ends: Vec<(usize, bool)>,
-    wants: [SnapWant; WANTS_PER_REQUEST],
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self { bytes: Vec::new(), ends: Vec::new(), wants: [zeroed(); WANTS_PER_REQUEST] }
-    }
 }
 
 /// Numbers asked for that are not there.
@@ -132,7 +122,7 @@ impl Server {
         self.total.take(start as u64);
     }
 
-    /// SNAP_REQUEST: the instruments go to the head of the snapshot cycle, each once in 100 ms.
+    /// SNAP_REQUEST: the instruments are to go to the head of the snapshot cycle.
     pub(super) fn answer_state(
         &mut self,
         asked: &Asked,
@@ -155,39 +145,8 @@ impl Server {
         }
         self.counters.snap_answered += 1;
         self.say(asked, Said { bounds, ..code(retx_code::OK) }, out);
-        let is_for_all = wants.is_empty();
-        let mut count = 0;
-        // Everything is remembered as instrument 0, which is none.
-        let all = is_for_all.then(zeroed::<SnapWant>);
-        for want in wants.chain(all) {
-            if self.is_wanted_again(channel, want.instrument, asked.at.mono_ns) {
-                self.scratch.wants[count] = want;
-                count += 1;
-            }
-        }
-        if count > 0 {
-            let wants = &self.scratch.wants[..if is_for_all { 0 } else { count }];
-            out.want(&SnapWanted { channel, session: header.session, venue: header.venue, wants });
-        }
-    }
-
-    /// Whether the instrument may be moved to the head of the cycle again, which is then taken as done.
-    fn is_wanted_again(&mut self, channel: u8, instrument: u32, now_ns: u64) -> bool {
-        let is_recent = |then_ns: u64| now_ns.saturating_sub(then_ns) < WANT_AGAIN_NS;
-        let mut is_first = false;
-        let first = || {
-            is_first = true;
-            now_ns
-        };
-        let moved_ns = self.wanted.entry((channel, instrument), first, |&then_ns| !is_recent(then_ns));
-        let is_again = is_first || !is_recent(*moved_ns);
-        let counter =
-            if is_again { &mut self.counters.snap_wants } else { &mut self.counters.snap_wanted_before };
-        *counter += 1;
-        if is_again {
-            *moved_ns = now_ns;
-        }
-        is_again
+        self.counters.snap_wants += wants.len() as u64;
+        out.want(&SnapWanted { channel, session: header.session, venue: header.venue, wants });
     }
 }
 
