@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2};
 use outcrier_core::event::Side;
-use outcrier_core::receive::{self, Collector, Config, KnownInstrument, Mirror, Wanted, rows};
+use outcrier_core::receive::{self, Collector, Config, KnownInstrument, Mirror, Recovery, Wanted, rows};
 use outcrier_core::wire::text_of;
 use outcrier_net::clock::mono_ns;
 use outcrier_net::{DATAGRAM_BYTES_MAX, SubscriberConfig};
@@ -78,7 +78,14 @@ impl Receiver {
             Some(texts) => Wanted::symbols(texts.iter().map(String::as_str)).map_err(value_error)?,
         };
         Ok(Self {
-            receiver: receive::Receiver::new(Config { wanted, accept_replay, accept_test }),
+            receiver: receive::Receiver::new(Config {
+                wanted,
+                accept_replay,
+                accept_test,
+                // There is no socket yet that would ask.
+                recovery: Recovery { retransmit: false },
+                ..Config::default()
+            }),
             collector: Collector::new(types.as_deref(), rows_max),
             sockets: None,
             truncated: 0,
