@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 
 use super::{Channel, Context, Phase};
-use crate::receive::instrument::Held;
+use crate::receive::instrument::{Held, included};
 use crate::receive::line::{Arrival, Line};
 use crate::receive::plane::{Item, SnapshotPlane};
 use crate::receive::requester::seal_request;
@@ -42,6 +42,8 @@ pub(super) struct Image {
     plane: Option<SnapshotPlane>,
     /// Its CYCLE_END tells of all instruments.
     whole: bool,
+    /// Highest number of the incremental plane that it includes.
+    includes: u64,
 }
 
 impl Channel {
@@ -74,7 +76,8 @@ impl Channel {
         let mut buf = FrameBuf::default();
         let root = SnapRequest { consumer_id, cookie: 0 };
         seal_request(&mut buf, msg::SNAP_REQUEST, &about, id, &root, &wants);
-        self.session.image = Image { asked_ns: Some(now_ns), given_up, plane: None, whole: wants.is_empty() };
+        self.session.image =
+            Image { asked_ns: Some(now_ns), given_up, whole: wants.is_empty(), ..Image::default() };
         Some(ImageWanted { to, channel: self.number, request: buf.frame().to_vec() })
     }
 
@@ -89,7 +92,7 @@ impl Channel {
 
     /// A connection stands; its frames are numbered from 1.
     pub(in crate::receive) fn image_started(&mut self) {
-        self.session.image.plane = Some(SnapshotPlane::of_image());
+        (self.session.image.plane, self.session.image.includes) = (Some(SnapshotPlane::of_image()), 0);
     }
 
     /// The connection is gone, whether CYCLE_END came or not.
@@ -100,7 +103,6 @@ impl Channel {
     /// One checked frame of an image of the session heard.
     pub(super) fn on_image<S: Sink>(&mut self, frame: &Frame<'_>, arrival: Arrival, cx: &mut Context<'_, S>) {
         let image = &mut self.session.image;
-        let whole = image.whole;
         let Some(plane) = &mut image.plane else {
             cx.counters.image_unexpected += 1;
             return;
@@ -118,11 +120,18 @@ impl Channel {
         cx.counters.groups_incomplete += counts.incomplete;
         for item in items.drain(..) {
             match item {
-                Item::Group(group) => self.on_group(&group, Line::Image, cx),
+                Item::Group(group) => {
+                    let image = &mut self.session.image;
+                    image.includes = image.includes.max(included(&group));
+                    self.on_group(&group, Line::Image, cx);
+                }
                 Item::Cycle { root, .. } => {
                     cx.counters.images += 1;
-                    self.session.image.plane = None;
-                    if whole && self.registry.matches(root.n_instruments, root.registry_crc) {
+                    let image = &mut self.session.image;
+                    image.plane = None;
+                    // One that was cut before the loss says nothing of a definition that was lost.
+                    let is_proof = image.whole && image.includes >= self.shared.gap_number;
+                    if is_proof && self.registry.matches(root.n_instruments, root.registry_crc) {
                         self.all_known(cx);
                     }
                 }

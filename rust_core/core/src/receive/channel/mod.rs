@@ -1,6 +1,7 @@
 //! The state machine of one channel: sessions, numbers, silence, and which plane is needed.
 
 mod image;
+mod info;
 mod instruments;
 mod line;
 mod repair;
@@ -9,6 +10,7 @@ use std::net::SocketAddrV4;
 
 use self::image::Image;
 pub use self::image::{IMAGE_EVERY_NS, IMAGE_GIVEN_UP_MIN, ImageWanted};
+pub use self::info::ChannelInfo;
 use super::chain::Chain;
 use super::counters::Counters;
 use super::gaps::GapLog;
@@ -22,7 +24,7 @@ use super::registry::{Registry, Wants};
 use super::requester::Requester;
 use super::sink::Sink;
 use super::skew::Skew;
-use super::state::{ChannelState, Reception, reason};
+use super::state::{Reception, reason};
 use crate::publish::Plane;
 use crate::wire::{CHANNEL_SNAPSHOT, Frame, Header, flags, is_numbered, msg};
 
@@ -95,47 +97,6 @@ impl Session {
             image: Image::default(),
         }
     }
-}
-
-/// Sums and facts of one channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelInfo {
-    /// Channel number, 1–127.
-    pub channel: u8,
-    /// Venue number; 0 until a frame said it.
-    pub venue: u16,
-    /// Current session.
-    pub session: u32,
-    /// Where the state machine stands.
-    pub state: ChannelState,
-    /// Highest number known to exist.
-    pub high: u64,
-    /// Numbered frames taken.
-    pub frames: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Numbers found missing.
-    pub gaps: u64,
-    /// Numbers given up.
-    pub given_up: u64,
-    /// Numbers that came again.
-    pub duplicates: u64,
-    /// Publisher of the session; `None` until it said so.
-    pub publisher_id: Option<u64>,
-    /// Frames carry TEST.
-    pub test: bool,
-    /// Frames carry REPLAY.
-    pub replay: bool,
-    /// No claim of chain64 differed in this session.
-    pub chain_ok: bool,
-    /// How long a missing number is waited for, in nanoseconds.
-    pub window_ns: u64,
-    /// SESSION_END was heard.
-    pub ended: bool,
-    /// Two publishers speak in the session.
-    pub split: bool,
-    /// CYCLE_END proved in this session that all definitions are known.
-    pub whole_cycle: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -211,41 +172,6 @@ impl Channel {
 
     pub(super) fn is_whole(&self) -> bool {
         self.session.whole
-    }
-
-    pub(super) fn state(&self) -> ChannelState {
-        let session = &self.session;
-        let Some(numbers) = &session.numbers else { return ChannelState::Init };
-        match session.phase {
-            _ if self.overlay.is_some() => ChannelState::Dead,
-            Phase::Live if numbers.missing() > 0 => ChannelState::Gap,
-            Phase::Live => ChannelState::Live,
-            Phase::Sync => ChannelState::Sync,
-            Phase::Repair => ChannelState::Repair,
-        }
-    }
-
-    pub(super) fn info(&self) -> ChannelInfo {
-        ChannelInfo {
-            channel: self.number,
-            venue: self.venue,
-            session: self.session.number,
-            state: self.state(),
-            high: self.session.numbers.as_ref().map_or(0, Numbers::high),
-            frames: self.sums.frames,
-            bytes: self.sums.bytes,
-            gaps: self.sums.gaps,
-            given_up: self.sums.given_up,
-            duplicates: self.sums.duplicates,
-            publisher_id: self.session.publisher_id,
-            test: self.flags & flags::TEST != 0,
-            replay: self.flags & flags::REPLAY != 0,
-            chain_ok: self.session.chain.is_ok(),
-            window_ns: self.skew.window_ns(),
-            ended: self.session.ended,
-            split: self.session.split,
-            whole_cycle: self.session.whole,
-        }
     }
 
     /// One checked frame of the incremental plane.

@@ -25,7 +25,7 @@ impl Channel {
 
     /// Whom to ask for numbers of a plane, if anyone.
     fn subject<S>(&self, wire_channel: u8, cx: &Context<'_, S>) -> Option<Subject> {
-        let to = self.session.server.filter(|_| cx.may_ask)?;
+        let to = self.session.server.filter(|_| cx.may_ask && !self.session.split)?;
         Some(self.subject_at(to, wire_channel))
     }
 
