@@ -49,11 +49,15 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     """Instrument of a gap of the exchange; empty otherwise, and while its definition was not heard."""
     first: int
-    """First number missing, of the channel's plane; of a gap of the exchange its own number that was
-    expected.
+    """First number missing, of the channel's plane; of a gap of the exchange the number of the frame that
+    told of it.
     """
     count: int
-    """Numbers missing; of a gap of the exchange 0 where it names only that something is."""
+    """Numbers missing; 0 of a gap of the exchange."""
+    expected: int
+    """Of a gap of the exchange the number of its own that was expected; 0 otherwise, and where it has none."""
+    got: int
+    """And the one that came instead."""
     opened_ts: int
     """When it was noticed: wall time of the frame that showed it, ns since the epoch; 0 unknown."""
     cause: str
@@ -74,6 +78,8 @@ def gap_of(row: dict[str, Any], symbol: Callable[[int, int], str]) -> Gap:
         symbol=symbol(row["venue"], row["instrument"]),
         first=row["first"],
         count=row["count"],
+        expected=row["expected"],
+        got=row["got"],
         opened_ts=row["opened_ts"],
         cause=row["cause"],
         repair=row["repair"],

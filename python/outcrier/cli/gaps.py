@@ -66,11 +66,14 @@ def _print(gaps: list[Gap], printed: _Printed, *, as_json: bool) -> None:
 
 def describe_gap(gap: Gap) -> str:
     """A line for people."""
-    what = f"{gap.count:,} from {gap.first}" if gap.count else f"from {gap.first}"
+    if gap.count:
+        what = f"{gap.count:,} from {gap.first} missing"
+    else:
+        what = f"{gap.expected} expected, {gap.got} came" if gap.expected else "not whole"
     where = gap.symbol or f"{gap.venue or '-'} channel {gap.channel} {gap.plane}"
     how = "still open" if gap.repair == "open" else f"repaired by {gap.repair}"
     text = (
-        f"{utc(gap.opened_ts)} {where}: {what} missing ({gap.cause}), {how} after {gap.after_ns / 1e6:.3f} ms"
+        f"{utc(gap.opened_ts)} {where}: {what} ({gap.cause}), {how} after {gap.after_ns / 1e6:.3f} ms"
     )
     return clean(text)
 

@@ -33,14 +33,10 @@ pub(crate) struct Groups {
 pub(crate) struct SocketSums {
     /// Datagrams whose end is lost.
     pub(crate) truncated: u64,
-    /// Requests sent to retransmit servers.
-    pub(crate) requests_sent: u64,
     /// Requests that could not be sent: nobody listens there, no way, or too many servers.
     pub(crate) requests_unsent: u64,
-    /// Images asked for.
-    pub(crate) images_asked: u64,
-    /// Images that broke off: no connection, or closed or silent before they were whole.
-    pub(crate) images_broken: u64,
+    /// Images without a connection, or whose connection closed or fell silent before they were whole.
+    pub(crate) images_cut: u64,
 }
 
 /// The sockets of one family of channels.
@@ -105,7 +101,11 @@ impl Sockets {
     /// When [`Sockets::poll`] has something to do that neither a socket nor the receiver tells.
     pub(crate) fn deadline_ns(&self, now_ns: u64) -> Option<u64> {
         let image = self.image.as_ref()?;
-        Some(if image.stream.is_asking() { now_ns + CONNECT_LOOK_NS } else { image.heard_ns + IMAGE_SILENCE_NS })
+        Some(if image.stream.is_asking() {
+            now_ns + CONNECT_LOOK_NS
+        } else {
+            image.heard_ns + IMAGE_SILENCE_NS
+        })
     }
 
     /// Reads what has arrived, then gives up what is late, asks for what is missing, joins or leaves the snapshot plane.
@@ -149,10 +149,43 @@ impl Sockets {
             self.drops_asked_ns = now_ns;
         }
         let sockets = self.groups.iter_mut().map(|(_, socket)| socket).chain([&mut self.snapshot]);
-        let drops = sockets.map(|socket| if ask { socket.meminfo_drops() } else { socket.drops() }).sum::<u64>();
+        let drops =
+            sockets.map(|socket| if ask { socket.meminfo_drops() } else { socket.drops() }).sum::<u64>();
         if drops > self.drops_seen {
             receiver.on_kernel_drops(drops - self.drops_seen, now_ns, collector);
             self.drops_seen = drops;
+        }
+    }
+
+    /// Reads the image under way, and begins one that would help.
+    fn read_image(&mut self, now_ns: u64, receiver: &mut Receiver, collector: &mut Collector) {
+        if self.image.is_none()
+            && let Some(wanted) = receiver.image_wanted(now_ns)
+        {
+            match is_server(wanted.to).then(|| ImageStream::open(wanted.to, &wanted.request)) {
+                Some(Ok(stream)) => {
+                    receiver.image_started(wanted.channel);
+                    self.image = Some(Image { channel: wanted.channel, stream, heard_ns: now_ns });
+                }
+                _ => self.sums.images_cut += 1,
+            }
+        }
+        let Some(image) = &mut self.image else { return };
+        let mut units = 0;
+        let read = image.stream.read(|frame| {
+            units += 1;
+            receiver.on_datagram(Line::Image, frame, 0, now_ns, collector);
+        });
+        if units > 0 {
+            image.heard_ns = now_ns;
+        }
+        let is_over = !receiver.is_image_under_way(image.channel);
+        let is_lost =
+            !matches!(read, Ok(Stream::Open)) || now_ns.saturating_sub(image.heard_ns) > IMAGE_SILENCE_NS;
+        if is_over || is_lost {
+            self.sums.images_cut += u64::from(!is_over);
+            receiver.image_ended(image.channel);
+            self.image = None;
         }
     }
 
@@ -160,10 +193,7 @@ impl Sockets {
     fn ask(&mut self, now_ns: u64, receiver: &mut Receiver) {
         while let Some(request) = receiver.next_request(now_ns) {
             let sent = server(&mut self.servers, request.to).and_then(|server| server.send(request.bytes));
-            match sent {
-                Ok(()) => self.sums.requests_sent += 1,
-                Err(_) => self.sums.requests_unsent += 1,
-            }
+            self.sums.requests_unsent += u64::from(sent.is_err());
         }
     }
 }
@@ -191,7 +221,11 @@ enum Source<'a> {
 }
 
 impl Source<'_> {
-    fn recv(&mut self, buffers: &mut ReceiveBuffers, visit: impl FnMut(Datagram<'_>)) -> io::Result<Received> {
+    fn recv(
+        &mut self,
+        buffers: &mut ReceiveBuffers,
+        visit: impl FnMut(Datagram<'_>),
+    ) -> io::Result<Received> {
         match self {
             Self::Group(socket) => socket.recv(buffers, visit),
             Self::Server(socket) => socket.recv(buffers, visit),
