@@ -55,7 +55,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     """Numbers missing; 0 of a gap of the exchange."""
     expected: int
-    """Of a gap of the exchange the number of its own that was expected; 0 otherwise, and where it has none."""
+    """Of a gap of the exchange its own number that was expected; 0 otherwise, and where it has none."""
     got: int
     """And the one that came instead."""
     opened_ts: int

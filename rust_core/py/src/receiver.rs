@@ -131,7 +131,7 @@ impl Receiver {
         let interface = address("interface", interface)?;
         let interface_b =
             if interface_b.is_empty() { interface } else { address("interface_b", interface_b)? };
-        let config = |interface, name, group| {
+        let config = |interface, name, group: &str| {
             let group = address(name, group)?;
             PyResult::Ok(SubscriberConfig { interface, group, port, rcvbuf_bytes, sources: Vec::new() })
         };
