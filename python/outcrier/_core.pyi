@@ -344,9 +344,12 @@ class Receiver:
         interface_b: str = "",
         group_b: str = "",
         repair_group: str = "",
+        sources: Sequence[str] = (),
+        reuse_port: bool = False,
     ) -> None:
         """Joins the groups; an empty `interface_b` is `interface`, an empty `group_b` or `repair_group` is
-        none. Raises OSError that names group, interface and port."""
+        none. `sources`: hear only these senders, empty = all. `reuse_port`: share the port by SO_REUSEPORT
+        alone. Raises OSError that names group, interface and port."""
     def close(self) -> None: ...
     def filenos(self) -> list[int]: ...
     def effective_rcvbuf(self) -> int:

@@ -16,8 +16,9 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
@@ -28,6 +29,7 @@ from outcrier.config import MulticastConfig, MulticastSections, SubscriberConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.events import Event
 from outcrier.gaps import Gap, gap_of
+from outcrier.key_file import read_key_file
 from outcrier.prices import PriceKind, converter
 from outcrier.pump import Pump
 from outcrier.silence import Watch, accepted, diagnose, small_buffer
@@ -82,6 +84,10 @@ class Subscriber:
         repair_group: str | None = None,
         port: int | None = None,
         rcvbuf_bytes: int | None = None,
+        sources: Iterable[str] | None = None,
+        reuse_port: bool | None = None,
+        key_file: str | Path | None = None,
+        manifest_key: str = "",
         timeout: float | None = None,
     ) -> None:
         """`symbols`: such as `BTC/USDT@binance`; None = all. `types`: names of
@@ -91,6 +97,9 @@ class Subscriber:
         prices and quantities. `repair`: ask the publisher for what was lost; without it only line B and the
         snapshot plane mend. `interface` to `rcvbuf_bytes` replace the family's defaults; a `group` other than
         the family's stands alone: no line B and no repair group unless they are given, too ("" = none).
+        `sources`: addresses of the senders to hear; `reuse_port`: keep other users' processes off the port.
+        `key_file`: only frames with a MAC of its keys are taken. `manifest_key`: the publisher's Ed25519 key
+        as 64 hex digits, to check what it signs once a second.
         `timeout`: seconds without an event after which iterators raise NetworkError; None = wait for ever.
 
         Raises ConfigurationError for what cannot be: a family, venue, type or flag that does not exist.
@@ -107,12 +116,17 @@ class Subscriber:
         self._repair_group = _given(repair_group, "" if alone else addresses.group_repair)
         self._port = port or addresses.port
         self._rcvbuf_bytes = rcvbuf_bytes or SubscriberConfig().rcvbuf_bytes
+        self._sources = list(addresses.sources if sources is None else sources)
+        self._reuse_port = addresses.reuse_port if reuse_port is None else reuse_port
         self._timeout_ns = None if timeout is None else int(timeout * 1e9)
         self._symbols = None if symbols is None else {text: core_symbol(text) for text in symbols}
         unknown = sorted(set(accept) - {"replay", "test"})
         if unknown:
             raise ConfigurationError(f"accept: {unknown[0]!r} is no flag: there are replay and test")
-        self._receiver = Receiver(
+        keys = read_key_file(Path(key_file)) if key_file else ""
+        self._receiver = _receiver(
+            keys=keys,
+            manifest_key=manifest_key,
             symbols=None if self._symbols is None else list(self._symbols.values()),
             types=type_numbers(types),
             accept_replay="replay" in accept,
@@ -153,6 +167,8 @@ class Subscriber:
                 repair_group=self._repair_group,
                 port=self._port,
                 rcvbuf_bytes=self._rcvbuf_bytes,
+                sources=self._sources,
+                reuse_port=self._reuse_port,
             )
         except OSError as error:
             raise NetworkError(error.strerror or str(error)) from error
@@ -494,3 +510,10 @@ class Subscriber:
 
 def _given(group: str | None, otherwise: str) -> str:
     return otherwise if group is None else group
+
+
+def _receiver(**options: Any) -> Receiver:
+    try:
+        return Receiver(**options)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None

@@ -72,9 +72,7 @@ def describe_gap(gap: Gap) -> str:
         what = f"{gap.expected} expected, {gap.got} came" if gap.expected else "not whole"
     where = gap.symbol or f"{gap.venue or '-'} channel {gap.channel} {gap.plane}"
     how = "still open" if gap.repair == "open" else f"repaired by {gap.repair}"
-    text = (
-        f"{utc(gap.opened_ts)} {where}: {what} ({gap.cause}), {how} after {gap.after_ns / 1e6:.3f} ms"
-    )
+    text = f"{utc(gap.opened_ts)} {where}: {what} ({gap.cause}), {how} after {gap.after_ns / 1e6:.3f} ms"
     return clean(text)
 
 

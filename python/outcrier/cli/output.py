@@ -243,6 +243,10 @@ def subscriber(
         repair_group=crypto.group_repair,
         port=crypto.port,
         rcvbuf_bytes=wire.subscriber.rcvbuf_bytes,
+        sources=crypto.sources,
+        reuse_port=crypto.reuse_port,
+        key_file=wire.subscriber.key_file or None,
+        manifest_key=wire.subscriber.manifest_key,
         timeout=timeout,
     )
 

@@ -139,6 +139,9 @@ pub struct SubscriberConfig {
     pub rcvbuf_bytes: usize,
     /// Senders to hear; empty hears all. The kernel takes 10 a socket unless told otherwise.
     pub sources: Vec<Ipv4Addr>,
+    /// Share the port by SO_REUSEPORT alone, which keeps other users' processes out; all sockets of the group must (socket
+    /// rule 2).
+    pub reuse_port: bool,
 }
 
 /// One datagram, in the buffer that it was received into.

@@ -116,7 +116,7 @@ impl Receiver {
     }
 
     #[pyo3(signature = (*, interface, group, snapshot_group, port, rcvbuf_bytes, interface_b="", group_b="",
-                        repair_group=""))]
+                        repair_group="", sources=Vec::new(), reuse_port=false))]
     fn open(
         &mut self,
         interface: &str,
@@ -127,13 +127,17 @@ impl Receiver {
         interface_b: &str,
         group_b: &str,
         repair_group: &str,
+        sources: Vec<String>,
+        reuse_port: bool,
     ) -> PyResult<()> {
         let interface = address("interface", interface)?;
         let interface_b =
             if interface_b.is_empty() { interface } else { address("interface_b", interface_b)? };
+        let sources: Vec<_> =
+            sources.iter().map(|text| address("sources", text)).collect::<Result<_, _>>()?;
         let config = |interface, name, group: &str| {
-            let group = address(name, group)?;
-            PyResult::Ok(SubscriberConfig { interface, group, port, rcvbuf_bytes, sources: Vec::new() })
+            let (group, sources) = (address(name, group)?, sources.clone());
+            PyResult::Ok(SubscriberConfig { interface, group, port, rcvbuf_bytes, sources, reuse_port })
         };
         let optional = |interface, name, group: &str| {
             if group.is_empty() { Ok(None) } else { config(interface, name, group).map(Some) }
