@@ -4,13 +4,15 @@
 
 use zerocopy::{Immutable, IntoBytes};
 
-use super::{About, Arrival, Channel, Host, elapsed};
+use super::{About, Arrival, Channel, Host, elapsed, key};
 use crate::wire::{self, CHANNEL_SNAPSHOT};
 
 /// Takes frames of the snapshot plane, in order.
 pub(crate) trait Cut {
     /// Number of the last frame of the incremental plane, which covers everything said so far.
     fn last_seq(&mut self) -> u64;
+    /// Whether frames carry a MAC, beside which less fits.
+    fn is_signed(&self) -> bool;
     /// One frame.
     fn frame<T, R>(&mut self, msg_type: u8, about: &About, root: &T, records: &[R])
     where
@@ -28,6 +30,10 @@ pub(crate) struct PlaneFrames<'a> {
 impl Cut for PlaneFrames<'_> {
     fn last_seq(&mut self) -> u64 {
         self.channel.last_seq(self.host)
+    }
+
+    fn is_signed(&self) -> bool {
+        self.channel.is_signed()
     }
 
     fn frame<T, R>(&mut self, msg_type: u8, about: &About, root: &T, records: &[R])
@@ -55,6 +61,10 @@ impl Cut for ImageFrames<'_> {
         self.channel.last_seq(self.host)
     }
 
+    fn is_signed(&self) -> bool {
+        self.channel.is_signed()
+    }
+
     fn frame<T, R>(&mut self, msg_type: u8, about: &About, root: &T, records: &[R])
     where
         T: IntoBytes + Immutable,
@@ -64,7 +74,7 @@ impl Cut for ImageFrames<'_> {
         let number = channel.info.channel | CHANNEL_SNAPSHOT;
         let header = channel.header(msg_type, number, *self.next_seq, about, self.arrival);
         let frame = channel.buf.build(&header, root, records);
-        wire::seal(frame, elapsed(self.arrival, self.host.mono_ns()));
+        wire::seal(frame, elapsed(self.arrival, self.host.mono_ns()), key(&channel.info));
         (self.out)(channel.buf.frame());
         *self.next_seq += 1;
         channel.counters.image_frames += 1;

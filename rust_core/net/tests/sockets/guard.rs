@@ -49,6 +49,7 @@ impl Publisher {
             prev_session: 0,
             reason: 1,
             opening: Opening::default(),
+            signer: None,
             replay,
             test: false,
             pack: false,
