@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use outcrier_core::publish::arbitration::{Arbiter, Heard, NAMES_PUBLISHER_MAX, Own, Superseded};
+use outcrier_core::wire::auth::Keyring;
 
 use crate::clock::mono_ns;
 use crate::{NetError, PublisherConfig, ReceiveBuffers, SubscriberConfig, UdpSubscriber, wait};
@@ -62,11 +63,11 @@ struct Inner {
 }
 
 impl Guard {
-    /// Joins the group of line A.
+    /// Joins the group of line A. With `keys` only frames signed by one of them are heard.
     ///
     /// # Errors
     /// [`NetError`] names group, interface, port and what the system said.
-    pub fn open(config: &PublisherConfig) -> Result<Guard, NetError> {
+    pub fn open(config: &PublisherConfig, keys: Option<Keyring>) -> Result<Guard, NetError> {
         let socket = UdpSubscriber::open(&SubscriberConfig {
             interface: config.interface,
             group: config.group_a,
@@ -76,7 +77,7 @@ impl Guard {
         })?;
         let fd = socket.fd().unwrap_or(-1);
         let buffers = ReceiveBuffers::sized(BUFFERS, 65_536);
-        let inner = Inner { socket, buffers, arbiter: Arbiter::default(), watched: 0 };
+        let inner = Inner { socket, buffers, arbiter: Arbiter::new(keys), watched: 0 };
         Ok(Guard {
             inner: Mutex::new(inner),
             fd,
@@ -147,6 +148,11 @@ impl Guard {
     /// Looks that the system refused; the publisher goes on as if it had heard nothing.
     pub fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
+    }
+
+    /// Frames heard that were not signed as they must be.
+    pub fn unauthentic(&self) -> u64 {
+        self.lock().arbiter.unauthentic()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 
 use outcrier_core::publish::arbitration::{Heard, Own, Superseded};
+use outcrier_core::wire::auth::Keyring;
 
 use crate::{
     Batch, Datagram, Endpoint, NetError, Plane, PublisherConfig, PublisherCounters, Received, Sent,
@@ -87,7 +88,7 @@ pub struct Guard(Infallible);
 
 impl Guard {
     /// Always [`NetError::NotLinux`].
-    pub fn open(_config: &PublisherConfig) -> Result<Guard, NetError> {
+    pub fn open(_config: &PublisherConfig, _keys: Option<Keyring>) -> Result<Guard, NetError> {
         Err(NetError::NotLinux)
     }
 
@@ -108,6 +109,11 @@ impl Guard {
 
     /// Cannot be called.
     pub fn superseded(&self) -> Vec<Superseded> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn unauthentic(&self) -> u64 {
         match self.0 {}
     }
 

@@ -5,6 +5,7 @@
 //! that was paused) must not send: consumers would refuse its frames, and its heartbeats would look like a second
 //! publisher. Sans-I/O: datagrams and times in.
 
+use crate::wire::auth::Keyring;
 use crate::wire::{self, Message, flags, msg};
 
 /// A session of ours.
@@ -82,15 +83,29 @@ pub struct Arbiter {
     own: [Option<Own>; CHANNELS],
     heard: [Option<Heard>; CHANNELS],
     superseded: [Option<Superseded>; CHANNELS],
-}
-
-impl Default for Arbiter {
-    fn default() -> Self {
-        Self { own: [None; CHANNELS], heard: [None; CHANNELS], superseded: [None; CHANNELS] }
-    }
+    keys: Option<Keyring>,
+    unauthentic: u64,
 }
 
 impl Arbiter {
+    /// Nothing is heard yet. With `keys` only frames signed by one of them count: a stranger must not silence us.
+    #[must_use]
+    pub fn new(keys: Option<Keyring>) -> Self {
+        Self {
+            own: [None; CHANNELS],
+            heard: [None; CHANNELS],
+            superseded: [None; CHANNELS],
+            keys,
+            unauthentic: 0,
+        }
+    }
+
+    /// Frames that were not signed as they must be.
+    #[must_use]
+    pub fn unauthentic(&self) -> u64 {
+        self.unauthentic
+    }
+
     /// A session of ours is about to send its first frame. It replaces one that we had on the channel, and begins without
     /// what was held against that one.
     pub fn begin(&mut self, own: Own) {
@@ -110,6 +125,10 @@ impl Arbiter {
     /// Takes what came on the group. Whatever is no frame of ours is nothing.
     pub fn on_datagram(&mut self, datagram: &[u8], now_ns: u64) {
         let Ok(frame) = wire::check(datagram) else { return };
+        if self.keys.as_mut().is_some_and(|keys| keys.verify(&frame).is_err()) {
+            self.unauthentic += 1;
+            return;
+        }
         let header = &frame.header;
         if header.is_snapshot_plane() {
             return; // It has a group of its own.

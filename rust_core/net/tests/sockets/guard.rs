@@ -92,7 +92,7 @@ const LATER: u64 = LOOK_EVERY_NS;
 #[test]
 fn our_own_feed_neither_fills_the_queue_nor_silences_us() {
     let to = draw();
-    let guard = Guard::open(&to).unwrap();
+    let guard = Guard::open(&to, None).unwrap();
     guard.begin(own(50, 7, false)).unwrap();
     let (mut host, mut channel) = Publisher::open(&to, 50, 7, false);
     // More than the queue holds, were it kept; what comes behind it must still be heard.
@@ -114,7 +114,7 @@ fn our_own_feed_neither_fills_the_queue_nor_silences_us() {
 #[test]
 fn a_publisher_that_slept_hears_what_came_meanwhile_before_it_sends() {
     let to = draw();
-    let guard = Guard::open(&to).unwrap();
+    let guard = Guard::open(&to, None).unwrap();
     guard.begin(own(50, 7, false)).unwrap();
     assert!(guard.may_send(3, LATER));
     let (mut other, mut channel) = Publisher::open(&to, 60, 8, false);
@@ -125,7 +125,7 @@ fn a_publisher_that_slept_hears_what_came_meanwhile_before_it_sends() {
 #[test]
 fn a_lower_session_and_a_replay_do_not_concern_a_live_publisher() {
     let to = draw();
-    let guard = Guard::open(&to).unwrap();
+    let guard = Guard::open(&to, None).unwrap();
     guard.begin(own(50, 7, false)).unwrap();
     let (mut zombie, mut channel) = Publisher::open(&to, 49, 8, false);
     zombie.beat(&mut channel);
@@ -141,7 +141,7 @@ fn a_replay_gives_way_to_any_live_session_and_to_a_higher_replay() {
         [(49, false, Some(Cause::BesideLive)), (51, true, Some(Cause::HigherSession)), (49, true, None)]
     {
         let to = draw();
-        let guard = Guard::open(&to).unwrap();
+        let guard = Guard::open(&to, None).unwrap();
         guard.begin(own(50, 7, true)).unwrap();
         let (mut other, mut channel) = Publisher::open(&to, session, 8, replay);
         other.beat(&mut channel);
@@ -154,7 +154,7 @@ fn a_replay_gives_way_to_any_live_session_and_to_a_higher_replay() {
 fn the_same_session_of_another_process_silences_both() {
     let to = draw();
     let guards = [7, 8].map(|publisher_id| {
-        let guard = Guard::open(&to).unwrap();
+        let guard = Guard::open(&to, None).unwrap();
         guard.begin(own(50, publisher_id, false)).unwrap();
         guard
     });
@@ -171,7 +171,7 @@ fn the_same_session_of_another_process_silences_both() {
 #[test]
 fn listening_tells_who_is_there_how_far_and_whether_it_has_ended() {
     let to = draw();
-    let guard = Guard::open(&to).unwrap();
+    let guard = Guard::open(&to, None).unwrap();
     assert_eq!(guard.listen(&[3], 0).unwrap(), []);
     let (mut other, mut channel) = Publisher::open(&to, 60, 8, false);
     other.flood(&mut channel, 9);
