@@ -4,11 +4,11 @@
 //! * [`Batch`]: which frames leave together, and what each looks like as a datagram;
 //! * [`publisher`]: frames out, those of one read together, never waiting for anybody;
 //! * [`guard`]: who else publishes our channels, before our first frame and while we send;
+//! * [`retransmit`]: frames again for those who lost some, by UDP and by TCP;
 //! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped.
 //!
-//! Bytes are bytes to the sockets here; what the guard hears it hands to `outcrier-core`. Opening a socket needs Linux, whose group
-//! binding, drop accounting and stamps the socket rules of `docs/wire-format.md` rest on; elsewhere the crate
-//! compiles and `open` returns [`NetError::NotLinux`].
+//! Bytes are bytes to the sockets here; what looks into a frame is in `outcrier-core`. Opening a socket needs Linux, whose
+//! group binding, drop accounting and stamps the socket rules of `docs/wire-format.md` rest on; elsewhere the crate compiles and `open` returns [`NetError::NotLinux`].
 
 mod batch;
 pub mod clock;
@@ -19,6 +19,8 @@ pub mod guard;
 pub mod publisher;
 #[cfg(target_os = "linux")]
 mod receive_buffers;
+#[cfg(target_os = "linux")]
+pub mod retransmit;
 #[cfg(target_os = "linux")]
 pub mod subscriber;
 #[cfg(not(target_os = "linux"))]

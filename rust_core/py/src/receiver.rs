@@ -78,7 +78,12 @@ impl Receiver {
             Some(texts) => Wanted::symbols(texts.iter().map(String::as_str)).map_err(value_error)?,
         };
         Ok(Self {
-            receiver: receive::Receiver::new(Config { wanted, accept_replay, accept_test }),
+            receiver: receive::Receiver::new(Config {
+                wanted,
+                accept_replay,
+                accept_test,
+                ..Config::default()
+            }),
             collector: Collector::new(types.as_deref(), rows_max),
             sockets: None,
             truncated: 0,

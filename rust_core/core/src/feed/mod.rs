@@ -35,6 +35,7 @@ use crate::instrument::{InstrumentTable, Scale};
 use crate::publish::{About, Arrival, Channel, ChannelCounters, Host, SessionInfo};
 use crate::sequence::Continuity;
 use crate::shape::{Decoder, Outcome};
+use crate::wire::auth::Signer;
 use crate::wire::{self, InstrumentDef, NO_RECORDS, flags, msg, status};
 use cycle::Cycle;
 use instrument::{Instrument, Why};
@@ -366,6 +367,11 @@ impl Feed {
     #[must_use]
     pub fn books_not_live(&self) -> usize {
         self.instruments.iter().filter(|known| known.has_book && known.state != BookState::Live).count()
+    }
+
+    /// Signs with another key of the same channel and session from the next frame on; see [`Channel::change_key`].
+    pub fn change_key(&mut self, host: &mut dyn Host, signer: Signer) {
+        self.channel.change_key(host, signer);
     }
 
     /// Notices since the last call.

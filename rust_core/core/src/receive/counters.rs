@@ -70,6 +70,18 @@ counters! {
     datagrams,
     /// Their bytes.
     bytes,
+    /// Frames without a MAC although a key is configured.
+    mac_missing,
+    /// Frames whose MAC is that of no key configured: forged, or the keys differ.
+    mac_wrong,
+    /// Of those, heartbeats that name a key generation which is not configured. Unproved; a hint.
+    key_unknown,
+    /// Windows of frames that a signed manifest proved.
+    manifest_ok,
+    /// Alarm: windows in which a frame was taken that the publisher did not sign for.
+    manifest_bad,
+    /// Windows about which nothing can be said: frames or a manifest are missing, or the publisher did not sign.
+    manifest_unverifiable,
     /// Frames with REPLAY that nobody asked for.
     dropped_replay,
     /// Frames with TEST that nobody asked for.

@@ -5,7 +5,7 @@
 //! `docs/wire-format.md`, "Recovery": a book that is reported LIVE equals the publisher's at the same number.
 //!
 //! ```text
-//! datagram → check → wanted plane, REPLAY, TEST → channel: session → numbers → instrument: apply, hold or drop → sink
+//! datagram → check → MAC → wanted plane, REPLAY, TEST → channel: session → numbers → instrument: apply, hold or drop → sink
 //!                                                    snapshot plane: groups ─────────┘
 //! ```
 //!
@@ -29,6 +29,7 @@ pub mod rows;
 mod sink;
 mod skew;
 mod state;
+mod trust;
 
 use std::fmt;
 
@@ -50,6 +51,9 @@ pub use self::state::{ChannelState, Publisher, Reception, Reported, reason, wors
 use self::channel::{Channel, Context};
 use self::line::Arrival;
 use self::registry::Wants;
+use self::trust::Trust;
+use crate::wire::auth::Keyring;
+use crate::wire::manifest::PublicKey;
 use crate::wire::{self, CHANNEL_NUMBER, InstrumentDef, flags, text_of};
 
 /// Which instruments are mirrored and delivered.
@@ -100,12 +104,16 @@ pub struct Config {
     pub accept_replay: bool,
     /// Take frames with TEST.
     pub accept_test: bool,
+    /// Keys of the MAC. With them a frame must carry a MAC of one of them; without, a MAC is not looked at.
+    pub keys: Option<Keyring>,
+    /// The publisher's key; with it the signed manifests are checked.
+    pub manifest_key: Option<PublicKey>,
 }
 
 impl Default for Config {
     /// Everything that is live.
     fn default() -> Self {
-        Self { wanted: Wanted::All, accept_replay: false, accept_test: false }
+        Self { wanted: Wanted::All, accept_replay: false, accept_test: false, keys: None, manifest_key: None }
     }
 }
 
@@ -134,6 +142,7 @@ pub struct KnownInstrument<'a> {
 pub struct Receiver {
     accept_replay: bool,
     accept_test: bool,
+    trust: Trust,
     wants: Wants,
     /// By number.
     channels: Vec<Channel>,
@@ -154,6 +163,7 @@ impl Receiver {
         Self {
             accept_replay: config.accept_replay,
             accept_test: config.accept_test,
+            trust: Trust::new(config.keys, config.manifest_key),
             wants: Wants::new(config.wanted),
             channels: Vec::new(),
             places: [UNHEARD; CHANNELS],
@@ -180,6 +190,7 @@ impl Receiver {
                 return;
             }
         };
+        let Some(authenticated) = self.trust.authenticate(&frame, counters) else { return };
         let header = &frame.header;
         counters.line_frames[line as usize] += 1;
         if !line.carries(header.is_snapshot_plane()) {
@@ -209,12 +220,14 @@ impl Receiver {
         let channel = &mut self.channels[usize::from(self.places[usize::from(number)])];
         let counters = &mut self.counters;
         let mut cx = Context { now_ns, wants: &mut self.wants, counters, sink };
-        // No key is configured: nothing says who sent the frame.
-        let arrival = Arrival { line, rx_ts, authenticated: false };
+        let arrival = Arrival { line, rx_ts, authenticated };
         if header.is_snapshot_plane() {
             channel.on_snapshot(&frame, arrival, &mut cx);
         } else {
             channel.on_incremental(&frame, arrival, &mut cx);
+            if header.session == channel.session() {
+                self.trust.follow(&frame, &mut self.counters);
+            }
         }
     }
 

@@ -289,6 +289,11 @@ fn parse_line(line: &str) -> Option<(u8, MasterKey)> {
         Some((key_id, digits)) => (key_id.trim_end().parse().ok()?, digits.trim_start()),
         None => (0, line),
     };
+    hex(digits).map(|bytes| (key_id, MasterKey(bytes)))
+}
+
+/// The bytes that exactly 64 hex digits write.
+pub(super) fn hex(digits: &str) -> Option<[u8; MASTER_BYTES]> {
     if digits.len() != 2 * MASTER_BYTES {
         return None;
     }
@@ -297,5 +302,5 @@ fn parse_line(line: &str) -> Option<(u8, MasterKey)> {
         let digit = |place: usize| char::from(pair[place]).to_digit(16);
         *byte = u8::try_from(digit(0)? << 4 | digit(1)?).ok()?;
     }
-    Some((key_id, MasterKey(bytes)))
+    Some(bytes)
 }

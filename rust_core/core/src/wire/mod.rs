@@ -27,6 +27,7 @@ pub mod digest;
 mod encode;
 mod header;
 mod layout;
+pub mod manifest;
 mod messages;
 mod pack;
 mod records;

@@ -165,6 +165,10 @@ impl Channel {
         self.number
     }
 
+    pub(super) fn session(&self) -> u32 {
+        self.session.number
+    }
+
     pub(super) fn venue(&self) -> u16 {
         self.venue
     }
