@@ -1,0 +1,9 @@
+//! The log as a publisher uses it, what a crash leaves of it, and disks that are full, slow or broken.
+#![cfg(unix)]
+
+mod common;
+mod crash;
+mod damage;
+mod disk;
+mod lifecycle;
+mod mounted;
