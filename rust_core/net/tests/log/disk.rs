@@ -98,13 +98,12 @@ fn open(folder: &Folder, config: &LogConfig) -> (Log, Arc<Mood>) {
     (Log::open_on(&folder.0, config, Box::new(Moody(Arc::clone(&mood)))).unwrap(), mood)
 }
 
-/// Appends frames one by one; how many were dropped then.
+/// Appends frames one by one; how many were dropped so far.
 fn overflow(log: &Log, frames: &[Vec<u8>]) -> u64 {
-    let before = log.counters().dropped;
     for frame in frames {
         log.append(WALL_NS, [frame.as_slice()]);
     }
-    log.counters().dropped - before
+    log.counters().dropped
 }
 
 /// Frames and holes tell every number from 1 to `last` once, in order.
