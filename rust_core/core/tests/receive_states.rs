@@ -402,7 +402,7 @@ mod instrument {
         // The quantity of the level, sealed again: as good as a publisher that cuts a wrong book.
         let end = group[2].len() - 8;
         group[2][end] ^= 1;
-        wire::seal(&mut group[2], 0);
+        wire::seal(&mut group[2], 0, None);
         group.iter().for_each(|frame| pair.hear(Line::Snapshot, frame));
         assert_eq!((pair.counter("groups_bad"), pair.state(ID)), (1, Reported::Unsure));
         pair.publisher.group(ID);
@@ -627,7 +627,7 @@ mod channel {
         // The digest of the definitions, and as many instruments as groups.
         cycle[end].1[66 + 16] ^= 1;
         cycle[end].1[66 + 4] = 2;
-        wire::seal(&mut cycle[end].1, 0);
+        wire::seal(&mut cycle[end].1, 0, None);
         for lost in [Some(1), None] {
             let mut pair = Pair::new(&Config::default());
             line.iter().for_each(|(line, frame)| pair.hear(*line, frame));
@@ -670,7 +670,7 @@ mod channel {
         pair.hear(Line::A, &frame);
         assert_eq!((pair.counter("duplicates"), pair.state(ID)), (1, Reported::Live));
         frame.truncate(frame.len() - 9);
-        wire::seal(&mut frame, 1);
+        wire::seal(&mut frame, 1, None);
         pair.told();
         pair.hear(Line::A, &frame);
         assert_eq!((pair.counter("different_bytes"), pair.channel()), (1, ChannelState::Dead));

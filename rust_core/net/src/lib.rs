@@ -3,6 +3,7 @@
 //! * [`clock`]: the one module that reads a clock; wall time that is slewed and never steps;
 //! * [`Batch`]: which frames leave together, and what each looks like as a datagram;
 //! * [`publisher`]: frames out, those of one read together, never waiting for anybody;
+//! * [`retransmit`]: frames again for those who lost some, by UDP and by TCP;
 //! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped;
 //! * [`log`]: what was published, on the disk, by a thread of its own.
 //!
@@ -13,12 +14,14 @@
 mod batch;
 pub mod clock;
 mod error;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 pub mod log;
 #[cfg(target_os = "linux")]
 pub mod publisher;
 #[cfg(target_os = "linux")]
 mod receive_buffers;
+#[cfg(target_os = "linux")]
+pub mod retransmit;
 #[cfg(target_os = "linux")]
 pub mod subscriber;
 #[cfg(not(target_os = "linux"))]

@@ -5,7 +5,7 @@
 //! `docs/wire-format.md`, "Recovery": a book that is reported LIVE equals the publisher's at the same number.
 //!
 //! ```text
-//! datagram → check → wanted plane, REPLAY, TEST → channel: session → numbers → instrument: apply, hold or drop → sink
+//! datagram → check → MAC → wanted plane, REPLAY, TEST → channel: session → numbers → instrument: apply, hold or drop → sink
 //!                                                    snapshot plane: groups ─────────┘
 //! ```
 //!
@@ -20,6 +20,7 @@ mod collector;
 mod counters;
 mod id_map;
 mod instrument;
+mod line;
 mod mirror;
 mod numbers;
 mod plane;
@@ -28,6 +29,7 @@ pub mod rows;
 mod sink;
 mod skew;
 mod state;
+mod trust;
 
 use std::fmt;
 
@@ -37,6 +39,7 @@ pub use self::channel::{ChannelInfo, SILENCE_NS};
 pub use self::collector::{Collector, CollectorCounts};
 pub use self::counters::Counters;
 pub use self::instrument::{HOLD_CHANNEL_MAX, HOLD_INSTRUMENT_MAX};
+pub use self::line::Line;
 pub use self::mirror::{BOOK_LEVELS_MAX, Mirror, STAGED_LEVELS_MAX};
 pub use self::numbers::{MISSING_MAX, NUMBERS_KEPT};
 pub use self::plane::{GROUP_FRAMES_MAX, SNAPSHOT_REORDER_MAX, SNAPSHOT_WINDOW_NS};
@@ -46,17 +49,12 @@ pub use self::skew::{WINDOW_DEFAULT_NS, WINDOW_MAX_NS, WINDOW_MIN_NS};
 pub use self::state::{ChannelState, Publisher, Reception, Reported, reason, worse};
 
 use self::channel::{Channel, Context};
+use self::line::Arrival;
 use self::registry::Wants;
+use self::trust::Trust;
+use crate::wire::auth::Keyring;
+use crate::wire::manifest::PublicKey;
 use crate::wire::{self, CHANNEL_NUMBER, InstrumentDef, flags, text_of};
-
-/// Which socket a datagram came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// The incremental plane, line A.
-    A,
-    /// The snapshot plane.
-    Snapshot,
-}
 
 /// Which instruments are mirrored and delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,12 +104,16 @@ pub struct Config {
     pub accept_replay: bool,
     /// Take frames with TEST.
     pub accept_test: bool,
+    /// Keys of the MAC. With them a frame must carry a MAC of one of them; without, a MAC is not looked at.
+    pub keys: Option<Keyring>,
+    /// The publisher's key; with it the signed manifests are checked.
+    pub manifest_key: Option<PublicKey>,
 }
 
 impl Default for Config {
     /// Everything that is live.
     fn default() -> Self {
-        Self { wanted: Wanted::All, accept_replay: false, accept_test: false }
+        Self { wanted: Wanted::All, accept_replay: false, accept_test: false, keys: None, manifest_key: None }
     }
 }
 
@@ -140,6 +142,7 @@ pub struct KnownInstrument<'a> {
 pub struct Receiver {
     accept_replay: bool,
     accept_test: bool,
+    trust: Trust,
     wants: Wants,
     /// By number.
     channels: Vec<Channel>,
@@ -160,6 +163,7 @@ impl Receiver {
         Self {
             accept_replay: config.accept_replay,
             accept_test: config.accept_test,
+            trust: Trust::new(config.keys, config.manifest_key),
             wants: Wants::new(config.wanted),
             channels: Vec::new(),
             places: [UNHEARD; CHANNELS],
@@ -186,8 +190,10 @@ impl Receiver {
                 return;
             }
         };
+        let Some(authenticated) = self.trust.authenticate(&frame, counters) else { return };
         let header = &frame.header;
-        if header.is_snapshot_plane() != (line == Line::Snapshot) {
+        counters.line_frames[line as usize] += 1;
+        if !line.carries(header.is_snapshot_plane()) {
             counters.wrong_plane += 1;
             return;
         }
@@ -201,9 +207,10 @@ impl Receiver {
         }
         let number = header.channel_number();
         if self.places[usize::from(number)] == UNHEARD {
-            if line == Line::Snapshot {
-                counters.snapshot_frames += 1;
-                counters.snapshot_foreign += 1;
+            if !line.is_live() {
+                counters.snapshot_frames += u64::from(header.is_snapshot_plane());
+                counters.snapshot_foreign += u64::from(header.is_snapshot_plane());
+                counters.repair_foreign += u64::from(!header.is_snapshot_plane());
                 return;
             }
             counters.sessions += 1;
@@ -213,9 +220,14 @@ impl Receiver {
         let channel = &mut self.channels[usize::from(self.places[usize::from(number)])];
         let counters = &mut self.counters;
         let mut cx = Context { now_ns, wants: &mut self.wants, counters, sink };
-        match line {
-            Line::A => channel.on_incremental(&frame, rx_ts, &mut cx),
-            Line::Snapshot => channel.on_snapshot(&frame, rx_ts, &mut cx),
+        let arrival = Arrival { line, rx_ts, authenticated };
+        if header.is_snapshot_plane() {
+            channel.on_snapshot(&frame, arrival, &mut cx);
+        } else {
+            channel.on_incremental(&frame, arrival, &mut cx);
+            if header.session == channel.session() {
+                self.trust.follow(&frame, &mut self.counters);
+            }
         }
     }
 

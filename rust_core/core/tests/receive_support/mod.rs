@@ -98,6 +98,15 @@ fn mantissa(text: &str, exp: i8) -> Option<i64> {
     format!("{whole}{fraction:0<places$}").parse().ok()
 }
 
+/// Gives a frame that was changed the CRC that its lengths ask for, if they fit.
+pub(crate) fn mend_crc(frame: &mut [u8]) {
+    let end = wire::HEADER_BYTES + usize::from(u16::from_le_bytes([frame[6], frame[7]]));
+    if let Some(payload) = frame.get(wire::HEADER_BYTES..end) {
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&frame[..62]), payload);
+        frame[62..66].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
 /// XorShift64*: the schedule of a seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
@@ -226,7 +235,7 @@ impl Publisher {
         R: zerocopy::IntoBytes + zerocopy::Immutable,
     {
         let frame = self.buf.build(header, root, records);
-        let crc = wire::seal(frame, 777);
+        let crc = wire::seal(frame, 777, None);
         self.out.push((line, frame.to_vec()));
         crc
     }
@@ -264,7 +273,7 @@ impl Publisher {
     /// Sends what shares a PACK so far.
     fn close_pack(&mut self) {
         let Some(frame) = self.pack.close() else { return };
-        let crc = wire::seal(frame, 777);
+        let crc = wire::seal(frame, 777, None);
         self.out.push((Line::A, frame.to_vec()));
         self.count(crc);
     }

@@ -63,7 +63,7 @@ impl Archive {
     }
 
     /// Appends a numbered frame to `out`; whether there was one.
-    pub fn get(&mut self, channel: u8, session: u32, seq: u64, out: &mut Vec<u8>) -> bool {
+    fn find(&mut self, channel: u8, session: u32, seq: u64, out: &mut Vec<u8>) -> bool {
         let Some(place) = self.place(channel, session, seq) else { return false };
         match self.read(place, channel, session, seq, out) {
             Ok(found) => found,
@@ -74,23 +74,6 @@ impl Archive {
                 false
             }
         }
-    }
-
-    /// Lowest number of the session that can be had without a hole up to the newest one in the log.
-    #[must_use]
-    pub fn oldest(&self, channel: u8, session: u32) -> Option<u64> {
-        let segments = self.catalog.lock();
-        let mut oldest: Option<u64> = None;
-        for run in segments.iter().rev().filter_map(|entry| entry.index.run(channel, session)) {
-            if oldest.is_some_and(|oldest| run.last.checked_add(1) != Some(oldest)) {
-                break;
-            }
-            oldest = Some(run.solid_from);
-            if run.solid_from != run.first {
-                break;
-            }
-        }
-        oldest
     }
 
     fn place(&self, channel: u8, session: u32, seq: u64) -> Option<Place> {
@@ -169,5 +152,17 @@ impl Archive {
         if quarantine(&self.dir, number).is_err() {
             self.errors += 1;
         }
+    }
+}
+
+impl outcrier_core::retransmit::Archive for Archive {
+    fn get(&mut self, channel: u8, session: u32, seq: u64, out: &mut Vec<u8>) -> bool {
+        self.find(channel, session, seq, out)
+    }
+
+    fn oldest(&mut self, channel: u8, session: u32) -> Option<u64> {
+        let segments = self.catalog.lock();
+        let mut runs = segments.iter().filter_map(|entry| entry.index.run(channel, session));
+        runs.next().map(|run| run.first)
     }
 }

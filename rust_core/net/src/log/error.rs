@@ -22,13 +22,6 @@ pub enum LogError {
         /// The directory.
         path: PathBuf,
     },
-    /// The key file is not what it must be.
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: &'static str,
-    },
     /// A frame that cannot be written into a log.
     Frame {
         /// What is wrong with it.
@@ -56,7 +49,7 @@ impl LogError {
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
             Self::Os { source, .. } => source.raw_os_error(),
-            Self::Limit { .. } | Self::InUse { .. } | Self::Key { .. } | Self::Frame { .. } => None,
+            Self::Limit { .. } | Self::InUse { .. } | Self::Frame { .. } => None,
         }
     }
 }
@@ -66,7 +59,6 @@ impl fmt::Display for LogError {
         match self {
             Self::Limit { key, value, allowed } => write!(f, "{key} {value} is not allowed: {allowed}"),
             Self::InUse { path } => write!(f, "{}: another process writes this log", path.display()),
-            Self::Key { path, why } => write!(f, "{}: {why}", path.display()),
             Self::Frame { why } => write!(f, "no frame for the log: {why}"),
             Self::Os { path, step, source } => write!(f, "cannot {step} {}: {source}", path.display()),
         }
@@ -77,7 +69,7 @@ impl std::error::Error for LogError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Os { source, .. } => Some(source),
-            Self::Limit { .. } | Self::InUse { .. } | Self::Key { .. } | Self::Frame { .. } => None,
+            Self::Limit { .. } | Self::InUse { .. } | Self::Frame { .. } => None,
         }
     }
 }

@@ -12,10 +12,10 @@ use super::record::{self, Kind, Record, u32_at, u64_at};
 pub(crate) const POINT_EVERY_BYTES: u64 = 1 << 16;
 
 const MAGIC: [u8; 8] = *b"OCRIDX\r\n";
-const FIXED_BYTES: usize = 56;
-const RANGE_BYTES: usize = 72;
+const FIXED_BYTES: usize = 48;
+const RUN_BYTES: usize = 56;
 const POINT_BYTES: usize = 16;
-/// Longest index that is read: that of a segment of 4 GiB with 64 Ki ranges.
+/// Longest index that is read: that of a segment of 4 GiB with 64 Ki runs.
 const INDEX_BYTES_MAX: u64 = 16 << 20;
 
 /// Where a frame stands.
@@ -32,8 +32,6 @@ pub(crate) struct Run {
     pub(crate) session: u32,
     pub(crate) first: u64,
     pub(crate) last: u64,
-    /// First number from which on none is missing up to `last`.
-    pub(crate) solid_from: u64,
     pub(crate) frames: u64,
     pub(crate) first_ns: i64,
     pub(crate) last_ns: i64,
@@ -99,7 +97,6 @@ impl SegmentIndex {
                 session: named.session,
                 first: named.seq,
                 last: named.seq,
-                solid_from: named.seq,
                 frames: 1,
                 first_ns: wall_ns,
                 last_ns: wall_ns,
@@ -111,9 +108,6 @@ impl SegmentIndex {
         run.last_ns = wall_ns;
         if named.seq <= run.last {
             return; // Late in an imported capture: it is in the log and in no lookup.
-        }
-        if run.last.checked_add(1) != Some(named.seq) {
-            run.solid_from = named.seq;
         }
         run.last = named.seq;
         if run.points.last().is_none_or(|last| offset - last.offset >= POINT_EVERY_BYTES) {
@@ -148,18 +142,15 @@ impl SegmentIndex {
         }
         out.extend_from_slice(&self.end.to_le_bytes());
         out.extend_from_slice(&(self.runs.len() as u64).to_le_bytes());
-        out.extend_from_slice(&[0; 8]);
         for run in &self.runs {
             let words = [
                 u64::from(run.channel) << 32 | u64::from(run.session),
                 run.first,
                 run.last,
-                run.solid_from,
                 run.frames,
                 run.first_ns.cast_unsigned(),
                 run.last_ns.cast_unsigned(),
                 run.points.len() as u64,
-                0,
             ];
             words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
             for point in &run.points {
@@ -188,8 +179,8 @@ impl SegmentIndex {
         };
         let mut rest = &bytes[FIXED_BYTES..];
         for _ in 0..u64_at(bytes, 40) {
-            let (run, after) = rest.split_at_checked(RANGE_BYTES)?;
-            let count = usize::try_from(u64_at(run, 56)).ok()?;
+            let (run, after) = rest.split_at_checked(RUN_BYTES)?;
+            let count = usize::try_from(u64_at(run, 48)).ok()?;
             let (points, after) = after.split_at_checked(count.checked_mul(POINT_BYTES)?)?;
             rest = after;
             index.runs.push(Run {
@@ -197,10 +188,9 @@ impl SegmentIndex {
                 session: u32_at(run, 0),
                 first: u64_at(run, 8),
                 last: u64_at(run, 16),
-                solid_from: u64_at(run, 24),
-                frames: u64_at(run, 32),
-                first_ns: u64_at(run, 40).cast_signed(),
-                last_ns: u64_at(run, 48).cast_signed(),
+                frames: u64_at(run, 24),
+                first_ns: u64_at(run, 32).cast_signed(),
+                last_ns: u64_at(run, 40).cast_signed(),
                 points: points
                     .chunks_exact(POINT_BYTES)
                     .map(|point| Point { seq: u64_at(point, 0), offset: u64_at(point, 8) })

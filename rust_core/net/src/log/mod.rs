@@ -18,6 +18,7 @@ mod directory;
 mod error;
 mod import;
 mod index;
+mod manifest;
 mod queue;
 mod reader;
 mod record;
@@ -40,8 +41,12 @@ pub use record::Hole;
 pub use storage::{Disk, SegmentFile, Storage};
 pub use survey::{HOLES_LISTED_MAX, SegmentState, SegmentSurvey, SessionSurvey, Survey, survey};
 
+use outcrier_core::wire::CHANNEL_NUMBER;
+use outcrier_core::wire::manifest::{SecretKey, Signed};
+
 use self::directory::Catalog;
-use self::queue::{HOLES_MAX, Queue};
+use self::manifest::{Manifests, Slots};
+use self::queue::{HOLES_MAX, Hints, Queue};
 use self::record::{HOLE_BYTES, RECORD_BYTES_MAX};
 use self::writer::{SEGMENT_BYTES_LEAST, Writer};
 use crate::clock;
@@ -55,8 +60,8 @@ const RETRY_EVERY: Duration = Duration::from_millis(100);
 /// How often it is looked whether segments are to be removed.
 const RETAIN_EVERY_NS: u64 = 1_000_000_000;
 
-/// Limits of a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Limits of a log, and its key.
+#[derive(Clone, Debug)]
 pub struct LogConfig {
     /// A segment ends before it has more bytes than this; at most [`SEGMENT_BYTES_MAX`]. Space for one is reserved ahead.
     pub segment_bytes: u64,
@@ -70,6 +75,8 @@ pub struct LogConfig {
     pub group_bytes: usize,
     /// Bytes that may wait in memory, in two halves of which one is written and one filled; at least [`QUEUE_BYTES_MIN`].
     pub queue_bytes_max: usize,
+    /// Signs the manifests that [`Log::take_manifest`] gives; `None`: there are none.
+    pub manifest_key: Option<SecretKey>,
 }
 
 impl Default for LogConfig {
@@ -82,6 +89,7 @@ impl Default for LogConfig {
             group_bytes: 256 << 10,
             // A second of 60,000 frames of 500 bytes in each half: a disk may take that long once.
             queue_bytes_max: 64 << 20,
+            manifest_key: None,
         }
     }
 }
@@ -145,6 +153,7 @@ struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
     report: Mutex<Report>,
+    manifests: Slots,
 }
 
 #[derive(Debug, Default)]
@@ -191,9 +200,10 @@ impl Log {
         let (writer, catalog, recovered, lock) = open_writer(dir, config, storage)?;
         let half = config.queue_bytes_max / 2;
         let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue::new(half)),
+            queue: Mutex::new(Queue::new(half, config.manifest_key.is_some())),
             wake: Condvar::new(),
             report: Mutex::default(),
+            manifests: Slots::default(),
         });
         let group_bytes = config.group_bytes.min(half / 2);
         let mut thread = LogThread {
@@ -202,6 +212,8 @@ impl Log {
             interval: Duration::from_nanos(config.sync_interval_ns),
             group_bytes,
             group: Vec::with_capacity(half),
+            manifests: config.manifest_key.clone().map(Manifests::new),
+            hints: [None; CHANNEL_NUMBER as usize + 1],
             counters: LogCounters::default(),
             retained_ns: None,
             _lock: lock,
@@ -259,6 +271,15 @@ impl Log {
         &self.recovered
     }
 
+    /// The manifest of a channel's frames that the publisher is to send, once a second: as the record of a heartbeat whose
+    /// `channel_seq` is [`Signed::next`]. Until it is taken no other is made, so that each begins where the last one ended.
+    ///
+    /// For the chain to go on behind frames that did not fit, heartbeats must be given to [`Log::append`] too.
+    #[must_use]
+    pub fn take_manifest(&self, channel: u8, session: u32) -> Option<Signed> {
+        self.shared.manifests.take(channel, session)
+    }
+
     /// Lookups in what is on the disk, for another thread.
     #[must_use]
     pub fn archive(&self) -> Archive {
@@ -298,6 +319,8 @@ struct LogThread {
     interval: Duration,
     group_bytes: usize,
     group: Vec<u8>,
+    manifests: Option<Manifests>,
+    hints: Hints,
     counters: LogCounters,
     retained_ns: Option<u64>,
     /// Held as long as the thread writes.
@@ -308,6 +331,7 @@ impl LogThread {
     fn run(mut self) {
         loop {
             let closing = self.take();
+            self.sign();
             if self.group.is_empty() {
                 if closing {
                     break;
@@ -333,7 +357,19 @@ impl LogThread {
             .wait_timeout_while(queue, self.interval, |queue| !queue.closing && queue.bytes() < group_bytes)
             .unwrap_or_else(PoisonError::into_inner);
         queue.swap(clock::wall_ns(), &mut self.group);
+        if let Some(hints) = &queue.hints {
+            self.hints = **hints;
+        }
         queue.closing
+    }
+
+    /// Before the group is written: what was published is signed, whatever the disk does.
+    fn sign(&mut self) {
+        if let Some(manifests) = &mut self.manifests {
+            let now_ns = clock::mono_ns();
+            manifests.group(&self.group, &self.hints, now_ns);
+            manifests.sign(&self.shared.manifests, now_ns);
+        }
     }
 
     /// Brings the group to the disk, however long that takes; when the log is to end it is tried only once more.

@@ -1,7 +1,7 @@
 //! What waits to be written: a bounded buffer of laid records, and the holes of what did not fit.
 
 use outcrier_core::wire::{
-    AUTH_BYTES, CHANNEL_SNAPSHOT, FRAME_BYTES_MAX, HEADER_BYTES, flags, is_numbered, msg,
+    AUTH_BYTES, CHANNEL_NUMBER, CHANNEL_SNAPSHOT, FRAME_BYTES_MAX, HEADER_BYTES, flags, is_numbered, msg,
 };
 
 use super::record::{self, HOLE_BYTES, Hole, RECORD_HEADER_BYTES, u16_at, u32_at, u64_at};
@@ -59,6 +59,30 @@ pub(crate) fn kept(frame: &[u8]) -> Option<Named> {
     (wanted && is_whole && named.channel != 0 && named.channel & CHANNEL_SNAPSHOT == 0).then_some(named)
 }
 
+/// What a heartbeat says of the frames before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hint {
+    pub(crate) session: u32,
+    /// The number behind the last frame that it knows of.
+    pub(crate) next: u64,
+    /// chain(`next` − 1).
+    pub(crate) chain64: u64,
+}
+
+/// The last [`Hint`] of each channel.
+pub(crate) type Hints = [Option<Hint>; CHANNEL_NUMBER as usize + 1];
+
+/// Where a heartbeat has its chain64 (wire format, HEARTBEAT).
+const CHAIN64: std::ops::Range<usize> = HEADER_BYTES + 16..HEADER_BYTES + 24;
+
+fn hint(frame: &[u8]) -> Option<(u8, Hint)> {
+    let chain64 = frame.get(CHAIN64)?;
+    let named = Named::of(frame);
+    let is_hint = named.msg_type == msg::HEARTBEAT && named.channel & CHANNEL_SNAPSHOT == 0;
+    let hint = Hint { session: named.session, next: named.seq, chain64: u64_at(chain64, 0) };
+    is_hint.then_some((named.channel, hint))
+}
+
 /// One of two equal buffers; the log thread has the other.
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -66,6 +90,8 @@ pub(crate) struct Queue {
     records: Vec<u8>,
     limit: usize,
     holes: Vec<Hole>,
+    /// From heartbeats, if somebody wants them: those who lost frames learn from them what chain64 goes on with.
+    pub(crate) hints: Option<Box<Hints>>,
     /// Frames that did not fit.
     pub(crate) dropped: u64,
     /// Frames that do not belong into the log.
@@ -79,11 +105,12 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, with_hints: bool) -> Self {
         Self {
             records: Vec::with_capacity(limit),
             limit,
             holes: Vec::with_capacity(HOLES_MAX),
+            hints: with_hints.then(|| Box::new([None; CHANNEL_NUMBER as usize + 1])),
             dropped: 0,
             ignored: 0,
             unmarked: 0,
@@ -101,6 +128,11 @@ impl Queue {
     pub(crate) fn push(&mut self, wall_ns: i64, frame: &[u8]) {
         let Some(named) = kept(frame) else {
             self.ignored += 1;
+            if let Some(hints) = &mut self.hints
+                && let Some((channel, hint)) = hint(frame)
+            {
+                hints[usize::from(channel)] = Some(hint);
+            }
             return;
         };
         // After the first that does not fit nothing is kept until the buffer is empty: one long hole, not many short ones.
@@ -178,7 +210,7 @@ mod tests {
     fn frames_that_do_not_fit_are_a_hole_before_the_next_that_does() {
         use record::Kind::{Frame, Hole};
         let bytes = RECORD_HEADER_BYTES + frame(1, 1, 1).len();
-        let mut queue = Queue::new(3 * bytes - 1);
+        let mut queue = Queue::new(3 * bytes - 1, false);
         for seq in 1..=5 {
             queue.push(7, &frame(1, 1, seq));
         }
@@ -199,7 +231,7 @@ mod tests {
     fn only_what_lasts_is_kept() {
         let numbered = frame(1, 1, 1);
         assert!(kept(&numbered).is_some());
-        assert_eq!(kept(&frame(0x81, 1, 1)), None, "snapshot plane");
+        assert_eq!(kept(&frame(CHANNEL_SNAPSHOT | 1, 1, 1)), None, "snapshot plane");
         assert_eq!(kept(&numbered[..numbered.len() - 1]), None, "cut");
         assert_eq!(kept(&[numbered.as_slice(), &[0]].concat()), None, "padding");
         let mut heartbeat = numbered.clone();
@@ -211,7 +243,7 @@ mod tests {
 
     #[test]
     fn more_holes_than_are_kept_are_counted() {
-        let mut queue = Queue::new(0);
+        let mut queue = Queue::new(0, false);
         for session in 0..300 {
             queue.push(7, &frame(1, session, 1));
         }

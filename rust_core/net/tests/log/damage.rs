@@ -1,5 +1,6 @@
 //! Bytes that changed in the middle, and files that somebody else made.
 
+use outcrier_core::retransmit::Archive;
 use outcrier_net::log::{Item, Log, Reader, survey};
 use proptest::collection::vec;
 use proptest::prelude::*;
