@@ -9,7 +9,9 @@ mod outlet;
 mod publisher;
 mod receiver;
 mod sockets;
+mod upkeep;
 mod wire;
+mod wishes;
 
 use std::net::Ipv4Addr;
 
