@@ -164,9 +164,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = PublisherConfig {
         interface: interface.parse()?,
         group_a: group.parse::<Ipv4Addr>()?,
+        line_b: None,
         group_snapshot: snapshot_group.parse()?,
+        group_text: None,
+        group_repair: None,
         port: port.parse()?,
         ttl: 0,
+        reuse_port: false,
     };
     let (count, burst, every_ns) = (count.parse::<u64>()?, burst.parse::<u64>()?, every.parse::<u64>()?);
     let frames = read_frames(frames)?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use outcrier_core::event::{Level, Side};
 use outcrier_core::feed;
 use outcrier_core::instrument::Scale;
-use outcrier_core::publish::{Arrival, SessionInfo};
+use outcrier_core::publish::{Arrival, Opening, SessionInfo};
 use outcrier_core::shape::Decoder;
 use outcrier_core::wire::{self, InstrumentDef};
 use pyo3::buffer::PyBuffer;
@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::publisher::{Machine, Publisher};
+use crate::wishes::Wishes;
 use crate::{FOR_PYTHON, HANDLED, NOTICES, value_error};
 
 /// One channel: frames of one venue in, numbered multicast frames out.
@@ -25,6 +26,7 @@ pub(crate) struct Feed {
     read: Option<(u32, Arrival)>,
     /// Copy of a frame that is not `bytes`; its memory is used again.
     copy: Vec<u8>,
+    wishes: Wishes,
 }
 
 /// (bids, asks) as mantissas.
@@ -107,8 +109,8 @@ fn bits(taken: feed::Taken) -> u8 {
 #[pymethods]
 impl Feed {
     #[new]
-    #[pyo3(signature = (publisher, *, venue, channel, session, publisher_id, shapes, build, prev_session=0, reason=1,
-                        replay=false, test=false, pack=false, start_ns=0))]
+    #[pyo3(signature = (publisher, *, venue, channel, session, publisher_id, shapes, build, prev_session=0, prev_last_seq=0,
+                        reason=1, instruments=Vec::new(), replay=false, test=false, pack=false, start_ns=0))]
     fn new(
         publisher: &Publisher,
         venue: u16,
@@ -118,7 +120,9 @@ impl Feed {
         shapes: &str,
         build: String,
         prev_session: u32,
+        prev_last_seq: u64,
         reason: u32,
+        instruments: Vec<u32>,
         replay: bool,
         test: bool,
         pack: bool,
@@ -131,6 +135,7 @@ impl Feed {
             )));
         }
         let decoder = Decoder::compile(shapes).map_err(value_error)?;
+        let mut machine = Machine::new(publisher, channel);
         let info = SessionInfo {
             venue,
             channel,
@@ -138,18 +143,19 @@ impl Feed {
             publisher_id,
             prev_session,
             reason,
+            opening: Opening::of(prev_last_seq, &instruments),
             replay,
             test,
             pack,
-            signer: None,
+            signer: machine.signer(session),
             build,
         };
-        let mut machine = Machine::new(publisher);
+        machine.begin(&info)?;
         let now = machine.clock.now();
         let arrival = at(Arrival { recv_ts: now.wall_ns, mono_ns: now.mono_ns }, start_ns);
         let mut feed = feed::Feed::start(info, decoder, &mut machine, arrival).map_err(value_error)?;
         feed.flush(&mut machine);
-        Ok(Self { feed, machine, read: None, copy: Vec::new() })
+        Ok(Self { feed, machine, read: None, copy: Vec::new(), wishes: Wishes::default() })
     }
 
     #[pyo3(signature = (*, instrument, native_symbol, symbol, kind, price_exp, qty_exp, tick_size, lot_size, min_qty,
@@ -347,17 +353,40 @@ impl Feed {
     }
 
     fn tick(&mut self) -> u64 {
-        self.act(0, |feed, machine, _| feed.tick(machine));
+        let mut wishes = std::mem::take(&mut self.wishes);
+        self.act(0, |feed, machine, _| {
+            if let Some(mailbox) = machine.mailbox() {
+                wishes.serve(&mailbox, feed, machine);
+            }
+            feed.tick(machine);
+        });
+        self.wishes = wishes;
         self.deadline_ns()
     }
 
     fn deadline_ns(&mut self) -> u64 {
-        self.settled().deadline_ns().unwrap_or(u64::MAX)
+        let deadline_ns = self.settled().deadline_ns().unwrap_or(u64::MAX);
+        if self.wishes.are_waiting() { 0 } else { deadline_ns }
     }
 
-    #[pyo3(signature = (reason=0))]
-    fn close(&mut self, reason: u32) {
-        self.act(0, |feed, machine, _| feed.close(reason, machine));
+    #[pyo3(signature = (reason=0, next_session=0))]
+    fn close(&mut self, reason: u32, next_session: u32) {
+        self.act(0, |feed, machine, _| feed.close(reason, next_session, machine));
+    }
+
+    fn last_seq(&mut self) -> u64 {
+        self.act(0, |feed, machine, _| feed.last_seq(machine))
+    }
+
+    fn kinds(&mut self) -> HashMap<&'static str, (u64, u64, u64, u64)> {
+        let all = self.settled().kinds().all();
+        all.into_iter()
+            .map(|(name, sums)| (name, (sums.received, sums.published, sums.rejected, sums.gaps)))
+            .collect()
+    }
+
+    fn books_not_live(&mut self) -> usize {
+        self.settled().books_not_live()
     }
 
     fn notices(&mut self) -> Vec<(&'static str, i64, u64, u64, String)> {
@@ -387,9 +416,12 @@ impl Feed {
             ("frames", channel.frames),
             ("frame_bytes", channel.bytes),
             ("snapshot_frames", channel.snapshot_frames),
+            ("image_frames", channel.image_frames),
             ("heartbeats", channel.heartbeats),
+            ("manifests", channel.manifests),
             ("packs", channel.packs),
             ("packed_messages", channel.packed_messages),
+            ("wishes_refused", self.wishes.refused()),
         ]);
         all
     }
