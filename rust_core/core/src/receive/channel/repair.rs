@@ -72,6 +72,8 @@ impl Channel {
         });
         if let Some(given) = given {
             cx.gaps.give_up(wire_channel, &given);
+            // If the channel is whole without them, their report closes.
+            self.shared.changed = true;
         }
         self.on_items(items, cx);
     }
@@ -115,6 +117,7 @@ impl Channel {
             let mut items = std::mem::take(&mut self.items);
             if let Some(given) = self.plane.give_up_range(first, last, &mut items) {
                 cx.gaps.give_up(self.number | CHANNEL_SNAPSHOT, &given);
+                self.shared.changed = true;
             }
             self.on_items(items, cx);
         } else if let Some(numbers) = &mut self.session.numbers
