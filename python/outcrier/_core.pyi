@@ -160,13 +160,14 @@ class Publisher:
         repair group where a group is given; empty = none, and `interface_b` empty = `interface`. `keys` is
         the text of a key file: frames are signed with its first key.
 
-        Listens on line A from now on, sharing the port by SO_REUSEPORT alone with `reuse_port`: once another publisher is heard that makes a session of ours worthless,
-        nothing more of that session leaves, see `superseded`.
+        Listens on line A from now on, sharing the port by SO_REUSEPORT alone with `reuse_port`: once another
+        publisher is heard that makes a session of ours worthless, nothing more of that session leaves, see
+        `superseded`.
 
         `retransmit`: what leaves is kept and sent again by two threads, to whoever asks at these ports of
         `interface` (0 or taken = any free one; heartbeats tell them); answers take 5 % of the line. With
-        `log_dir` every frame is logged, in segments that are removed by size and age (0 = never), and waits at
-        most `log_sync_ms` for the disk; `manifest_key`, 64 hex digits, signs it once a second.
+        `log_dir` every frame is logged, in segments that are removed by size and age (0 = never), and waits
+        at most `log_sync_ms` for the disk; `manifest_key`, 64 hex digits, signs it once a second.
 
         Raises OSError, with a message that names group, interface and port, or the log; ValueError for keys.
         """
