@@ -1,18 +1,21 @@
-//! Sockets and clock of Outcrier.
+//! Sockets, clock and files of Outcrier.
 //!
 //! * [`clock`]: the one module that reads a clock; wall time that is slewed and never steps;
 //! * [`Batch`]: which frames leave together, and what each looks like as a datagram;
 //! * [`publisher`]: frames out, those of one read together, never waiting for anybody;
 //! * [`retransmit`]: frames again for those who lost some, by UDP and by TCP;
-//! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped.
+//! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped;
+//! * [`log`]: what was published, on the disk, by a thread of its own.
 //!
-//! Bytes are bytes here: nothing in this crate looks into a frame. Opening a socket needs Linux, whose group
+//! To the sockets bytes are bytes: they do not look into a frame. Opening a socket needs Linux, whose group
 //! binding, drop accounting and stamps the socket rules of `docs/wire-format.md` rest on; elsewhere the crate
 //! compiles and `open` returns [`NetError::NotLinux`].
 
 mod batch;
 pub mod clock;
 mod error;
+#[cfg(target_os = "linux")]
+pub mod log;
 #[cfg(target_os = "linux")]
 pub mod publisher;
 #[cfg(target_os = "linux")]
