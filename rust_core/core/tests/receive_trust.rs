@@ -220,15 +220,14 @@ fn with_manifests(sent: &[Sent], key: &SecretKey, mut made: impl FnMut(usize, &m
     for frame in sent {
         let header = check(frame).header;
         if frame.at_ns >= due_ns {
-            let mut manifest = signer.close();
+            let mut manifest = signer.close().unwrap();
             made(count, &mut manifest.signature);
             count += 1;
             due_ns += 200_000_000;
             let header =
                 Header { channel_seq: manifest.next, ..Header::new(msg::HEARTBEAT, CHANNEL, SESSION, 2) };
-            // Read back from the beats of the feed, so that chain and publisher fit, is not needed: a number that is
-            // not news claims nothing new.
-            let root = Heartbeat { publisher_id: 7, mono_ns: frame.at_ns as i64, ..zeroed() };
+            let chain64 = manifest.chain64;
+            let root = Heartbeat { publisher_id: 7, chain64, mono_ns: frame.at_ns as i64, ..zeroed() };
             let mut buffer = FrameBuf::default();
             let signature = Manifest { signature: manifest.signature };
             wire::seal(buffer.build(&header, &root, &[signature]), 0, None);
@@ -257,6 +256,7 @@ fn manifests_prove_what_was_taken_and_find_what_was_forged() {
     assert!(windows >= 5, "{windows}");
     hear(&mut honest, &tape);
     assert_eq!(judged(&honest), [windows, 0, 0]);
+    assert_eq!(counter(&honest, "chain_mismatch"), 0);
 
     // One who has the MAC key of the group puts a frame of its own before the true one.
     let mut forged = tape.clone();

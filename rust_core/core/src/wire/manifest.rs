@@ -13,7 +13,9 @@ use blake2::{Blake2b, Digest};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
 pub use self::verifier::{FRAMES_MAX, LOST_NS, ManifestVerifier, Outcome, WINDOW_BYTES_MAX};
+use super::CRC_OFFSET;
 use super::auth::hex;
+use super::digest::{chain64, chain64_start};
 
 /// Bytes of a signature, of which a heartbeat carries one as its record.
 pub const SIGNATURE_BYTES: usize = 64;
@@ -148,6 +150,8 @@ impl Window {
 pub struct Signed {
     /// Number behind the last frame covered.
     pub next: u64,
+    /// chain(`next` − 1), which the heartbeat carries too.
+    pub chain64: u64,
     /// The signature, or [`UNSIGNED`].
     pub signature: [u8; SIGNATURE_BYTES],
 }
@@ -162,6 +166,8 @@ pub struct ManifestSigner {
     first: u64,
     next: u64,
     hash: Hash,
+    /// chain(`next` − 1); `None` after a frame that was not kept.
+    chain64: Option<u64>,
     is_whole: bool,
 }
 
@@ -169,24 +175,41 @@ impl ManifestSigner {
     /// Nothing heard yet; the first window begins with frame 1.
     #[must_use]
     pub fn new(key: SecretKey, channel: u8, session: u32) -> Self {
-        Self { key, channel, session, first: 1, next: 1, hash: Hash::new(), is_whole: true }
+        let chain64 = Some(chain64_start(session));
+        Self { key, channel, session, first: 1, next: 1, hash: Hash::new(), chain64, is_whole: true }
     }
 
-    /// The next numbered frame of the incremental plane. One that is not in order, because others were not kept, makes
-    /// the window one that cannot be signed.
+    /// The next sealed, numbered frame of the incremental plane. One that is not in order, because others were not kept,
+    /// makes the window one that cannot be signed, and the chain unknown until [`ManifestSigner::resume`].
+    ///
+    /// # Panics
+    ///
+    /// If `frame` is shorter than a header.
     pub fn push(&mut self, channel_seq: u64, frame: &[u8]) {
-        self.is_whole &= channel_seq == self.next;
+        if channel_seq != self.next {
+            self.is_whole = false;
+            self.chain64 = None;
+        }
+        let crc = u32::from_le_bytes(std::array::from_fn(|at| frame[CRC_OFFSET + at]));
+        self.chain64 = self.chain64.map(|chain| chain64(chain, channel_seq, crc));
         self.next = self.next.max(channel_seq.saturating_add(1));
         self.hash.update(frame);
     }
 
-    /// Ends the window, once a second, also if it has no frames: then it says that no manifest was lost.
-    pub fn close(&mut self) -> Signed {
+    /// The chain behind the last frame pushed, told by one who saw those that were not kept.
+    pub fn resume(&mut self, chain64: u64) {
+        self.chain64 = Some(chain64);
+    }
+
+    /// Ends the window, once a second, also if it has no frames: then it says that no manifest was lost. `None` while the
+    /// chain is unknown, because the heartbeat could not carry it.
+    pub fn close(&mut self) -> Option<Signed> {
         let hash = std::mem::take(&mut self.hash).finalize().into();
+        let chain64 = self.chain64?;
         let (channel, session, first, next) = (self.channel, self.session, self.first, self.next);
         self.first = next;
         let is_whole = std::mem::replace(&mut self.is_whole, true);
         let window = Window { channel, session, first, next, hash };
-        Signed { next, signature: if is_whole { window.sign(&self.key) } else { UNSIGNED } }
+        Some(Signed { next, chain64, signature: if is_whole { window.sign(&self.key) } else { UNSIGNED } })
     }
 }

@@ -104,6 +104,9 @@ impl ManifestVerifier {
 
     /// A numbered frame of the incremental plane, in any order. The first of several copies counts.
     pub fn on_frame(&mut self, channel_seq: u64, frame: &[u8], told: &mut impl FnMut(Outcome)) {
+        if channel_seq == u64::MAX {
+            return; // Nothing can end behind it; a publisher begins a new session long before.
+        }
         if self.base == 0 {
             self.begin(channel_seq);
         }
