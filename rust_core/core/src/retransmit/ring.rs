@@ -96,8 +96,11 @@ impl Ring {
         Some((position, place))
     }
 
-    /// Gives memory back that a burst needed. Not for the send path: the system unmaps it.
-    pub(super) fn release(&mut self) {
-        self.spare.truncate(SPARE_CHUNKS_MAX);
+    /// Gives a chunk back that a burst needed, and says whether there are more. Not for the send path: the system unmaps it.
+    pub(super) fn release(&mut self) -> bool {
+        if self.spare.len() > SPARE_CHUNKS_MAX {
+            self.spare.pop();
+        }
+        self.spare.len() > SPARE_CHUNKS_MAX
     }
 }
