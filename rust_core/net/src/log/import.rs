@@ -14,6 +14,9 @@ use super::{LogConfig, LogCounters, open_writer};
 /// Bytes that are written at once.
 const GROUP_BYTES: usize = 1 << 20;
 
+/// Why a sound frame is not for a log.
+const NOT_KEPT: &str = "snapshot plane or heartbeat";
+
 /// Writes a log that is not live. Nothing of it is removed by size or age.
 #[derive(Debug)]
 pub struct Import {
@@ -38,17 +41,26 @@ impl Import {
         Ok(Self { writer, group, counters: LogCounters::default(), last_ns: 0, _lock: lock })
     }
 
+    /// Why a datagram is no frame for a log; `None`: it is one.
+    #[must_use]
+    pub fn refusal(datagram: &[u8]) -> Option<&'static str> {
+        match wire::check(datagram) {
+            Err(refusal) => Some(refusal.as_str()),
+            Ok(frame) => kept(frame.bytes).is_none().then_some(NOT_KEPT),
+        }
+    }
+
     /// Adds a frame that passes [`wire::check`] and belongs into a log; `wall_ns` is its stamp. Padding behind it is left out.
     ///
     /// # Errors
     ///
     /// It is no such frame, or what the system says.
     pub fn frame(&mut self, wall_ns: i64, datagram: &[u8]) -> Result<(), LogError> {
-        let frame = wire::check(datagram).map_err(|refusal| LogError::Frame { why: refusal.as_str() })?;
-        if kept(frame.bytes).is_none() {
-            return Err(LogError::Frame { why: "snapshot plane or heartbeat" });
+        match wire::check(datagram).map(|frame| (frame.bytes, kept(frame.bytes))) {
+            Err(refusal) => return Err(LogError::Frame { why: refusal.as_str() }),
+            Ok((_, None)) => return Err(LogError::Frame { why: NOT_KEPT }),
+            Ok((frame, Some(_))) => record::push_frame(&mut self.group, wall_ns, frame),
         }
-        record::push_frame(&mut self.group, wall_ns, frame.bytes);
         self.after(wall_ns)
     }
 
