@@ -36,7 +36,7 @@ def frames_of(path: Path, most: int = 400) -> list[bytes]:
 
 
 def write_log(path: Path, frames: list[bytes], *, segment_bytes: int = 1 << 16) -> None:
-    """A log of frames with stamps a microsecond and a nanosecond apart; numbers that are missing are holes."""
+    """A log of frames with stamps 1,001 ns apart; numbers that are missing are holes."""
     writer = _core.LogWriter(path, segment_bytes=segment_bytes)
     expected = 1
     for place, frame in enumerate(frames):

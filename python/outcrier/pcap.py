@@ -1,9 +1,9 @@
 """Logs to captures that Wireshark reads (pcapng), and back.
 
-A frame becomes a packet as it was on the wire: Ethernet, IPv4 and UDP headers with right checksums, the stamp of
-the log in nanoseconds (`if_tsresol` 9). Holes are comments of the frame behind them, or of the last frame. Only the
-blocks that are needed are written and read: section header, interface description, enhanced packet
-(draft-ietf-opsawg-pcapng, sections 4.1 to 4.3). Both ways are streams: memory does not grow with the file.
+A frame becomes a packet as it was on the wire: Ethernet, IPv4 and UDP headers with right checksums, the
+stamp of the log in nanoseconds (`if_tsresol` 9). Holes are comments of the frame behind them, or of the last
+frame. Only the blocks that are needed are written and read: section header, interface description,
+enhanced packet (draft-ietf-opsawg-pcapng, sections 4.1 to 4.3). Both ways are streams: memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _HOLE: Final = re.compile(
 
 
 def _checksum(data: bytes) -> int:
-    """The internet checksum (RFC 1071): a sum of 16-bit words in ones' complement is a number modulo 0xFFFF."""
+    """The internet checksum (RFC 1071): words summed in ones' complement are a number modulo 0xFFFF."""
     padded = data + b"\0" * (len(data) % 2)
     return 0xFFFF - (int.from_bytes(padded, "big") % 0xFFFF or 0xFFFF)
 
@@ -339,8 +339,8 @@ class _Import:
 
 
 def import_(capture: Path, log: Path) -> Imported:
-    """Writes the frames of a capture into a log, one that `export` wrote or one of a network interface. Packets
-    that carry no frame are counted.
+    """Writes the frames of a capture into a log, one that `export` wrote or one of a network interface.
+    Packets that carry no frame are counted.
 
     Raises CaptureError if the capture cannot be read or the log not be written.
     """

@@ -69,8 +69,9 @@ def export_command(  # noqa: PLR0917  # click calls by name
 def import_command(capture: Path, log: Path, as_json: bool) -> None:  # click calls by name
     """Write the frames of IN.pcapng into the log in LOGDIR.
 
-    Any capture of Ethernet packets will do, one that `export` wrote or one of an interface: padding and copies
-    (line B, frames sent again) are left out, missing numbers become holes, and what is no frame is counted.
+    Any capture of Ethernet packets will do, one that `export` wrote or one of an interface: padding and
+    copies (line B, frames sent again) are left out, missing numbers become holes, and what is no
+    frame is counted.
     """
     told = import_(capture, log)
     if as_json:
