@@ -104,7 +104,7 @@ def test_a_capture_of_the_wire_is_taken_without_padding_copies_and_strangers(
         writer.packet(1, WIRE.packet(bent, 1))
     taken = import_(tmp_path / "wire.pcapng", tmp_path / "log")
     assert (taken.frames, taken.copies, taken.other, taken.holes) == (7, 7, 2, 1)
-    assert taken.refused == {"crc": 2}
+    assert taken.refused == {"crc": 2}, "a damaged copy is none"
     got, holes = read_log(tmp_path / "log")
     assert [frame for _, frame in got] == frames[:5] + frames[6:8]
     assert holes == [(5, 6, 6)], "what the capture lacks is marked"

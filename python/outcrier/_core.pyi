@@ -68,8 +68,8 @@ def log_survey(path: str | Path) -> dict[str, Any]:
     """What a log holds, every record checked: `sound` (nothing damaged, no number missing without a mark),
     `quarantined` paths, `segments` (path, state whole, torn or damaged, torn_bytes, damage_offset, bytes,
     frames, created_ns, last_ns) and `sessions` of channels (channel, session, first, last, frames, bytes,
-    first_ns, last_ns, ended, holes as (first, last) up to 1,000, hole_count, missing_marked, missing_unmarked). Raises
-    OSError, which names the file."""
+    first_ns, last_ns, ended, holes as (first, last) up to 1,000, hole_count, missing_marked,
+    missing_unmarked). Raises OSError, which names the file."""
 
 @final
 class LogReader:

@@ -3,7 +3,8 @@
 A frame becomes a packet as it was on the wire: Ethernet, IPv4 and UDP headers with right checksums, the
 stamp of the log in nanoseconds (`if_tsresol` 9). Holes are comments of the frame behind them, or of the last
 frame. Only the blocks that are needed are written and read: section header, interface description,
-enhanced packet (draft-ietf-opsawg-pcapng, sections 4.1 to 4.3). Both ways are streams: memory does not grow with the file.
+enhanced packet (draft-ietf-opsawg-pcapng, sections 4.1 to 4.3). Both ways are streams: memory does
+not grow with the file.
 """
 
 from __future__ import annotations
@@ -120,8 +121,8 @@ class Packet:
 
 
 def _units_per_second(resolution: int) -> int:
-    exponent = resolution & 0x7F
-    return 2**exponent if resolution & 0x80 else 10**exponent
+    base = 2 if resolution & 0x80 else 10
+    return int(base ** (resolution & 0x7F))
 
 
 class PcapngReader:
@@ -227,6 +228,12 @@ def udp_payload(packet: bytes) -> bytes | None:
     return udp[8:length]
 
 
+def _said(error: OSError) -> str:
+    """One line that names the file: the core's errors do, the system's have it beside their text."""
+    text = error.strerror or str(error)
+    return f"{error.filename}: {text}" if error.filename else text
+
+
 @dataclass
 class Exported:
     """What an export wrote."""
@@ -258,7 +265,7 @@ def export(log: Path, out: Path, addresses: Addresses) -> Exported:
                 last[2].extend(_comments(reader, "behind", told))
                 writer.packet(*last)
     except OSError as error:
-        raise CaptureError(str(error)) from error
+        raise CaptureError(_said(error)) from error
     told.refused = reader.refused()
     return told
 
@@ -317,12 +324,12 @@ class _Import:
 
     def _frame(self, time_ns: int, payload: bytes) -> None:
         key = _KEY.unpack_from(payload, 2)
-        if key in self._seen:
-            self.told.copies += 1
-            return
         refusal = self._writer.refusal(payload)
         if refusal is not None:
             self.told.refused[refusal] = self.told.refused.get(refusal, 0) + 1
+            return
+        if key in self._seen:
+            self.told.copies += 1
             return
         kind, channel, number, session, _ = key
         numbered = kind not in _UNNUMBERED
@@ -354,5 +361,5 @@ def import_(capture: Path, log: Path) -> Imported:
             finally:
                 writer.close()
     except OSError as error:
-        raise CaptureError(str(error)) from error
+        raise CaptureError(_said(error)) from error
     return taking.told

@@ -29,7 +29,7 @@ def command(directory: Path, as_json: bool) -> int:  # click calls by name
     try:
         survey = _core.log_survey(directory)
     except OSError as error:
-        raise CaptureError(str(error)) from error
+        raise CaptureError(error.strerror or str(error)) from error
     click.echo(json_line(_plain(survey)) if as_json else "\n".join(_lines(survey)))
     return 0 if survey["sound"] else CaptureError.exit_code
 

@@ -23,7 +23,6 @@ pub struct Import {
     writer: Writer,
     group: Vec<u8>,
     counters: LogCounters,
-    last_ns: i64,
     _lock: std::fs::File,
 }
 
@@ -38,7 +37,7 @@ impl Import {
         config.check()?;
         let (writer, _, _, lock) = open_writer(dir, &config, Box::new(Disk))?;
         let group = Vec::with_capacity(GROUP_BYTES + record::RECORD_BYTES_MAX);
-        Ok(Self { writer, group, counters: LogCounters::default(), last_ns: 0, _lock: lock })
+        Ok(Self { writer, group, counters: LogCounters::default(), _lock: lock })
     }
 
     /// Why a datagram is no frame for a log; `None`: it is one.
@@ -61,7 +60,7 @@ impl Import {
             Ok((_, None)) => return Err(LogError::Frame { why: NOT_KEPT }),
             Ok((frame, Some(_))) => record::push_frame(&mut self.group, wall_ns, frame),
         }
-        self.after(wall_ns)
+        self.after()
     }
 
     /// Adds a hole.
@@ -71,18 +70,17 @@ impl Import {
     /// What the system says.
     pub fn hole(&mut self, wall_ns: i64, hole: &Hole) -> Result<(), LogError> {
         record::push_hole(&mut self.group, wall_ns, hole);
-        self.after(wall_ns)
+        self.after()
     }
 
-    fn after(&mut self, wall_ns: i64) -> Result<(), LogError> {
-        self.last_ns = wall_ns;
+    fn after(&mut self) -> Result<(), LogError> {
         if self.group.len() < GROUP_BYTES { Ok(()) } else { self.commit() }
     }
 
     fn commit(&mut self) -> Result<(), LogError> {
         let mut done = 0;
         self.writer
-            .commit(&mut self.group, &mut done, self.last_ns, &mut self.counters)
+            .commit(&mut self.group, &mut done, &mut self.counters)
             .map_err(LogError::os(self.writer.dir(), "write into"))?;
         self.group.clear();
         Ok(())
