@@ -33,7 +33,7 @@ Exit codes:
        book --watch or replay --loop 0
   1    unexpected: a fault of Outcrier, please report it
   2    usage, bad configuration, unknown venue or symbol
-  3    data: a capture is missing, truncated or corrupt, or a recording cannot be written
+  3    data: a capture or log is missing, truncated or corrupt, or cannot be written
   4    network: port in use, no multicast route, nothing heard before --timeout, no exchange reachable;
        doctor: something is wrong that it names
   130  Ctrl-C elsewhere, and SIGTERM of a replay that was to end
