@@ -84,10 +84,10 @@ impl UdpPublisher {
         let endpoint = |group| Endpoint { group, interface: config.interface, port: config.port };
         for group in [config.group_a, config.group_snapshot] {
             check_endpoint(endpoint(group))?;
-            probe_route(config, endpoint(group))?;
+            probe_route(config.ttl, endpoint(group))?;
         }
         let at = endpoint(config.group_a);
-        let socket = sending_socket(config, at)?;
+        let socket = sending_socket(config.ttl, at)?;
         let asked = |step| move |source| NetError::from_os(at, step, source);
         socket.set_send_buffer_size(SNDBUF_BYTES).map_err(asked("set the send buffer"))?;
         // Nobody reads this socket; the kernel raises 0 to its least buffer.
@@ -309,22 +309,22 @@ fn part(bytes: &[u8]) -> libc::iovec {
     libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
-/// A socket that sends to multicast groups by the configured interface.
-fn sending_socket(config: &PublisherConfig, at: Endpoint) -> Result<Socket, NetError> {
+/// A non-blocking socket that sends to multicast groups by the interface of `at`.
+pub(crate) fn sending_socket(ttl: u8, at: Endpoint) -> Result<Socket, NetError> {
     let asked = |step| move |source| NetError::from_os(at, step, source);
     let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))
         .map_err(asked("create a socket"))?;
-    socket.set_multicast_if_v4(&config.interface).map_err(asked("send by the interface"))?;
-    socket.set_multicast_ttl_v4(u32::from(config.ttl)).map_err(asked("set the TTL"))?;
+    socket.set_multicast_if_v4(&at.interface).map_err(asked("send by the interface"))?;
+    socket.set_multicast_ttl_v4(u32::from(ttl)).map_err(asked("set the TTL"))?;
     // Without loopback the consumers on this host hear nothing on a real interface (socket rule 5).
     socket.set_multicast_loop_v4(true).map_err(asked("set multicast loopback"))?;
     Ok(socket)
 }
 
 /// Connecting a datagram socket sends nothing, and makes the system look for its way to the group.
-fn probe_route(config: &PublisherConfig, at: Endpoint) -> Result<(), NetError> {
+pub(crate) fn probe_route(ttl: u8, at: Endpoint) -> Result<(), NetError> {
     let target = SockAddr::from(SocketAddrV4::new(at.group, at.port));
-    sending_socket(config, at)?
+    sending_socket(ttl, at)?
         .connect(&target)
         .map_err(|source| NetError::from_os(at, "find a way to the group", source))
 }

@@ -7,6 +7,7 @@ mod feed;
 mod monitor;
 mod publisher;
 mod receiver;
+mod relay;
 mod sockets;
 mod wire;
 
@@ -99,6 +100,8 @@ mod _core {
     use super::publisher::Publisher;
     #[pymodule_export]
     use super::receiver::{Receiver, layouts};
+    #[pymodule_export]
+    use super::relay::Relay;
     #[pymodule_export]
     use super::wire::{decode_frame, wire_layouts};
     #[pymodule_export]

@@ -6,4 +6,5 @@ mod captures;
 mod common;
 mod loopback;
 mod refused;
+mod relay;
 mod segments;
