@@ -4,8 +4,8 @@
 
 Says on standard output, a JSON object a line: `ready` once it listens, and `look` every 100 ms: how many
 books are known and LIVE, how many comparisons were made and which were wrong. Lines on standard input:
-`books` says what every book is, `end` ends the program after a last line with counters, delays and times to
-heal.
+`books` says what every book is, `mark` the delays and times to heal since the last `mark`, `last` ends the
+program after a line with the counters.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ WRONG_MAX = 20
 """Wrong books that are kept: one is too many."""
 DELAYS_MAX = 200_000
 
+_VOLUME = frozenset({"bytes", "datagrams", "heartbeats", "packs", "packed_messages"})
+"""Counters of what came anyway."""
+
 _LIVE = _core.STATES.index("LIVE")
 _UNKNOWN = "UNKNOWN"
 
@@ -60,7 +63,8 @@ class Listener:
         self._delays: list[np.ndarray[Any, Any]] = []
         self._kept = 0
         self._broken: dict[int, int] = {}
-        self.heals_ns: list[int] = []
+        self._heals_ns: list[int] = []
+        self._before: dict[str, int] = {}
         self.began_ns = mono_ns()
         self.live_ns = 0
 
@@ -89,7 +93,7 @@ class Listener:
         if state != _LIVE:
             self._broken.setdefault(instrument, mono_ns())
         elif instrument in self._broken:
-            self.heals_ns.append(mono_ns() - self._broken.pop(instrument))
+            self._heals_ns.append(mono_ns() - self._broken.pop(instrument))
 
     def look(self) -> dict[str, Any]:
         """Compares every book that has one."""
@@ -125,17 +129,29 @@ class Listener:
         infos = {name: self.sub.book(name).info() for name in names}
         return {name: (info["state"], info["instr_seq"], info["hash"]) for name, info in infos.items()}
 
+    def mark(self) -> dict[str, Any]:
+        """Delays and times to heal, and those counters of recovery that moved, since the last mark."""
+        delays = np.concatenate(self._delays) if self._delays else np.zeros(0)
+        heals = np.array(self._heals_ns)
+        self._delays, self._heals_ns, self._kept = [], [], 0
+        now = self.sub.counters()
+        moved = {name: count - self._before.get(name, 0) for name, count in now.items()}
+        self._before = now
+        return {
+            "delay_ms": percentiles(delays / 1e6),
+            "heal_ms": percentiles(heals / 1e6),
+            "counters": {name: count for name, count in moved.items() if count and name not in _VOLUME},
+        }
+
     def last(self) -> dict[str, Any]:
         """What is told at the end."""
-        delays = np.concatenate(self._delays) if self._delays else np.zeros(0)
         return {
             "counters": self.sub.counters(),
             "channels": self.sub.channels(),
             "events": self.events,
             "lost_events": self.lost_events,
-            "delay_ms": percentiles(delays / 1e6),
-            "heal_ms": percentiles(np.array(self.heals_ns) / 1e6),
             "live_after_ms": (self.live_ns - self.began_ns) / 1e6 if self.live_ns else None,
+            **{name: value for name, value in self.mark().items() if name != "counters"},
         }
 
 
@@ -168,16 +184,18 @@ async def main(options: Options, truth: dict[int, int]) -> None:
         say(ready=True, rcvbuf=listeners[0].sub._receiver.effective_rcvbuf())
         told: asyncio.Queue[str] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        loop.add_reader(sys.stdin, lambda: told.put_nowait(sys.stdin.readline().strip() or "end"))
+        loop.add_reader(sys.stdin, lambda: told.put_nowait(sys.stdin.readline().strip() or "last"))
         while True:
             try:
                 word = await asyncio.wait_for(told.get(), LOOK_S)
             except TimeoutError:
                 word = "look"
-            if word == "end":
+            if word == "last":
                 break
             if word == "books":
                 say(books=[listener.books() for listener in listeners])
+            elif word == "mark":
+                say(mark=listeners[0].mark())
             else:
                 say(look=[listener.look() for listener in listeners], at=mono_ns())
         loop.remove_reader(sys.stdin)

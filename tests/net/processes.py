@@ -86,6 +86,12 @@ class Program:
         pipe.write(word + "\n")
         pipe.flush()
 
+    def ask(self, word: str) -> Any:
+        """Tells a word and waits for the answer under that key."""
+        after = len(self.said)
+        self.tell(word)
+        return self.until(word, after=after)[word]
+
     def signal(self, number: signal.Signals) -> None:
         """A signal to it alone."""
         os.kill(self._process.pid, number)

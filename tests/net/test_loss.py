@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from net.namespaces import GROUP_A, GROUP_B
@@ -12,29 +16,79 @@ pytestmark = pytest.mark.timeout(120)
 
 _GROUPS = {"a": GROUP_A, "b": GROUP_B}
 
+PHASE_S = 1.2
+"""How long a network is as bad as that: 24,000 frames of 20,000 a second."""
 
-def of_line(cable: str, rule: str) -> str:
-    """A rule for the incremental line of a cable."""
-    return f"ip daddr {_GROUPS[cable]} {rule}"
+CUT_S = 0.3
+"""How long both cables are cut: 6,000 frames."""
+
+Phase = tuple[str, str]
+"""What it is called, and which frames of each line are lost, in the words of nft; none where it is empty."""
 
 
-@pytest.mark.parametrize("per_mille", [1, 50, 100])
-def test_loss_on_one_line(world: World, per_mille: int) -> None:
-    publisher, consumer = world.publisher(line_b=False), world.consumer(line_b=False)
+def run(world: World, cables: str, phases: Sequence[Phase]) -> tuple[dict[str, Any], dict[str, int]]:
+    """The load through networks of several kinds, then the oracle.
+
+    Gives what the consumer told at the end, and how many frames were lost in each phase.
+    """
+    line_b = "b" in cables
+    seconds = 2 * PHASE_S * len(phases)
+    publisher, consumer = world.publisher(seconds=seconds, line_b=line_b), world.consumer(line_b=line_b)
+    lost: dict[str, int] = {}
     with world.running(publisher, [consumer]):
-        world.lab.harm("a", [of_line("a", f"numgen random mod 1000 < {per_mille} counter drop")])
         publisher.tell("go")
-        done = publisher.until("done")
-        lost = world.lab.hits()["in_a"]
+        for name, rule in phases:
+            for cable in cables if rule else "":
+                world.lab.harm(cable, [f"ip daddr {_GROUPS[cable]} {rule} counter drop"])
+            time.sleep(PHASE_S)  # How long the fault lasts.
+            lost[name] = sum(world.lab.hits().values()) if rule else 0
+            record(name, lost=lost[name], **consumer.ask("mark"))
         world.lab.heal()
+        publisher.tell("stop")
         ((told,),) = settle(publisher, [consumer])
-    assert lost > done["sent"] * per_mille // 2_000
     assert told["counters"]["gaps"] > 0
-    record(
-        f"1 loss {per_mille / 10:g} % on one line",
-        sent=done["sent"],
-        lost=lost,
-        given_up=told["counters"]["given_up"],
-        delay_ms=told["delay_ms"],
-        heal_ms=told["heal_ms"],
-    )
+    return told, lost
+
+
+def test_loss_on_one_line(world: World) -> None:
+    shares = (1, 10, 50, 100)
+    rules = [(f"1: {each / 10:g} % on one line", f"numgen random mod 1000 < {each}") for each in shares]
+    _, lost = run(world, "a", [("1: no loss on one line", ""), *rules])
+    counts = list(lost.values())[1:]
+    assert counts[0] > 0
+    assert counts == sorted(counts), "ten times, five times and twice as many"
+
+
+def test_loss_on_both_lines(world: World) -> None:
+    rules = [(f"1: {each / 10:g} % on both lines", f"numgen random mod 1000 < {each}") for each in (10, 50)]
+    told, lost = run(world, "ab", [("1: no loss on both lines", ""), *rules])
+    assert all(list(lost.values())[1:])
+    assert told["counters"]["given_up"] == 0
+    assert told["lost_events"] == 0
+
+
+def test_bursts_on_one_line(world: World) -> None:
+    rules = [
+        ("2: bursts of 40", "numgen inc mod 1000 < 40"),
+        ("2: bursts of 500", "numgen inc mod 10000 < 500"),
+    ]
+    _, lost = run(world, "a", rules)
+    assert lost["2: bursts of 40"] >= 40
+    assert lost["2: bursts of 500"] >= 500
+
+
+def test_cut_cables(world: World) -> None:
+    publisher, consumer = world.publisher(), world.consumer()
+    with world.running(publisher, [consumer]):
+        publisher.tell("go")
+        time.sleep(1.0)  # In the middle of the load.
+        for cable in "ab":
+            world.lab.unplug(cable)
+        time.sleep(CUT_S)  # How long the fault lasts.
+        for cable in "ab":
+            world.lab.plug(cable)
+        done = publisher.until("done")
+        ((told,),) = settle(publisher, [consumer])
+    assert told["counters"]["gaps"] > 0
+    errors = done["publisher"]["errors"]
+    record("2: both cables cut", cut_s=CUT_S, sent=done["sent"], errors=errors, heal_ms=told["heal_ms"])

@@ -106,9 +106,7 @@ def settle(publisher: Program, consumers: Sequence[Program]) -> list[list[dict[s
     time.sleep(QUIET_S)  # The time is what the rule is about.
     told = []
     for consumer in consumers:
-        after = len(consumer.said)
-        consumer.tell("books")
-        for books in consumer.until("books", after=after)["books"]:
+        for books in consumer.ask("books"):
             expected = {name: ["LIVE", *state] for name, state in done["books"].items()}
             different = {
                 name: (books.get(name), state) for name, state in expected.items() if books.get(name) != state
@@ -121,9 +119,7 @@ def settle(publisher: Program, consumers: Sequence[Program]) -> list[list[dict[s
 
 def never_wrong(consumer: Program) -> list[dict[str, Any]]:
     """Ends a consumer: every comparison was right, and there were enough of them."""
-    after = len(consumer.said)
-    consumer.tell("end")
-    last: list[dict[str, Any]] = consumer.until("last", after=after)["last"]
+    last: list[dict[str, Any]] = consumer.ask("last")
     looks = consumer.last("look")
     assert looks is not None
     for look, end in zip(looks["look"], last, strict=True):
