@@ -24,7 +24,7 @@ BENCH_VENV := .venv-bench
 # What `make run`, `make test` and `make bench` hand on: make run ARGS="--help", make test ARGS="-k book".
 ARGS ?=
 
-.PHONY: help setup run test bench lint format dist lock clean toolchain
+.PHONY: help setup run test soak bench lint format dist lock clean toolchain
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ test: setup ## Run the tests of Rust and Python
 	cargo test --locked --quiet --workspace --exclude outcrier-py
 	$(BIN)/pytest $(ARGS)
 	$(BIN)/pytest --quiet benchmarks
+
+# Root, for network namespaces. A failing round says how to have it again.
+soak: setup ## Run drawn networks over real sockets for OUTCRIER_SOAK_S seconds (3600)
+	OUTCRIER_SOAK_S=$${OUTCRIER_SOAK_S:-3600} OUTCRIER_SOAK_SEED=$${OUTCRIER_SOAK_SEED:-$$(date +%s)} \
+		$(BIN)/pytest -s tests/net/test_soak.py $(ARGS)
 
 bench: setup $(BENCH_VENV)/.installed ## Measure against the peers and floors, and write the record
 	cargo bench --locked --quiet -p outcrier-core --bench core --no-run

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from net.load import CAPTURE, Load, read_load, truth
@@ -14,7 +14,7 @@ from net.namespaces import Lab, MissingError, check, lab, remove_leftovers
 from net.world import World
 
 MESSAGES = 6_000
-"""Messages of an instrument at most: a minute of 20,000 a second over 200 instruments."""
+"""Messages of an instrument: a minute of 20,000 a second over 200 of them."""
 
 _missing: list[str] = []
 _numbers = itertools.count()
@@ -38,11 +38,13 @@ def load_of_tests(capture: Callable[[str], Path]) -> Load:
 
 
 @pytest.fixture(scope="session")
-def truth_file(load_of_tests: Load, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The table of what books are, for the consumers."""
-    path = tmp_path_factory.mktemp("truth") / "truth.json"
-    path.write_text(json.dumps(truth(load_of_tests)))
-    return path
+def files(load_of_tests: Load, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The load and the table of what books are, for the programs."""
+    folder = tmp_path_factory.mktemp("load")
+    load, table = folder / "load.json", folder / "truth.json"
+    load.write_bytes(msgspec.json.encode(load_of_tests))
+    table.write_bytes(msgspec.json.encode(truth(load_of_tests)))
+    return load, table
 
 
 @pytest.fixture
@@ -53,9 +55,9 @@ def hosts(machine: None) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def world(hosts: Lab, truth_file: Path, capture: Callable[[str], Path], tmp_path: Path) -> World:
+def world(hosts: Lab, files: tuple[Path, Path], tmp_path: Path) -> World:
     """The hosts and what runs on them."""
-    return World(hosts, capture(CAPTURE), truth_file, tmp_path, MESSAGES)
+    return World(hosts, *files, tmp_path)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -60,40 +60,57 @@ class Listener:
         self.compared = self.between = 0
         self.wrong: list[dict[str, Any]] = []
         self.events = self.lost_events = 0
+        self.backwards = self.proc_ns_max = self._arrival = 0
         self._delays: list[np.ndarray[Any, Any]] = []
         self._kept = 0
         self._broken: dict[int, int] = {}
         self._heals_ns: list[int] = []
         self._before: dict[str, int] = {}
-        self.began_ns = mono_ns()
-        self.live_ns = 0
+        self._began_ns = mono_ns()
+        self._live_ns = 0
 
     async def read(self) -> None:
         """Takes batches until it is cancelled."""
         async for batch in self.sub.batches():
             events = batch.events
             self.events += len(events)
-            self._keep_delays(events)
+            self._keep_times(events)
             for at in np.flatnonzero(events["kind"] == KIND_STATE):
                 self._follow(int(events["instrument"][at]), int(events["state"][at]))
             self.lost_events += int(events["start"][events["kind"] == KIND_LOST].sum())
             if self._pause_s:
                 time.sleep(self._pause_s)  # noqa: ASYNC251  # a consumer that is slow, and not one that waits
 
-    def _keep_delays(self, events: np.ndarray[Any, Any]) -> None:
-        """From the publisher's arrival to this line of Python."""
+    def _keep_times(self, events: np.ndarray[Any, Any]) -> None:
+        """Delays from the publisher's arrival to this line of Python; whether its clock ever went back."""
         kinds = events["kind"]
-        taken = ((kinds == BOOK_DELTA) | (kinds == TRADE)) & (events["state"] == _LIVE)
-        if self._kept < DELAYS_MAX and taken.any():
-            delays = wall_ns() - events["recv_ts"][taken]
-            self._kept += len(delays)
-            self._delays.append(delays)
+        taken = events[((kinds == BOOK_DELTA) | (kinds == TRADE)) & (events["state"] == _LIVE)]
+        if not len(taken):
+            return
+        arrivals = np.concatenate([[self._arrival], taken["recv_ts"]])
+        self.backwards += int((np.diff(arrivals) < 0).sum())
+        self._arrival = int(arrivals[-1])
+        self.proc_ns_max = max(self.proc_ns_max, int(taken["proc_ns"].max()))
+        if self._kept < DELAYS_MAX:
+            self._kept += len(taken)
+            self._delays.append(wall_ns() - taken["recv_ts"])
 
     def _follow(self, instrument: int, state: int) -> None:
         if state != _LIVE:
             self._broken.setdefault(instrument, mono_ns())
         elif instrument in self._broken:
             self._heals_ns.append(mono_ns() - self._broken.pop(instrument))
+
+    def is_live(self) -> bool:
+        """Whether every book of every channel is LIVE; the first time is kept."""
+        if not self.sub.complete() or self.sub._not_live() is not None:
+            return False
+        self._live_ns = self._live_ns or mono_ns()
+        return True
+
+    def live_after_ms(self) -> float:
+        """How long it took until every book was LIVE."""
+        return (self._live_ns - self._began_ns) / 1e6
 
     def look(self) -> dict[str, Any]:
         """Compares every book that has one."""
@@ -111,8 +128,6 @@ class Listener:
             self.compared += 1
             if expected != info["hash"] and len(self.wrong) < WRONG_MAX:
                 self.wrong.append({"symbol": name, "expected": expected, **info})
-        if not self.live_ns and self.sub.complete() and set(states) == {"LIVE"}:
-            self.live_ns = mono_ns()
         sessions = sorted({str(channel["session"]) for channel in self.sub.channels()})
         return {
             "states": states,
@@ -150,7 +165,8 @@ class Listener:
             "channels": self.sub.channels(),
             "events": self.events,
             "lost_events": self.lost_events,
-            "live_after_ms": (self.live_ns - self.began_ns) / 1e6 if self.live_ns else None,
+            "backwards": self.backwards,
+            "proc_ns_max": self.proc_ns_max,
             **{name: value for name, value in self.mark().items() if name != "counters"},
         }
 

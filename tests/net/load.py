@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -30,9 +29,8 @@ _TAKEN: Final = (b'"e":"depthUpdate"', b'"e":"trade"')
 """Kinds of messages that are used: a quarter changes books, the rest are trades."""
 
 
-@dataclass(frozen=True)
-class Load:
-    """A REST book and the messages behind it."""
+class Load(msgspec.Struct, frozen=True):
+    """A REST book and the messages behind it; as JSON it is what the programs are handed."""
 
     listed: Instrument
     book: bytes

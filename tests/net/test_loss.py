@@ -78,7 +78,7 @@ def test_bursts_on_one_line(world: World) -> None:
 
 
 def test_cut_cables(world: World) -> None:
-    publisher, consumer = world.publisher(), world.consumer()
+    publisher, consumer = world.publisher(seconds=2.5), world.consumer()
     with world.running(publisher, [consumer]):
         publisher.tell("go")
         time.sleep(1.0)  # In the middle of the load.

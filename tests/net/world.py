@@ -22,10 +22,9 @@ class World:
     """What a row runs with."""
 
     lab: Lab
-    capture: Path
+    load: Path
     truth: Path
     folder: Path
-    messages: int
 
     def publisher(
         self,
@@ -41,22 +40,36 @@ class World:
         """A publisher that is not started yet; `before`: words in front of the program."""
         words = python(
             "net.publisher",
-            capture=self.capture,
+            load=self.load,
             state_dir=self.folder / state,
             instruments=instruments,
             rate=rate,
             seconds=seconds,
-            messages=self.messages,
         )
         settings = {**self.lab.environment("publisher", line_b=line_b), **(environment or {})}
         return Program(self.lab.publisher, [*before, *words], settings)
 
     def consumer(
-        self, *, subscribers: int = 1, pause_s: float = 0.0, port: int = PORT, line_b: bool = True
+        self,
+        *,
+        subscribers: int = 1,
+        pause_s: float = 0.0,
+        port: int = PORT,
+        line_b: bool = True,
+        environment: dict[str, str] | None = None,
+        before: Sequence[str] = (),
     ) -> Program:
         """A consumer that is not started yet."""
         words = python("net.consumer", truth=self.truth, subscribers=subscribers, pause_s=pause_s)
-        return Program(self.lab.consumer, words, self.lab.environment("consumer", port=port, line_b=line_b))
+        settings = {
+            **self.lab.environment("consumer", port=port, line_b=line_b),
+            **(environment or {}),
+        }
+        return Program(self.lab.consumer, [*before, *words], settings)
+
+    def on_consumer(self, module: str, **options: Any) -> Program:
+        """Another program of these tests on the consumer's host."""
+        return Program(self.lab.consumer, python(module, **options), self.lab.environment("consumer"))
 
     @contextmanager
     def running(

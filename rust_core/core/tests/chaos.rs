@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use outcrier_core::chaos::{Burst, Chaos, Counts, DELAY_NS_MAX, PPM, Plan, PlanError, Start};
+use outcrier_core::event::Level;
 use outcrier_core::wire::{self, FrameBuf, Header, NO_RECORDS, NO_ROOT, Refusal, flags, msg};
 
 const MS: u64 = 1_000_000;
@@ -14,6 +15,16 @@ fn frame(number: u64) -> Vec<u8> {
     let header = Header { channel_seq: number, ..Header::new(msg::TRADE, 1, 90_000_001, 1) };
     wire::seal(buffer.build(&header, &NO_ROOT, NO_RECORDS), 0);
     [buffer.frame(), &[0; PADDING]].concat()
+}
+
+/// A BOOK_DELTA of so many levels: 81 are the longest frame there is.
+fn levels(count: usize) -> Vec<u8> {
+    let mut buffer = FrameBuf::default();
+    let header = Header { channel_seq: 1, ..Header::new(msg::BOOK_DELTA, 1, 90_000_001, 1) };
+    let root = wire::BookDelta { n_bids: 1, ..wire::zeroed() };
+    let records = vec![Level { price: 6_183_763, qty: 12 }; count];
+    wire::seal(buffer.build(&header, &root, &records), 0);
+    buffer.frame().to_vec()
 }
 
 fn number(datagram: &[u8]) -> u64 {
@@ -177,6 +188,20 @@ fn no_corruption_of_a_frame_passes_and_padding_is_left_alone() {
     }
     assert_eq!(flips, BTreeSet::from([1, 2, 3]));
     assert_eq!(bits.len(), 66 * 8, "every bit of the frame was flipped at least once");
+}
+
+/// Row 5 of docs/reliability.md, the share of CI.
+#[test]
+fn of_a_million_corrupted_frames_none_is_taken() {
+    const FRAMES: u64 = 1_000_000;
+    let mut chaos = Chaos::new(&Plan { corrupt: PPM, ..Plan::default() }, 2, 0).unwrap();
+    let frames = [levels(1), levels(20), levels(81)];
+    assert_eq!(frames[2].len(), 66 + 24 + 81 * 16);
+    let mut taken = 0;
+    for frame in frames.iter().cycle().take(FRAMES as usize) {
+        chaos.pass(frame, 0, &mut |_, bytes| taken += u64::from(wire::check(bytes).is_ok()));
+    }
+    assert_eq!((chaos.counts().corrupted, taken), (FRAMES, 0));
 }
 
 #[test]
