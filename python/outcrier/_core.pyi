@@ -316,13 +316,41 @@ class Receiver:
         accept_replay: bool = False,
         accept_test: bool = False,
         rows_max: int = 1_000_000,
+        keys: str = "",
+        manifest_key: str = "",
+        retransmit: bool = False,
+        consumer_id: int = 0,
+        seed: int = 0,
     ) -> Self:
         """`symbols`: canonical `SYMBOL@venue` (venue number as text after @, e.g. "BTC/USDT@1"); None = all.
         `types`: message types kept in
         batches (books are kept whatever is asked); None = all. Rows beyond `rows_max` not taken are counted
-        and lost oldest first."""
-    def open(self, *, interface: str, group: str, snapshot_group: str, port: int, rcvbuf_bytes: int) -> None:
-        """Joins the groups. Raises OSError that names group, interface and port."""
+        and lost oldest first.
+
+        `keys`: the text of a key file (`outcrier.key_file`), a line `[key_id:] 64 hex digits` for each of at
+        most two keys; frames without a MAC of theirs are dropped and counted. Empty = none. `manifest_key`:
+        64 hex digits, the publisher's Ed25519 key; signed manifests are checked and counted. Empty = none.
+        Raises ValueError on anything else; the text shows no part of a key.
+
+        `retransmit`: ask the publisher's server for what was lost, and for an image when joining late;
+        `consumer_id` (random, not 0) is what the server knows us by, `seed` spreads the requests in time."""
+    def open(
+        self,
+        *,
+        interface: str,
+        group: str,
+        snapshot_group: str,
+        port: int,
+        rcvbuf_bytes: int,
+        interface_b: str = "",
+        group_b: str = "",
+        repair_group: str = "",
+        sources: Sequence[str] = (),
+        reuse_port: bool = False,
+    ) -> None:
+        """Joins the groups; an empty `interface_b` is `interface`, an empty `group_b` or `repair_group` is
+        none. `sources`: hear only these senders, empty = all. `reuse_port`: share the port by SO_REUSEPORT
+        alone. Raises OSError that names group, interface and port."""
     def close(self) -> None: ...
     def filenos(self) -> list[int]: ...
     def effective_rcvbuf(self) -> int:
@@ -333,7 +361,8 @@ class Receiver:
     def wait(self, timeout_ns: int) -> int:
         """As `poll`, but sleeps (without the GIL) until something arrives or the time is over."""
     def datagram(self, plane: int, data: bytes, rx_ns: int, now_ns: int) -> None:
-        """One datagram by hand (plane 0 incremental, 1 snapshot)."""
+        """One datagram by hand: 0 line A, 1 snapshot plane, 2 line B, 3 repair group, 4 retransmit server, 5
+        image."""
     def timer(self, now_ns: int) -> None: ...
     def deadline_ns(self) -> int:
         """Monotonic ns of the next timer; 0 = none."""
@@ -370,6 +399,11 @@ class Receiver:
     def book_info(self, venue: int, instrument: int) -> dict[str, Any]:
         """state, reason, trading, price_exp, qty_exp, instr_seq, source_seq, exchange_ts, recv_ts, bids,
         asks (counts), crossed, locked, hash, flags."""
+    def gaps(self) -> list[dict[str, Any]]:
+        """What was missing and is whole again since the last call: channel, venue, session, plane, first,
+        count, opened_ts, cause, repair, after_ns, instrument, expected, got (`outcrier.gaps`)."""
+    def open_gaps(self) -> list[dict[str, Any]]:
+        """What is missing now; `after_ns` is so far."""
     def counters(self) -> dict[str, int]: ...
     def channels(self) -> list[dict[str, Any]]:
         """Per channel: channel, venue, session, state, high (channel_seq), frames, bytes, gaps, given_up,

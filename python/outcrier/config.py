@@ -139,8 +139,8 @@ class MulticastConfig(_Section, frozen=True):
     group_repair: Annotated[
         str,
         Meta(
-            description="Multicast group of messages sent again for many consumers at once.",
-            extra={"unit": "IPv4 multicast address", "check": "group"},
+            description="Multicast group of messages sent again for many consumers at once; empty = none.",
+            extra={"unit": "IPv4 multicast address; empty = none", "check": "group or empty"},
         ),
     ] = "239.192.90.5"
     port: Annotated[
@@ -149,6 +149,24 @@ class MulticastConfig(_Section, frozen=True):
             ge=1, le=65_535, description="UDP port of all groups.", extra={"unit": "port number, 1 to 65535"}
         ),
     ] = 9001
+    sources: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=10,
+            description="Addresses whose frames consumers hear; empty = everybody's.",
+            extra={"unit": "list of IPv4 addresses, at most 10", "check": "ipv4 list"},
+        ),
+    ] = ()
+    reuse_port: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Share the port by SO_REUSEPORT alone: processes of other users cannot bind it. All consumers"
+                " and publishers of the host must have the same setting."
+            ),
+            extra={"unit": "true or false"},
+        ),
+    ] = False
     ttl: Annotated[
         int,
         Meta(
@@ -193,6 +211,20 @@ class SubscriberConfig(_Section, frozen=True):
             extra={"unit": "bytes, 212992 to 1073741824"},
         ),
     ] = 16_777_216
+    key_file: Annotated[
+        str,
+        Meta(
+            description="Keys of the frames, a line of 64 hex digits each; frames without a MAC are dropped.",
+            extra={"unit": "path; empty = no keys"},
+        ),
+    ] = ""
+    manifest_key: Annotated[
+        str,
+        Meta(
+            description="The publisher's Ed25519 key, which signs once a second what it published.",
+            extra={"unit": "64 hex digits; empty = signatures are not checked"},
+        ),
+    ] = ""
 
 
 class VenueConfig(_Section, frozen=True):
@@ -426,9 +458,10 @@ def _is_group(text: str) -> bool:
     return _is_ipv4(text) and ipaddress.IPv4Address(text).is_multicast
 
 
-_CHECKS: Final[dict[str, Callable[[str], bool]]] = {
+_CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
     "ipv4": _is_ipv4,
     "ipv4 or empty": lambda text: not text or _is_ipv4(text),
+    "ipv4 list": lambda addresses: all(map(_is_ipv4, addresses)),
     "group": _is_group,
     "group or empty": lambda text: not text or _is_group(text),
     "ws": lambda text: _is_url(text, {"ws", "wss"}),

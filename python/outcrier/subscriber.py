@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
@@ -26,6 +28,8 @@ from outcrier.clock import mono_ns
 from outcrier.config import MulticastConfig, MulticastSections, SubscriberConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.events import Event
+from outcrier.gaps import Gap, gap_of
+from outcrier.key_file import read_key_file
 from outcrier.prices import PriceKind, converter
 from outcrier.pump import Pump
 from outcrier.silence import Watch, accepted, diagnose, small_buffer
@@ -71,19 +75,32 @@ class Subscriber:
         types: Iterable[str] | None = None,
         accept: Collection[Accept] = (),
         prices: PriceKind = "decimal",
+        repair: bool = True,
         interface: str | None = None,
+        interface_b: str | None = None,
         group: str | None = None,
+        group_b: str | None = None,
         snapshot_group: str | None = None,
+        repair_group: str | None = None,
         port: int | None = None,
         rcvbuf_bytes: int | None = None,
+        sources: Iterable[str] | None = None,
+        reuse_port: bool | None = None,
+        key_file: str | Path | None = None,
+        manifest_key: str = "",
         timeout: float | None = None,
     ) -> None:
         """`symbols`: such as `BTC/USDT@binance`; None = all. `types`: names of
         `outcrier.layout.MESSAGE_TYPES`
         that batches and events hold; None = all; books are kept whatever is asked. `accept`: also frames
         flagged REPLAY or TEST, which are dropped otherwise. `prices`: how events and book views hand out
-        prices and quantities. `interface` to `rcvbuf_bytes` replace the family's defaults. `timeout`: seconds
-        without an event after which iterators raise NetworkError; None = wait for ever.
+        prices and quantities. `repair`: ask the publisher for what was lost; without it only line B and the
+        snapshot plane mend. `interface` to `rcvbuf_bytes` replace the family's defaults; a `group` other than
+        the family's stands alone: no line B and no repair group unless they are given, too ("" = none).
+        `sources`: addresses of the senders to hear; `reuse_port`: keep other users' processes off the port.
+        `key_file`: only frames with a MAC of its keys are taken. `manifest_key`: the publisher's Ed25519 key
+        as 64 hex digits, to check what it signs once a second.
+        `timeout`: seconds without an event after which iterators raise NetworkError; None = wait for ever.
 
         Raises ConfigurationError for what cannot be: a family, venue, type or flag that does not exist.
         """
@@ -91,20 +108,32 @@ class Subscriber:
             raise ConfigurationError(f"unknown family of channels {feed!r}: there is {', '.join(FEEDS)}")
         addresses = FEEDS[feed]
         self._interface = interface or addresses.interface
+        self._interface_b = addresses.interface_b if interface_b is None else interface_b
+        alone = group is not None and group != addresses.group_a
         self._group = group or addresses.group_a
+        self._group_b = _given(group_b, "" if alone else addresses.group_b)
         self._snapshot_group = snapshot_group or addresses.group_snapshot
+        self._repair_group = _given(repair_group, "" if alone else addresses.group_repair)
         self._port = port or addresses.port
         self._rcvbuf_bytes = rcvbuf_bytes or SubscriberConfig().rcvbuf_bytes
+        self._sources = list(addresses.sources if sources is None else sources)
+        self._reuse_port = addresses.reuse_port if reuse_port is None else reuse_port
         self._timeout_ns = None if timeout is None else int(timeout * 1e9)
         self._symbols = None if symbols is None else {text: core_symbol(text) for text in symbols}
         unknown = sorted(set(accept) - {"replay", "test"})
         if unknown:
             raise ConfigurationError(f"accept: {unknown[0]!r} is no flag: there are replay and test")
-        self._receiver = Receiver(
+        keys = read_key_file(Path(key_file)) if key_file else ""
+        self._receiver = _receiver(
+            keys=keys,
+            manifest_key=manifest_key,
             symbols=None if self._symbols is None else list(self._symbols.values()),
             types=type_numbers(types),
             accept_replay="replay" in accept,
             accept_test="test" in accept,
+            retransmit=repair,
+            consumer_id=secrets.randbits(63) + 1,
+            seed=secrets.randbits(64),
         )
         self._prices: PriceKind = prices
         self._convert = converter(prices)
@@ -131,10 +160,15 @@ class Subscriber:
         try:
             self._receiver.open(
                 interface=self._interface,
+                interface_b=self._interface_b,
                 group=self._group,
+                group_b=self._group_b,
                 snapshot_group=self._snapshot_group,
+                repair_group=self._repair_group,
                 port=self._port,
                 rcvbuf_bytes=self._rcvbuf_bytes,
+                sources=self._sources,
+                reuse_port=self._reuse_port,
             )
         except OSError as error:
             raise NetworkError(error.strerror or str(error)) from error
@@ -226,6 +260,18 @@ class Subscriber:
 
     def __iter__(self) -> Iterator[Event]:
         return self.iter_events()
+
+    def pump(self, seconds: float) -> None:
+        """Takes what arrives within `seconds` into the books and drops the rows: for who looks at books,
+        counters and gaps alone. Without asyncio. Raises ConfigurationError for a symbol that no channel
+        knows.
+        """
+        self._check_readable(asynchronous=False)
+        end_ns = mono_ns() + int(seconds * 1e9)
+        while not self._closed and (left_ns := end_ns - mono_ns()) > 0:
+            if self._receiver.wait(min(left_ns, _WAIT_SLICE_NS)):
+                self._take()
+            self._check(mono_ns(), waiting=False)
 
     def _check_readable(self, *, asynchronous: bool) -> None:
         if not self._opened:
@@ -450,3 +496,24 @@ class Subscriber:
         """Per channel heard: channel, venue (number), session, state, high, frames, bytes, gaps, given_up,
         duplicates, publisher_id, test, replay, chain_ok."""
         return self._receiver.channels()
+
+    def gaps(self, *, still_open: bool = False) -> list[Gap]:
+        """What was missing and is whole again since the last call, in the order in which it ended; with
+        `still_open` those that are not whole yet follow. At most 4,096 wait to be asked for, then the oldest
+        are dropped and counted (`gap_reports_lost`).
+        """
+        rows = self._receiver.gaps()
+        if still_open:
+            rows += self._receiver.open_gaps()
+        return [gap_of(row, self._directory.symbol) for row in rows]
+
+
+def _given(group: str | None, otherwise: str) -> str:
+    return otherwise if group is None else group
+
+
+def _receiver(**options: Any) -> Receiver:
+    try:
+        return Receiver(**options)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None

@@ -12,7 +12,7 @@ import click
 from outcrier import __version__
 from outcrier.errors import OutcrierError
 
-VERBS: Final = ("demo", "run", "tail", "book", "instruments", "replay", "venue", "record", "chaos", "doctor")
+VERBS: Final = ("demo", "run", "tail", "book", "instruments", "gaps", "replay", "venue", "record", "chaos", "doctor")
 """Verbs in the order of --help; each is the command `verb` of the module of its name."""
 
 EXIT_CODES: Final = """\b

@@ -104,7 +104,7 @@ def config_option(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def wire_options(function: Callable[..., _R]) -> Callable[..., _R]:
-    """--config, --interface, --group, --snapshot-group and --port, given as one `wire: Config`."""
+    """--config, --interface, --group, ... and --port, given as one `wire: Config`."""
 
     @functools.wraps(function)
     def resolved(*args: Any, config: Path | None, addresses: Addresses, **rest: Any) -> _R:
@@ -114,45 +114,47 @@ def wire_options(function: Callable[..., _R]) -> Callable[..., _R]:
 
 
 Addresses = dict[str, Any]
-"""What was given of interface, group_a, group_snapshot and port."""
+"""What was given of a family's addresses, by the names of `MulticastConfig`."""
+
+_ADDRESSES: Final = (
+    ("interface", "--interface", False, "Address of the interface."),
+    ("interface_b", "--interface-b", False, "Address of the interface of line B."),
+    (
+        "group_a",
+        "--group",
+        True,
+        "Multicast group of line A; given alone it stands alone: no line B, no repair.",
+    ),
+    ("group_b", "--group-b", True, "Group of line B."),
+    ("group_snapshot", "--snapshot-group", True, "Group of the snapshot plane."),
+    ("group_repair", "--repair-group", True, "Group of what is sent again for several."),
+    ("group_text", "--text-group", True, "Group of the text lines."),
+)
+"""Key of `MulticastConfig`, option, whether it is a group, help."""
 
 
 def address_options(function: Callable[..., _R]) -> Callable[..., _R]:
-    """--interface, --group, --snapshot-group and --port, given as `addresses`."""
+    """--interface, --group, ... and --port, given as `addresses`."""
 
     @functools.wraps(function)
-    def gathered(
-        *args: Any,
-        interface: str | None,
-        group: str | None,
-        snapshot_group: str | None,
-        port: int | None,
-        **rest: Any,
-    ) -> _R:
-        given = {"interface": interface, "group_a": group, "group_snapshot": snapshot_group, "port": port}
-        return function(*args, addresses={k: v for k, v in given.items() if v is not None}, **rest)
+    def gathered(*args: Any, **rest: Any) -> _R:
+        names = [name for name, *_ in _ADDRESSES] + ["port"]
+        given = {name: value for name in names if (value := rest.pop(name)) is not None}
+        return function(*args, addresses=given, **rest)
 
     options: list[Callable[[Callable[..., _R]], Callable[..., _R]]] = [
         click.option(
-            "--interface",
-            type=_Ipv4(multicast=False),
+            option,
+            name,
+            type=_Ipv4(multicast=multicast),
             metavar="IPV4",
-            help="Address of the interface.  [default: configuration]",
-        ),
-        click.option(
-            "--group",
-            type=_Ipv4(multicast=True),
-            metavar="IPV4",
-            help="Multicast group of line A.  [default: configuration]",
-        ),
-        click.option(
-            "--snapshot-group",
-            type=_Ipv4(multicast=True),
-            metavar="IPV4",
-            help="Group of the snapshot plane.  [default: configuration]",
-        ),
-        click.option("--port", type=click.IntRange(1, 65_535), help="UDP port.  [default: configuration]"),
+            help=f"{text}  [default: configuration]",
+        )
+        for name, option, multicast, text in _ADDRESSES
     ]
+    options.append(
+        click.option("--port", type=click.IntRange(1, 65_535), help="UDP port.  [default: configuration]")
+    )
     for option in reversed(options):
         gathered = option(gathered)
     return gathered
@@ -170,7 +172,9 @@ def feed_option(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def with_multicast(config: Config, family: str, addresses: Addresses) -> Config:
-    """`config` with other addresses of one family."""
+    """`config` with other addresses of one family; a group of line A that is given alone stands alone."""
+    if "group_a" in addresses:
+        addresses = {"group_b": "", "group_repair": "", **addresses}
     section = msgspec.structs.replace(getattr(config.multicast, family), **addresses)
     multicast = msgspec.structs.replace(config.multicast, **{family: section})
     return msgspec.structs.replace(config, multicast=multicast)
@@ -232,10 +236,17 @@ def subscriber(
         accept={"replay", "test"},
         prices=prices,
         interface=crypto.interface,
+        interface_b=crypto.interface_b,
         group=crypto.group_a,
+        group_b=crypto.group_b,
         snapshot_group=crypto.group_snapshot,
+        repair_group=crypto.group_repair,
         port=crypto.port,
         rcvbuf_bytes=wire.subscriber.rcvbuf_bytes,
+        sources=crypto.sources,
+        reuse_port=crypto.reuse_port,
+        key_file=wire.subscriber.key_file or None,
+        manifest_key=wire.subscriber.manifest_key,
         timeout=timeout,
     )
 

@@ -4,7 +4,9 @@
 //! * [`Batch`]: which frames leave together, and what each looks like as a datagram;
 //! * [`publisher`]: frames out, those of one read together, never waiting for anybody;
 //! * [`relay`]: lines through a bad network, for trying what it does to their consumers;
-//! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped.
+//! * [`retransmit`]: frames again for those who lost some, by UDP and by TCP;
+//! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped;
+//! * [`RepairSocket`] and [`ImageStream`]: a consumer's way to the server that sends again what was lost.
 //!
 //! Bytes are bytes here: nothing in this crate looks into a frame. Opening a socket needs Linux, whose group
 //! binding, drop accounting and stamps the socket rules of `docs/wire-format.md` rest on; elsewhere the crate
@@ -19,11 +21,15 @@ pub mod publisher;
 mod receive_buffers;
 pub mod relay;
 #[cfg(target_os = "linux")]
+mod repair;
+#[cfg(target_os = "linux")]
+pub mod retransmit;
+#[cfg(target_os = "linux")]
 pub mod subscriber;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 pub use batch::{Added, BATCH_BYTES_MAX, BATCH_FRAMES_MAX, Batch};
 pub use error::{Endpoint, NetError};
@@ -32,16 +38,23 @@ pub use publisher::UdpPublisher;
 #[cfg(target_os = "linux")]
 pub use receive_buffers::ReceiveBuffers;
 #[cfg(target_os = "linux")]
+pub use repair::{ImageStream, RepairSocket, Stream};
+#[cfg(target_os = "linux")]
 pub use subscriber::{UdpSubscriber, wait};
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::{ReceiveBuffers, UdpPublisher, UdpSubscriber, wait};
+pub use unsupported::{ImageStream, ReceiveBuffers, RepairSocket, Stream, UdpPublisher, UdpSubscriber, wait};
 
 /// Largest datagram that is sent, in bytes: room for VXLAN or WireGuard over IPv4 within an Ethernet MTU, so
 /// that no datagram is ever fragmented (wire format, "Numeric limits").
 pub const DATAGRAM_BYTES_MAX: usize = 1_400;
 
-/// Most sockets that one [`wait`] takes: lines A and B, snapshot and repair of the crypto and the stock groups.
-pub const WAIT_SOCKETS_MAX: usize = 8;
+/// Most sockets that one [`wait`] takes: lines A and B, the snapshot plane, the repair group, an image, and
+/// [`REPAIR_SERVERS_MAX`].
+pub const WAIT_SOCKETS_MAX: usize = 5 + REPAIR_SERVERS_MAX;
+
+/// Most retransmit servers that a consumer talks to: a publisher each. Venues split over more processes than this leave
+/// the others to the snapshot plane.
+pub const REPAIR_SERVERS_MAX: usize = 16;
 
 /// Where a frame goes. Line B joins with the issue that adds recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,6 +141,9 @@ pub struct SubscriberConfig {
     pub rcvbuf_bytes: usize,
     /// Senders to hear; empty hears all. The kernel takes 10 a socket unless told otherwise.
     pub sources: Vec<Ipv4Addr>,
+    /// Share the port by SO_REUSEPORT alone, which keeps other users' processes out; all sockets of the group must (socket
+    /// rule 2).
+    pub reuse_port: bool,
 }
 
 /// One datagram, in the buffer that it was received into.
@@ -149,4 +165,10 @@ pub struct Received {
     pub datagrams: usize,
     /// Every buffer was filled, so that more may wait.
     pub may_have_more: bool,
+}
+
+/// Whether an address is one that a request may be sent to: a host, not a group and not nobody.
+pub fn is_server(server: SocketAddrV4) -> bool {
+    let ip = *server.ip();
+    server.port() != 0 && !ip.is_multicast() && !ip.is_broadcast() && ip != Ipv4Addr::UNSPECIFIED
 }

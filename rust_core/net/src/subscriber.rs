@@ -173,8 +173,12 @@ fn joined_socket(config: &SubscriberConfig, at: Endpoint) -> Result<Socket, NetE
     let asked = |step| move |source| NetError::from_os(at, step, source);
     let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))
         .map_err(asked("create a socket"))?;
-    // Rule 2: every consumer of the host binds the same group and port.
-    socket.set_reuse_address(true).map_err(asked("share the port"))?;
+    // Rule 2: every consumer of the host binds the same group and port. The two ways do not mix.
+    if config.reuse_port {
+        socket.set_reuse_port(true).map_err(asked("share the port among this user's processes"))?;
+    } else {
+        socket.set_reuse_address(true).map_err(asked("share the port"))?;
+    }
     // Rule 1: or the socket hears groups that other sockets of the host joined.
     socket.set_multicast_all_v4(false).map_err(asked("refuse other groups"))?;
     set_rcvbuf(&socket, config.rcvbuf_bytes).map_err(asked("set the receive buffer"))?;
@@ -200,7 +204,7 @@ fn join_source(socket: &Socket, config: &SubscriberConfig, source: &Ipv4Addr) ->
 }
 
 /// Rule 6: with the privilege the buffer may pass `net.core.rmem_max`, without it is clamped to that.
-fn set_rcvbuf(socket: &Socket, bytes: usize) -> io::Result<()> {
+pub(crate) fn set_rcvbuf(socket: &Socket, bytes: usize) -> io::Result<()> {
     // The kernel takes 31 bits and doubles them.
     let asked = bytes.min(i32::MAX as usize / 2);
     match set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, asked as libc::c_int) {
@@ -259,6 +263,7 @@ mod tests {
             port: 9_007,
             rcvbuf_bytes,
             sources: Vec::new(),
+            reuse_port: false,
         }
     }
 
@@ -279,6 +284,18 @@ mod tests {
         assert!(!socket.reuse_port().unwrap());
         assert!(socket.nonblocking().unwrap());
         assert_eq!(subscriber.effective_rcvbuf(), socket.recv_buffer_size().unwrap());
+    }
+
+    #[test]
+    fn a_port_is_shared_by_one_way_or_the_other() {
+        let shared = SubscriberConfig { reuse_port: true, ..drawn() };
+        let (first, second) = (UdpSubscriber::open(&shared).unwrap(), UdpSubscriber::open(&shared).unwrap());
+        for subscriber in [&first, &second] {
+            let socket = subscriber.socket.as_ref().unwrap();
+            assert!(socket.reuse_port().unwrap() && !socket.reuse_address().unwrap());
+        }
+        let mixed = UdpSubscriber::open(&SubscriberConfig { reuse_port: false, ..shared });
+        assert!(matches!(mixed, Err(NetError::PortInUse { .. })), "{mixed:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddrV4;
 
 use crate::{
     Batch, Datagram, Endpoint, NetError, Plane, PublisherConfig, PublisherCounters, Received, Sent,
@@ -104,6 +105,76 @@ impl UdpSubscriber {
     }
 }
 
+/// Cannot be opened on this system.
+#[derive(Debug)]
+pub struct RepairSocket(Infallible);
+
+impl RepairSocket {
+    /// Always [`io::ErrorKind::Unsupported`].
+    pub fn open(_server: SocketAddrV4) -> io::Result<RepairSocket> {
+        Err(not_linux())
+    }
+
+    /// Cannot be called.
+    pub fn server(&self) -> SocketAddrV4 {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn fd(&self) -> i32 {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn send(&self, _request: &[u8]) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn recv(
+        &self,
+        _buffers: &mut ReceiveBuffers,
+        _visit: impl FnMut(Datagram<'_>),
+    ) -> io::Result<Received> {
+        match self.0 {}
+    }
+}
+
+/// What a stream says when it is read; there is none here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// More may come.
+    Open,
+    /// The server closed it.
+    Closed,
+}
+
+/// Cannot be opened on this system.
+#[derive(Debug)]
+pub struct ImageStream(Infallible);
+
+impl ImageStream {
+    /// Always [`io::ErrorKind::Unsupported`].
+    pub fn open(_server: SocketAddrV4, _request: &[u8]) -> io::Result<ImageStream> {
+        Err(not_linux())
+    }
+
+    /// Cannot be called.
+    pub fn fd(&self) -> i32 {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn is_asking(&self) -> bool {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn read(&mut self, _visit: impl FnMut(&[u8])) -> io::Result<Stream> {
+        match self.0 {}
+    }
+}
+
 /// Nothing can be received here, so it holds nothing.
 #[derive(Debug, Default)]
 pub struct ReceiveBuffers(());
@@ -117,5 +188,9 @@ impl ReceiveBuffers {
 
 /// Always an error: there is no socket to wait for.
 pub fn wait(_sockets: &[i32], _timeout_ns: u64) -> io::Result<u32> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, NetError::NotLinux.to_string()))
+    Err(not_linux())
+}
+
+fn not_linux() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, NetError::NotLinux.to_string())
 }

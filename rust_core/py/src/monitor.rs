@@ -83,7 +83,14 @@ impl Monitor {
     ) -> PyResult<()> {
         let interface = address("interface", interface)?;
         let open = |line, group| {
-            let config = SubscriberConfig { interface, group, port, rcvbuf_bytes, sources: Vec::new() };
+            let config = SubscriberConfig {
+                interface,
+                group,
+                port,
+                rcvbuf_bytes,
+                sources: Vec::new(),
+                reuse_port: false,
+            };
             let socket = UdpSubscriber::open(&config).map_err(|error| os_error(&error))?;
             PyResult::Ok(Plane { line, socket })
         };

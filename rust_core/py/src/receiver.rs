@@ -5,7 +5,12 @@ use std::collections::HashMap;
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2};
 use outcrier_core::event::Side;
-use outcrier_core::receive::{self, Collector, Config, KnownInstrument, Mirror, Wanted, rows};
+use outcrier_core::publish::Plane;
+use outcrier_core::receive::{
+    self, Collector, Config, GapRepair, GapReport, KnownInstrument, Mirror, Recovery, Wanted, rows,
+};
+use outcrier_core::wire::auth::Keyring;
+use outcrier_core::wire::manifest::PublicKey;
 use outcrier_core::wire::text_of;
 use outcrier_net::clock::mono_ns;
 use outcrier_net::{DATAGRAM_BYTES_MAX, SubscriberConfig};
@@ -13,7 +18,7 @@ use pyo3::exceptions::{PyKeyError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::sockets::{PollError, Sockets};
+use crate::sockets::{Groups, PollError, SocketSums, Sockets};
 use crate::{address, line, os_error, value_error};
 
 const _: () = assert!(DATAGRAM_BYTES_MAX == outcrier_core::wire::FRAME_BYTES_MAX);
@@ -30,8 +35,8 @@ pub(crate) struct Receiver {
     receiver: receive::Receiver,
     collector: Collector,
     sockets: Option<Sockets>,
-    /// Datagrams cut short on sockets that are closed.
-    truncated: u64,
+    /// Of sockets that are closed.
+    sums: SocketSums,
     /// Every array without rows, which most of a batch are.
     no_rows: Option<Py<PyArray1<u8>>>,
 }
@@ -52,6 +57,12 @@ impl Receiver {
         })
     }
 
+    /// When the receiver or its sockets have something to do.
+    fn next_deadline_ns(&self) -> Option<u64> {
+        let sockets = self.sockets.as_ref().and_then(|open| open.deadline_ns(mono_ns()));
+        [self.receiver.deadline_ns(), sockets].into_iter().flatten().min()
+    }
+
     /// Reads the sockets without the GIL: other threads run meanwhile, and none of them can reach this receiver.
     fn poll_once(&mut self, py: Python<'_>) -> PyResult<()> {
         let Self { receiver, collector, sockets: Some(sockets), .. } = self else { return Ok(()) };
@@ -65,28 +76,47 @@ impl Receiver {
 #[pymethods]
 impl Receiver {
     #[new]
-    #[pyo3(signature = (*, symbols=None, types=None, accept_replay=false, accept_test=false, rows_max=1_000_000))]
+    #[pyo3(signature = (*, symbols=None, types=None, accept_replay=false, accept_test=false, rows_max=1_000_000,
+                        keys="", manifest_key="", retransmit=false, consumer_id=0, seed=0))]
     fn new(
         symbols: Option<Vec<String>>,
         types: Option<Vec<u8>>,
         accept_replay: bool,
         accept_test: bool,
         rows_max: usize,
+        keys: &str,
+        manifest_key: &str,
+        retransmit: bool,
+        consumer_id: u64,
+        seed: u64,
     ) -> PyResult<Self> {
         let wanted = match &symbols {
             None => Wanted::All,
             Some(texts) => Wanted::symbols(texts.iter().map(String::as_str)).map_err(value_error)?,
         };
+        let keys = (!keys.is_empty()).then(|| Keyring::parse(keys)).transpose().map_err(value_error)?;
+        let manifest_key = (!manifest_key.is_empty()).then(|| PublicKey::parse(manifest_key));
+        let manifest_key = manifest_key.transpose().map_err(value_error)?;
         Ok(Self {
-            receiver: receive::Receiver::new(Config { wanted, accept_replay, accept_test }),
+            receiver: receive::Receiver::new(Config {
+                wanted,
+                accept_replay,
+                accept_test,
+                keys,
+                manifest_key,
+                recovery: Recovery { retransmit },
+                consumer_id,
+                seed,
+            }),
             collector: Collector::new(types.as_deref(), rows_max),
             sockets: None,
-            truncated: 0,
+            sums: SocketSums::default(),
             no_rows: None,
         })
     }
 
-    #[pyo3(signature = (*, interface, group, snapshot_group, port, rcvbuf_bytes))]
+    #[pyo3(signature = (*, interface, group, snapshot_group, port, rcvbuf_bytes, interface_b="", group_b="",
+                        repair_group="", sources=Vec::new(), reuse_port=false))]
     fn open(
         &mut self,
         interface: &str,
@@ -94,17 +124,38 @@ impl Receiver {
         snapshot_group: &str,
         port: u16,
         rcvbuf_bytes: usize,
+        interface_b: &str,
+        group_b: &str,
+        repair_group: &str,
+        sources: Vec<String>,
+        reuse_port: bool,
     ) -> PyResult<()> {
         let interface = address("interface", interface)?;
-        let config = |group| SubscriberConfig { interface, group, port, rcvbuf_bytes, sources: Vec::new() };
-        let line_a = config(address("group", group)?);
-        let snapshot = config(address("snapshot_group", snapshot_group)?);
-        self.sockets = Some(Sockets::open(&line_a, &snapshot).map_err(|error| os_error(&error))?);
+        let interface_b =
+            if interface_b.is_empty() { interface } else { address("interface_b", interface_b)? };
+        let sources: Vec<_> =
+            sources.iter().map(|text| address("sources", text)).collect::<Result<_, _>>()?;
+        let config = |interface, name, group: &str| {
+            let (group, sources) = (address(name, group)?, sources.clone());
+            PyResult::Ok(SubscriberConfig { interface, group, port, rcvbuf_bytes, sources, reuse_port })
+        };
+        let optional = |interface, name, group: &str| {
+            if group.is_empty() { Ok(None) } else { config(interface, name, group).map(Some) }
+        };
+        let groups = Groups {
+            line_a: config(interface, "group", group)?,
+            line_b: optional(interface_b, "group_b", group_b)?,
+            snapshot: config(interface, "snapshot_group", snapshot_group)?,
+            repair: optional(interface, "repair_group", repair_group)?,
+        };
+        self.sockets = Some(Sockets::open(&groups).map_err(|error| os_error(&error))?);
         Ok(())
     }
 
     fn close(&mut self) {
-        self.truncated += self.sockets.take().map_or(0, |open| open.truncated());
+        if let Some(open) = self.sockets.take() {
+            self.sums = open.sums;
+        }
     }
 
     fn filenos(&self) -> Vec<i32> {
@@ -112,7 +163,7 @@ impl Receiver {
     }
 
     fn effective_rcvbuf(&self) -> usize {
-        self.sockets.as_ref().map_or(0, |open| open.line_a.effective_rcvbuf())
+        self.sockets.as_ref().map_or(0, Sockets::effective_rcvbuf)
     }
 
     fn poll(&mut self, py: Python<'_>) -> PyResult<usize> {
@@ -124,7 +175,7 @@ impl Receiver {
         self.poll_once(py)?;
         if self.collector.rows() == 0 {
             let now_ns = mono_ns();
-            let until_timer = self.receiver.deadline_ns().map_or(u64::MAX, |at| at.saturating_sub(now_ns));
+            let until_timer = self.next_deadline_ns().map_or(u64::MAX, |at| at.saturating_sub(now_ns));
             let sockets = self.filenos();
             let nap_ns = timeout_ns.min(until_timer);
             py.detach(|| outcrier_net::wait(&sockets, nap_ns)).map_err(PyOSError::new_err)?;
@@ -143,7 +194,7 @@ impl Receiver {
     }
 
     fn deadline_ns(&self) -> u64 {
-        self.receiver.deadline_ns().unwrap_or(0)
+        self.next_deadline_ns().unwrap_or(0)
     }
 
     fn take<'py>(&mut self, py: Python<'py>) -> HashMap<&'static str, Bound<'py, PyArray1<u8>>> {
@@ -222,14 +273,27 @@ impl Receiver {
         Ok(info)
     }
 
+    fn gaps<'py>(&mut self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        self.receiver.take_gaps().iter().map(|gap| report(py, gap)).collect()
+    }
+
+    fn open_gaps<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let now_ns = mono_ns();
+        let so_far = |gap: GapReport| GapReport { after_ns: now_ns.saturating_sub(gap.opened_ns), ..gap };
+        self.receiver.open_gaps().map(|gap| report(py, &so_far(gap))).collect()
+    }
+
     fn counters(&self) -> HashMap<&'static str, u64> {
         let mut all: HashMap<_, _> = self.receiver.counters().into_iter().collect();
         let kept = self.collector.counts();
+        let sums = self.sockets.as_ref().map_or(self.sums, |open| open.sums);
         all.extend([
             ("events_lost", kept.events_lost),
             ("rows_lost", kept.rows_lost),
             ("filtered", kept.filtered),
-            ("truncated", self.truncated + self.sockets.as_ref().map_or(0, Sockets::truncated)),
+            ("truncated", sums.truncated),
+            ("requests_unsent", sums.requests_unsent),
+            ("images_cut", sums.images_cut),
         ]);
         all
     }
@@ -261,6 +325,24 @@ impl Receiver {
             })
             .collect()
     }
+}
+
+fn report<'py>(py: Python<'py>, gap: &GapReport) -> PyResult<Bound<'py, PyDict>> {
+    let info = PyDict::new(py);
+    info.set_item("channel", gap.channel)?;
+    info.set_item("venue", gap.venue)?;
+    info.set_item("session", gap.session)?;
+    info.set_item("plane", if gap.plane == Plane::Snapshot { "snapshot" } else { "incremental" })?;
+    info.set_item("first", gap.first)?;
+    info.set_item("count", gap.count)?;
+    info.set_item("opened_ts", gap.opened_ts)?;
+    info.set_item("cause", gap.cause.as_str())?;
+    info.set_item("repair", gap.repair.map_or("open", GapRepair::as_str))?;
+    info.set_item("after_ns", gap.after_ns)?;
+    info.set_item("instrument", gap.instrument)?;
+    info.set_item("expected", gap.expected)?;
+    info.set_item("got", gap.got)?;
+    Ok(info)
 }
 
 fn describe<'py>(py: Python<'py>, known: &KnownInstrument<'_>) -> PyResult<Bound<'py, PyDict>> {

@@ -28,6 +28,7 @@ pub(crate) fn line_a(to: &PublisherConfig) -> SubscriberConfig {
         port: to.port,
         rcvbuf_bytes: 1 << 19,
         sources: Vec::new(),
+        reuse_port: false,
     }
 }
 
