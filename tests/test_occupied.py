@@ -14,7 +14,7 @@ from outcrier import _core
 from outcrier.capture.venue_replay import open_feed
 from outcrier.config import Config, FeederConfig, MulticastConfig, MulticastSections, VenueConfig
 from outcrier.errors import NetworkError
-from outcrier.feeder.occupied import refuse_if_occupied
+from outcrier.feeder.occupied import COLD, FAIL_OVER, RESTART, Heard, Succession, hear, succeed
 from outcrier.feeder.service import FeederService, open_publisher
 from outcrier.venues.binance import BINANCE
 
@@ -55,18 +55,53 @@ def multicast(free_port: int) -> MulticastConfig:
     return MulticastConfig(port=free_port)
 
 
+def ear(multicast: MulticastConfig) -> _core.Publisher:
+    """A publisher that has sent nothing yet."""
+    return _core.Publisher.udp(
+        interface=multicast.interface,
+        group=multicast.group_a,
+        snapshot_group=multicast.group_snapshot,
+        port=multicast.port,
+        ttl=0,
+    )
+
+
 def test_a_session_of_another_process_is_refused_until_it_ends(multicast: MulticastConfig) -> None:
+    where = f"{multicast.group_a}:{multicast.port}"
+    publisher = ear(multicast)
     other = Other(multicast)
+    last_seq = other.feed.last_seq()
     with other.beating():
-        with pytest.raises(
-            NetworkError, match=rf"channel 1 on 239\.192\.90\.1:{multicast.port} .*session 77"
-        ):
-            refuse_if_occupied(multicast, [1, 2])
-        refuse_if_occupied(multicast, [2])
-    refuse_if_occupied(multicast, [1])
+        with pytest.raises(NetworkError, match=rf"channel 1 on {where} .*session 77.* --take-over"):
+            hear(publisher, {1: False, 2: False}, where=where, take_over=False)
+        with pytest.raises(NetworkError, match="a replay or test never takes over"):
+            hear(publisher, {1: True}, where=where, take_over=True)
+        assert hear(publisher, {2: False}, where=where, take_over=False) == {}
+        heard = hear(publisher, {1: False}, where=where, take_over=True)
+        assert heard == {1: Heard(session=77, last_seq=last_seq, drill=True, ended=False)}
+    assert hear(publisher, {1: False}, where=where, take_over=False) == {}, "it is dead"
     other.feed.close()
     with other.beating():
-        refuse_if_occupied(multicast, [1])
+        heard = hear(publisher, {1: True}, where=where, take_over=False)
+        assert heard == {1: Heard(session=77, last_seq=last_seq, drill=True, ended=True)}
+
+
+def test_what_a_session_follows() -> None:
+    def after(own: tuple[int, int], other: Heard | None = None) -> Succession:
+        return succeed(other, last_session=own[0], last_seq=own[1])
+
+    def heard(session: int, last_seq: int, *, drill: bool = False, ended: bool = False) -> Heard:
+        return Heard(session=session, last_seq=last_seq, drill=drill, ended=ended)
+
+    assert after((0, 0)) == Succession(COLD)
+    assert after((50, 900)) == Succession(RESTART, 50, 900)
+    assert after((50, 0), heard(50, 900, ended=True)) == Succession(RESTART, 50, 900, 50)
+    # Taken over: how far the other one will have come when it hears us is not known.
+    assert after((50, 900), heard(77, 12)) == Succession(FAIL_OVER, 77, 0, 77)
+    assert after((0, 0), heard(77, 12, ended=True)) == Succession(FAIL_OVER, 77, 12, 77)
+    # A replay is nobody's predecessor, an older zombie neither; our number is above theirs all the same.
+    assert after((50, 900), heard(77, 12, drill=True)) == Succession(RESTART, 50, 900, 77)
+    assert after((50, 900), heard(49, 12)) == Succession(RESTART, 50, 900, 49)
 
 
 def test_a_live_feeder_listens_too(multicast: MulticastConfig, tmp_path: Path) -> None:
@@ -85,5 +120,5 @@ def test_a_live_feeder_listens_too(multicast: MulticastConfig, tmp_path: Path) -
     with other.beating():
         asyncio.run(run())
         with pytest.raises(NetworkError, match=r"channel 1 .* is published by another process"):
-            open_publisher(config, [1])
-        open_publisher(config, [2])
+            open_publisher(config, {1: False})
+        open_publisher(config, {2: False})

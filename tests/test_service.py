@@ -823,7 +823,7 @@ def test_a_signal_ends_the_program(number: signal.Signals, tmp_path: Path) -> No
 def test_no_interface_of_that_address_is_a_network_error() -> None:
     crypto = MulticastConfig(interface="192.0.2.1")
     with pytest.raises(NetworkError) as caught:
-        open_publisher(Config(multicast=MulticastSections(crypto=crypto)), [1])
+        open_publisher(Config(multicast=MulticastSections(crypto=crypto)), {1: False})
     for part in ("239.192.90.1", "192.0.2.1", "9001"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)

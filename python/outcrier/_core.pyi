@@ -133,21 +133,59 @@ class Publisher:
     """Where frames go: UDP multicast, or a list in memory for tests and benchmarks."""
 
     @staticmethod
-    def udp(*, interface: str, group: str, snapshot_group: str, port: int, ttl: int) -> Publisher:
-        """Raises OSError, with a message that names group, interface and port."""
+    def udp(
+        *,
+        interface: str,
+        group: str,
+        snapshot_group: str,
+        port: int,
+        ttl: int,
+        interface_b: str = "",
+        group_b: str = "",
+        text_group: str = "",
+        repair_group: str = "",
+        keys: str = "",
+    ) -> Publisher:
+        """Opens a socket for line A with the snapshot plane, and one each for line B, the text lines and the
+        repair group where a group is given; empty = none, and `interface_b` empty = `interface`. `keys` is
+        the text of a key file: frames are signed with its first key.
+
+        Listens on line A from now on: once another publisher is heard that makes a session of ours worthless,
+        nothing more of that session leaves, see `superseded`.
+
+        Raises OSError, with a message that names group, interface and port; ValueError for keys.
+        """
     @staticmethod
-    def memory() -> Publisher: ...
+    def memory(*, keys: str = "") -> Publisher: ...
     def take(self) -> list[tuple[int, bytes]]:
         """Datagrams kept by a memory publisher, as they would leave: plane (0 incremental, 1 snapshot), and a
         frame with the zeros that a longer one of its batch puts behind it.
         """
+    def take_texts(self) -> list[bytes]:
+        """Text lines kept by a memory publisher: the last 4,096."""
+    def send_text(self, line: bytes) -> bool:
+        """Sends a text line as one datagram; False where there is no group for them."""
+    def listen(self, channels: Sequence[int], for_ns: int) -> list[dict[str, Any]]:
+        """Listens for so long, without the GIL, and returns other publishers' sessions heard on `channels`:
+        channel, session, last_seq (of its last frame; final if it ended), publisher_id (0 = not told), drill
+        (REPLAY or TEST), ended. A memory publisher hears nothing. Raises OSError."""
+    def superseded(self) -> list[tuple[int, int, int, str]]:
+        """Our sessions that send nothing more because of another publisher: channel, session, session heard,
+        why in words. It is looked at least every 50 ms while frames leave, and before the first one after a
+        longer pause."""
     def counters(self) -> dict[str, int]:
         """frames and their bytes, sends (system calls that took them), padding_bytes, segment_refused (those
         batches left frame by frame because the kernel did not cut them); frames that were not sent:
-        dropped_would_block, oversize, errors.
+        dropped_would_block, oversize, errors. These are of line A and the snapshot plane; the same with the
+        prefix line_b_, text_ or repair_ where there is such a group.
+
+        silenced: frames dropped since another publisher took over. guard_errors: times the system refused to
+        tell what was heard; guard_unauthentic: frames heard without the MAC that our keys ask for.
         """
     def last_error(self) -> str | None:
-        """What the system said of the last refused send."""
+        """What the system said of the last refused send on line A or the snapshot plane."""
+    def last_error_b(self) -> str | None:
+        """The same of line B."""
 
 @final
 class Feed:
@@ -168,7 +206,9 @@ class Feed:
         shapes: str,
         build: str,
         prev_session: int = 0,
+        prev_last_seq: int = 0,
         reason: int = 1,
+        instruments: Sequence[int] = (),
         replay: bool = False,
         test: bool = False,
         pack: bool = False,
@@ -176,10 +216,12 @@ class Feed:
     ) -> Self:
         """Sends SESSION_START. `shapes` is the text of `outcrier.shape_json.to_json`.
 
-        Raises ValueError on a shape that cannot be compiled or published.
+        Raises ValueError on a shape that cannot be compiled or published, OSError if it cannot be heard who
+        else publishes.
 
-        `pack`: messages of one socket read share PACK frames. `start_ns` is the wall time of a replay's
-        first message; 0 = now.
+        `prev_last_seq` is the number that `prev_session` ended with, 0 = unknown; `instruments` are the ids
+        that will be added at once, as its digest tells them. `pack`: messages of one socket read share PACK
+        frames. `start_ns` is the wall time of a replay's first message; 0 = now.
         """
     def add_instrument(
         self,
@@ -278,14 +320,22 @@ class Feed:
         again."""
     def deadline_ns(self) -> int:
         """Monotonic ns of the next thing to do; moves earlier when frames are sent."""
-    def close(self, reason: int = 0) -> None:
-        """Sends SESSION_END; `tick` repeats it every 100 ms for 5 s if the caller goes on calling it."""
+    def close(self, reason: int = 0, next_session: int = 0) -> None:
+        """Sends SESSION_END; `tick` repeats it every 100 ms for 5 s if the caller goes on calling it.
+        `next_session` is the one that follows at once; 0 = unknown."""
+    def last_seq(self) -> int:
+        """Number of the last frame sent on the incremental plane."""
+    def kinds(self) -> dict[str, tuple[int, int, int, int]]:
+        """Events received and published, frames refused, gaps, by kind of message: book, trade, bbo, ticker,
+        candle, deriv (with liquidations)."""
+    def books_not_live(self) -> int:
+        """Books that are recovering or stale."""
     def notices(self) -> list[tuple[str, int, int, int, str]]:
         """(kind, index or -1, expected, got, text) since the last call; at most 4,096 are kept, more are
         counted.
 
         kind: GAP, FAULT, NEED_SNAPSHOT (fetch the REST book), SNAPSHOT_OLD (fetch again), LIVE, STALE,
-        REFINED, UNKNOWN_INSTRUMENT, HELD_OVERFLOW.
+        REFINED, UNKNOWN_INSTRUMENT, HELD_OVERFLOW, SESSION_FULL (frame numbers run out: begin a new session).
         """
     def faults(self) -> list[tuple[str, int, int, bytes]]:
         """The last 64 faults: (reason, recv_ns, connection, frame cut to 4,096 bytes)."""

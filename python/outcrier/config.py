@@ -80,6 +80,26 @@ class FeederConfig(_Section, frozen=True):
             extra={"unit": "true or false"},
         ),
     ] = False
+    take_over: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Start beside a publisher that is heard on the same channels: ours has the higher session,"
+                " consumers switch to it and the other one falls silent. Otherwise that is an error."
+            ),
+            extra={"unit": "true or false"},
+        ),
+    ] = False
+    key_file: Annotated[
+        str,
+        Meta(
+            description=(
+                "File with the keys that sign every frame: a line of 64 hex digits a key, its number and a"
+                " colon before it; the first one signs. Readable by the feeder alone."
+            ),
+            extra={"unit": "path; empty = frames are not signed"},
+        ),
+    ] = ""
     instruments_refresh_s: Annotated[
         int,
         Meta(

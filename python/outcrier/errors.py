@@ -4,6 +4,7 @@ OutcrierError
 ├── ConfigurationError   2: a file, key, flag, venue or symbol that cannot be; names it and what is allowed
 ├── CaptureError         3: a capture that is missing, truncated or corrupt; names file and line
 └── NetworkError         4: a port in use, no multicast route, no exchange reachable, nothing heard
+    └── SupersededError  5: another publisher has taken over our channel
 
 What a venue sends never raises one of these: it becomes a counted fault.
 """
@@ -35,3 +36,9 @@ class NetworkError(OutcrierError):
     """A socket that cannot be opened or a peer that cannot be reached."""
 
     exit_code = 4
+
+
+class SupersededError(NetworkError):
+    """Another publisher has taken over a channel of ours; starting again would only quarrel with it."""
+
+    exit_code = 5

@@ -20,6 +20,15 @@ VENUE_NUMBERS: Final[dict[str, int]] = {
 }
 """Wire `venue` by venue name; also the default channel of a venue published by its own process."""
 
+EXCHANGE_PRODUCTS: Final[dict[str, tuple[str, str]]] = {
+    "binance": ("BINANCE", "spot"),
+    "binance_usdm": ("BINANCE", "usdm"),
+    "binance_coinm": ("BINANCE", "coinm"),
+    "binance_us": ("BINANCE_US", "spot"),
+    "binance_tr": ("BINANCE_TR", "spot"),
+}
+"""Exchange and product by venue name, as the text lines name them."""
+
 VENUE_NAMES: Final[dict[int, str]] = {number: name for name, number in VENUE_NUMBERS.items()}
 """Venue name by wire `venue`."""
 

@@ -25,8 +25,9 @@ from outcrier.capture.venue_replay import VenueReplay, VenueSummary, open_feed
 from outcrier.clock import mono_ns, wall_ns
 from outcrier.errors import ConfigurationError
 from outcrier.feeder.ending import END_REPEATS_NS
+from outcrier.feeder.occupied import check_superseded
 from outcrier.feeder.state import VenueState
-from outcrier.instruments import Instrument
+from outcrier.instruments import Instrument, Trading
 from outcrier.venues import Venue, venue_by_name
 
 RATE_DEFAULT: Final = 50_000
@@ -40,6 +41,9 @@ LINGER_S: Final = 5.0
 
 SLICE_S: Final = 0.05
 """Longest single wait, so that a stop is noticed at once."""
+
+LOOK_EVERY_NS: Final = 100_000_000
+"""How often it is looked whether another publisher has taken over; the core stops sending by itself."""
 
 SAME_SESSION_NS: Final = 3_600_000_000_000
 """Venues recorded within an hour of each other keep their distance in time; others start together."""
@@ -79,7 +83,7 @@ def replay_into(
     ConfigurationError.
     """
     prepared = _prepare(group, instruments)
-    replay = _define(_open(publisher, prepared, session, publisher_id), prepared, wire_ids)
+    replay = _define(_open(publisher, prepared, session, publisher_id, wire_ids), prepared, wire_ids)
     for line in read_session(group.paths):
         replay.take(line)
     return replay
@@ -98,22 +102,33 @@ def open_replays(
 
 
 def _open(
-    publisher: _core.Publisher, prepared: _Prepared, session: int = 1, publisher_id: int = 1
+    publisher: _core.Publisher,
+    prepared: _Prepared,
+    session: int = 1,
+    publisher_id: int = 1,
+    wire_ids: Mapping[str, int] | None = None,
 ) -> _core.Feed:
+    """The feed of a replay; `wire_ids` None numbers the instruments from 1."""
+    members = prepared.instruments
+    ids = wire_ids or _numbered(members)
     return open_feed(
         publisher,
         prepared.venue,
         session=session,
         publisher_id=publisher_id,
         first_ns=prepared.found.first_ns,
+        instruments=[ids[each.native_symbol] for each in members if each.status != Trading.DELISTED],
     )
+
+
+def _numbered(instruments: Sequence[Instrument]) -> dict[str, int]:
+    return {each.native_symbol: number for number, each in enumerate(instruments, start=1)}
 
 
 def _define(feed: _core.Feed, prepared: _Prepared, wire_ids: Mapping[str, int] | None = None) -> VenueReplay:
     """The replay into `feed`; None numbers the instruments from 1."""
     members = prepared.instruments
-    ids = wire_ids or {each.native_symbol: number for number, each in enumerate(members, start=1)}
-    return VenueReplay(feed, prepared.venue, members, prepared.found, ids)
+    return VenueReplay(feed, prepared.venue, members, prepared.found, wire_ids or _numbered(members))
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +185,7 @@ class Replay:
         """Publishes until the captures are over or `stop` is set, then ends the sessions.
 
         Sessions and instrument ids come from `state_dir`. Raises ConfigurationError if another process
-        replays there.
+        replays there, SupersededError if another publisher is heard on a channel meanwhile.
         """
         conductor = _Conductor(publisher, self._options, stop)
         with ExitStack() as stack:
@@ -182,7 +197,7 @@ class Replay:
             stack.enter_context(conductor)
             for each, state in zip(self._prepared, states, strict=True):
                 ids = state.ids(instrument.native_symbol for instrument in each.instruments)
-                feed = _open(publisher, each, state.next_session(wall_ns()), publisher_id)
+                feed = _open(publisher, each, state.next_session(wall_ns()), publisher_id, ids)
                 conductor.feeds.append(feed)
                 self._replays.append(_define(feed, each, ids))
             seconds, loops, complete = self._play(conductor)
@@ -258,7 +273,7 @@ class _Conductor:
         self._stop = stop
         self._credit = self._burst
         self._frames = 0
-        self._filled_ns = mono_ns()
+        self._filled_ns = self._looked_ns = mono_ns()
 
     def __enter__(self) -> Self:
         return self
@@ -276,7 +291,7 @@ class _Conductor:
             self._wait_until(now_ns + self._linger_ns)
         least_ns = now_ns + min(self._linger_ns, END_REPEATS_NS)
         while mono_ns() < least_ns:
-            self._tick()
+            self._tick_feeds(mono_ns())
             time.sleep(max(0.0, self._pause_s(least_ns)))
 
     def play(self, schedule: Iterable[_Due]) -> bool:
@@ -321,6 +336,12 @@ class _Conductor:
 
     def _tick(self) -> None:
         now_ns = mono_ns()
+        if now_ns - self._looked_ns >= LOOK_EVERY_NS:
+            self._looked_ns = now_ns
+            check_superseded(self._publisher)
+        self._tick_feeds(now_ns)
+
+    def _tick_feeds(self, now_ns: int) -> None:
         for feed in self.feeds:
             if now_ns >= feed.deadline_ns():
                 feed.tick()

@@ -181,9 +181,17 @@ def _depth_symbols(venue: Venue, found: Scan) -> set[str]:
 
 
 def open_feed(
-    publisher: _core.Publisher, venue: Venue, *, session: int, publisher_id: int, first_ns: int | None
+    publisher: _core.Publisher,
+    venue: Venue,
+    *,
+    session: int,
+    publisher_id: int,
+    first_ns: int | None,
+    instruments: Sequence[int] = (),
 ) -> _core.Feed:
-    """A feed whose frames are flagged REPLAY, on the venue's own channel."""
+    """A feed whose frames are flagged REPLAY, on the venue's own channel. `instruments` are the wire ids that
+    will be added at once.
+    """
     return _core.Feed(
         publisher,
         venue=venue.number,
@@ -192,6 +200,7 @@ def open_feed(
         publisher_id=publisher_id,
         shapes=venue.shapes_json,
         build=f"outcrier {_core.__version__}",
+        instruments=instruments,
         replay=True,
         start_ns=first_ns or UNTIMED_STEP_NS,
     )

@@ -24,6 +24,7 @@ Exit codes:
   3    data: a capture is missing, truncated or corrupt, or a recording cannot be written
   4    network: port in use, no multicast route, nothing heard before --timeout, no exchange reachable;
        doctor: something is wrong that it names
+  5    another publisher has taken over: run and replay fell silent at once
   130  Ctrl-C elsewhere, and SIGTERM of a replay that was to end
   141  the reader of a pipe went away
 """

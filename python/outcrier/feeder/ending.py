@@ -18,9 +18,9 @@ TICK_NS_MIN: Final = SECOND_NS // 1000
 """The core is not asked more often than this."""
 
 
-async def end_session(feed: _core.Feed) -> None:
+async def end_session(feed: _core.Feed, reason: int = 0, next_session: int = 0) -> None:
     """Ends the session of `feed` and repeats its end for `END_REPEATS_NS`."""
-    feed.close()
+    feed.close(reason, next_session)
     now_ns = mono_ns()
     end_ns = now_ns + END_REPEATS_NS
     while now_ns < end_ns:

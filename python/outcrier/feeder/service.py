@@ -14,22 +14,24 @@ import os
 import random
 import secrets
 import signal
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from outcrier import _core
-from outcrier.config import Config, VenueConfig
+from outcrier.clock import mono_ns, wall_ns
+from outcrier.config import Config, MulticastConfig, VenueConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.busy_poll import BusyPoll
 from outcrier.feeder.http import HttpClient
-from outcrier.feeder.occupied import refuse_if_occupied
+from outcrier.feeder.occupied import check_superseded, hear
 from outcrier.feeder.state import VenueState, default_state_dir
 from outcrier.feeder.status import VenueStatus
 from outcrier.feeder.tap import Tap
+from outcrier.feeder.text_lines import AT_ONCE_NS, TextLines
 from outcrier.feeder.transport import Connector, TransportError, connector_for
 from outcrier.feeder.venue_feeder import Surroundings, VenueFeeder
 from outcrier.venues import VENUES
@@ -54,6 +56,7 @@ class FeederService:
         """
         self._config = config
         self._publisher = publisher
+        self._lines = TextLines()
         self._connectors = connectors
         self._tap = tap
         self._environ = os.environ if environ is None else environ
@@ -69,8 +72,12 @@ class FeederService:
         try:
             publisher = self._publisher
             if publisher is None:
-                channels = [VENUES[name].number for name in self._config.enabled_venues()]
+                channels = {
+                    VENUES[name].number: not _is_published(name, venue)
+                    for name, venue in self._config.enabled_venues().items()
+                }
                 publisher = await asyncio.to_thread(open_publisher, self._config, channels)
+                self._publisher = publisher
             around = Surroundings(
                 publisher=publisher,
                 publisher_id=secrets.randbits(63) + 1,
@@ -79,6 +86,8 @@ class FeederService:
                 limited=self._config.feeder.limited_mode,
                 refresh_ns=self._config.feeder.instruments_refresh_s * SECOND_NS,
                 random=random.Random(secrets.randbits(64)),  # noqa: S311 - spreads retries, guards nothing
+                where=_where(self._config.multicast.crypto),
+                take_over=self._config.feeder.take_over,
                 tap=self._tap,
             )
             for name, venue_config in self._config.enabled_venues().items():
@@ -93,7 +102,7 @@ class FeederService:
         self, name: str, config: VenueConfig, http: HttpClient, around: Surroundings
     ) -> VenueFeeder:
         venue = VENUES[name]
-        published = venue.is_published(ws_url=config.ws_url or None, rest_url=config.rest_url or None)
+        published = _is_published(name, config)
         state_dir = Path(self._config.feeder.state_dir or default_state_dir(self._environ))
         state = VenueState(state_dir, "live" if published else "test", name, venue.number)
         self._stack.enter_context(state)
@@ -108,10 +117,11 @@ class FeederService:
         """Publishes until `stop` is set, then ends every session, within a second.
 
         Venues that cannot be reached are tried again for ever. Raises ConfigurationError (unknown symbol)
-        when a venue's instrument list shows it.
+        when a venue's instrument list shows it, SupersededError when another publisher has taken over.
         """
         stopping = asyncio.create_task(stop.wait())
-        running = {asyncio.create_task(venue.run()): venue for venue in self._venues}
+        running = [asyncio.create_task(venue.run()) for venue in self._venues]
+        running.append(asyncio.create_task(self._look_around()))
         try:
             with BusyPoll() if self._config.feeder.busy_poll else nullcontext():
                 done, _ = await asyncio.wait({stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
@@ -126,6 +136,18 @@ class FeederService:
         for outcome in closed:
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    async def _look_around(self) -> None:
+        """Ten times a second: ends the process if another publisher has taken over, and says what is due on
+        the text lines.
+        """
+        publisher = self._publisher
+        while publisher is not None:
+            check_superseded(publisher)
+            counts = [counts for venue in self._venues if (counts := venue.counts()) is not None]
+            for line in self._lines.due(mono_ns(), wall_ns() // 1_000_000, counts):
+                publisher.send_text(line)
+            await asyncio.sleep(AT_ONCE_NS / SECOND_NS)
 
     async def outcomes(self, timeout_s: float) -> dict[str, TransportError | None]:
         """What came of the first try of each venue, after at most `timeout_s`; call while `run` runs.
@@ -146,23 +168,56 @@ class FeederService:
         return [venue.status() for venue in self._venues]
 
 
-def open_publisher(config: Config, channels: Collection[int]) -> _core.Publisher:
-    """The UDP publisher of the crypto `channels`, once it is heard that nobody else publishes them.
+def open_publisher(config: Config, channels: Mapping[int, bool]) -> _core.Publisher:
+    """The UDP publisher of the crypto `channels`, once it is heard that nobody else publishes them, or with
+    `feeder.take_over` whoever does.
 
-    Takes `occupied.LISTEN_NS`. Raises NetworkError that names group, interface and port.
+    `channels`: whether a channel will carry a replay or test. Takes `occupied.LISTEN_NS`. Raises NetworkError
+    that names group, interface and port, and ConfigurationError for a key file.
     """
     crypto = config.multicast.crypto
-    refuse_if_occupied(crypto, channels)
+    keys = _read_keys(config.feeder.key_file)
     try:
-        return _core.Publisher.udp(
+        publisher = _core.Publisher.udp(
             interface=crypto.interface,
             group=crypto.group_a,
+            interface_b=crypto.interface_b,
+            group_b=crypto.group_b,
             snapshot_group=crypto.group_snapshot,
+            text_group=crypto.group_text,
+            repair_group=crypto.group_repair,
             port=crypto.port,
             ttl=crypto.ttl,
+            keys=keys,
         )
+        hear(publisher, channels, where=_where(crypto), take_over=config.feeder.take_over)
     except OSError as error:
         raise NetworkError(str(error)) from error
+    except ValueError as error:
+        if not keys:
+            raise
+        raise ConfigurationError(f"{config.feeder.key_file} (feeder.key_file): {error}") from error
+    return publisher
+
+
+def _is_published(name: str, config: VenueConfig) -> bool:
+    return VENUES[name].is_published(ws_url=config.ws_url or None, rest_url=config.rest_url or None)
+
+
+def _where(multicast: MulticastConfig) -> str:
+    return f"{multicast.group_a}:{multicast.port}"
+
+
+def _read_keys(path: str) -> str:
+    """The text of the key file; no path = none."""
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except OSError as error:
+        raise ConfigurationError(f"{path} (feeder.key_file): {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} (feeder.key_file): not a key file") from error
 
 
 def loop_factory(event_loop: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

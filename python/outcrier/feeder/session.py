@@ -52,6 +52,10 @@ REASON_NONE: Final = 0
 REASON_DISCONNECT: Final = 3
 
 
+class SessionFull(Exception):  # noqa: N818 - no error: the numbers of a session are used up, and a new one is due
+    """The frame numbers of the session run out."""
+
+
 @dataclass(slots=True)
 class Counts:
     """Since the session's start."""
@@ -144,8 +148,11 @@ class VenueSession:
         self._feed_timer.at(self.feed.deadline_ns(), now_ns)
         self.reschedule()
 
-    async def close(self) -> None:
-        """Closes the connections, ends the session and repeats its end; takes `ending.END_REPEATS_NS`."""
+    async def close(self, reason: int = 0, next_session: int = 0) -> None:
+        """Closes the connections, ends the session and repeats its end; takes `ending.END_REPEATS_NS`.
+
+        `next_session` is the one that follows at once, 0 = unknown.
+        """
         for driver in self.drivers:
             driver.stop()
         for fetch in self._fetches.values():
@@ -153,7 +160,7 @@ class VenueSession:
         self._feed_timer.cancel()
         self._house_timer.cancel()
         self._keeper.sample()
-        await end_session(self.feed)
+        await end_session(self.feed, reason, next_session)
         if not self.failure.done():
             self.failure.cancel()
 
@@ -212,6 +219,9 @@ class VenueSession:
                     continue
                 case "NEED_SNAPSHOT":
                     self._want(now_ns, index)
+                    continue
+                case "SESSION_FULL":
+                    self.fail(SessionFull(text))
                     continue
                 case "HELD_OVERFLOW":
                     self._want(now_ns, index)

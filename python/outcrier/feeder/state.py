@@ -1,7 +1,7 @@
 """The state directory: what must outlive a process. Session numbers, and instrument ids that are stable for
 life.
 
-    STATE/<purpose>/channel_<number>.json     {"session": 55000000}
+    STATE/<purpose>/channel_<number>.json     {"session": 55000000, "last_seq": 4711}
     STATE/<purpose>/registry_<venue>.json     {"venue": "binance", "next_id": 3, "ids": {"BTCUSDT": 1, ...}}
     STATE/<purpose>/<venue>.lock              flock of the process that publishes the venue; holds its pid
     STATE/<purpose>/faults_<venue>.jsonl      samples of faulty messages, for a person
@@ -58,7 +58,7 @@ class VenueState:
         self._lock = _take_lock(self._directory, f"{venue}.lock")
         try:
             self._ids, self._next_id = _read_registry(self._registry_path, venue)
-            self._last_session = _read_session(self._channel_path)
+            self._last_session, self._last_seq = _read_session(self._channel_path)
         except BaseException:
             os.close(self._lock)
             raise
@@ -87,19 +87,31 @@ class VenueState:
         """The session before the next one; 0 = none."""
         return self._last_session
 
-    def next_session(self, wall_ns: int) -> int:
-        """A number above every earlier one of this channel: max(persisted + 1, seconds since 2024). On disk
-        when this returns.
+    @property
+    def last_seq(self) -> int:
+        """Number of the last frame of `last_session`, if it was ended; 0 = unknown."""
+        return self._last_seq
+
+    def next_session(self, wall_ns: int, above: int = 0) -> int:
+        """A number above every earlier one of this channel and above `above`: max(persisted + 1, seconds
+        since 2024). On disk when this returns.
         """
         seconds = max(0, wall_ns - SESSION_EPOCH_NS) // 1_000_000_000
-        session = max(self._last_session + 1, seconds)
+        session = max(self._last_session + 1, above + 1, seconds)
         if session > U32_MAX:
             raise ConfigurationError(
-                f"{self._channel_path}: no session number is left above {self._last_session}"
+                f"{self._channel_path}: no session number is left above {max(self._last_session, above)}"
             )
         _write(self._channel_path, {"session": session})
-        self._last_session = session
+        self._last_session, self._last_seq = session, 0
         return session
+
+    def ended(self, last_seq: int) -> None:
+        """The session of the last number given has ended with the frame `last_seq`, which the next one tells.
+        On disk when this returns.
+        """
+        _write(self._channel_path, {"session": self._last_session, "last_seq": last_seq})
+        self._last_seq = last_seq
 
     def ids(self, native_symbols: Iterable[str]) -> dict[str, int]:
         """The id of each symbol; new ones get the next free numbers, on disk when this returns. Ids are never
@@ -171,14 +183,19 @@ def _read_registry(path: Path, venue: str) -> tuple[dict[str, int], int]:
     return ids, next_id
 
 
-def _read_session(path: Path) -> int:
+def _read_session(path: Path) -> tuple[int, int]:
+    """Session and its last number; 0 = none, and not known."""
     data = _read_json(path)
     if data is None:
-        return 0
-    if not isinstance(data, dict) or set(data) != {"session"} or not _is_u32(data["session"]):
-        raise _corrupt(path, 'it must hold "session", a whole number from 1')
-    session: int = data["session"]
-    return session
+        return 0, 0
+    if not isinstance(data, dict) or not {"session"} <= set(data) <= {"session", "last_seq"}:
+        raise _corrupt(path, 'it must hold "session" and at most "last_seq" beside it')
+    if not _is_u32(data["session"]):
+        raise _corrupt(path, '"session" must be a whole number from 1')
+    last_seq = data.get("last_seq", 0)
+    if not isinstance(last_seq, int) or isinstance(last_seq, bool) or not 0 <= last_seq < 2**64:
+        raise _corrupt(path, '"last_seq" must be a whole number below 2**64')
+    return data["session"], last_seq
 
 
 def _is_u32(value: object) -> bool:

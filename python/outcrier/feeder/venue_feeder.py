@@ -16,19 +16,20 @@ from outcrier.feeder.connection import BACKOFF_BASE_NS, BACKOFF_CAP_NS, REGION_W
 from outcrier.feeder.ending import end_session
 from outcrier.feeder.http import HttpClient
 from outcrier.feeder.logs import LimitedLog
+from outcrier.feeder.occupied import RECONFIGURATION, Succession, hear, succeed
 from outcrier.feeder.plan import VenuePlan, check_venue, plan_venue
 from outcrier.feeder.reach import Reach
 from outcrier.feeder.rest import InstrumentList, VenueRest
-from outcrier.feeder.session import VenueSession
+from outcrier.feeder.session import SessionFull, VenueSession
 from outcrier.feeder.snapshots import WeightPool
 from outcrier.feeder.state import VenueState
 from outcrier.feeder.status import VenueStatus
 from outcrier.feeder.tap import Tap
+from outcrier.feeder.text_lines import VenueCounts
 from outcrier.feeder.transport import Connector, Reason, TransportError
+from outcrier.instruments import Trading
+from outcrier.venue_numbers import EXCHANGE_PRODUCTS
 from outcrier.venues.base import Venue
-
-_SESSION_COLD = 1
-_SESSION_RESTART = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,10 @@ class Surroundings:
     limited: bool
     refresh_ns: int
     random: random.Random
+    where: str
+    """Group and port, for messages."""
+    take_over: bool
+    """Start beside a live session of another publisher, and above it."""
     tap: Tap | None = None
     """A recorder that listens in."""
 
@@ -74,36 +79,63 @@ class VenueFeeder:
         """
         listed = await self._first_instruments()
         plan = plan_venue(self.venue, listed.catalogue, self._config, limited=self._around.limited)
-        session = self._session = await self._open_session(plan)
-        session.start()
-        refresh = asyncio.create_task(self._refresh_for_ever(session))
-        try:
-            done, _ = await asyncio.wait({refresh, session.failure}, return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                ended.result()
-        finally:
-            refresh.cancel()
+        session = await self._open_session(plan, await self._succession())
+        while True:
+            self._session = session
+            session.start()
+            refresh = asyncio.create_task(self._refresh_for_ever(session))
+            try:
+                done, _ = await asyncio.wait({refresh, session.failure}, return_when=asyncio.FIRST_COMPLETED)
+                for ended in done:
+                    ended.result()
+            except SessionFull:
+                session = await self._renew(session, plan)
+            finally:
+                refresh.cancel()
+
+    async def _succession(self) -> Succession:
+        """Listens once more, now that the first frame is near, and says what our session follows."""
+        around, state = self._around, self._state
+        channels = {self.venue.number: self.test}
+        heard = await asyncio.to_thread(
+            hear, around.publisher, channels, where=around.where, take_over=around.take_over
+        )
+        found = heard.get(self.venue.number)
+        return succeed(found, last_session=state.last_session, last_seq=state.last_seq)
+
+    async def _renew(self, session: VenueSession, plan: VenuePlan) -> VenueSession:
+        """A new session in place of one whose numbers run out; the old one names it."""
+        before = self._state.last_session
+        number = self._state.next_session(wall_ns())
+        await session.close(RECONFIGURATION, number)
+        last_seq = session.feed.last_seq()
+        return await self._open_session(plan, Succession(RECONFIGURATION, before, last_seq), number)
 
     async def close(self) -> None:
-        """Ends the session, if there is one."""
+        """Ends the session, if there is one, and keeps its last number for the next one."""
         if self._session is not None:
             await self._session.close()
+            self._state.ended(self._session.feed.last_seq())
 
-    async def _open_session(self, plan: VenuePlan) -> VenueSession:
+    async def _open_session(
+        self, plan: VenuePlan, after: Succession, number: int | None = None
+    ) -> VenueSession:
+        """`number` None = the next free one."""
         venue, around = self.venue, self._around
         ids = self._state.ids(instrument.native_symbol for instrument in plan.instruments)
-        last = self._state.last_session
+        listed = [each for each in plan.instruments if each.status != Trading.DELISTED]
         feed = _core.Feed(
             around.publisher,
             venue=venue.number,
             channel=venue.number,
-            session=self._state.next_session(wall_ns()),
+            session=self._state.next_session(wall_ns(), after.above) if number is None else number,
             publisher_id=around.publisher_id,
             shapes=venue.shapes_json,
             build=f"outcrier {_core.__version__}",
-            # The lock of the state proves that the publisher of the last session is gone.
-            prev_session=last,
-            reason=_SESSION_RESTART if last else _SESSION_COLD,
+            prev_session=after.prev_session,
+            prev_last_seq=after.prev_last_seq,
+            reason=after.reason,
+            instruments=[ids[each.native_symbol] for each in listed],
             test=self.test,
         )
         text = f"{len(plan.instruments)} instruments, {len(plan.connections)} connections"
@@ -190,4 +222,25 @@ class VenueFeeder:
             snapshots_waiting=session.scheduler.backlog if session is not None else 0,
             last_error=self.reach.last_error,
             error=None if subscribed else self.reach.error,
+        )
+
+    def counts(self) -> VenueCounts | None:
+        """What the text lines tell of the venue; None before its session."""
+        session = self._session
+        if session is None:
+            return None
+        sums = session.feed.counters()
+        whole = (sums["frames_in"], sums["frames"], sums["faults"], sums["gaps"])
+        kinds = {
+            kind: counts for kind, counts in session.feed.kinds().items() if kind == "book" or any(counts)
+        }
+        exchange, product = EXCHANGE_PRODUCTS[self.venue.name]
+        return VenueCounts(
+            exchange=exchange,
+            product=product,
+            kinds={**kinds, "all": whole},
+            stale=session.feed.books_not_live(),
+            reconnects=sum(driver.machine.reconnects for driver in session.drivers),
+            connected=sum(driver.is_connected for driver in session.drivers),
+            connections=len(session.drivers),
         )

@@ -13,7 +13,7 @@ const PADDING: usize = 40;
 fn frame(number: u64) -> Vec<u8> {
     let mut buffer = FrameBuf::default();
     let header = Header { channel_seq: number, ..Header::new(msg::TRADE, 1, 90_000_001, 1) };
-    wire::seal(buffer.build(&header, &NO_ROOT, NO_RECORDS), 0);
+    wire::seal(buffer.build(&header, &NO_ROOT, NO_RECORDS), 0, None);
     [buffer.frame(), &[0; PADDING]].concat()
 }
 
@@ -23,7 +23,7 @@ fn levels(count: usize) -> Vec<u8> {
     let header = Header { channel_seq: 1, ..Header::new(msg::BOOK_DELTA, 1, 90_000_001, 1) };
     let root = wire::BookDelta { n_bids: 1, ..wire::zeroed() };
     let records = vec![Level { price: 6_183_763, qty: 12 }; count];
-    wire::seal(buffer.build(&header, &root, &records), 0);
+    wire::seal(buffer.build(&header, &root, &records), 0, None);
     buffer.frame().to_vec()
 }
 

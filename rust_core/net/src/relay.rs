@@ -111,7 +111,7 @@ impl Outlet {
 
 #[cfg(target_os = "linux")]
 fn outlet_socket(ttl: u8, at: Endpoint) -> Result<Socket, NetError> {
-    use crate::publisher::{probe_route, sending_socket};
+    use crate::publisher::line::{probe_route, sending_socket};
     if ttl > 1 {
         return Err(NetError::Ttl { ttl });
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use outcrier_core::event::{Level, Side};
 use outcrier_core::feed;
 use outcrier_core::instrument::Scale;
-use outcrier_core::publish::{Arrival, SessionInfo};
+use outcrier_core::publish::{Arrival, Opening, SessionInfo};
 use outcrier_core::shape::Decoder;
 use outcrier_core::wire::{self, InstrumentDef};
 use pyo3::buffer::PyBuffer;
@@ -107,8 +107,8 @@ fn bits(taken: feed::Taken) -> u8 {
 #[pymethods]
 impl Feed {
     #[new]
-    #[pyo3(signature = (publisher, *, venue, channel, session, publisher_id, shapes, build, prev_session=0, reason=1,
-                        replay=false, test=false, pack=false, start_ns=0))]
+    #[pyo3(signature = (publisher, *, venue, channel, session, publisher_id, shapes, build, prev_session=0, prev_last_seq=0,
+                        reason=1, instruments=Vec::new(), replay=false, test=false, pack=false, start_ns=0))]
     fn new(
         publisher: &Publisher,
         venue: u16,
@@ -118,7 +118,9 @@ impl Feed {
         shapes: &str,
         build: String,
         prev_session: u32,
+        prev_last_seq: u64,
         reason: u32,
+        instruments: Vec<u32>,
         replay: bool,
         test: bool,
         pack: bool,
@@ -131,6 +133,7 @@ impl Feed {
             )));
         }
         let decoder = Decoder::compile(shapes).map_err(value_error)?;
+        let mut machine = Machine::new(publisher, channel);
         let info = SessionInfo {
             venue,
             channel,
@@ -138,13 +141,14 @@ impl Feed {
             publisher_id,
             prev_session,
             reason,
+            opening: Opening::of(prev_last_seq, &instruments),
             replay,
             test,
             pack,
-            signer: None,
+            signer: machine.signer(session),
             build,
         };
-        let mut machine = Machine::new(publisher);
+        machine.begin(&info)?;
         let now = machine.clock.now();
         let arrival = at(Arrival { recv_ts: now.wall_ns, mono_ns: now.mono_ns }, start_ns);
         let mut feed = feed::Feed::start(info, decoder, &mut machine, arrival).map_err(value_error)?;
@@ -355,9 +359,24 @@ impl Feed {
         self.settled().deadline_ns().unwrap_or(u64::MAX)
     }
 
-    #[pyo3(signature = (reason=0))]
-    fn close(&mut self, reason: u32) {
-        self.act(0, |feed, machine, _| feed.close(reason, machine));
+    #[pyo3(signature = (reason=0, next_session=0))]
+    fn close(&mut self, reason: u32, next_session: u32) {
+        self.act(0, |feed, machine, _| feed.close(reason, next_session, machine));
+    }
+
+    fn last_seq(&mut self) -> u64 {
+        self.act(0, |feed, machine, _| feed.last_seq(machine))
+    }
+
+    fn kinds(&mut self) -> HashMap<&'static str, (u64, u64, u64, u64)> {
+        let all = self.settled().kinds().all();
+        all.into_iter()
+            .map(|(name, sums)| (name, (sums.received, sums.published, sums.rejected, sums.gaps)))
+            .collect()
+    }
+
+    fn books_not_live(&mut self) -> usize {
+        self.settled().books_not_live()
     }
 
     fn notices(&mut self) -> Vec<(&'static str, i64, u64, u64, String)> {
@@ -387,7 +406,9 @@ impl Feed {
             ("frames", channel.frames),
             ("frame_bytes", channel.bytes),
             ("snapshot_frames", channel.snapshot_frames),
+            ("image_frames", channel.image_frames),
             ("heartbeats", channel.heartbeats),
+            ("manifests", channel.manifests),
             ("packs", channel.packs),
             ("packed_messages", channel.packed_messages),
         ]);

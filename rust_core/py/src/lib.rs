@@ -5,6 +5,7 @@
 mod decoder;
 mod feed;
 mod monitor;
+mod outlet;
 mod publisher;
 mod receiver;
 mod relay;
@@ -68,6 +69,11 @@ fn value_error(error: impl std::fmt::Display) -> PyErr {
 /// An IPv4 address given as text.
 fn address(name: &str, text: &str) -> PyResult<Ipv4Addr> {
     text.parse().map_err(|_| value_error(format!("{name} {text:?} is no IPv4 address")))
+}
+
+/// The same, where empty text means none.
+fn optional_address(name: &str, text: &str) -> PyResult<Option<Ipv4Addr>> {
+    if text.is_empty() { Ok(None) } else { address(name, text).map(Some) }
 }
 
 /// A plane by its number.

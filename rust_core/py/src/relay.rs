@@ -80,6 +80,7 @@ impl Relay {
                 port,
                 rcvbuf_bytes: self.rcvbuf_bytes,
                 sources: Vec::new(),
+                reuse_port: false,
             },
             to: Endpoint {
                 group: address("to_group", to_group)?,

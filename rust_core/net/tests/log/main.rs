@@ -1,0 +1,10 @@
+//! The log as a publisher uses it, what a crash leaves of it, and disks that are full, slow or broken.
+#![cfg(target_os = "linux")]
+
+mod common;
+mod crash;
+mod damage;
+mod disk;
+mod lifecycle;
+mod manifests;
+mod mounted;
