@@ -145,18 +145,45 @@ class Publisher:
         text_group: str = "",
         repair_group: str = "",
         keys: str = "",
+        retransmit: bool = False,
+        retransmit_port: int = 0,
+        replay_port: int = 0,
+        line_bytes_per_s: int = 125_000_000,
+        log_dir: str = "",
+        log_segment_bytes: int = 67_108_864,
+        log_retain_bytes: int = 0,
+        log_retain_age_s: int = 0,
+        log_sync_ms: int = 50,
+        manifest_key: str = "",
+        reuse_port: bool = False,
     ) -> Publisher:
         """Opens a socket for line A with the snapshot plane, and one each for line B, the text lines and the
         repair group where a group is given; empty = none, and `interface_b` empty = `interface`. `keys` is
         the text of a key file: frames are signed with its first key.
 
-        Listens on line A from now on: once another publisher is heard that makes a session of ours worthless,
+        Listens on line A from now on, sharing the port by SO_REUSEPORT alone with `reuse_port`: once another publisher is heard that makes a session of ours worthless,
         nothing more of that session leaves, see `superseded`.
 
-        Raises OSError, with a message that names group, interface and port; ValueError for keys.
+        `retransmit`: what leaves is kept and sent again by two threads, to whoever asks at these ports of
+        `interface` (0 or taken = any free one; heartbeats tell them); answers take 5 % of the line. With
+        `log_dir` every frame is logged, in segments that are removed by size and age (0 = never), and waits at
+        most `log_sync_ms` for the disk; `manifest_key`, 64 hex digits, signs it once a second.
+
+        Raises OSError, with a message that names group, interface and port, or the log; ValueError for keys.
         """
     @staticmethod
-    def memory(*, keys: str = "") -> Publisher: ...
+    def memory(
+        *, keys: str = "", retransmit: bool = False, log_dir: str = "", manifest_key: str = ""
+    ) -> Publisher:
+        """`retransmit` serves what was kept on free ports of 127.0.0.1; nothing is ever removed from the
+        log."""
+    def wakeup_fileno(self) -> int:
+        """Readable when a consumer asked something of the feeds: call `tick` of every one of them. -1 without
+        `retransmit`."""
+    def retransmit_ports(self) -> tuple[int, int]:
+        """Ports of the server, UDP and TCP; 0 = none."""
+    def log_error(self) -> str | None:
+        """What the system said last when the log could not be written."""
     def take(self) -> list[tuple[int, bytes]]:
         """Datagrams kept by a memory publisher, as they would leave: plane (0 incremental, 1 snapshot), and a
         frame with the zeros that a longer one of its batch puts behind it.
@@ -180,7 +207,9 @@ class Publisher:
         prefix line_b_, text_ or repair_ where there is such a group.
 
         silenced: frames dropped since another publisher took over. guard_errors: times the system refused to
-        tell what was heard; guard_unauthentic: frames heard without the MAC that our keys ask for.
+        tell what was heard; guard_unauthentic: frames heard without the MAC that our keys ask for. store_*,
+        retransmit_* (by UDP) and replay_* (by TCP) with `retransmit`; log_* with a log, of which log_dropped
+        are frames that it does not have and log_failing is 1 while the disk refuses.
         """
     def last_error(self) -> str | None:
         """What the system said of the last refused send on line A or the snapshot plane."""

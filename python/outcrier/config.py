@@ -95,9 +95,75 @@ class FeederConfig(_Section, frozen=True):
         Meta(
             description=(
                 "File with the keys that sign every frame: a line of 64 hex digits a key, its number and a"
-                " colon before it; the first one signs. Readable by the feeder alone."
+                " colon before it; the first one signs. Others must not be able to read it."
             ),
             extra={"unit": "path; empty = frames are not signed"},
+        ),
+    ] = ""
+    retransmit: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Keep what was sent (a minute, 2^20 messages or 256 MiB, the least) and send it again to"
+                " consumers that ask; images for late joiners too."
+            ),
+            extra={"unit": "true or false"},
+        ),
+    ] = True
+    log_dir: Annotated[
+        str,
+        Meta(
+            description=(
+                "Directory of the log of everything published; consumers can then have more than the last"
+                " minute again. One feeder writes it."
+            ),
+            extra={"unit": "path; empty = no log"},
+        ),
+    ] = ""
+    log_segment_mb: Annotated[
+        int,
+        Meta(
+            ge=16,
+            le=2048,
+            description="A segment of the log ends before it is longer; the space for one is reserved ahead.",
+            extra={"unit": "MiB, 16 to 2048"},
+        ),
+    ] = 64
+    log_retain_gb: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="The oldest segments are removed while all together are longer; 0 = no limit.",
+            extra={"unit": "GiB, 0 to 1000000"},
+        ),
+    ] = 16
+    log_retain_hours: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="A segment is removed when its last message is older; 0 = no limit.",
+            extra={"unit": "hours, 0 to 1000000"},
+        ),
+    ] = 168
+    log_sync_ms: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Longest time that a message waits for the disk: what a power cut costs.",
+            extra={"unit": "milliseconds, 1 to 10000"},
+        ),
+    ] = 50
+    manifest_key_file: Annotated[
+        str,
+        Meta(
+            description=(
+                "File with the Ed25519 key (64 hex digits) that signs once a second what was logged, so that"
+                " no consumer can forge the feed. Needs log_dir. Others must not be able to read it."
+            ),
+            extra={"unit": "path; empty = no manifests"},
         ),
     ] = ""
     instruments_refresh_s: Annotated[
@@ -196,6 +262,36 @@ class MulticastConfig(_Section, frozen=True):
             extra={"unit": "hops, 0 or 1"},
         ),
     ] = 0
+    retransmit_port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65_535,
+            description=(
+                "UDP port for requests to send again, on the interface of line A; any other if it is taken."
+                " Consumers learn it from the feed."
+            ),
+            extra={"unit": "port number; 0 = any free one"},
+        ),
+    ] = 9011
+    replay_port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65_535,
+            description="The same by TCP, for history and images.",
+            extra={"unit": "port number; 0 = any free one"},
+        ),
+    ] = 9021
+    line_mbit_per_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Rate of the network: what is sent again takes at most 5 % of it.",
+            extra={"unit": "Mbit/s, 1 to 1000000"},
+        ),
+    ] = 1_000
 
 
 class MulticastSections(_Section, frozen=True):
@@ -209,6 +305,8 @@ class MulticastSections(_Section, frozen=True):
         group_text="239.192.90.14",
         group_repair="239.192.90.15",
         port=9002,
+        retransmit_port=9012,
+        replay_port=9022,
     )
 
 

@@ -62,7 +62,7 @@ def command(  # noqa: PLR0917  # click calls by name
         (number, signal.signal(number, lambda *_: stop.set())) for number in (signal.SIGINT, signal.SIGTERM)
     ]
     try:
-        publisher = open_publisher(wire, dict.fromkeys(replay.channels, True))
+        publisher = open_publisher(wire, dict.fromkeys(replay.channels, True), logged=False)
         summary = replay.run(publisher, state_dir=state_dir, publisher_id=secrets.randbits(63) + 1, stop=stop)
     finally:
         for number, handler in before:

@@ -14,8 +14,8 @@ import os
 import random
 import secrets
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +34,7 @@ from outcrier.feeder.tap import Tap
 from outcrier.feeder.text_lines import AT_ONCE_NS, TextLines
 from outcrier.feeder.transport import Connector, TransportError, connector_for
 from outcrier.feeder.venue_feeder import Surroundings, VenueFeeder
+from outcrier.key_file import read_key_file
 from outcrier.venues import VENUES
 
 _log = logging.getLogger("outcrier.feeder")
@@ -123,7 +124,7 @@ class FeederService:
         running = [asyncio.create_task(venue.run()) for venue in self._venues]
         running.append(asyncio.create_task(self._look_around()))
         try:
-            with BusyPoll() if self._config.feeder.busy_poll else nullcontext():
+            with self._doorbell(), BusyPoll() if self._config.feeder.busy_poll else nullcontext():
                 done, _ = await asyncio.wait({stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
@@ -136,6 +137,23 @@ class FeederService:
         for outcome in closed:
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    @contextmanager
+    def _doorbell(self) -> Iterator[None]:
+        """What consumers ask of the feeds is looked at as soon as it comes."""
+        bell = -1 if self._publisher is None else self._publisher.wakeup_fileno()
+        loop = asyncio.get_running_loop()
+        if bell >= 0:
+            loop.add_reader(bell, self._serve_wishes)
+        try:
+            yield
+        finally:
+            if bell >= 0:
+                loop.remove_reader(bell)
+
+    def _serve_wishes(self) -> None:
+        for venue in self._venues:
+            venue.serve_wishes()
 
     async def _look_around(self) -> None:
         """Ten times a second: ends the process if another publisher has taken over, and says what is due on
@@ -168,15 +186,20 @@ class FeederService:
         return [venue.status() for venue in self._venues]
 
 
-def open_publisher(config: Config, channels: Mapping[int, bool]) -> _core.Publisher:
+def open_publisher(config: Config, channels: Mapping[int, bool], *, logged: bool = True) -> _core.Publisher:
     """The UDP publisher of the crypto `channels`, once it is heard that nobody else publishes them, or with
     `feeder.take_over` whoever does.
 
-    `channels`: whether a channel will carry a replay or test. Takes `occupied.LISTEN_NS`. Raises NetworkError
-    that names group, interface and port, and ConfigurationError for a key file.
+    `channels`: whether a channel will carry a replay or test; `logged`: into `feeder.log_dir`, if there is
+    one. Takes `occupied.LISTEN_NS`. Raises NetworkError that names group, interface and port, and
+    ConfigurationError for a key file or the log.
     """
-    crypto = config.multicast.crypto
-    keys = _read_keys(config.feeder.key_file)
+    crypto, feeder = config.multicast.crypto, config.feeder
+    log_dir = feeder.log_dir if logged else ""
+    if feeder.manifest_key_file and not feeder.log_dir:
+        raise ConfigurationError(
+            "feeder.manifest_key_file: manifests are made of the log: set feeder.log_dir"
+        )
     try:
         publisher = _core.Publisher.udp(
             interface=crypto.interface,
@@ -187,17 +210,31 @@ def open_publisher(config: Config, channels: Mapping[int, bool]) -> _core.Publis
             text_group=crypto.group_text,
             repair_group=crypto.group_repair,
             port=crypto.port,
+            reuse_port=crypto.reuse_port,
             ttl=crypto.ttl,
-            keys=keys,
+            keys=_key(feeder.key_file),
+            retransmit=feeder.retransmit,
+            retransmit_port=crypto.retransmit_port,
+            replay_port=crypto.replay_port,
+            line_bytes_per_s=crypto.line_mbit_per_s * 1_000_000 // 8,
+            log_dir=log_dir,
+            log_segment_bytes=feeder.log_segment_mb << 20,
+            log_retain_bytes=feeder.log_retain_gb << 30,
+            log_retain_age_s=feeder.log_retain_hours * 3_600,
+            log_sync_ms=feeder.log_sync_ms,
+            manifest_key=_key(feeder.manifest_key_file) if log_dir else "",
         )
-        hear(publisher, channels, where=_where(crypto), take_over=config.feeder.take_over)
+        hear(publisher, channels, where=_where(crypto), take_over=feeder.take_over)
     except OSError as error:
         raise NetworkError(str(error)) from error
     except ValueError as error:
-        if not keys:
-            raise
-        raise ConfigurationError(f"{config.feeder.key_file} (feeder.key_file): {error}") from error
+        # Addresses were checked with the configuration: it is one of the keys.
+        raise ConfigurationError(f"feeder.key_file or feeder.manifest_key_file: {error}") from None
     return publisher
+
+
+def _key(path: str) -> str:
+    return read_key_file(Path(path)) if path else ""
 
 
 def _is_published(name: str, config: VenueConfig) -> bool:
@@ -206,18 +243,6 @@ def _is_published(name: str, config: VenueConfig) -> bool:
 
 def _where(multicast: MulticastConfig) -> str:
     return f"{multicast.group_a}:{multicast.port}"
-
-
-def _read_keys(path: str) -> str:
-    """The text of the key file; no path = none."""
-    if not path:
-        return ""
-    try:
-        return Path(path).read_text(encoding="ascii")
-    except OSError as error:
-        raise ConfigurationError(f"{path} (feeder.key_file): {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} (feeder.key_file): not a key file") from error
 
 
 def loop_factory(event_loop: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

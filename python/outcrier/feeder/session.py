@@ -346,11 +346,21 @@ class VenueSession:
         times = (*deadlines, self.scheduler.deadline_ns, self._conn_at_ns)
         self._house_timer.at(min(time_ns for time_ns in times if time_ns is not None), mono_ns())
 
+    def serve_wishes(self) -> None:
+        """Consumers ask for images, or for books to be sent sooner: the core answers in its tick."""
+        try:
+            self._tick_core()
+        except Exception as error:  # noqa: BLE001 - the loop would only log it
+            self.fail(error)
+
     def _tick_feed(self) -> None:
         due_ns, now_ns = self.feed.deadline_ns(), mono_ns()
         if now_ns < due_ns:  # What was sent since then has moved the heartbeat.
             self._feed_timer.at(due_ns, now_ns)
             return
+        self._tick_core()
+
+    def _tick_core(self) -> None:
         next_ns = self.feed.tick()
         # The core gives notices from here too: held diffs have a time limit.
         if self._take_notices():

@@ -224,6 +224,11 @@ class VenueFeeder:
             error=None if subscribed else self.reach.error,
         )
 
+    def serve_wishes(self) -> None:
+        """Consumers ask something of the feed."""
+        if self._session is not None:
+            self._session.serve_wishes()
+
     def counts(self) -> VenueCounts | None:
         """What the text lines tell of the venue; None before its session."""
         session = self._session

@@ -13,6 +13,7 @@ pub(crate) use self::cut::{Cut, ImageFrames, PlaneFrames};
 use self::packer::Packer;
 use crate::event::NOT_GIVEN;
 use crate::wire::auth::{Key, Signer};
+use crate::wire::manifest::Signed;
 use crate::wire::{self, CHANNEL_SNAPSHOT, FrameBuf, Header, NO_RECORDS, flags, msg};
 
 /// The two planes of a channel: own group, own numbers.
@@ -42,7 +43,7 @@ pub trait Host {
         Repair::default()
     }
     /// The manifest that is ready to be told, each once.
-    fn manifest(&mut self, _channel: u8, _session: u32) -> Option<Manifest> {
+    fn manifest(&mut self, _channel: u8, _session: u32) -> Option<Signed> {
         None
     }
 }
@@ -58,17 +59,6 @@ pub struct Repair {
     pub tcp_port: u16,
     /// Oldest frame of the channel that it still has; `None` = none.
     pub oldest_seq: Option<u64>,
-}
-
-/// A signed digest of the frames up to `next_seq`, made by whoever writes the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manifest {
-    /// The number behind the last frame that it covers: that of its heartbeat.
-    pub next_seq: u64,
-    /// [`wire::digest::chain64`] of the number before, as that heartbeat has to carry it.
-    pub chain64: u64,
-    /// Ed25519 signature.
-    pub signature: [u8; 64],
 }
 
 /// What SESSION_START says of the session before and of the instruments that follow.
@@ -522,10 +512,10 @@ impl Channel {
     }
 
     /// A heartbeat of its own, which carries the number that the manifest ends before: receivers take it as no news.
-    fn tell_manifest(&mut self, host: &mut dyn Host, manifest: &Manifest) {
+    fn tell_manifest(&mut self, host: &mut dyn Host, manifest: &Signed) {
         let root = self.beat(host, manifest.chain64);
         let record = wire::Manifest { signature: manifest.signature };
-        self.unnumbered(host, msg::HEARTBEAT, manifest.next_seq, &root, &[record]);
+        self.unnumbered(host, msg::HEARTBEAT, manifest.next, &root, &[record]);
         self.counters.heartbeats += 1;
         self.counters.manifests += 1;
     }

@@ -170,6 +170,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         group_repair: None,
         port: port.parse()?,
         ttl: 0,
+        reuse_port: false,
     };
     let (count, burst, every_ns) = (count.parse::<u64>()?, burst.parse::<u64>()?, every.parse::<u64>()?);
     let frames = read_frames(frames)?;

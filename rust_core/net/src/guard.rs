@@ -74,7 +74,7 @@ impl Guard {
             port: config.port,
             rcvbuf_bytes: RCVBUF_BYTES,
             sources: Vec::new(),
-            reuse_port: false,
+            reuse_port: config.reuse_port,
         })?;
         let fd = socket.fd().unwrap_or(-1);
         let buffers = ReceiveBuffers::sized(BUFFERS, 65_536);

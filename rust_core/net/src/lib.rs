@@ -7,8 +7,8 @@
 //! * [`guard`]: who else publishes our channels, before our first frame and while we send;
 //! * [`retransmit`]: frames again for those who lost some, by UDP and by TCP;
 //! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped;
-//! * [`RepairSocket`] and [`ImageStream`]: a consumer's way to the server that sends again what was lost;
-//! * [`log`]: what was published, on the disk, by a thread of its own.
+//! * [`log`]: what was published, on the disk, by a thread of its own;
+//! * [`RepairSocket`] and [`ImageStream`]: a consumer's way to the server that sends again what was lost.
 //!
 //! To the sockets bytes are bytes: they do not look into a frame. Opening a socket needs Linux, whose group
 //! binding, drop accounting and stamps the socket rules of `docs/wire-format.md` rest on; elsewhere the crate
@@ -94,6 +94,8 @@ pub struct PublisherConfig {
     pub port: u16,
     /// 0 stays on the host, 1 on the local network; nothing else is taken.
     pub ttl: u8,
+    /// How the socket that listens for other publishers shares the port: as [`SubscriberConfig::reuse_port`].
+    pub reuse_port: bool,
 }
 
 /// Where the second copy of every frame goes.

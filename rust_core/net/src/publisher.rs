@@ -149,6 +149,7 @@ mod tests {
             group_repair: None,
             port: 9_001,
             ttl: 0,
+            reuse_port: false,
         })
         .unwrap();
         // Broadcasts are not allowed to a socket that did not ask for them.

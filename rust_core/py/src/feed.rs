@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::publisher::{Machine, Publisher};
+use crate::wishes::Wishes;
 use crate::{FOR_PYTHON, HANDLED, NOTICES, value_error};
 
 /// One channel: frames of one venue in, numbered multicast frames out.
@@ -25,6 +26,7 @@ pub(crate) struct Feed {
     read: Option<(u32, Arrival)>,
     /// Copy of a frame that is not `bytes`; its memory is used again.
     copy: Vec<u8>,
+    wishes: Wishes,
 }
 
 /// (bids, asks) as mantissas.
@@ -153,7 +155,7 @@ impl Feed {
         let arrival = at(Arrival { recv_ts: now.wall_ns, mono_ns: now.mono_ns }, start_ns);
         let mut feed = feed::Feed::start(info, decoder, &mut machine, arrival).map_err(value_error)?;
         feed.flush(&mut machine);
-        Ok(Self { feed, machine, read: None, copy: Vec::new() })
+        Ok(Self { feed, machine, read: None, copy: Vec::new(), wishes: Wishes::default() })
     }
 
     #[pyo3(signature = (*, instrument, native_symbol, symbol, kind, price_exp, qty_exp, tick_size, lot_size, min_qty,
@@ -351,12 +353,20 @@ impl Feed {
     }
 
     fn tick(&mut self) -> u64 {
-        self.act(0, |feed, machine, _| feed.tick(machine));
+        let mut wishes = std::mem::take(&mut self.wishes);
+        self.act(0, |feed, machine, _| {
+            if let Some(mailbox) = machine.mailbox() {
+                wishes.serve(&mailbox, feed, machine);
+            }
+            feed.tick(machine);
+        });
+        self.wishes = wishes;
         self.deadline_ns()
     }
 
     fn deadline_ns(&mut self) -> u64 {
-        self.settled().deadline_ns().unwrap_or(u64::MAX)
+        let deadline_ns = self.settled().deadline_ns().unwrap_or(u64::MAX);
+        if self.wishes.are_waiting() { 0 } else { deadline_ns }
     }
 
     #[pyo3(signature = (reason=0, next_session=0))]
@@ -411,6 +421,7 @@ impl Feed {
             ("manifests", channel.manifests),
             ("packs", channel.packs),
             ("packed_messages", channel.packed_messages),
+            ("wishes_refused", self.wishes.refused()),
         ]);
         all
     }

@@ -10,7 +10,9 @@ mod publisher;
 mod receiver;
 mod relay;
 mod sockets;
+mod upkeep;
 mod wire;
+mod wishes;
 
 use std::net::Ipv4Addr;
 

@@ -1,10 +1,9 @@
 //! Ways out for frames: sockets behind a guard, or a list in memory.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outcrier_core::publish::arbitration::{Heard, Own, Superseded};
-use outcrier_net::clock::mono_ns;
 use outcrier_net::{Batch, Guard, PublisherCounters, UdpPublisher};
 
 /// Text lines that a list in memory keeps: who only wants the frames of a long recording takes none.
@@ -18,7 +17,7 @@ pub(crate) enum Outlet {
 
 /// The sockets of a machine, and the ear that says whether they may be used.
 pub(crate) struct Udp {
-    pub(crate) socket: UdpPublisher,
+    pub(crate) socket: Arc<UdpPublisher>,
     pub(crate) guard: Guard,
 }
 
@@ -32,10 +31,10 @@ pub(crate) struct Kept {
 
 impl Outlet {
     /// Lets frames of one channel leave together. `false`: the channel must not send any more, they are dropped.
-    pub(crate) fn leave(&self, channel: u8, batch: &Batch) -> bool {
+    pub(crate) fn leave(&self, channel: u8, batch: &Batch, now_ns: u64) -> bool {
         match self {
             Self::Udp(udp) => {
-                if !udp.guard.may_send(channel, mono_ns()) {
+                if !udp.guard.may_send(channel, now_ns) {
                     return false;
                 }
                 udp.socket.send_batch(batch); // The socket counts what the kernel refuses.

@@ -1,24 +1,36 @@
 //! Where frames go, and the host that a feed is given.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use outcrier_core::publish::arbitration::Own;
-use outcrier_core::publish::{Host, Plane, SessionInfo};
+use outcrier_core::publish::{Host, Plane, Repair, SessionInfo};
 use outcrier_core::wire::auth::{Keyring, Signer};
+use outcrier_core::wire::manifest::Signed;
 use outcrier_net::clock::{Clock, mono_ns};
+use outcrier_net::retransmit::{Repair as RepairGroup, Shared as Mailbox};
 use outcrier_net::{Added, Batch, Guard, LineB, PublisherConfig, PublisherCounters, UdpPublisher};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::outlet::{Outlet, Udp, lock};
+use crate::upkeep::{Logged, Serve, Upkeep};
 use crate::{address, optional_address, os_error, value_error};
+
+/// Rate of the line unless told: a gigabit a second.
+const LINE_BYTES_PER_S: u64 = 125_000_000;
+/// Bytes of a segment of the log unless told.
+const LOG_SEGMENT_BYTES: u64 = 64 << 20;
+/// Longest time that a frame waits for the disk unless told.
+const LOG_SYNC_MS: u64 = 50;
 
 /// What the feeds of a publisher share.
 pub(crate) struct Shared {
     outlet: Outlet,
     keys: Option<Keyring>,
+    upkeep: Upkeep,
     /// Frames dropped because another publisher has taken over.
     silenced: AtomicU64,
 }
@@ -41,6 +53,11 @@ impl Machine {
         self.shared.keys.as_ref().map(|keys| keys.signer(self.channel, session))
     }
 
+    /// The mailbox of the server, where there is one.
+    pub(crate) fn mailbox(&self) -> Option<Arc<Mailbox>> {
+        self.shared.upkeep.mailbox().map(Arc::clone)
+    }
+
     /// Announces the session, before its first frame.
     pub(crate) fn begin(&self, info: &SessionInfo) -> std::io::Result<()> {
         self.shared.outlet.begin(Own {
@@ -54,7 +71,10 @@ impl Machine {
 
 impl Shared {
     fn leave(&self, channel: u8, batch: &Batch) {
-        if !self.outlet.leave(channel, batch) {
+        let now_ns = mono_ns();
+        if self.outlet.leave(channel, batch, now_ns) {
+            self.upkeep.keep(batch, now_ns);
+        } else {
             self.silenced.fetch_add(batch.frames() as u64, Ordering::Relaxed);
         }
     }
@@ -88,6 +108,14 @@ impl Host for Machine {
     fn clock_error_ns(&mut self) -> u32 {
         self.clock.error_ns()
     }
+
+    fn repair(&mut self, channel: u8, _session: u32) -> Repair {
+        self.shared.upkeep.repair(channel)
+    }
+
+    fn manifest(&mut self, channel: u8, session: u32) -> Option<Signed> {
+        self.shared.upkeep.manifest(channel, session)
+    }
 }
 
 /// Where frames go: UDP multicast, or a list in memory.
@@ -97,8 +125,8 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    fn over(outlet: Outlet, keys: Option<Keyring>) -> Self {
-        Self { shared: Arc::new(Shared { outlet, keys, silenced: AtomicU64::new(0) }) }
+    fn over(outlet: Outlet, keys: Option<Keyring>, upkeep: Upkeep) -> Self {
+        Self { shared: Arc::new(Shared { outlet, keys, upkeep, silenced: AtomicU64::new(0) }) }
     }
 }
 
@@ -111,7 +139,9 @@ fn keyring(text: &str) -> PyResult<Option<Keyring>> {
 impl Publisher {
     #[staticmethod]
     #[pyo3(signature = (*, interface, group, snapshot_group, port, ttl, interface_b="", group_b="", text_group="",
-                        repair_group="", keys=""))]
+                        repair_group="", keys="", retransmit=false, retransmit_port=0, replay_port=0,
+                        line_bytes_per_s=LINE_BYTES_PER_S, log_dir="", log_segment_bytes=LOG_SEGMENT_BYTES,
+                        log_retain_bytes=0, log_retain_age_s=0, log_sync_ms=LOG_SYNC_MS, manifest_key="", reuse_port=false))]
     fn udp(
         interface: &str,
         group: &str,
@@ -123,6 +153,17 @@ impl Publisher {
         text_group: &str,
         repair_group: &str,
         keys: &str,
+        retransmit: bool,
+        retransmit_port: u16,
+        replay_port: u16,
+        line_bytes_per_s: u64,
+        log_dir: &str,
+        log_segment_bytes: u64,
+        log_retain_bytes: u64,
+        log_retain_age_s: u64,
+        log_sync_ms: u64,
+        manifest_key: &str,
+        reuse_port: bool,
     ) -> PyResult<Self> {
         let interface = address("interface", interface)?;
         let other = optional_address("interface_b", interface_b)?.unwrap_or(interface);
@@ -135,17 +176,67 @@ impl Publisher {
             group_repair: optional_address("repair_group", repair_group)?,
             port,
             ttl,
+            reuse_port,
         };
         let keys = keyring(keys)?;
-        let socket = UdpPublisher::open(&config).map_err(|error| os_error(&error))?;
+        let socket = Arc::new(UdpPublisher::open(&config).map_err(|error| os_error(&error))?);
         let guard = Guard::open(&config, keys.clone()).map_err(|error| os_error(&error))?;
-        Ok(Self::over(Outlet::Udp(Box::new(Udp { socket, guard })), keys))
+        let repair = config.group_repair.map(|_| {
+            let socket = Arc::clone(&socket);
+            Box::new(move |frame: &[u8]| {
+                socket.send_repair(frame);
+            }) as RepairGroup
+        });
+        let serve = retransmit.then_some(Serve {
+            interface,
+            udp_port: retransmit_port,
+            tcp_port: replay_port,
+            line_bytes_per_s,
+        });
+        let logged = Logged {
+            dir: log_dir,
+            segment_bytes: log_segment_bytes,
+            retain_bytes: log_retain_bytes,
+            retain_age_s: log_retain_age_s,
+            sync_ms: log_sync_ms,
+            manifest_key,
+        };
+        let upkeep = Upkeep::open(serve.as_ref(), &logged, keys.clone(), repair)?;
+        Ok(Self::over(Outlet::Udp(Box::new(Udp { socket, guard })), keys, upkeep))
     }
 
     #[staticmethod]
-    #[pyo3(signature = (*, keys=""))]
-    fn memory(keys: &str) -> PyResult<Self> {
-        Ok(Self::over(Outlet::Memory(Default::default()), keyring(keys)?))
+    #[pyo3(signature = (*, keys="", retransmit=false, log_dir="", manifest_key=""))]
+    fn memory(keys: &str, retransmit: bool, log_dir: &str, manifest_key: &str) -> PyResult<Self> {
+        let keys = keyring(keys)?;
+        let serve = retransmit.then_some(Serve {
+            interface: Ipv4Addr::LOCALHOST,
+            udp_port: 0,
+            tcp_port: 0,
+            line_bytes_per_s: LINE_BYTES_PER_S,
+        });
+        let logged = Logged {
+            dir: log_dir,
+            segment_bytes: LOG_SEGMENT_BYTES,
+            retain_bytes: 0,
+            retain_age_s: 0,
+            sync_ms: LOG_SYNC_MS,
+            manifest_key,
+        };
+        let upkeep = Upkeep::open(serve.as_ref(), &logged, keys.clone(), None)?;
+        Ok(Self::over(Outlet::Memory(Mutex::default()), keys, upkeep))
+    }
+
+    fn wakeup_fileno(&self) -> i32 {
+        self.shared.upkeep.mailbox().map_or(-1, |mailbox| mailbox.wake_fd())
+    }
+
+    fn retransmit_ports(&self) -> (u16, u16) {
+        self.shared.upkeep.ports()
+    }
+
+    fn log_error(&self) -> Option<String> {
+        self.shared.upkeep.log_error()
     }
 
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Vec<(u8, Bound<'py, PyBytes>)>> {
@@ -210,6 +301,7 @@ impl Publisher {
             all.insert("guard_errors".to_owned(), udp.guard.errors());
             all.insert("guard_unauthentic".to_owned(), udp.guard.unauthentic());
         }
+        all.extend(self.shared.upkeep.counters());
         all
     }
 

@@ -328,6 +328,12 @@ impl Feed {
         self.channel.end(host, reason, next_session);
     }
 
+    /// Whether the session has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.channel.has_ended()
+    }
+
     /// Number of the last frame of the session so far; messages that wait leave first.
     pub fn last_seq(&mut self, host: &mut dyn Host) -> u64 {
         self.channel.last_seq(host)

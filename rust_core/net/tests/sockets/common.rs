@@ -23,6 +23,7 @@ pub(crate) fn draw() -> PublisherConfig {
         group_repair: Some(Ipv4Addr::new(239, 192, third, fourth + 200)),
         port,
         ttl: 0,
+        reuse_port: false,
     }
 }
 
