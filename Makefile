@@ -27,7 +27,7 @@ ARGS ?=
 # Seconds that `make fuzz` gives to each target.
 FUZZ_SECONDS ?= 600
 
-.PHONY: help setup run test fuzz bench lint format dist lock clean toolchain
+.PHONY: help setup run test fuzz soak bench lint format dist lock clean toolchain
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ fuzz: toolchain ## Damage real frames: 10^7 runs, then FUZZ_SECONDS of each targ
 	cd rust_core/fuzz && cargo run --locked --quiet --release --bin seeds corpus
 	cd rust_core/fuzz && for target in decode pack request receiver log; do \
 		cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10; done
+
+# Root, for network namespaces. A failing round says how to have it again.
+soak: setup ## Run drawn networks over real sockets for OUTCRIER_SOAK_S seconds (3600)
+	OUTCRIER_SOAK_S=$${OUTCRIER_SOAK_S:-3600} OUTCRIER_SOAK_SEED=$${OUTCRIER_SOAK_SEED:-$$(date +%s)} \
+		$(BIN)/pytest -s tests/net/test_soak.py $(ARGS)
 
 bench: setup $(BENCH_VENV)/.installed ## Measure against the peers and floors, and write the record
 	cargo bench --locked --quiet -p outcrier-core --bench core --no-run

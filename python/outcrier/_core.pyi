@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Any, Final, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ __all__ = [
     "Monitor",
     "Publisher",
     "Receiver",
+    "Relay",
     "__version__",
     "decode_frame",
     "layouts",
@@ -533,6 +534,59 @@ class Receiver:
         chain_ok, window_ns, ended, split, whole_cycle."""
 
 @final
+class Relay:
+    """Relays multicast lines to another port or interface, through a bad network that a seed repeats.
+
+    Probabilities are in parts per million, `PPM` is certainty.
+    """
+
+    PPM: Final[int]
+
+    def __new__(
+        cls,
+        *,
+        seed: int,
+        rcvbuf_bytes: int,
+        loss: int = 0,
+        burst: tuple[int, int] | None = None,
+        reorder: int = 0,
+        reorder_ns: int = 0,
+        duplicate: int = 0,
+        corrupt: int = 0,
+        truncate: int = 0,
+        garbage: int = 0,
+        delay_ns: int = 0,
+        jitter_ns: int = 0,
+    ) -> Self:
+        """`burst`: how many in a row are lost, of how many. `reorder_ns`: longest time that one is held back.
+        `jitter_ns`: longest delay beside `delay_ns`. Raises ValueError for what cannot be."""
+    def add_line(
+        self,
+        name: str,
+        *,
+        number: int,
+        group: str,
+        interface: str,
+        port: int,
+        to_group: str,
+        to_interface: str,
+        to_port: int,
+        ttl: int,
+        spared: bool,
+    ) -> None:
+        """Opens the sockets of a line. Lines of different `number` have fates of their own; nothing
+        happens to one that is `spared`. Raises OSError that names group, interface and port, and
+        ValueError."""
+    def run(self, timeout_ns: int) -> None:
+        """Relays for so long without the GIL; returns early when a signal comes. Raises OSError."""
+    def counts(self) -> list[tuple[str, dict[str, int]]]:
+        """Name of each line and its counts: seen, passed, lost, burst_lost, duplicated, reordered, corrupted,
+        truncated, garbage, sent, queue_full, refused, kernel_drops."""
+    def waiting(self) -> int:
+        """Datagrams that are not due yet."""
+    def effective_rcvbuf(self) -> int:
+        """Least receive buffer in effect, bytes as the kernel accounts them; 0 without lines."""
+
 class Monitor:
     """Counts what is on both planes, without books; frames with REPLAY and TEST too.
 

@@ -6,13 +6,15 @@
 //! * feeder: [`shape`] scans a venue's frame into [`event`]s, [`sequence`] decides what may be applied,
 //!   [`book`] keeps the levels, [`feed`] ties them together, [`publish`] numbers and seals [`wire`] frames and
 //!   [`retransmit`] keeps them for whoever lost some;
-//! * consumer: [`receive`] checks frames, follows the state of every instrument and keeps a mirror of its book.
+//! * consumer: [`receive`] checks frames, follows the state of every instrument and keeps a mirror of its book;
+//! * between them: [`chaos`] is the bad network that both are tried with.
 #![forbid(unsafe_code)]
 
 #[cfg(not(target_endian = "little"))]
 compile_error!("the wire format is little-endian and its records are read in place");
 
 pub mod book;
+pub mod chaos;
 pub mod decimal;
 pub mod deriv;
 pub mod event;

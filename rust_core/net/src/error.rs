@@ -4,6 +4,10 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use outcrier_core::chaos::PlanError;
+
+use crate::WAIT_SOCKETS_MAX;
+
 /// Group, interface and port of a socket, as every message names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -36,6 +40,12 @@ pub enum NetError {
         /// What was asked.
         ttl: u8,
     },
+    /// A relay would send to where it listens, and relay what it sent.
+    HearsItself(Endpoint),
+    /// A relay has as many lines as can be waited for.
+    TooManyLines,
+    /// What is asked of a bad network cannot be.
+    Plan(PlanError),
     /// No interface of this host has the address given.
     NoSuchInterface {
         /// The socket.
@@ -117,7 +127,10 @@ impl NetError {
             NetError::NotLinux
             | NetError::NotMulticast(_)
             | NetError::InterfaceNotNamed(_)
-            | NetError::Ttl { .. } => None,
+            | NetError::Ttl { .. }
+            | NetError::HearsItself(_)
+            | NetError::TooManyLines
+            | NetError::Plan(_) => None,
             NetError::NoSuchInterface { source, .. }
             | NetError::NoRoute { source, .. }
             | NetError::PortInUse { source, .. }
@@ -142,6 +155,11 @@ impl fmt::Display for NetError {
             NetError::Ttl { ttl } => {
                 write!(f, "TTL {ttl} is not allowed: 0 stays on this host, 1 on the local network")
             }
+            NetError::HearsItself(at) => {
+                write!(f, "a relay cannot send to where it listens, it would relay what it sent: {at}")
+            }
+            NetError::TooManyLines => write!(f, "a relay takes at most {WAIT_SOCKETS_MAX} lines"),
+            NetError::Plan(error) => error.fmt(f),
             NetError::NoSuchInterface { at, source } => {
                 write!(f, "no interface of this host has the address {}: {at} ({source})", at.interface)
             }
@@ -172,7 +190,10 @@ impl std::error::Error for NetError {
             NetError::NotLinux
             | NetError::NotMulticast(_)
             | NetError::InterfaceNotNamed(_)
-            | NetError::Ttl { .. } => None,
+            | NetError::Ttl { .. }
+            | NetError::HearsItself(_)
+            | NetError::TooManyLines
+            | NetError::Plan(_) => None,
             NetError::NoSuchInterface { source, .. }
             | NetError::NoRoute { source, .. }
             | NetError::PortInUse { source, .. }

@@ -3,6 +3,7 @@
 //! * [`clock`]: the one module that reads a clock; wall time that is slewed and never steps;
 //! * [`Batch`]: which frames leave together, and what each looks like as a datagram;
 //! * [`publisher`]: frames out, those of one read together, never waiting for anybody;
+//! * [`relay`]: lines through a bad network, for trying what it does to their consumers;
 //! * [`guard`]: who else publishes our channels, before our first frame and while we send;
 //! * [`retransmit`]: frames again for those who lost some, by UDP and by TCP;
 //! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped;
@@ -24,6 +25,7 @@ pub mod log;
 pub mod publisher;
 #[cfg(target_os = "linux")]
 mod receive_buffers;
+pub mod relay;
 #[cfg(target_os = "linux")]
 mod repair;
 #[cfg(target_os = "linux")]

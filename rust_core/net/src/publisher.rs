@@ -3,7 +3,7 @@
 //! Every way out has a socket of its own: line A with the snapshot plane, line B, the text lines, the repair group. What
 //! one of them cannot send is dropped and counted there, and disturbs no other.
 
-mod line;
+pub(crate) mod line;
 
 use socket2::SockAddr;
 

@@ -9,6 +9,7 @@ mod monitor;
 mod outlet;
 mod publisher;
 mod receiver;
+mod relay;
 mod sockets;
 mod upkeep;
 mod wire;
@@ -106,6 +107,8 @@ mod _core {
     use super::publisher::Publisher;
     #[pymodule_export]
     use super::receiver::{Receiver, layouts};
+    #[pymodule_export]
+    use super::relay::Relay;
     #[pymodule_export]
     use super::wire::{decode_frame, wire_layouts};
     #[pymodule_export]

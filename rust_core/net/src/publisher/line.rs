@@ -296,7 +296,7 @@ fn part(bytes: &[u8]) -> libc::iovec {
 }
 
 /// A socket that sends to multicast groups by the interface given.
-fn sending_socket(ttl: u8, at: Endpoint) -> Result<Socket, NetError> {
+pub(crate) fn sending_socket(ttl: u8, at: Endpoint) -> Result<Socket, NetError> {
     let asked = |step| move |source| NetError::from_os(at, step, source);
     let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))
         .map_err(asked("create a socket"))?;
@@ -308,7 +308,7 @@ fn sending_socket(ttl: u8, at: Endpoint) -> Result<Socket, NetError> {
 }
 
 /// Connecting a datagram socket sends nothing, and makes the system look for its way to the group.
-fn probe_route(ttl: u8, at: Endpoint) -> Result<(), NetError> {
+pub(crate) fn probe_route(ttl: u8, at: Endpoint) -> Result<(), NetError> {
     let target = SockAddr::from(SocketAddrV4::new(at.group, at.port));
     sending_socket(ttl, at)?
         .connect(&target)

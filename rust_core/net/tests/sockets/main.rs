@@ -8,4 +8,5 @@ mod guard;
 mod lines;
 mod loopback;
 mod refused;
+mod relay;
 mod segments;
