@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use outcrier_core::event::{Level, Trade};
 use outcrier_core::receive::Line;
-use outcrier_core::tally::{NUMBERS_KEPT, Stream, Tally};
+use outcrier_core::tally::{Group, NUMBERS_KEPT, Stream, Tally};
 use outcrier_core::wire::{self, Header, NO_RECORDS, NO_ROOT, PackBuf, Refusal, Status, flags, msg, zeroed};
 use receive_support::{CHANNEL, Publisher, Rng, SESSION, VENUE, definition};
 
@@ -24,6 +24,10 @@ fn sent(publisher: &mut Publisher, updates: i64) -> Vec<Vec<u8>> {
         publisher.delta(ID, &[Level { price, qty: 1 }], &[], 1, 0);
     }
     publisher.take().into_iter().map(|(_, frame)| frame).collect()
+}
+
+fn group(line: Line) -> Group {
+    if line == Line::Snapshot { Group::Snapshot } else { Group::A }
 }
 
 fn only(tally: &Tally) -> &Stream {
@@ -46,16 +50,16 @@ fn frames_are_counted_by_type_and_plane() {
     publisher.group(ID);
     let frames = publisher.take();
     for (at, (line, frame)) in (100..).zip(&frames) {
-        tally.on_datagram(*line, frame, at);
+        tally.on_datagram(group(*line), frame, at);
     }
     let streams: Vec<_> = tally.streams().collect();
     let [incremental, snapshot] = streams[..] else { panic!("{} streams", streams.len()) };
     for stream in [incremental, snapshot] {
         assert_eq!((stream.channel, stream.venue, stream.session), (CHANNEL, VENUE, SESSION));
-        assert_eq!((stream.gaps, stream.missing, stream.sessions), (0, 0, 1));
+        assert_eq!((stream.numbers.gaps, stream.numbers.missing, stream.sessions), (0, 0, 1));
         assert_eq!((stream.replay, stream.ended), (false, false));
     }
-    assert_eq!((incremental.line, snapshot.line), (Line::A, Line::Snapshot));
+    assert_eq!((incremental.is_snapshot, snapshot.is_snapshot), (false, true));
     assert_eq!((incremental.test, snapshot.test), (true, true));
     // 66 bytes of header and the roots as docs/wire-format.md has them.
     let expected = [
@@ -68,8 +72,8 @@ fn frames_are_counted_by_type_and_plane() {
     assert_eq!(incremental.total.frames, 4);
     assert_eq!(incremental.total.bytes, 122 + 130 + 106 + 290);
     assert!(types(snapshot).iter().any(|&(number, frames, ..)| (number, frames) == (msg::INSTRUMENT_DEF, 1)));
-    assert_eq!(tally.plane(Line::A).datagrams, 4);
-    assert_eq!(tally.plane(Line::Snapshot).datagrams, frames.len() as u64 - 4);
+    assert_eq!(tally.group(Group::A).datagrams, 4);
+    assert_eq!(tally.group(Group::Snapshot).datagrams, frames.len() as u64 - 4);
 }
 
 #[test]
@@ -78,17 +82,17 @@ fn what_is_no_frame_is_counted_by_cause_and_nothing_else() {
     let frames = sent(&mut publisher(SESSION), 1);
     let mut flipped = frames[0].clone();
     flipped[70] ^= 1;
-    tally.on_datagram(Line::A, &flipped, 1);
-    tally.on_datagram(Line::A, b"hello", 1);
-    tally.on_datagram(Line::A, &[0; 1_401], 1);
-    tally.on_datagram(Line::Snapshot, &frames[0], 1);
+    tally.on_datagram(Group::A, &flipped, 1);
+    tally.on_datagram(Group::A, b"hello", 1);
+    tally.on_datagram(Group::A, &[0; 1_401], 1);
+    tally.on_datagram(Group::Snapshot, &frames[0], 1);
     assert_eq!(tally.streams().count(), 0);
-    let plane = tally.plane(Line::A);
+    let plane = tally.group(Group::A);
     let causes = [Refusal::Crc, Refusal::TooShort, Refusal::TooLong];
     assert_eq!(causes.map(|cause| plane.refused[cause as usize]), [1, 1, 1]);
     assert_eq!(plane.refused.iter().sum::<u64>(), 3);
     assert_eq!((plane.datagrams, plane.wrong_plane), (3, 0));
-    assert_eq!(tally.plane(Line::Snapshot).wrong_plane, 1);
+    assert_eq!(tally.group(Group::Snapshot).wrong_plane, 1);
 }
 
 #[test]
@@ -97,9 +101,9 @@ fn padding_is_no_part_of_a_frame() {
     let mut frame = sent(&mut publisher(SESSION), 1).remove(0);
     let bytes = frame.len() as u64;
     frame.resize(1_000, 0);
-    tally.on_datagram(Line::A, &frame, 1);
+    tally.on_datagram(Group::A, &frame, 1);
     assert_eq!(only(&tally).total.bytes, bytes);
-    let plane = tally.plane(Line::A);
+    let plane = tally.group(Group::A);
     assert_eq!((plane.bytes, plane.padding_bytes), (1_000, 1_000 - bytes));
 }
 
@@ -124,13 +128,13 @@ fn messages_of_a_pack_are_counted_by_their_types() {
     }
     let frame = pack.close().unwrap();
     wire::seal(frame, 1);
-    tally.on_datagram(Line::A, frame, 9);
+    tally.on_datagram(Group::A, frame, 9);
     let counts: Vec<_> = only(&tally)
         .types()
         .map(|(number, count)| (number, count.frames, count.packed, count.last_ns))
         .collect();
     assert_eq!(counts, [(msg::STATUS, 0, 1, 9), (msg::TRADE, 0, 2, 9), (msg::PACK, 1, 0, 9)]);
-    assert_eq!((only(&tally).total.frames, tally.plane(Line::A).unknown_type), (1, 0));
+    assert_eq!((only(&tally).total.frames, tally.group(Group::A).unknown_type), (1, 0));
 }
 
 #[test]
@@ -139,16 +143,16 @@ fn a_loss_at_the_tail_is_told_by_the_heartbeat() {
     let mut publisher = publisher(SESSION);
     let frames = sent(&mut publisher, 5);
     for frame in &frames[..4] {
-        tally.on_datagram(Line::A, frame, 1);
+        tally.on_datagram(Group::A, frame, 1);
     }
-    assert_eq!(only(&tally).missing, 0);
+    assert_eq!(only(&tally).numbers.missing, 0);
     publisher.heartbeat();
-    tally.on_datagram(Line::A, &publisher.one(), 1);
-    assert_eq!((only(&tally).gaps, only(&tally).missing), (1, 3));
+    tally.on_datagram(Group::A, &publisher.one(), 1);
+    assert_eq!((only(&tally).numbers.gaps, only(&tally).numbers.missing), (1, 3));
     for frame in &frames[4..] {
-        tally.on_datagram(Line::A, frame, 1);
+        tally.on_datagram(Group::A, frame, 1);
     }
-    assert_eq!((only(&tally).gaps, only(&tally).missing, only(&tally).late), (1, 0, 3));
+    assert_eq!((only(&tally).numbers.gaps, only(&tally).numbers.missing, only(&tally).numbers.late), (1, 0, 3));
 }
 
 #[test]
@@ -157,19 +161,19 @@ fn a_new_session_begins_its_own_numbers_and_the_old_one_is_counted_apart() {
     let (mut old, mut new) = (publisher(SESSION), publisher(SESSION + 1));
     let before = sent(&mut old, 20);
     for frame in &before[..10] {
-        tally.on_datagram(Line::A, frame, 1);
+        tally.on_datagram(Group::A, frame, 1);
     }
     old.end(SESSION + 1);
-    tally.on_datagram(Line::A, &old.one(), 1);
+    tally.on_datagram(Group::A, &old.one(), 1);
     assert!(only(&tally).ended);
-    assert_eq!(only(&tally).missing, 12, "the end says how many there were");
+    assert_eq!(only(&tally).numbers.missing, 12, "the end says how many there were");
     for frame in sent(&mut new, 3) {
-        tally.on_datagram(Line::A, &frame, 1);
+        tally.on_datagram(Group::A, &frame, 1);
     }
-    tally.on_datagram(Line::A, &before[12], 1);
+    tally.on_datagram(Group::A, &before[12], 1);
     let stream = only(&tally);
     assert_eq!((stream.session, stream.sessions, stream.ended), (SESSION + 1, 2, false));
-    assert_eq!((stream.missing, stream.late, stream.old_session), (12, 0, 1));
+    assert_eq!((stream.numbers.missing, stream.numbers.late, stream.old_session()), (12, 0, 1));
 }
 
 #[test]
@@ -177,10 +181,10 @@ fn joining_in_the_middle_is_no_loss() {
     let mut tally = Tally::default();
     let frames = sent(&mut publisher(SESSION), 10);
     for at in [8, 7, 9, 9] {
-        tally.on_datagram(Line::A, &frames[at], 1);
+        tally.on_datagram(Group::A, &frames[at], 1);
     }
     let stream = only(&tally);
-    assert_eq!((stream.gaps, stream.missing, stream.late, stream.duplicates), (0, 0, 1, 1));
+    assert_eq!((stream.numbers.gaps, stream.numbers.missing, stream.numbers.late, stream.heard(Group::A).unwrap().numbers.duplicates), (0, 0, 1, 1));
 }
 
 #[test]
@@ -198,7 +202,7 @@ fn any_order_is_counted_as_a_set_counts_it() {
         let (mut heard, mut duplicates, mut late, mut high) = (BTreeSet::new(), 0, 0, order[0]);
         for &at in &order {
             duplicates += u64::from(!heard.insert(at));
-            tally.on_datagram(Line::A, &frames[at], 1);
+            tally.on_datagram(Group::A, &frames[at], 1);
         }
         let mut seen = BTreeSet::new();
         for &at in &order {
@@ -207,9 +211,9 @@ fn any_order_is_counted_as_a_set_counts_it() {
         }
         let missing = (order[0]..=high).filter(|at| !heard.contains(at)).count() as u64;
         let stream = only(&tally);
-        assert_eq!((stream.duplicates, stream.late), (duplicates, late), "seed {seed}");
-        assert_eq!(stream.missing, missing, "seed {seed}");
-        assert_eq!(stream.total.frames, order.len() as u64, "seed {seed}");
+        assert_eq!((stream.heard(Group::A).unwrap().numbers.duplicates, stream.numbers.late), (duplicates, late), "seed {seed}");
+        assert_eq!(stream.numbers.missing, missing, "seed {seed}");
+        assert_eq!(stream.total.frames, heard.len() as u64, "seed {seed}");
     }
 }
 
@@ -224,10 +228,10 @@ fn absurd_numbers_are_counted_and_no_more() {
         copy
     };
     for number in [0, 5, 0, u64::MAX, 6, u64::MAX - NUMBERS_KEPT, u64::MAX - NUMBERS_KEPT + 1, u64::MAX] {
-        tally.on_datagram(Line::A, &numbered(number), 1);
+        tally.on_datagram(Group::A, &numbered(number), 1);
     }
     let stream = only(&tally);
-    assert_eq!((stream.too_old, stream.duplicates, stream.late), (4, 1, 1));
+    assert_eq!((stream.numbers.too_old, stream.heard(Group::A).unwrap().numbers.duplicates, stream.numbers.late), (4, 1, 1));
     // From 1, where a channel begins: 1 to 4 and what lies between 5 and the last but one that came late.
-    assert_eq!((stream.gaps, stream.missing), (2, 4 + (u64::MAX - 6) - 1));
+    assert_eq!((stream.numbers.gaps, stream.numbers.missing), (2, 4 + (u64::MAX - 6) - 1));
 }
