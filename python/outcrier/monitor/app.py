@@ -157,7 +157,7 @@ class Sampler(threading.Thread):
         try:
             while not self._end.is_set():
                 self._source.listen(PERIOD_NS)
-                # Read by this thread, written by the other: both are whole values, and a late one does no harm.
+                # Written by the other thread: whole values, and an old one does no harm.
                 navigator = self._app.navigator
                 followed = self._source.follow(navigator.symbol)
                 self._app.post_message(Sampled(self._source.take(navigator.wish), followed))

@@ -22,7 +22,8 @@ HISTORY: Final = 100
 """Changes of state that are kept."""
 
 _POLLS_MAX: Final = 8
-"""Reads of the sockets for one look, 4,096 datagrams and more each: ten times what 100,000 frames/s bring in 100 ms."""
+"""Reads of the sockets for one look, 4,096 datagrams each: three times what 100,000 frames/s bring in 100 ms.
+"""
 
 _SIZE, _FIELDS = layouts()["events"]
 _EVENT: Final = np.dtype(
@@ -39,7 +40,7 @@ class Seen(msgspec.Struct, frozen=True):
     """A state, since when, and why."""
 
     at_ns: int
-    """Receive stamp of the event that told, nanoseconds since the epoch, or the time of the look that showed it."""
+    """Receive stamp of the event that told, or the time of the look that showed it; ns since the epoch."""
     state: str
     reason: str
 

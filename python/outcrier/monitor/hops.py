@@ -12,7 +12,7 @@ LATELY_NS: Final = 10_000_000_000
 """What "lately" means: long enough for a p99 of a few hundred messages a second."""
 
 BARS: Final = tuple(4**power for power in range(5, 18))
-"""Bounds of the bars in nanoseconds: 1 µs, 4 µs, 16 µs ... 17 s; the first bar holds what is below, the last what is above."""
+"""Bounds of the bars in nanoseconds: 1 µs, 4 µs ... 17 s; the outer bars are what is below and above."""
 
 Buckets = Iterable[tuple[int, int, int]]
 """Lower bound, upper bound and count."""
@@ -58,6 +58,8 @@ class Hops:
 
     def take(self, hops: Mapping[tuple[int, str], Sampled], mono_ns: int) -> None:
         """`hops`: of each channel and venue, as `_core.Monitor` counts them."""
+        while len(self._history) > 1 and self._history[1][0] <= mono_ns - LATELY_NS:
+            self._history.popleft()
         now: dict[tuple[int, str], dict[int, int]] = {}
         before = self._history[0][1]
         reports = []
@@ -73,8 +75,6 @@ class Hops:
                 )
         self.reports = tuple(reports)
         self._history.append((mono_ns, now))
-        while len(self._history) > 1 and self._history[1][0] <= mono_ns - LATELY_NS:
-            self._history.popleft()
 
 
 def quantiles(buckets: Buckets) -> Quantiles:

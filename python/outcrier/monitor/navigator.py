@@ -53,7 +53,7 @@ class Navigator:
     def path(self) -> list[str]:
         """Names of the pages that lead here."""
         return [
-            place.name or (f"channel {place.channel}" if place.channel else place.page)
+            place.name or (f"ch {place.channel}" if place.channel else place.page)
             for place in self._stack
         ]
 
@@ -99,7 +99,7 @@ class Navigator:
         if self.typing:
             self._type(key, character)
             return False
-        if key in ("q", "ctrl+c", "ctrl+q"):
+        if key in ("ctrl+c", "ctrl+q") or (key == "q" and not self.help):
             return True
         if self.help:
             self.help = False

@@ -71,6 +71,8 @@ class Reporter:
     def take(self, counts: Counts, *, mono_ns: int, wall_ns: int, wish: Wish | None = None) -> Report:
         """What `counts` holds up to now."""
         wish = wish or Wish()
+        while len(self._history) > 1 and self._history[1][0] <= mono_ns - self._window_ns:
+            self._history.popleft()
         before_ns, _ = self._history[0]
         interval_s = max(mono_ns - before_ns, 1) / _SECOND_NS
         self._now = {}
@@ -96,8 +98,6 @@ class Reporter:
             tuple(self._texts),
         )
         self._history.append((mono_ns, self._now))
-        while len(self._history) > 1 and self._history[1][0] <= mono_ns - self._window_ns:
-            self._history.popleft()
         return report
 
     def _since(self, key: object, count: int) -> int:

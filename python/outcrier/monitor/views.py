@@ -68,7 +68,7 @@ _CHANNEL_COLUMNS: Final = (
     Column("A lost", 7, rank=1),
     Column("B lost", 7, rank=1),
     Column("repaired", 8, rank=1),
-    Column("first", 6, rank=2),
+    Column("first", 7, rank=2),
     Column("seq", 10, rank=3),
     Column("seen", 6),
 )
@@ -346,7 +346,7 @@ _DROP_COLUMNS: Final = (
     Column("datagrams", 13),
     Column("own drops", 10),
     Column("now", 7),
-    Column("refused, by cause", 40, right=False),
+    Column("refused, by cause", 38, right=False),
 )
 
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use outcrier_core::event::{Level, Trade};
 use outcrier_core::receive::Line;
-use outcrier_core::tally::{Group, NUMBERS_KEPT, Stream, Tally};
+use outcrier_core::tally::{CHANGES_KEPT, GAPS_KEPT, Group, INSTRUMENTS_MAX, LINES_KEPT, NUMBERS_KEPT, Stream, Tally};
 use outcrier_core::wire::{self, Header, NO_RECORDS, NO_ROOT, PackBuf, Refusal, Status, flags, msg, zeroed};
 use receive_support::{CHANNEL, Publisher, Rng, SESSION, VENUE, definition};
 
@@ -234,4 +234,191 @@ fn absurd_numbers_are_counted_and_no_more() {
     assert_eq!((stream.numbers.too_old, stream.heard(Group::A).unwrap().numbers.duplicates, stream.numbers.late), (4, 1, 1));
     // From 1, where a channel begins: 1 to 4 and what lies between 5 and the last but one that came late.
     assert_eq!((stream.numbers.gaps, stream.numbers.missing), (2, 4 + (u64::MAX - 6) - 1));
+}
+
+/// A publisher's frames by lines A and B: what one line loses the other one fills, what both lose is missing until the
+/// repair group brings it.
+#[test]
+fn two_lines_are_one_stream_and_each_is_counted_alone() {
+    let mut tally = Tally::default();
+    let frames = sent(&mut publisher(SESSION), 40);
+    for (at, frame) in (0_i64..).zip(&frames) {
+        if !matches!(at, 10 | 11 | 30) {
+            tally.on_datagram(Group::A, frame, 1_000 * at);
+        }
+        // Line B is 5 ns later up to 20, then 7 ns earlier.
+        if !matches!(at, 20 | 30) {
+            tally.on_datagram(Group::B, frame, 1_000 * at + if at < 20 { 5 } else { -7 });
+        }
+    }
+    let stream = only(&tally);
+    let [a, b] = [Group::A, Group::B].map(|group| stream.heard(group).unwrap());
+    assert_eq!((a.numbers.gaps, a.numbers.missing, a.filled), (2, 3, 0));
+    assert_eq!((b.numbers.gaps, b.numbers.missing, b.filled), (2, 2, 0));
+    assert_eq!((stream.numbers.gaps, stream.numbers.missing, stream.total.frames), (1, 1, 41));
+    assert_eq!(stream.differing, 0);
+    // The first frame of B is the second copy of number 1: before that there was nothing to compare.
+    assert_eq!((a.earlier, b.earlier), (17, 20));
+    let gap = *tally.gaps().iter().next().unwrap();
+    assert_eq!((gap.first, gap.count, gap.left(), gap.opened_ns), (31, 1, 1, 31_000));
+    tally.on_datagram(Group::Repair, &frames[30], 45_000);
+    tally.on_datagram(Group::Repair, &frames[30], 46_000);
+    let stream = only(&tally);
+    assert_eq!((stream.numbers.missing, stream.heard(Group::Repair).unwrap().filled), (0, 1));
+    let gap = *tally.gaps().iter().next().unwrap();
+    assert_eq!((gap.left(), gap.filled[Group::Repair as usize], gap.filled_ns), (0, 1, 45_000));
+    assert_eq!(tally.gaps().iter().count(), 1);
+}
+
+#[test]
+fn a_copy_with_other_bytes_and_a_second_publisher_are_told() {
+    let mut tally = Tally::default();
+    let (mut one, mut other) = (publisher(SESSION), publisher(SESSION));
+    let (ours, theirs) = (sent(&mut one, 3), sent(&mut other, 4));
+    for (group, frames) in [(Group::B, &ours), (Group::A, &theirs)] {
+        for frame in frames {
+            tally.on_datagram(group, frame, 1);
+        }
+    }
+    assert_eq!(only(&tally).differing, 0, "the same bytes by another line");
+    let mut changed = ours[4].clone();
+    changed[58] ^= 1;
+    let end = changed.len();
+    wire::seal(&mut changed[..end], 77);
+    tally.on_datagram(Group::B, &changed, 1);
+    assert_eq!(only(&tally).heard(Group::B).unwrap().numbers.duplicates, 1);
+    assert!(!only(&tally).split);
+    one.heartbeat();
+    tally.on_datagram(Group::A, &one.one(), 1);
+    let mut foreign = tally_heartbeat(&mut one);
+    foreign[66] ^= 1;
+    wire::seal(&mut foreign, 0);
+    tally.on_datagram(Group::A, &foreign, 1);
+    assert!(only(&tally).split);
+}
+
+/// The next heartbeat.
+fn tally_heartbeat(publisher: &mut Publisher) -> Vec<u8> {
+    publisher.heartbeat();
+    publisher.one()
+}
+
+#[test]
+fn instruments_are_sampled_by_rate_and_found_by_name() {
+    let mut tally = Tally::default();
+    let mut publisher = publisher(SESSION);
+    publisher.define(ID + 1, definition("ETH/USDT", 1));
+    for _ in 0..3 {
+        publisher.bbo(ID + 1);
+    }
+    publisher.bbo(ID);
+    for (_, frame) in publisher.take() {
+        tally.on_datagram(Group::A, &frame, 5);
+        tally.on_datagram(Group::B, &frame, 6);
+    }
+    let names = |sample: Vec<(u64, outcrier_core::tally::Instrument)>| -> Vec<(u64, String, u64)> {
+        sample.iter().map(|(since, each)| (*since, each.symbol().to_owned(), each.bbos)).collect()
+    };
+    let all = tally.instruments_mut().sample(None, "", 10);
+    assert_eq!(names(all), [(4, "ETH/USDT".to_owned(), 3), (2, "BTC/USDT".to_owned(), 1)]);
+    assert_eq!(names(tally.instruments_mut().sample(Some(CHANNEL), "btc", 10)).len(), 1);
+    assert!(tally.instruments_mut().sample(Some(CHANNEL + 1), "", 10).is_empty());
+    publisher.bbo(ID);
+    tally.on_datagram(Group::A, &publisher.one(), 7);
+    let busiest = tally.instruments_mut().sample(None, "", 1);
+    assert_eq!(names(busiest), [(1, "BTC/USDT".to_owned(), 2)]);
+}
+
+#[test]
+fn changes_of_state_are_kept_up_to_a_limit_and_repeats_are_none() {
+    let mut tally = Tally::default();
+    let mut publisher = publisher(SESSION);
+    for state in [1, 2, 2, 1] {
+        publisher.status(ID, state, 0);
+    }
+    for (at, (_, frame)) in (100..).zip(publisher.take()) {
+        tally.on_datagram(Group::A, &frame, at);
+    }
+    let changes = |tally: &Tally| -> Vec<(i64, u8, u8)> {
+        tally.instruments().changes().map(|each| (each.at_ns, each.before, each.state)).collect()
+    };
+    let told = changes(&tally);
+    assert_eq!(told[told.len() - 2..], [(103, 1, 2), (105, 2, 1)]);
+    for number in 0..2 * CHANGES_KEPT {
+        publisher.status(ID, 2 - (number % 2) as u8, 0);
+        tally.on_datagram(Group::A, &publisher.one(), 200);
+    }
+    assert_eq!(changes(&tally).len(), CHANGES_KEPT);
+}
+
+#[test]
+fn instruments_beyond_the_limit_are_counted_together() {
+    let mut tally = Tally::default();
+    let mut frame = sent(&mut publisher(SESSION), 1).pop().unwrap();
+    let more = 3;
+    for number in 0..INSTRUMENTS_MAX as u64 + more {
+        frame[10..18].copy_from_slice(&(number + 3).to_le_bytes());
+        frame[26..30].copy_from_slice(&(number as u32 + 1).to_le_bytes());
+        wire::seal(&mut frame, 1);
+        tally.on_datagram(Group::A, &frame, 1);
+    }
+    assert_eq!((tally.instruments().len(), tally.instruments().untracked), (INSTRUMENTS_MAX, more));
+}
+
+#[test]
+fn gaps_are_kept_up_to_a_limit() {
+    let mut tally = Tally::default();
+    let frames = sent(&mut publisher(SESSION), 3 * GAPS_KEPT as i64);
+    for frame in frames.iter().step_by(2) {
+        tally.on_datagram(Group::A, frame, 1);
+    }
+    assert_eq!(tally.gaps().iter().count(), GAPS_KEPT);
+    assert_eq!(only(&tally).numbers.gaps, frames.len() as u64 / 2 - 1 + frames.len() as u64 % 2);
+}
+
+#[test]
+fn hops_are_measured_of_first_copies_of_messages() {
+    let mut tally = Tally::default();
+    let mut publisher = publisher(SESSION);
+    publisher.take();
+    publisher.bbo(ID);
+    let mut frame = publisher.one();
+    let timed = |frame: &mut Vec<u8>, flags: u16, seq: u64| {
+        frame[4..6].copy_from_slice(&(wire::flags::EVENT_END | flags).to_le_bytes());
+        frame[10..18].copy_from_slice(&seq.to_le_bytes());
+        frame[42..50].copy_from_slice(&1_000_000_i64.to_le_bytes());
+        frame[50..58].copy_from_slice(&1_500_000_i64.to_le_bytes());
+        wire::seal(frame, 300);
+    };
+    timed(&mut frame, 0, 10);
+    tally.on_datagram(Group::A, &frame, 1_500_450);
+    tally.on_datagram(Group::B, &frame, 1_900_000);
+    timed(&mut frame, flags::REPLAY | flags::NO_EXCH_TS, 11);
+    tally.on_datagram(Group::A, &frame, 9_000_000);
+    timed(&mut frame, 0, 12);
+    tally.on_datagram(Group::A, &frame, 1_000_000);
+    let hops = &only(&tally).hops;
+    let buckets = |hop: &outcrier_core::tally::Histogram| -> Vec<_> { hop.buckets().collect() };
+    assert_eq!(buckets(&hops.exchange_to_recv), [(491_520, 524_288, 2)]);
+    assert_eq!(buckets(&hops.recv_to_send), [(288, 320, 3)]);
+    assert_eq!((buckets(&hops.send_to_kernel), hops.send_to_kernel.negative), (vec![(144, 160, 1)], 1));
+}
+
+#[test]
+fn text_lines_are_printable_ascii_with_an_end() {
+    let mut tally = Tally::default();
+    let long = [b"x".repeat(511), b"\n".to_vec()].concat();
+    for line in [b"CONN|UPBIT|38|2|40\n".as_slice(), &long] {
+        tally.texts.on_datagram(line, 7);
+    }
+    for wrong in [b"CONN|UPBIT|38|2|40".as_slice(), b"a\x1b[2J\n", b"a\nb\n", &[0xFB, b'\n'], &[long.clone(), b"\n".to_vec()].concat()] {
+        tally.texts.on_datagram(wrong, 7);
+    }
+    let taken: Vec<_> = tally.texts.take().map(|line| (line.rx_ns, line.text)).collect();
+    assert_eq!(taken[0], (7, "CONN|UPBIT|38|2|40".to_owned()));
+    assert_eq!((taken.len(), tally.texts.lines, tally.texts.refused), (2, 2, 5));
+    for _ in 0..LINES_KEPT + 4 {
+        tally.texts.on_datagram(b"a\n", 7);
+    }
+    assert_eq!((tally.texts.overrun, tally.texts.take().count()), (4, LINES_KEPT));
 }
