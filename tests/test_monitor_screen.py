@@ -133,13 +133,13 @@ def test_the_first_page_shows_a_row_for_each_plane_of_a_channel(frames: list[byt
             "       -        0       - 0.00 s",
             f"  2 binance_usdm  incr  REPLAY         {len(two):>9,} {size[1] / 1e3:>6.0f}k        0      0       0"
             "       -        0       - 0.00 s",
-            f" A {len(frames):,}/s {total}B/s  missing 0  own drops 0  refused 0",
+            f" missing 0  own drops 0  refused 0  A {len(frames):,}/s {total}B/s",
             KEYS,
         ]
         # Two seconds later nothing came: the publishers are dead.
         await screen.sample(3)
         assert [line[24:38].strip() for line in screen.text()[3:5]] == ["REPLAY SILENT"] * 2
-        assert [line[38:54].split() for line in screen.text()[3:5]] == [["0", "0"]] * 2
+        assert [line[38:56].split() for line in screen.text()[3:5]] == [["0", "0"]] * 2
 
     run(frames, steps)
 
@@ -267,7 +267,7 @@ def test_the_gap_page_tells_what_was_lost_on_each_line_and_what_filled_it(frames
             screen.text()[-2],
             KEYS,
         ]
-        assert screen.text()[-2].endswith(" missing 1  own drops 0  refused 0")
+        assert screen.text()[-2].startswith(" missing 1  own drops 0  refused 0  A ")
         await screen.press("1")
         (row,) = screen.text()[3:-2]
         assert row.split() == [

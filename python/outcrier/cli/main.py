@@ -12,7 +12,18 @@ import click
 from outcrier import __version__
 from outcrier.errors import OutcrierError
 
-VERBS: Final = ("demo", "run", "tail", "book", "instruments", "replay", "venue", "record", "doctor")
+VERBS: Final = (
+    "demo",
+    "run",
+    "tail",
+    "book",
+    "instruments",
+    "replay",
+    "venue",
+    "record",
+    "doctor",
+    "dissector",
+)
 """Verbs in the order of --help; each is the command `verb` of the module of its name."""
 
 EXIT_CODES: Final = """\b

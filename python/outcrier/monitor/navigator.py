@@ -53,8 +53,7 @@ class Navigator:
     def path(self) -> list[str]:
         """Names of the pages that lead here."""
         return [
-            place.name or (f"ch {place.channel}" if place.channel else place.page)
-            for place in self._stack
+            place.name or (f"ch {place.channel}" if place.channel else place.page) for place in self._stack
         ]
 
     @property

@@ -124,15 +124,16 @@ def _tabs(at: Navigator, width: int) -> Line:
 
 
 def _sums(report: Report, width: int) -> Line:
-    parts: list[Part] = []
-    for group in report.groups:
-        volume = f" {size(group.bytes_per_s)}B/s" if group.group != "text" else ""
-        parts.append((f" {group.group} {rate(group.datagrams_per_s)}/s{volume} ", _BAR))
     own = sum(group.kernel_drops for group in report.groups)
     refused = sum(sum(group.refused.values()) + group.wrong_plane for group in report.groups)
     missing = sum(stream.missing for stream in report.channels)
+    # What is wrong stands first: a narrow screen cuts what is only volume.
+    parts: list[Part] = []
     for name, count in (("missing", missing), ("own drops", own), ("refused", refused)):
         parts.append((f" {name} {count:,} ", f"{BAD if count else 'green'} {_BAR}"))
+    for group in report.groups:
+        volume = f" {size(group.bytes_per_s)}B/s" if group.group != "text" else ""
+        parts.append((f" {group.group} {rate(group.datagrams_per_s)}/s{volume} ", _BAR))
     used = sum(len(text) for text, _ in parts)
     parts.append((" " * max(width - used, 0), _BAR))
     return _cut(tuple(parts), width)
