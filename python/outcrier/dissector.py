@@ -74,7 +74,7 @@ NAMES: Final[dict[tuple[str, str], Sequence[str] | Mapping[int, str]]] = {
     ),
     ("ORDER_OPS", "side"): ("", "bid", "ask"),
 }
-"""Names of numbers by message and field; an empty name is none. Where consumers have a table, it is that one."""
+"""Names of numbers by message and field; an empty one is none. Where consumers have a table, it is that."""
 
 _TRADE_BITS: Final = ("id is hash", "block", "liquidation", "auction", "correction", "cancel", "off-book")
 

@@ -91,6 +91,7 @@ class StreamReport(msgspec.Struct, frozen=True):
     channel: int
     plane: str
     venue: str
+    venue_number: int
     session: int
     sessions: int
     replay: bool

@@ -164,6 +164,7 @@ class Reporter:
             channel=stream["channel"],
             plane=PLANES[stream["plane"]],
             venue=venue_name(stream["venue"]),
+            venue_number=stream["venue"],
             session=stream["session"],
             sessions=stream["sessions"],
             replay=stream["replay"],
