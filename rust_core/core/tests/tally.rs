@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 
 use outcrier_core::event::{Level, Trade};
 use outcrier_core::receive::Line;
-use outcrier_core::tally::{CHANGES_KEPT, GAPS_KEPT, Group, INSTRUMENTS_MAX, LINES_KEPT, NUMBERS_KEPT, Stream, Tally};
+use outcrier_core::tally::{
+    CHANGES_KEPT, GAPS_KEPT, Group, INSTRUMENTS_MAX, LINES_KEPT, NUMBERS_KEPT, Stream, Tally,
+};
 use outcrier_core::wire::{self, Header, NO_RECORDS, NO_ROOT, PackBuf, Refusal, Status, flags, msg, zeroed};
 use receive_support::{CHANNEL, Publisher, Rng, SESSION, VENUE, definition};
 
@@ -152,7 +154,10 @@ fn a_loss_at_the_tail_is_told_by_the_heartbeat() {
     for frame in &frames[4..] {
         tally.on_datagram(Group::A, frame, 1);
     }
-    assert_eq!((only(&tally).numbers.gaps, only(&tally).numbers.missing, only(&tally).numbers.late), (1, 0, 3));
+    assert_eq!(
+        (only(&tally).numbers.gaps, only(&tally).numbers.missing, only(&tally).numbers.late),
+        (1, 0, 3)
+    );
 }
 
 #[test]
@@ -184,7 +189,15 @@ fn joining_in_the_middle_is_no_loss() {
         tally.on_datagram(Group::A, &frames[at], 1);
     }
     let stream = only(&tally);
-    assert_eq!((stream.numbers.gaps, stream.numbers.missing, stream.numbers.late, stream.heard(Group::A).unwrap().numbers.duplicates), (0, 0, 1, 1));
+    assert_eq!(
+        (
+            stream.numbers.gaps,
+            stream.numbers.missing,
+            stream.numbers.late,
+            stream.heard(Group::A).unwrap().numbers.duplicates
+        ),
+        (0, 0, 1, 1)
+    );
 }
 
 #[test]
@@ -211,7 +224,11 @@ fn any_order_is_counted_as_a_set_counts_it() {
         }
         let missing = (order[0]..=high).filter(|at| !heard.contains(at)).count() as u64;
         let stream = only(&tally);
-        assert_eq!((stream.heard(Group::A).unwrap().numbers.duplicates, stream.numbers.late), (duplicates, late), "seed {seed}");
+        assert_eq!(
+            (stream.heard(Group::A).unwrap().numbers.duplicates, stream.numbers.late),
+            (duplicates, late),
+            "seed {seed}"
+        );
         assert_eq!(stream.numbers.missing, missing, "seed {seed}");
         assert_eq!(stream.total.frames, heard.len() as u64, "seed {seed}");
     }
@@ -231,7 +248,10 @@ fn absurd_numbers_are_counted_and_no_more() {
         tally.on_datagram(Group::A, &numbered(number), 1);
     }
     let stream = only(&tally);
-    assert_eq!((stream.numbers.too_old, stream.heard(Group::A).unwrap().numbers.duplicates, stream.numbers.late), (4, 1, 1));
+    assert_eq!(
+        (stream.numbers.too_old, stream.heard(Group::A).unwrap().numbers.duplicates, stream.numbers.late),
+        (4, 1, 1)
+    );
     // From 1, where a channel begins: 1 to 4 and what lies between 5 and the last but one that came late.
     assert_eq!((stream.numbers.gaps, stream.numbers.missing), (2, 4 + (u64::MAX - 6) - 1));
 }
@@ -411,7 +431,13 @@ fn text_lines_are_printable_ascii_with_an_end() {
     for line in [b"CONN|UPBIT|38|2|40\n".as_slice(), &long] {
         tally.texts.on_datagram(line, 7);
     }
-    for wrong in [b"CONN|UPBIT|38|2|40".as_slice(), b"a\x1b[2J\n", b"a\nb\n", &[0xFB, b'\n'], &[long.clone(), b"\n".to_vec()].concat()] {
+    for wrong in [
+        b"CONN|UPBIT|38|2|40".as_slice(),
+        b"a\x1b[2J\n",
+        b"a\nb\n",
+        &[0xFB, b'\n'],
+        &[long.clone(), b"\n".to_vec()].concat(),
+    ] {
         tally.texts.on_datagram(wrong, 7);
     }
     let taken: Vec<_> = tally.texts.take().map(|line| (line.rx_ns, line.text)).collect();
