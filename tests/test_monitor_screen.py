@@ -100,6 +100,11 @@ def frames(capture: CaptureFinder) -> list[bytes]:
     ]
 
 
+def levels_end(lines: list[str]) -> int:
+    """Where the lines behind the book begin."""
+    return max(number for number, line in enumerate(lines) if " | " in line) + 1
+
+
 def title(time: str, *groups: str) -> str:
     left = f" udp_monitor  crypto port 9001 on lo {' '.join(groups)}   REPLAY"
     return f"{left}{f'{time} UTC'.rjust(WIDTH - 1 - len(left))}"
@@ -227,12 +232,14 @@ def test_enter_goes_down_to_the_book_of_an_instrument(frames: list[bytes]) -> No
         assert shown[6] == f"{told[0]:>18} {told[1]:>18} | {told[2]:<18} {told[3]}"
         levels = [line for line in shown if " | " in line]
         assert len(levels) == 11
-        states = [line.split() for line in shown[-5:-2]]
-        assert states == [
-            ["22:13:21.000", "consumer", "LIVE"],
-            ["22:13:21.000", "publisher", "live"],
-            ["22:13:21.000", "publisher", "recovering"],
-        ] or states[0][1:] == ["publisher", "live"], states
+        # Below the book: the consumer's states and the publisher's, the last one first.
+        assert shown[levels_end(shown) : -2] == [
+            "at (UTC)     who        state        reason",
+            "22:13:21.000 consumer   LIVE",
+            "22:13:21.000 consumer   RECOVERING",
+            "22:13:21.000 publisher  live",
+            "22:13:21.000 publisher  recovering",
+        ]
         await screen.press("escape", "escape")
         await screen.sample(4)
         assert screen.text()[1] == TABS

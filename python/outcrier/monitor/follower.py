@@ -103,7 +103,7 @@ class Follower:
         for number, reason, at_ns in zip(
             events["state"].tolist(), events["reason"].tolist(), events["rx_ts"].tolist(), strict=True
         ):
-            self._remember(STATES[number], _reason(reason), at_ns)
+            self._remember(STATES[number], _reason(reason), at_ns or wall_ns)
         found = self.receiver.find(self._core)
         if found is None:
             return Followed(self.symbol, "UNKNOWN", "no definition heard", (), (), (0, 0), 0, 0, 0, 0, ())

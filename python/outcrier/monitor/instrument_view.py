@@ -14,7 +14,7 @@ _COLUMNS: Final = (
     Column("at (UTC)", 12, right=False),
     Column("who", 10, right=False),
     Column("state", 12, right=False),
-    Column("reason", 40, right=False),
+    Column("reason", 12, right=False, fills=True),
 )
 _WIDTH: Final = 18
 _BID_HEAD: Final = f"{'bid quantity':>{_WIDTH}} {'bid':>{_WIDTH}}"
@@ -46,6 +46,8 @@ def instrument(report: Report, symbol: str, followed: Followed | None) -> Table:
     else:
         notes += _book(followed)
         told += [(seen.at_ns, "consumer", seen.state, seen.reason) for seen in followed.history]
+    # The last one first, also of those told at once.
+    told.reverse()
     told.sort(key=lambda each: each[0], reverse=True)
     rows = [Row((clock(at_ns), who, state_part(state), reason)) for at_ns, who, state, reason in told]
     return Table(notes, _COLUMNS, rows, "no state told yet")
@@ -56,7 +58,7 @@ def _book(followed: Followed) -> list[Line]:
         (
             ("consumer: ", ""),
             state_part(followed.state),
-            (f" {followed.reason}" if followed.reason else "", ""),
+            (f" {followed.reason}" if followed.state != "LIVE" else "", ""),
             (f"  {followed.levels[0]:,} bids, {followed.levels[1]:,} asks", ""),
             (f"  seq {followed.instr_seq:,}  exchange seq {followed.source_seq:,}", ""),
             (f"  exchange time {clock(followed.exchange_ts)}", ""),

@@ -8,7 +8,7 @@ from outcrier.monitor.follower import Followed
 from outcrier.monitor.navigator import TABS, Navigator
 from outcrier.monitor.report import Report
 from outcrier.monitor.screen import rate
-from outcrier.monitor.table import Line, Part, Table, fitting, head_line, row_line, size
+from outcrier.monitor.table import Line, Part, Table, fitting, head_line, row_line, size, stretched
 from outcrier.monitor.views import BAD, DIM, LOUD, clock
 
 CURSOR: Final = "on #2c4a6e"
@@ -75,12 +75,13 @@ def paint(
 
 
 def _rows(table: Table, at: Navigator, top: int, room: int, width: int) -> list[Line]:
-    shown = fitting(table.columns, width)
-    lines = [head_line(table.columns, shown, width)]
+    columns = stretched(table.columns, width)
+    shown = fitting(columns, width)
+    lines = [head_line(columns, shown, width)]
     if not table.rows:
         return [*lines, _cut(((f" {table.empty}", DIM),), width)]
     for number, row in enumerate(table.rows[top : top + room], start=top):
-        line = row_line(row, table.columns, shown, width)
+        line = row_line(row, columns, shown, width)
         if number == at.place.cursor:
             line = tuple((text, _marked(style)) for text, style in line)
         lines.append(_cut(line, width))
@@ -115,11 +116,14 @@ def _title(report: Report, width: int) -> Line:
 
 
 def _tabs(at: Navigator, width: int) -> Line:
+    """All tabs and the way down; where they do not fit, the way alone."""
+    way = f" > {' > '.join(at.path[1:])}" if len(at.path) > 1 else ""
     parts: list[Part] = []
     for number, tab in enumerate(TABS, start=1):
         parts.append((f" {number} {tab} ", "bold reverse" if tab == at.tab else ""))
-    if len(at.path) > 1:
-        parts.append((f" > {' > '.join(at.path[1:])}", "bold"))
+    parts.append((way, "bold"))
+    if way and sum(len(text) for text, _ in parts) > width:
+        parts = [(f" {TABS.index(at.tab) + 1} {at.tab} ", "bold reverse"), (way, "bold")]
     return _cut(tuple(parts), width)
 
 

@@ -20,6 +20,8 @@ class Column(NamedTuple):
     right: bool = True
     rank: int = 0
     """The columns of the highest rank are left out first where the screen is too narrow."""
+    fills: bool = False
+    """Whether it takes what the other columns leave; `width` is the least it needs."""
 
 
 class Row(NamedTuple):
@@ -38,6 +40,15 @@ class Table(NamedTuple):
     rows: Sequence[Row]
     empty: str
     """What is said where there is no row."""
+
+
+def stretched(columns: Sequence[Column], width: int) -> list[Column]:
+    """The columns with the width that is theirs on this screen."""
+    shown = fitting(columns, width)
+    spare = width - sum(columns[index].width + 1 for index in shown) + 1
+    return [
+        column._replace(width=column.width + max(spare, 0)) if column.fills else column for column in columns
+    ]
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[int]:

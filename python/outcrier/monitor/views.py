@@ -263,7 +263,7 @@ _STATE_COLUMNS: Final = (
     Column("instrument", 36, right=False),
     Column("before", 12, right=False),
     Column("since", 12, right=False),
-    Column("reason", 24, right=False),
+    Column("reason", 12, right=False, fills=True),
 )
 
 
@@ -331,7 +331,8 @@ def gaps(report: Report) -> Table:
             f"{gap.count:,}",
             bad(gap.left),
             filled or "-",
-            duration(gap.after_ns),
+            # At or below 0 the other line's copy was here first, in another socket.
+            "at once" if gap.after_ns is not None and gap.after_ns <= 0 else duration(gap.after_ns),
             str(gap.session),
         ]
         rows.append(Row(cells, ("channel", gap.channel)))
@@ -346,7 +347,7 @@ _DROP_COLUMNS: Final = (
     Column("datagrams", 13),
     Column("own drops", 10),
     Column("now", 7),
-    Column("refused, by cause", 38, right=False),
+    Column("refused, by cause", 20, right=False, fills=True),
 )
 
 
@@ -428,7 +429,7 @@ def _hop_row(hop: HopReport) -> Row:
     return Row(cells, ("channel", hop.channel), "" if lately.count else DIM)
 
 
-_TEXT_COLUMNS: Final = (Column("at (UTC)", 12, right=False), Column("line", 105, right=False))
+_TEXT_COLUMNS: Final = (Column("at (UTC)", 12, right=False), Column("line", 20, right=False, fills=True))
 
 
 def texts(report: Report) -> Table:

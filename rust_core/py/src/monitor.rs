@@ -20,6 +20,9 @@ const NAP_NS: u64 = 2_000_000;
 /// Number of the text group; the others are those of [`Group`].
 const TEXT: u8 = 4;
 
+/// Name of a hop, durations below zero, and of each bucket lower bound, upper bound and count.
+type HopRow = (&'static str, u64, Vec<(u64, u64, u64)>);
+
 /// What a socket brings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -240,7 +243,7 @@ impl Monitor {
         Ok(gaps)
     }
 
-    fn hops(&self, channel: u8) -> Vec<(&'static str, u64, Vec<(u64, u64, u64)>)> {
+    fn hops(&self, channel: u8) -> Vec<HopRow> {
         let mut streams = self.tally.streams();
         let found = streams.find(|stream| stream.channel == channel && !stream.is_snapshot);
         found.map_or_else(Vec::new, |stream| {
