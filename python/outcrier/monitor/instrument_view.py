@@ -7,8 +7,8 @@ from typing import Final
 from outcrier.monitor.follower import Followed
 from outcrier.monitor.report import Report
 from outcrier.monitor.screen import age, rate
+from outcrier.monitor.styles import clock, state_part
 from outcrier.monitor.table import Column, Line, Row, Table
-from outcrier.monitor.views import clock, state_part
 
 _COLUMNS: Final = (
     Column("at (UTC)", 12, right=False),

@@ -8,8 +8,8 @@ from outcrier.monitor.follower import Followed
 from outcrier.monitor.navigator import TABS, Navigator
 from outcrier.monitor.report import Report
 from outcrier.monitor.screen import rate
+from outcrier.monitor.styles import BAD, DIM, LOUD, clock
 from outcrier.monitor.table import Line, Part, Table, fitting, head_line, row_line, size, stretched
-from outcrier.monitor.views import BAD, DIM, LOUD, clock
 
 CURSOR: Final = "on #2c4a6e"
 _BAR: Final = "on #1d2733"
