@@ -396,12 +396,14 @@ class Monitor:
         snapshot_group: str,
         port: int,
         rcvbuf_bytes: int,
-        interface_b: str | None = None,
-        group_b: str | None = None,
-        group_repair: str | None = None,
-        group_text: str | None = None,
+        interface_b: str = "",
+        group_b: str = "",
+        repair_group: str = "",
+        text_group: str = "",
     ) -> None:
-        """Joins the groups that are given. Raises OSError that names group, interface and port."""
+        """Joins the groups that are not empty; an empty `interface_b` is `interface`. Raises OSError
+        that names
+        group, interface and port."""
     def close(self) -> None: ...
     def effective_rcvbuf(self) -> int:
         """Receive buffer in effect, bytes as the kernel accounts them; 0 without sockets."""

@@ -26,10 +26,10 @@ class Source:
                 snapshot_group=address.snapshot_group,
                 port=address.port,
                 rcvbuf_bytes=rcvbuf_bytes,
-                interface_b=address.interface_b or None,
-                group_b=address.group_b or None,
-                group_repair=address.repair_group or None,
-                group_text=address.text_group or None,
+                interface_b=address.interface_b,
+                group_b=address.group_b,
+                repair_group=address.repair_group,
+                text_group=address.text_group,
             )
         except OSError as error:
             raise NetworkError(error.strerror or str(error)) from error

@@ -109,8 +109,8 @@ impl Monitor {
     }
 
     #[pyo3(signature = (
-        *, interface, group, snapshot_group, port, rcvbuf_bytes, interface_b=None, group_b=None, group_repair=None,
-        group_text=None,
+        *, interface, group, snapshot_group, port, rcvbuf_bytes, interface_b="", group_b="", repair_group="",
+        text_group="",
     ))]
     fn open(
         &mut self,
@@ -119,23 +119,25 @@ impl Monitor {
         snapshot_group: &str,
         port: u16,
         rcvbuf_bytes: usize,
-        interface_b: Option<&str>,
-        group_b: Option<&str>,
-        group_repair: Option<&str>,
-        group_text: Option<&str>,
+        interface_b: &str,
+        group_b: &str,
+        repair_group: &str,
+        text_group: &str,
     ) -> PyResult<()> {
         let line_a = address("interface", interface)?;
-        let line_b = interface_b.map_or(Ok(line_a), |text| address("interface_b", text))?;
+        let line_b = if interface_b.is_empty() { line_a } else { address("interface_b", interface_b)? };
         let wanted = [
-            (Source::Frames(Group::A), "group", line_a, Some(group)),
-            (Source::Frames(Group::Snapshot), "snapshot_group", line_a, Some(snapshot_group)),
+            (Source::Frames(Group::A), "group", line_a, group),
+            (Source::Frames(Group::Snapshot), "snapshot_group", line_a, snapshot_group),
             (Source::Frames(Group::B), "group_b", line_b, group_b),
-            (Source::Frames(Group::Repair), "group_repair", line_a, group_repair),
-            (Source::Text, "group_text", line_a, group_text),
+            (Source::Frames(Group::Repair), "repair_group", line_a, repair_group),
+            (Source::Text, "text_group", line_a, text_group),
         ];
         let mut listeners = Vec::with_capacity(wanted.len());
         for (source, name, interface, group) in wanted {
-            let Some(group) = group else { continue };
+            if group.is_empty() {
+                continue;
+            }
             let group = address(name, group)?;
             let config = SubscriberConfig { interface, group, port, rcvbuf_bytes, sources: Vec::new() };
             let socket = UdpSubscriber::open(&config).map_err(|error| os_error(&error))?;
