@@ -402,8 +402,7 @@ class Monitor:
         text_group: str = "",
     ) -> None:
         """Joins the groups that are not empty; an empty `interface_b` is `interface`. Raises OSError
-        that names
-        group, interface and port."""
+        that names group, interface and port."""
     def close(self) -> None: ...
     def effective_rcvbuf(self) -> int:
         """Receive buffer in effect, bytes as the kernel accounts them; 0 without sockets."""
