@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from outcrier import _core, doctor
+from outcrier import _core
 from outcrier.cli.main import run
 from outcrier.config import Config, MulticastSections
-from outcrier.doctor import Finding, examine
+from outcrier.doctor import Finding, examine, look, publishers
 from sockets import Child, Net, Witness, until
 
 CaptureFinder = Callable[[str], Path]
@@ -41,8 +41,9 @@ def found(config: Config, error: str | None = None) -> dict[str, Finding]:
 def test_a_machine_that_is_well(config: Config) -> None:
     findings = found(config)
     expected = [
-        *("python", "outcrier", "configuration", "kernel", "interface", "multicast A", "multicast snapshot"),
-        *("port crypto", "port stock", "receive buffer", "UDP_SEGMENT", "UDP_GRO", "clock"),
+        *("python", "outcrier", "configuration", "kernel", "interface", "route", "igmp"),
+        *("multicast A", "multicast B", "multicast snapshot", "sockets crypto", "port crypto"),
+        *("sockets stock", "port stock", "receive buffer", "UDP_SEGMENT", "UDP_GRO", "clock"),
     ]
     assert list(findings) == expected
     for check in ("python", "outcrier", "configuration", "interface", "multicast A", "port crypto"):
@@ -80,14 +81,15 @@ def test_a_feed_that_runs_is_shown(config: Config, net: Net, capture: CaptureFin
         findings: list[Finding] = []
 
         def is_heard() -> bool:
-            findings[:] = doctor._port("crypto", config.multicast.crypto)
+            report = look.listen("crypto", config.multicast.crypto)
+            findings[:] = publishers.port_findings("crypto", config.multicast.crypto, report)
             return "published, session" in findings[0].text
 
         until(is_heard, "the channel heard")
     (finding,) = findings
     assert finding.level == "ok"
     assert "binance_usdm on channel 2 is published, session " in finding.text
-    assert " REPLAY;" in finding.text
+    assert " REPLAY by " in finding.text
 
 
 class _Deaf(socket.socket):
@@ -103,63 +105,6 @@ def test_a_group_that_is_not_heard_is_a_fail(config: Config, monkeypatch: pytest
     assert finding.level == "fail"
     assert "was not heard" in finding.text
     assert "nft" in finding.do
-
-
-@pytest.mark.parametrize(
-    ("rmem_max", "admin", "level", "text"),
-    [
-        (212_992, False, "warn", "bursts will be lost"),
-        (8_388_608, False, "warn", "large bursts may be lost"),
-        (16_777_216, False, "ok", "33,554,432 bytes in effect"),
-        (212_992, True, "ok", "programs without it get 425,984"),
-    ],
-)
-def test_the_receive_buffer(  # noqa: PLR0917
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rmem_max: int, admin: bool, level: str, text: str
-) -> None:
-    wanted = 16_777_216
-
-    class Limited(socket.socket):
-        """As the kernel does it (socket(7)): doubled, and without the privilege clamped."""
-
-        size = 0
-
-        def setsockopt(self, level: int, option: int, value: Any) -> None:  # type: ignore[override]
-            assert (level, value) == (socket.SOL_SOCKET, wanted)
-            if option != socket.SO_RCVBUF and not admin:
-                raise PermissionError
-            self.size = 2 * (value if admin else min(value, rmem_max))
-
-        def getsockopt(self, *_: int) -> int:  # type: ignore[override]
-            return self.size
-
-    limit, status = tmp_path / "rmem_max", tmp_path / "status"
-    limit.write_text(f"{rmem_max}\n")
-    status.write_text(f"Name:\tx\nCapEff:\t{1 << 12 if admin else 0:016x}\n")
-    monkeypatch.setattr(doctor, "_RMEM_MAX", limit)
-    monkeypatch.setattr(doctor, "_STATUS", status)
-    monkeypatch.setattr(socket, "socket", Limited)
-    finding = doctor._buffer(wanted)
-    assert (finding.level, text in finding.text) == (level, True), finding
-    assert ("with CAP_NET_ADMIN" in finding.text) is admin
-    assert bool(finding.do) is (rmem_max < wanted)
-    assert finding.do in {"", f"sudo sysctl -w net.core.rmem_max={wanted}"}
-
-
-def test_the_clock() -> None:
-    well = {"synchronised": True, "offset_ns": 12_000, "error_ns": 300_000}
-    finding = doctor._clock(well, ["chronyd"])
-    assert finding.level == "ok"
-    assert "error at most 0.300 ms, correction under way 0.012 ms; kept by chronyd" in finding.text
-    finding = doctor._clock(well | {"error_ns": 1_500_000}, ["chronyd"])
-    assert finding.level == "warn"
-    assert "CLOCK_BAD" in finding.text
-    finding = doctor._clock({"synchronised": False, "offset_ns": 0, "error_ns": None}, [])
-    assert (finding.level, "no time daemon runs here" in finding.text) == ("warn", True)
-    assert "chrony" in finding.do
-    system = _core.system_clock()
-    assert isinstance(system["synchronised"], bool)
-    assert system["error_ns"] is None or system["synchronised"]
 
 
 # The program.

@@ -20,7 +20,9 @@ from outcrier.capture.library import group_by_venue
 from outcrier.capture.replay import replay_into
 from outcrier.cli.main import run_command
 from outcrier.cli.udp_monitor import command
-from outcrier.monitor.report import Address, Report, Reporter
+from outcrier.monitor.hops import Quantiles, bars, quantiles
+from outcrier.monitor.report import Address, Report, Wish
+from outcrier.monitor.reporter import Reporter
 from outcrier.monitor.screen import lines, screen
 from sockets import Child, Net, Witness, until
 
@@ -50,8 +52,7 @@ def frame_bytes(datagram: bytes) -> int:
 
 
 def report(monitor: _core.Monitor, reporter: Reporter, mono_ns: int, wall_ns: int) -> Report:
-    planes = [monitor.plane(0), monitor.plane(1)]
-    return reporter.take(planes, monitor.streams(), monitor.truncated(), mono_ns=mono_ns, wall_ns=wall_ns)
+    return reporter.take(monitor, mono_ns=mono_ns, wall_ns=wall_ns)
 
 
 def test_a_report_says_what_came_in_its_interval(frames: list[bytes]) -> None:
@@ -77,7 +78,7 @@ def test_a_report_says_what_came_in_its_interval(frames: list[bytes]) -> None:
     whole = reports[1].channels[0]
     assert (whole.packets, whole.bytes) == (len(frames), sum(map(len, frames)))
     assert sum(kind.packets for kind in whole.types) == len(frames)
-    assert reports[1].planes[0].datagrams == len(frames)
+    assert reports[1].groups[0].datagrams == len(frames)
 
 
 def test_losses_and_refused_datagrams_are_shown(frames: list[bytes]) -> None:
@@ -91,16 +92,16 @@ def test_losses_and_refused_datagrams_are_shown(frames: list[bytes]) -> None:
     first = report(monitor, reporter, SECOND, SECOND)
     (stream,) = first.channels
     assert (stream.gaps, stream.missing, stream.missing_now, stream.duplicates) == (2, 3, 3, 1)
-    assert first.planes[0].refused == {"too_short": 1}
-    assert first.planes[0].padding_bytes == 4 * 47
-    assert first.planes[1].wrong_plane == 1
+    assert first.groups[0].refused == {"too_short": 1}
+    assert first.groups[0].padding_bytes == 4 * 47
+    assert first.groups[1].wrong_plane == 1
     monitor.datagram(0, frames[10], 2 * SECOND)
     second = report(monitor, reporter, 2 * SECOND, 2 * SECOND)
     (stream,) = second.channels
     assert (stream.missing, stream.missing_now, stream.late) == (2, -1, 1)
-    assert second.planes[0].refused == {"too_short": 1}
+    assert second.groups[0].refused == {"too_short": 1}
     plain = list(lines(first))
-    assert plain[0].startswith("binance_usdm ch=2 incremental REPLAY packets/s=48 ")
+    assert plain[0].startswith("binance_usdm ch=2 incremental REPLAY packets/s=47 ")
     assert " missing=3 gaps=2 duplicates=1 late=0 " in plain[0]
     assert "1 refused: too short" in plain[1]
     assert "1 refused: wrong plane" in plain[2]
@@ -131,7 +132,7 @@ def test_a_type_of_a_later_version_is_shown_by_its_number() -> None:
     monitor, reporter = _core.Monitor(), Reporter(ADDRESS, 0, mono_ns=0)
     monitor.datagram(0, bytes(frame), SECOND)
     shown = report(monitor, reporter, SECOND, SECOND)
-    assert shown.planes[0].unknown_type == 1
+    assert shown.groups[0].unknown_type == 1
     assert next(lines(shown)).endswith(" 0x3e=1")
 
 
@@ -143,6 +144,74 @@ def crc32c(data: bytes) -> int:
         for _ in range(8):
             value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
     return value ^ 0xFFFFFFFF
+
+
+def test_what_one_line_loses_the_other_brings_and_the_document_says_so(frames: list[bytes]) -> None:
+    monitor, reporter = _core.Monitor(), Reporter(ADDRESS, 0, mono_ns=0)
+    part = frames[:60]
+    for number, frame in enumerate(part):
+        if number not in {20, 21, 40}:
+            monitor.datagram(0, frame, SECOND + 1_000 * number)
+        if number not in {30, 40}:
+            monitor.datagram(2, frame, SECOND + 1_000 * number - 200)
+    monitor.datagram(3, frames[40], SECOND + 50_000)
+    told = report(monitor, reporter, SECOND, 2 * SECOND)
+    (stream,) = told.channels
+    lines = {line.group: (line.packets, line.missing, line.gaps, line.filled) for line in stream.lines}
+    assert lines == {"A": (57, 3, 2, 0), "B": (58, 2, 2, 0), "repair": (1, 0, 0, 1)}
+    # Line B has every number of both before A, except those before it was first heard.
+    assert [line.earlier for line in stream.lines if line.group in "AB"] == [0, 55]
+    assert (stream.packets, stream.missing, stream.gaps) == (60, 0, 1)
+    (gap,) = told.gaps
+    assert (gap.channel, gap.plane, gap.first, gap.count, gap.left) == (2, "incremental", 41, 1, 0)
+    assert (gap.filled, gap.after_ns) == ({"repair": 1}, 9_000)
+    assert [group.group for group in told.groups] == ["A", "B", "repair"]
+
+
+def test_instruments_states_and_texts_are_in_the_document(frames: list[bytes]) -> None:
+    monitor, reporter = _core.Monitor(), Reporter(ADDRESS, 0, mono_ns=0)
+    for frame in frames:
+        monitor.datagram(0, frame, SECOND)
+    for line in (b"CONN|BINANCE|2|0|2\n", b"\x1b[2J\n"):
+        monitor.datagram(4, line, SECOND)
+    told = report(monitor, reporter, 2 * SECOND, 2 * SECOND)
+    (one,) = told.instruments
+    kinds = Counter(
+        message["msg"] for frame in frames for message in [_core.decode_frame(frame)] if message["instrument"]
+    )
+    assert (one.symbol, one.channel, one.venue) == ("BTC/USDT:PERP@binance_usdm", 2, "binance_usdm")
+    assert (one.messages, one.messages_per_s) == (kinds.total(), kinds.total() / 2)
+    books = kinds["BOOK_DELTA"] + kinds["BOOK_SNAPSHOT"]
+    assert (one.books, one.trades, one.bbos) == (books, kinds["TRADE"], kinds["BBO"])
+    assert (one.state, [change.state for change in told.changes]) == ("live", ["recovering", "live"])
+    assert told.texts == ((SECOND, "CONN|BINANCE|2|0|2"),)
+    text = told.groups[-1]
+    assert (text.group, text.datagrams, text.refused) == ("text", 2, {"text": 1})
+    assert told.hops[1].hop == "recv_to_send"
+    assert told.hops[1].total.count == kinds.total()
+    assert told.hops[2].total == Quantiles(0, None, None, None, None, None), "times of a REPLAY are long past"
+    missed = reporter.take(monitor, mono_ns=3 * SECOND, wall_ns=3 * SECOND, wish=Wish(text="ETH"))
+    assert (missed.instruments, missed.instruments_known) == ((), 1)
+
+
+def test_rates_within_a_window_are_of_the_window(frames: list[bytes]) -> None:
+    monitor, reporter = _core.Monitor(), Reporter(ADDRESS, 0, mono_ns=0, window_ns=SECOND)
+    rates = []
+    for tenth in range(1, 31):
+        for frame in frames[10 * tenth : 10 * tenth + 10]:
+            monitor.datagram(0, frame, tenth * SECOND // 10)
+        told = report(monitor, reporter, tenth * SECOND // 10, 0)
+        rates.append((round(told.interval_s, 6), round(told.channels[0].packets_per_s, 6)))
+    assert rates[0] == (0.1, 100)
+    assert set(rates[9:]) == {(1.0, 100.0)}
+
+
+def test_quantiles_are_those_of_the_sorted_durations() -> None:
+    assert quantiles([(0, 1, 0), (8, 9, 1), (16, 18, 98), (1024, 1152, 1)]) == Quantiles(
+        100, 18, 18, 18, 1152, 1152
+    )
+    assert quantiles([]) == Quantiles(0, None, None, None, None, None)
+    assert bars([(0, 1, 2), (1024, 1152, 3), (4**17, 4**17 + 1, 4)]) == (2, 3, *[0] * 11, 4)
 
 
 # The program.
@@ -174,6 +243,10 @@ def test_the_program_counts_what_is_on_the_wire(net: Net, capture: CaptureFinder
         "group": net.group,
         "snapshot_group": net.snapshot_group,
         "port": net.port,
+        "interface_b": "127.0.0.1",
+        "group_b": net.multicast().group_b,
+        "repair_group": net.multicast().group_repair,
+        "text_group": net.multicast().group_text,
     }
     channels: dict[str, Any] = {each["plane"]: each for each in document["channels"]}
     assert channels.keys() == {"incremental", "snapshot"}
@@ -189,7 +262,7 @@ def test_the_program_counts_what_is_on_the_wire(net: Net, capture: CaptureFinder
     seen = {kind["type"] for each in channels.values() for kind in each["types"]}
     assert seen <= {_core.decode_frame(data)["msg"] for _, data in witness.datagrams} | {"SESSION_END"}
     assert "HEARTBEAT" in seen
-    assert all(plane["kernel_drops"] == 0 and plane["refused"] == {} for plane in document["planes"])
+    assert all(each["kernel_drops"] == 0 and each["refused"] == {} for each in document["groups"])
     assert "\x1b" not in text
     assert text.count("binance_usdm ch=2 incremental REPLAY ") == 2
 

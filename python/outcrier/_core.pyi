@@ -22,6 +22,7 @@ __all__ = [
     "Relay",
     "__version__",
     "decode_frame",
+    "health_probe",
     "layouts",
     "log_survey",
     "mono_ns",
@@ -57,6 +58,9 @@ def decode_frame(data: bytes) -> dict[str, Any]:
     """Checks and decodes one wire frame (padding allowed) into plain values: the header's fields by name, and
     `msg`, `root`, `records`, `messages`. Of a PACK the records are its sub-headers, the messages what each of
     them would have been alone, in the same form. Raises ValueError with the refusal."""
+
+def health_probe(*, channel: int, session: int, venue: int, correlation: int, consumer_id: int) -> bytes:
+    """RETX_REQUEST without ranges, which asks a retransmit server whether it is there."""
 
 def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
     """Message name, type number, part (header, root, record) and fields (name, format, offset) of every
@@ -588,27 +592,64 @@ class Relay:
         """Least receive buffer in effect, bytes as the kernel accounts them; 0 without lines."""
 
 class Monitor:
-    """Counts what is on both planes, without books; frames with REPLAY and TEST too.
+    """Counts what is on every group, without books; frames with REPLAY and TEST too.
 
-    Sans-I/O through `datagram`; `open` attaches UDP sockets that `listen` drains without the GIL.
-    """
+    Groups by number: 0 line A, 1 snapshot plane, 2 line B, 3 repair, 4 text. Sans-I/O through `datagram`;
+    `open` attaches UDP sockets that `listen` drains without the GIL. Everything kept has a limit
+    (`core::tally`)."""
 
     def __new__(cls) -> Self: ...
-    def open(self, *, interface: str, group: str, snapshot_group: str, port: int, rcvbuf_bytes: int) -> None:
-        """Joins the groups. Raises OSError that names group, interface and port."""
+    def open(
+        self,
+        *,
+        interface: str,
+        group: str,
+        snapshot_group: str,
+        port: int,
+        rcvbuf_bytes: int,
+        interface_b: str = "",
+        group_b: str = "",
+        repair_group: str = "",
+        text_group: str = "",
+    ) -> None:
+        """Joins the groups that are not empty; an empty `interface_b` is `interface`. Raises OSError
+        that names group, interface and port."""
     def close(self) -> None: ...
     def effective_rcvbuf(self) -> int:
         """Receive buffer in effect, bytes as the kernel accounts them; 0 without sockets."""
     def listen(self, timeout_ns: int) -> None:
         """Counts what arrives for so long; returns early when a signal comes. Raises OSError."""
-    def datagram(self, plane: int, data: bytes, rx_ns: int) -> None:
-        """One datagram by hand (plane 0 incremental, 1 snapshot); `rx_ns` in nanoseconds since the epoch."""
-    def plane(self, plane: int) -> dict[str, int]:
-        """Sums of the socket of a plane: datagrams, bytes (padding included), padding_bytes, kernel_drops,
-        wrong_plane, unknown_type, and refused_* by cause."""
+    def datagram(self, group: int, data: bytes, rx_ns: int) -> None:
+        """One datagram by hand; `rx_ns` in nanoseconds since the epoch."""
+    def group(self, group: int) -> dict[str, int]:
+        """Sums of the socket of a group: is_open, kernel_drops, datagrams, and of frames bytes (padding
+        included), padding_bytes, wrong_plane, unknown_type, refused_* by cause; of text refused_text,
+        overrun (lines that were not taken in time)."""
     def truncated(self) -> int:
         """Datagrams longer than the buffer that holds every legal one."""
     def streams(self) -> list[dict[str, Any]]:
-        """Per channel and plane: plane, channel, venue (number), session, sessions, replay, test, ended,
-        frames, bytes, last_ns, gaps, missing, late, duplicates, too_old, old_session, and types: (number,
-        name, frames, messages inside PACKs, bytes, last_ns) each."""
+        """Per channel and plane (0 incremental, 1 snapshot), copies by another group counted once: plane,
+        channel, venue (number), session, sessions, replay, test, ended, split, differing, frames, bytes,
+        last_ns, high, gaps, missing, late, too_old, old_session, heartbeat (root of the newest, or None),
+        types: (number, name, frames, messages inside PACKs, bytes, last_ns) each, and groups: group,
+        frames, bytes, last_ns, gaps, missing, duplicates, filled (numbers that had been missing), earlier
+        (numbers that it had before another group)."""
+    def instruments(
+        self, *, channel: int | None = None, text: str = "", limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Those of a channel whose symbol holds `text` in any case, the busiest since the call before
+        first, at most 1,000: channel, venue, instrument, symbol, since, messages, bytes, books, trades,
+        bbos, last_ns, instr_seq, state and reason (numbers of STATUS; 0 = not heard), def_version."""
+    def instrument_counts(self) -> tuple[int, int]:
+        """Instruments that are counted one by one, and messages of those beyond the limit of 16,384."""
+    def changes(self) -> list[tuple[int, int, int, int, int, int]]:
+        """The last 512 changes of state that publishers told, the oldest first: receive stamp, venue,
+        instrument, state before, state, reason."""
+    def gaps(self) -> list[dict[str, Any]]:
+        """The last 256 gaps, the oldest first: channel, plane, session, first, count, left (still missing),
+        filled (numbers that came, by group), opened_ns, filled_ns (receive stamps; 0 = none)."""
+    def hops(self, channel: int) -> list[tuple[str, int, list[tuple[int, int, int]]]]:
+        """exchange_to_recv, recv_to_send, send_to_kernel of a channel: durations below zero, and buckets as
+        lower bound, upper bound (not included) in nanoseconds and count."""
+    def take_texts(self) -> list[tuple[int, str]]:
+        """Text lines since the last call, at most 1,024: receive stamp and line without its end."""

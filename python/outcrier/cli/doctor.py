@@ -30,7 +30,8 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 @address_options
 @click.option("--json", "as_json", is_flag=True, help="The findings as one JSON object.")
 def command(config: Path | None, addresses: Addresses, as_json: bool) -> int:  # click calls by name
-    """Look at versions, configuration, interface, multicast, port, buffers, kernel and clock.
+    """Look at versions, configuration, interface, route, multicast, buffers, kernel and clock; at who else
+    holds the port, who publishes there, whether both lines are heard and the retransmit server answers.
 
     A line each: ok, warn or fail, what was found, what to do. Ends with code 4 if one of them is a fail. It
     may run beside a feed.

@@ -26,6 +26,7 @@ VERBS: Final = (
     "pcap",
     "chaos",
     "doctor",
+    "dissector",
 )
 """Verbs in the order of --help; each is the command `verb` of the module of its name."""
 

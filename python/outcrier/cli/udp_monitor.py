@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
 from rich.live import Live
 
-from outcrier import __version__, _core
+from outcrier import __version__
 from outcrier.cli.main import EXIT_CODES, run_command
 from outcrier.cli.output import (
     Addresses,
@@ -25,15 +28,22 @@ from outcrier.cli.output import (
     utc,
     with_multicast,
 )
-from outcrier.clock import mono_ns, wall_ns
+from outcrier.clock import mono_ns
 from outcrier.config import MulticastConfig
 from outcrier.errors import NetworkError
-from outcrier.monitor.report import Address, Report, Reporter
+from outcrier.monitor.report import Address, Report, Wish
 from outcrier.monitor.screen import lines, screen
+from outcrier.monitor.source import Source
 from outcrier.silence import diagnose, small_buffer
 
-_SLICE_NS = 200_000_000
+_SLICE_NS: Final = 200_000_000
 """Longest time in the core, so that Ctrl-C is answered within it."""
+
+_WINDOW_NS: Final = 1_000_000_000
+"""Time that the rates of the screen are of, while it changes ten times a second."""
+
+_WISH: Final = Wish(limit=20)
+"""Instruments of a report that is no screen: the busiest."""
 
 
 @click.command(
@@ -51,10 +61,11 @@ _SLICE_NS = 200_000_000
     default=1.0,
     show_default=True,
     metavar="S",
-    help="Seconds that each report is about.",
+    help="Seconds that each report is about; the screen with pages has its own pace.",
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N reports.")
 @click.option("--once", is_flag=True, help="End after one report, as --count 1.")
+@click.option("--plain", is_flag=True, help="A table that stays in place instead of the screen with pages.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a report, on a line.")
 def command(  # noqa: PLR0917  # click calls by name
     feed: str,
@@ -63,69 +74,81 @@ def command(  # noqa: PLR0917  # click calls by name
     interval: float,
     count: int | None,
     once: bool,  # click calls by name
+    plain: bool,
     as_json: bool,
 ) -> None:
-    """Count what is on the wire: packets and bytes a second by channel, venue and message type, missing
-    frames, kernel drops, refused datagrams, last seen.
+    """Show what is on the wire: channels, venues, instruments by rate, states, gaps and what filled them,
+    drops, latencies from hop to hop, text lines.
 
-    Listens to both planes, takes REPLAY and TEST and shows these words. It keeps no books and sends nothing.
-    A table on a terminal, plain lines elsewhere. With --count or --once it ends with code 4 if it heard no
-    frame.
+    Listens to lines A and B, snapshot, repair and text group, takes REPLAY and TEST and shows these words.
+    It keeps no books but that of the instrument looked at, and sends nothing. On a terminal it is a screen
+    with pages (? is help), which needs the extra `monitor`; a table with --plain, --count or without the
+    extra; plain lines elsewhere. With --count or --once it ends with code 4 if it heard no frame.
     """
     log_to_stderr()
     settings = with_multicast(read_config(config), feed, addresses)
     at: MulticastConfig = getattr(settings.multicast, feed)
-    address = Address(feed, at.interface, at.group_a, at.group_snapshot, at.port)
-    monitor = _core.Monitor()
-    _open(monitor, address, settings.subscriber.rcvbuf_bytes)
     left = 1 if once else count
+    run_screen = None if as_json or plain or left is not None or not is_terminal() else _screen()
+    rcvbuf_bytes = settings.subscriber.rcvbuf_bytes
+    source = Source(_address(feed, at), rcvbuf_bytes, window_ns=0 if run_screen is None else _WINDOW_NS)
+    warning = small_buffer(source.rcvbuf_bytes, rcvbuf_bytes)
+    if warning:
+        click.echo(f"udp_monitor: {warning}", err=True)
+    if run_screen is not None:
+        run_screen(source)
+        return
+    report = _report_until(source, int(interval * 1e9), left, as_json=as_json)
+    if left is not None and report is not None and not report.frames:
+        counters = {"dropped_replay": 0, "dropped_test": 0, **source.monitor.group(0)}
+        raise NetworkError(diagnose(at.interface, at.group_a, at.port, counters))
+
+
+def _address(feed: str, at: MulticastConfig) -> Address:
+    return Address(
+        feed,
+        at.interface,
+        at.group_a,
+        at.group_snapshot,
+        at.port,
+        at.interface_b or at.interface,
+        at.group_b,
+        at.group_repair,
+        at.group_text,
+    )
+
+
+def _screen() -> Callable[[Source], None] | None:
+    """The screen with pages; None where Textual is not installed."""
+    if find_spec("textual") is None:
+        return None
+    from outcrier.monitor.app import run  # noqa: PLC0415  # an extra that need not be installed
+
+    return run
+
+
+def _report_until(source: Source, interval_ns: int, left: int | None, *, as_json: bool) -> Report | None:
+    """Reports until Ctrl-C, or `left` of them; the last one."""
     report = live = None
+    forever = left is None
     with until_stopped(), ExitStack() as stack:
         if is_terminal() and not as_json:
-            live = stack.enter_context(Live(console=Console(), auto_refresh=False, screen=left is None))
-        reporter = Reporter(address, monitor.effective_rcvbuf(), mono_ns())
+            live = stack.enter_context(Live(console=Console(), auto_refresh=False, screen=forever))
         while left is None or left > 0:
-            report = _next(monitor, reporter, int(interval * 1e9))
+            end_ns = mono_ns() + interval_ns
+            while (left_ns := end_ns - mono_ns()) > 0:
+                source.listen(min(left_ns, _SLICE_NS))
+            report = source.take(_WISH)
             if live is not None:
                 live.update(screen(report), refresh=True)
             else:
                 sys.stdout.writelines(f"{text}\n" for text in _texts(report, as_json=as_json))
                 sys.stdout.flush()
             left = None if left is None else left - 1
-    if live is not None and left is None and report is not None:
+    if live is not None and forever and report is not None:
         # The table went with its screen; what it showed last stays.
         Console().print(screen(report))
-    if (count or once) and report is not None and not report.frames:
-        plane = monitor.plane(0)
-        counters = {"dropped_replay": 0, "dropped_test": 0, **plane}
-        raise NetworkError(diagnose(at.interface, at.group_a, at.port, counters))
-
-
-def _open(monitor: _core.Monitor, address: Address, rcvbuf_bytes: int) -> None:
-    try:
-        monitor.open(
-            interface=address.interface,
-            group=address.group,
-            snapshot_group=address.snapshot_group,
-            port=address.port,
-            rcvbuf_bytes=rcvbuf_bytes,
-        )
-    except OSError as error:
-        raise NetworkError(error.strerror or str(error)) from error
-    warning = small_buffer(monitor.effective_rcvbuf(), rcvbuf_bytes)
-    if warning:
-        click.echo(f"udp_monitor: {warning}", err=True)
-
-
-def _next(monitor: _core.Monitor, reporter: Reporter, interval_ns: int) -> Report:
-    end_ns = mono_ns() + interval_ns
-    while (left_ns := end_ns - mono_ns()) > 0:
-        try:
-            monitor.listen(min(left_ns, _SLICE_NS))
-        except OSError as error:
-            raise NetworkError(error.strerror or str(error)) from error
-    planes = [monitor.plane(0), monitor.plane(1)]
-    return reporter.take(planes, monitor.streams(), monitor.truncated(), mono_ns=mono_ns(), wall_ns=wall_ns())
+    return report
 
 
 def _texts(report: Report, *, as_json: bool) -> list[str]:

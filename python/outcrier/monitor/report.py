@@ -1,29 +1,44 @@
-"""From running counts to what happened in an interval. Sans-I/O: times and counts are arguments."""
+"""What `udp_monitor` shows of one interval, as data: the document of `--json`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from outcrier.venue_numbers import venue_name
+from outcrier.monitor.hops import HopReport
+
+GROUPS: Final = ("A", "snapshot", "B", "repair", "text")
+"""Names of the groups by the number that the core gives them."""
 
 PLANES: Final = ("incremental", "snapshot")
 """Names of the planes by number."""
 
-_SECOND_NS: Final = 1_000_000_000
-_REFUSED: Final = "refused_"
+INSTRUMENTS_SHOWN: Final = 500
+"""Instruments of one sample, the busiest first: more than anybody scrolls through; a filter finds others."""
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where is listened."""
+    """Where is listened; an empty group is not."""
 
     feed: str
     interface: str
     group: str
     snapshot_group: str
     port: int
+    interface_b: str = ""
+    group_b: str = ""
+    repair_group: str = ""
+    text_group: str = ""
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """Which instruments are sampled."""
+
+    channel: int | None = None
+    text: str = ""
+    """Part of the symbol, in any case."""
+    limit: int = INSTRUMENTS_SHOWN
 
 
 class TypeReport(msgspec.Struct, frozen=True):
@@ -46,41 +61,76 @@ class TypeReport(msgspec.Struct, frozen=True):
     """Seconds since then."""
 
 
+class LineReport(msgspec.Struct, frozen=True):
+    """What one group brought of one plane of a channel."""
+
+    group: str
+    packets_per_s: float
+    packets: int
+    """Copies too."""
+    bytes: int
+    gaps: int
+    """Times numbers were missing on this line alone. On the repair group that says nothing."""
+    missing: int
+    """Numbers that this line alone did not bring."""
+    duplicates: int
+    """Numbers that this line brought twice."""
+    filled: int
+    """Numbers that were missing and came by this group."""
+    earlier: int
+    """Numbers that came by this group before another one, by the kernel's stamps."""
+    age_s: float
+
+
 class StreamReport(msgspec.Struct, frozen=True):
-    """One plane of one channel. Rates are of the interval, everything else since the monitor started."""
+    """One plane of one channel. Rates are of the interval, everything else since the monitor started.
+
+    Copies by another line count once, as for a receiver.
+    """
 
     channel: int
     plane: str
     venue: str
+    venue_number: int
     session: int
     sessions: int
     replay: bool
     test: bool
     ended: bool
     """The session said its end."""
+    split: bool
+    """Two publishers speak in one session."""
+    differing: int
+    """Second copies whose bytes are not those of the first."""
     packets_per_s: float
     bytes_per_s: float
     packets: int
     bytes: int
     last_ns: int
     age_s: float
+    seq: int
+    """Highest number known to exist."""
     gaps: int
-    """Times numbers were found missing."""
+    """Times numbers were missing when a higher one was heard."""
     missing: int
-    """Frames missing: not here, and not come later."""
+    """Frames that no group brought, late or not."""
     missing_now: int
     """Of those, found in this interval; below 0 where late frames came."""
     late: int
+    """Frames that came after a higher one, by whatever group."""
     duplicates: int
     too_old: int
     old_session: int
+    lines: tuple[LineReport, ...]
+    heartbeat: dict[str, int] | None
+    """The newest one of this session."""
     types: tuple[TypeReport, ...]
 
 
-class PlaneReport(msgspec.Struct, frozen=True):
-    """What the socket of a plane took, whatever it was."""
+class GroupReport(msgspec.Struct, frozen=True):
+    """What the socket of a group took, whatever it was."""
 
-    plane: str
+    group: str
     datagrams: int
     datagrams_per_s: float
     bytes: int
@@ -93,7 +143,57 @@ class PlaneReport(msgspec.Struct, frozen=True):
     wrong_plane: int
     unknown_type: int
     refused: dict[str, int]
-    """Datagrams that are no frame of ours, by cause; only those that happened."""
+    """Datagrams that are no frame of ours, or no text line, by cause; only those that happened."""
+
+
+class InstrumentReport(msgspec.Struct, frozen=True):
+    """One instrument: messages of the incremental plane, alone or in PACKs."""
+
+    channel: int
+    venue: str
+    instrument: int
+    symbol: str
+    """Canonical, with venue; the number where no definition was heard yet."""
+    state: str
+    """What the publisher says of it (`outcrier.views.STATUSES`)."""
+    reason: str
+    messages_per_s: float
+    messages: int
+    bytes: int
+    books: int
+    trades: int
+    bbos: int
+    last_ns: int
+    age_s: float
+    instr_seq: int
+
+
+class Change(msgspec.Struct, frozen=True):
+    """The publisher said another state of an instrument."""
+
+    at_ns: int
+    venue: str
+    instrument: int
+    before: str
+    state: str
+    reason: str
+
+
+class GapReport(msgspec.Struct, frozen=True):
+    """Numbers that were missing when a higher one was heard."""
+
+    channel: int
+    plane: str
+    session: int
+    first: int
+    count: int
+    left: int
+    """Those that no group brought."""
+    filled: dict[str, int]
+    """Those that came, by group."""
+    opened_ns: int
+    after_ns: int | None
+    """When the last of those came, after the gap was seen; below 0 where another socket had it earlier."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -105,111 +205,24 @@ class Report(msgspec.Struct, frozen=True):
     rcvbuf_bytes: int
     """Receive buffer in effect, as the kernel accounts it."""
     truncated: int
-    planes: tuple[PlaneReport, ...]
+    groups: tuple[GroupReport, ...]
+    """Those that are listened to."""
     channels: tuple[StreamReport, ...]
     """By channel, the incremental plane first."""
+    instruments: tuple[InstrumentReport, ...]
+    """The busiest first."""
+    instruments_known: int
+    untracked: int
+    """Messages of instruments beyond the limit of those that are counted one by one."""
+    changes: tuple[Change, ...]
+    """The last ones, the oldest first."""
+    gaps: tuple[GapReport, ...]
+    """The last ones, the oldest first."""
+    hops: tuple[HopReport, ...]
+    texts: tuple[tuple[int, str], ...]
+    """Receive stamp and text of the last lines, the oldest first."""
 
     @property
     def frames(self) -> int:
         """Frames heard since the start."""
         return sum(stream.packets for stream in self.channels)
-
-
-class Reporter:
-    """Remembers the counts of the interval before."""
-
-    def __init__(self, address: Address, rcvbuf_bytes: int, mono_ns: int) -> None:
-        self._address = address
-        self._rcvbuf_bytes = rcvbuf_bytes
-        self._mono_ns = mono_ns
-        self._before: dict[object, int] = {}
-
-    def take(
-        self,
-        planes: Sequence[Mapping[str, int]],
-        streams: Sequence[Mapping[str, Any]],
-        truncated: int,
-        *,
-        mono_ns: int,
-        wall_ns: int,
-    ) -> Report:
-        """`planes` and `streams` as `_core.Monitor` counts them, up to now."""
-        interval_s = max(mono_ns - self._mono_ns, 1) / _SECOND_NS
-        self._mono_ns = mono_ns
-        ordered = sorted(streams, key=lambda stream: (stream["channel"], stream["plane"]))
-        return Report(
-            wall_ns,
-            interval_s,
-            self._address,
-            self._rcvbuf_bytes,
-            truncated,
-            tuple(self._plane(number, sums, interval_s) for number, sums in enumerate(planes)),
-            tuple(self._stream(stream, interval_s, wall_ns) for stream in ordered),
-        )
-
-    def _since(self, key: object, count: int) -> int:
-        before = self._before.get(key, 0)
-        self._before[key] = count
-        return count - before
-
-    def _plane(self, number: int, sums: Mapping[str, int], interval_s: float) -> PlaneReport:
-        return PlaneReport(
-            PLANES[number],
-            sums["datagrams"],
-            self._since((number, "datagrams"), sums["datagrams"]) / interval_s,
-            sums["bytes"],
-            self._since((number, "bytes"), sums["bytes"]) / interval_s,
-            sums["padding_bytes"],
-            sums["kernel_drops"],
-            self._since((number, "drops"), sums["kernel_drops"]),
-            sums["wrong_plane"],
-            sums["unknown_type"],
-            {key.removeprefix(_REFUSED): n for key, n in sums.items() if n and key.startswith(_REFUSED)},
-        )
-
-    def _stream(self, stream: Mapping[str, Any], interval_s: float, wall_ns: int) -> StreamReport:
-        key = stream["channel"], stream["plane"]
-        types = tuple(
-            TypeReport(
-                name,
-                number,
-                self._since((*key, number, "frames"), frames) / interval_s,
-                self._since((*key, number, "bytes"), n_bytes) / interval_s,
-                self._since((*key, number, "packed"), packed) / interval_s,
-                frames,
-                n_bytes,
-                packed,
-                last_ns,
-                _age_s(last_ns, wall_ns),
-            )
-            for number, name, frames, packed, n_bytes, last_ns in stream["types"]
-        )
-        return StreamReport(
-            channel=stream["channel"],
-            plane=PLANES[stream["plane"]],
-            venue=venue_name(stream["venue"]),
-            session=stream["session"],
-            sessions=stream["sessions"],
-            replay=stream["replay"],
-            test=stream["test"],
-            ended=stream["ended"],
-            packets_per_s=self._since((*key, "frames"), stream["frames"]) / interval_s,
-            bytes_per_s=self._since((*key, "bytes"), stream["bytes"]) / interval_s,
-            packets=stream["frames"],
-            bytes=stream["bytes"],
-            last_ns=stream["last_ns"],
-            age_s=_age_s(stream["last_ns"], wall_ns),
-            gaps=stream["gaps"],
-            missing=stream["missing"],
-            missing_now=self._since((*key, "missing"), stream["missing"]),
-            late=stream["late"],
-            duplicates=stream["duplicates"],
-            too_old=stream["too_old"],
-            old_session=stream["old_session"],
-            types=types,
-        )
-
-
-def _age_s(last_ns: int, wall_ns: int) -> float:
-    """Never negative: the wall clock may have been set back."""
-    return max(wall_ns - last_ns, 0) / _SECOND_NS

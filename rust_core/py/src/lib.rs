@@ -110,7 +110,7 @@ mod _core {
     #[pymodule_export]
     use super::relay::Relay;
     #[pymodule_export]
-    use super::wire::{decode_frame, wire_layouts};
+    use super::wire::{decode_frame, health_probe, wire_layouts};
     #[pymodule_export]
     use super::{mono_ns, parse_decimal, system_clock, wall_ns};
     use outcrier_core::receive::Reported;

@@ -1,29 +1,46 @@
-//! `Monitor`: what is on the wire in numbers, by two sockets that stay joined.
+//! `Monitor`: what is on the wire in numbers, by sockets that stay joined.
 
-use outcrier_core::receive::Line;
-use outcrier_core::tally::{Stream, Tally};
-use outcrier_core::wire::{self, Refusal};
+use outcrier_core::tally::{Group, Hops, Instrument, Stream, Tally};
+use outcrier_core::wire::{self, Layout, Refusal};
 use outcrier_net::clock::mono_ns;
 use outcrier_net::{ReceiveBuffers, SubscriberConfig, UdpSubscriber};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::{address, line, os_error};
+use crate::{address, os_error, value_error, wire as plain};
 
-/// Datagrams read from one socket before the other one has its turn: neither starves.
+/// Datagrams read from one socket before the other ones have their turn: none starves, and both copies of a number
+/// are read while the tally remembers the first (`COPIES_KEPT`).
 const TURN_DATAGRAMS: usize = 4_096;
 
-/// One plane: its socket.
-struct Plane {
-    line: Line,
+/// Pause after something was read. Counting has time, and one reading of many datagrams costs a fraction of being
+/// woken for each; at 1,000,000 frames/s of 1,400 B a pause brings 2.8 MB, less than the least buffer.
+const NAP_NS: u64 = 2_000_000;
+
+/// Number of the text group; the others are those of [`Group`].
+const TEXT: u8 = 4;
+
+/// Name of a hop, durations below zero, and of each bucket lower bound, upper bound and count.
+type HopRow = (&'static str, u64, Vec<(u64, u64, u64)>);
+
+/// What a socket brings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Frames(Group),
+    Text,
+}
+
+/// One group: its socket.
+struct Listener {
+    source: Source,
     socket: UdpSubscriber,
 }
 
-/// Counts of both planes.
+/// Counts of all groups.
 #[pyclass(module = "outcrier._core")]
 pub(crate) struct Monitor {
     tally: Tally,
-    planes: Vec<Plane>,
+    listeners: Vec<Listener>,
     truncated: u64,
     buffers: ReceiveBuffers,
 }
@@ -32,12 +49,12 @@ impl Monitor {
     /// Reads what has arrived, a turn each; `false` if there was nothing.
     fn drain(&mut self) -> std::io::Result<bool> {
         let mut any = false;
-        for plane in &mut self.planes {
+        for listener in &mut self.listeners {
             let mut read = 0;
             while read < TURN_DATAGRAMS {
-                let received = plane.socket.recv(&mut self.buffers, |datagram| {
+                let received = listener.socket.recv(&mut self.buffers, |datagram| {
                     self.truncated += u64::from(datagram.truncated);
-                    self.tally.on_datagram(plane.line, datagram.bytes, datagram.kernel_ts_ns);
+                    take(&mut self.tally, listener.source, datagram.bytes, datagram.kernel_ts_ns);
                 })?;
                 read += received.datagrams;
                 if !received.may_have_more {
@@ -50,14 +67,16 @@ impl Monitor {
     }
 
     fn listen_until(&mut self, end_ns: u64) -> std::io::Result<()> {
-        let sockets: Vec<_> = self.planes.iter().filter_map(|plane| plane.socket.fd()).collect();
+        let sockets: Vec<_> = self.listeners.iter().filter_map(|each| each.socket.fd()).collect();
         loop {
             let is_empty = !self.drain()?;
             let left_ns = end_ns.saturating_sub(mono_ns());
             if left_ns == 0 {
                 return Ok(());
             }
-            if is_empty && outcrier_net::wait(&sockets, left_ns)? == 0 {
+            if !is_empty {
+                outcrier_net::wait(&[], left_ns.min(NAP_NS))?;
+            } else if outcrier_net::wait(&sockets, left_ns)? == 0 {
                 // The time is over, or a signal came, which Python wants to look at.
                 return Ok(());
             }
@@ -65,14 +84,34 @@ impl Monitor {
     }
 }
 
+fn take(tally: &mut Tally, source: Source, datagram: &[u8], rx_ns: i64) {
+    match source {
+        Source::Frames(group) => tally.on_datagram(group, datagram, rx_ns),
+        Source::Text => tally.texts.on_datagram(datagram, rx_ns),
+    }
+}
+
+fn source(number: u8) -> PyResult<Source> {
+    if number == TEXT {
+        return Ok(Source::Text);
+    }
+    let found = Group::ALL.into_iter().find(|group| *group as u8 == number);
+    let wrong = || value_error(format!("{number} is no group: 0 A, 1 snapshot, 2 B, 3 repair, 4 text"));
+    found.map(Source::Frames).ok_or_else(wrong)
+}
+
 #[pymethods]
 impl Monitor {
     #[new]
     fn new() -> Self {
-        Self { tally: Tally::default(), planes: Vec::new(), truncated: 0, buffers: ReceiveBuffers::new() }
+        let (tally, buffers) = (Tally::default(), ReceiveBuffers::new());
+        Self { tally, listeners: Vec::new(), truncated: 0, buffers }
     }
 
-    #[pyo3(signature = (*, interface, group, snapshot_group, port, rcvbuf_bytes))]
+    #[pyo3(signature = (
+        *, interface, group, snapshot_group, port, rcvbuf_bytes, interface_b="", group_b="", repair_group="",
+        text_group="",
+    ))]
     fn open(
         &mut self,
         interface: &str,
@@ -80,9 +119,26 @@ impl Monitor {
         snapshot_group: &str,
         port: u16,
         rcvbuf_bytes: usize,
+        interface_b: &str,
+        group_b: &str,
+        repair_group: &str,
+        text_group: &str,
     ) -> PyResult<()> {
-        let interface = address("interface", interface)?;
-        let open = |line, group| {
+        let line_a = address("interface", interface)?;
+        let line_b = if interface_b.is_empty() { line_a } else { address("interface_b", interface_b)? };
+        let wanted = [
+            (Source::Frames(Group::A), "group", line_a, group),
+            (Source::Frames(Group::Snapshot), "snapshot_group", line_a, snapshot_group),
+            (Source::Frames(Group::B), "group_b", line_b, group_b),
+            (Source::Frames(Group::Repair), "repair_group", line_a, repair_group),
+            (Source::Text, "text_group", line_a, text_group),
+        ];
+        let mut listeners = Vec::with_capacity(wanted.len());
+        for (source, name, interface, group) in wanted {
+            if group.is_empty() {
+                continue;
+            }
+            let group = address(name, group)?;
             let config = SubscriberConfig {
                 interface,
                 group,
@@ -92,21 +148,18 @@ impl Monitor {
                 reuse_port: false,
             };
             let socket = UdpSubscriber::open(&config).map_err(|error| os_error(&error))?;
-            PyResult::Ok(Plane { line, socket })
-        };
-        self.planes = vec![
-            open(Line::A, address("group", group)?)?,
-            open(Line::Snapshot, address("snapshot_group", snapshot_group)?)?,
-        ];
+            listeners.push(Listener { source, socket });
+        }
+        self.listeners = listeners;
         Ok(())
     }
 
     fn close(&mut self) {
-        self.planes.clear();
+        self.listeners.clear();
     }
 
     fn effective_rcvbuf(&self) -> usize {
-        self.planes.first().map_or(0, |plane| plane.socket.effective_rcvbuf())
+        self.listeners.first().map_or(0, |each| each.socket.effective_rcvbuf())
     }
 
     fn listen(&mut self, py: Python<'_>, timeout_ns: u64) -> PyResult<()> {
@@ -114,21 +167,28 @@ impl Monitor {
         py.detach(|| self.listen_until(end_ns)).map_err(PyErr::from)
     }
 
-    fn datagram(&mut self, plane: u8, data: &[u8], rx_ns: i64) -> PyResult<()> {
-        self.tally.on_datagram(line(plane)?, data, rx_ns);
+    fn datagram(&mut self, group: u8, data: &[u8], rx_ns: i64) -> PyResult<()> {
+        take(&mut self.tally, source(group)?, data, rx_ns);
         Ok(())
     }
 
-    fn plane<'py>(&mut self, py: Python<'py>, plane: u8) -> PyResult<Bound<'py, PyDict>> {
-        let line = line(plane)?;
-        let open = self.planes.iter_mut().find(|each| each.line == line);
-        let kernel_drops = open.map_or(0, |each| each.socket.meminfo_drops());
-        let count = self.tally.plane(line);
+    fn group<'py>(&mut self, py: Python<'py>, group: u8) -> PyResult<Bound<'py, PyDict>> {
+        let source = source(group)?;
+        let open = self.listeners.iter_mut().find(|each| each.source == source);
         let all = PyDict::new(py);
+        all.set_item("is_open", open.is_some())?;
+        all.set_item("kernel_drops", open.map_or(0, |each| each.socket.meminfo_drops()))?;
+        let Source::Frames(group) = source else {
+            let texts = &self.tally.texts;
+            all.set_item("datagrams", texts.lines + texts.refused)?;
+            all.set_item("refused_text", texts.refused)?;
+            all.set_item("overrun", texts.overrun)?;
+            return Ok(all);
+        };
+        let count = self.tally.group(group);
         all.set_item("datagrams", count.datagrams)?;
         all.set_item("bytes", count.bytes)?;
         all.set_item("padding_bytes", count.padding_bytes)?;
-        all.set_item("kernel_drops", kernel_drops)?;
         all.set_item("wrong_plane", count.wrong_plane)?;
         all.set_item("unknown_type", count.unknown_type)?;
         for refusal in Refusal::ALL {
@@ -145,11 +205,76 @@ impl Monitor {
         let all: Vec<_> = self.tally.streams().map(|stream| describe(py, stream)).collect::<PyResult<_>>()?;
         PyList::new(py, all)
     }
+
+    #[pyo3(signature = (*, channel=None, text="", limit=100))]
+    fn instruments<'py>(
+        &mut self,
+        py: Python<'py>,
+        channel: Option<u8>,
+        text: &str,
+        limit: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let sample = self.tally.instruments_mut().sample(channel, text, limit);
+        let all: Vec<_> = sample
+            .iter()
+            .map(|(since, each)| describe_instrument(py, *since, each))
+            .collect::<PyResult<_>>()?;
+        PyList::new(py, all)
+    }
+
+    fn instrument_counts(&self) -> (usize, u64) {
+        let all = self.tally.instruments();
+        (all.len(), all.untracked)
+    }
+
+    fn changes(&self) -> Vec<(i64, u16, u32, u8, u8, u16)> {
+        let changes = self.tally.instruments().changes();
+        changes
+            .map(|each| (each.at_ns, each.venue, each.instrument, each.before, each.state, each.reason))
+            .collect()
+    }
+
+    fn gaps<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let gaps = PyList::empty(py);
+        for gap in self.tally.gaps().iter() {
+            let info = PyDict::new(py);
+            info.set_item("channel", gap.channel & wire::CHANNEL_NUMBER)?;
+            info.set_item("plane", u8::from(gap.channel & wire::CHANNEL_SNAPSHOT != 0))?;
+            info.set_item("session", gap.session)?;
+            info.set_item("first", gap.first)?;
+            info.set_item("count", gap.count)?;
+            info.set_item("left", gap.left())?;
+            info.set_item("filled", gap.filled.to_vec())?;
+            info.set_item("opened_ns", gap.opened_ns)?;
+            info.set_item("filled_ns", gap.filled_ns)?;
+            gaps.append(info)?;
+        }
+        Ok(gaps)
+    }
+
+    fn hops(&self, channel: u8) -> Vec<HopRow> {
+        let mut streams = self.tally.streams();
+        let found = streams.find(|stream| stream.channel == channel && !stream.is_snapshot);
+        found.map_or_else(Vec::new, |stream| {
+            let Hops { exchange_to_recv, recv_to_send, send_to_kernel } = &stream.hops;
+            [
+                ("exchange_to_recv", exchange_to_recv),
+                ("recv_to_send", recv_to_send),
+                ("send_to_kernel", send_to_kernel),
+            ]
+            .map(|(name, hop)| (name, hop.negative, hop.buckets().collect()))
+            .to_vec()
+        })
+    }
+
+    fn take_texts(&mut self) -> Vec<(i64, String)> {
+        self.tally.texts.take().map(|line| (line.rx_ns, line.text)).collect()
+    }
 }
 
 fn describe<'py>(py: Python<'py>, stream: &Stream) -> PyResult<Bound<'py, PyDict>> {
     let info = PyDict::new(py);
-    info.set_item("plane", stream.line as u8)?;
+    info.set_item("plane", u8::from(stream.is_snapshot))?;
     info.set_item("channel", stream.channel)?;
     info.set_item("venue", stream.venue)?;
     info.set_item("session", stream.session)?;
@@ -157,15 +282,34 @@ fn describe<'py>(py: Python<'py>, stream: &Stream) -> PyResult<Bound<'py, PyDict
     info.set_item("replay", stream.replay)?;
     info.set_item("test", stream.test)?;
     info.set_item("ended", stream.ended)?;
+    info.set_item("split", stream.split)?;
+    info.set_item("differing", stream.differing)?;
     info.set_item("frames", stream.total.frames)?;
     info.set_item("bytes", stream.total.bytes)?;
     info.set_item("last_ns", stream.total.last_ns)?;
-    info.set_item("gaps", stream.gaps)?;
-    info.set_item("missing", stream.missing)?;
-    info.set_item("late", stream.late)?;
-    info.set_item("duplicates", stream.duplicates)?;
-    info.set_item("too_old", stream.too_old)?;
-    info.set_item("old_session", stream.old_session)?;
+    info.set_item("high", stream.numbers.high())?;
+    info.set_item("gaps", stream.numbers.gaps)?;
+    info.set_item("missing", stream.numbers.missing)?;
+    info.set_item("late", stream.numbers.late)?;
+    info.set_item("too_old", stream.numbers.too_old)?;
+    info.set_item("old_session", stream.old_session())?;
+    let heard = Group::ALL.into_iter().filter_map(|group| Some((group, stream.heard(group)?)));
+    let groups = heard.map(|(group, heard)| {
+        let each = PyDict::new(py);
+        each.set_item("group", group as u8)?;
+        each.set_item("frames", heard.total.frames)?;
+        each.set_item("bytes", heard.total.bytes)?;
+        each.set_item("last_ns", heard.total.last_ns)?;
+        each.set_item("gaps", heard.numbers.gaps)?;
+        each.set_item("missing", heard.numbers.missing)?;
+        each.set_item("duplicates", heard.numbers.duplicates)?;
+        each.set_item("filled", heard.filled)?;
+        each.set_item("earlier", heard.earlier)?;
+        Ok(each)
+    });
+    info.set_item("groups", groups.collect::<PyResult<Vec<_>>>()?)?;
+    let heartbeat = stream.heartbeat.map(|heartbeat| plain::dict(py, &heartbeat.values())).transpose()?;
+    info.set_item("heartbeat", heartbeat)?;
     let types: Vec<_> = stream
         .types()
         .map(|(number, count)| {
@@ -173,5 +317,25 @@ fn describe<'py>(py: Python<'py>, stream: &Stream) -> PyResult<Bound<'py, PyDict
         })
         .collect();
     info.set_item("types", types)?;
+    Ok(info)
+}
+
+fn describe_instrument<'py>(py: Python<'py>, since: u64, each: &Instrument) -> PyResult<Bound<'py, PyDict>> {
+    let info = PyDict::new(py);
+    info.set_item("channel", each.channel)?;
+    info.set_item("venue", each.venue)?;
+    info.set_item("instrument", each.instrument)?;
+    info.set_item("symbol", each.symbol())?;
+    info.set_item("since", since)?;
+    info.set_item("messages", each.messages)?;
+    info.set_item("bytes", each.bytes)?;
+    info.set_item("books", each.books)?;
+    info.set_item("trades", each.trades)?;
+    info.set_item("bbos", each.bbos)?;
+    info.set_item("last_ns", each.last_ns)?;
+    info.set_item("instr_seq", each.instr_seq)?;
+    info.set_item("state", each.state)?;
+    info.set_item("reason", each.reason)?;
+    info.set_item("def_version", each.def_version)?;
     Ok(info)
 }

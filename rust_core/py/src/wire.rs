@@ -1,6 +1,8 @@
 //! Frames in plain values, for tools and tests that do not care for speed.
 
-use outcrier_core::wire::{self, Described, FieldLayout, Value, Values};
+use outcrier_core::wire::{
+    self, Described, FieldLayout, FrameBuf, Header, RetxRange, RetxRequest, Value, Values, msg,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList};
 
@@ -15,7 +17,7 @@ fn value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     })
 }
 
-fn dict<'py>(py: Python<'py>, values: &Values) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn dict<'py>(py: Python<'py>, values: &Values) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (name, field) in values {
         dict.set_item(name, value(py, field)?)?;
@@ -46,4 +48,23 @@ pub(crate) fn decode_frame<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<
 #[pyfunction]
 pub(crate) fn wire_layouts() -> Vec<(&'static str, u8, &'static str, Vec<FieldLayout>)> {
     wire::layouts()
+}
+
+/// RETX_REQUEST without ranges: asks a retransmit server whether it is there, and for nothing.
+#[pyfunction]
+#[pyo3(signature = (*, channel, session, venue, correlation, consumer_id))]
+pub(crate) fn health_probe<'py>(
+    py: Python<'py>,
+    channel: u8,
+    session: u32,
+    venue: u16,
+    correlation: u64,
+    consumer_id: u64,
+) -> Bound<'py, PyBytes> {
+    let header =
+        Header { channel_seq: correlation, ..Header::new(msg::RETX_REQUEST, channel, session, venue) };
+    let mut buffer = FrameBuf::default();
+    let frame = buffer.build(&header, &RetxRequest { consumer_id, cookie: 0 }, &[] as &[RetxRange]);
+    wire::seal(frame, 0);
+    PyBytes::new(py, buffer.frame())
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // Each test binary uses its part.
 
 use outcrier_core::feed::Feed;
-use outcrier_core::publish::{Arrival, Host, Plane, SessionInfo};
+use outcrier_core::publish::{Arrival, Host, Opening, Plane, SessionInfo};
 use outcrier_core::shape::Decoder;
 use outcrier_core::wire::auth::{Keyring, MasterKey, Signer};
 use outcrier_core::wire::{self, InstrumentDef, text_field};
@@ -72,6 +72,7 @@ pub(crate) fn session(
         test: false,
         pack,
         signer,
+        opening: Opening::default(),
         build: String::new(),
     };
     let arrival = |tape: &Tape| Arrival {
@@ -113,7 +114,7 @@ pub(crate) fn session(
         }
     }
     feed.disconnected(&[index], &mut tape, now);
-    feed.close(0, &mut tape);
+    feed.close(0, 0, &mut tape);
     feed.flush(&mut tape);
     Some(tape.sent)
 }

@@ -1,0 +1,173 @@
+"""Looking at the machine and the wire: facts for the findings. Nothing is changed."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import psutil  # type: ignore[import-untyped]
+
+from outcrier import _core
+from outcrier.clock import mono_ns
+from outcrier.config import MulticastConfig
+from outcrier.doctor import network
+from outcrier.doctor.machine import number_in
+from outcrier.doctor.publishers import Probe
+from outcrier.monitor.report import Address, Report, StreamReport
+from outcrier.monitor.source import Source
+from outcrier.silence import RCVBUF_BYTES_MIN
+
+LISTEN_NS: Final = 400_000_000
+"""A publisher is heard at least every 100 ms; after 350 ms of silence there is none (docs/wire-format.md)."""
+
+PROBE_S: Final = 0.3
+"""A server on the same network answers within a millisecond; three tries of it."""
+
+PROBE_TRIES: Final = 3
+
+_NET: Final = Path("/proc/net")
+_CONF: Final = Path("/proc/sys/net/ipv4/conf")
+_CLASS: Final = Path("/sys/class/net")
+_REPLY: Final = 0x41
+
+
+def routes() -> list[network.Route]:
+    """The routes of the main table."""
+    return network.routes(_text(_NET / "route"))
+
+
+def multicast(device: str) -> network.Multicast:
+    """How the interface takes part."""
+    filters = [number_in(_CONF / name / "rp_filter") or 0 for name in ("all", device)]
+    return network.Multicast(
+        device, network.igmp_version(_text(_NET / "igmp"), device), max(filters), _deaf_bridge(device)
+    )
+
+
+def _deaf_bridge(device: str) -> str:
+    """The bridge of the interface, or itself, if it snoops and nobody queries."""
+    bridge = _CLASS / device / "bridge"
+    master = _CLASS / device / "master" / "bridge"
+    found = bridge if bridge.is_dir() else master
+    snoops = number_in(found / "multicast_snooping") == 1 and number_in(found / "multicast_querier") == 0
+    return found.parent.resolve().name if snoops else ""
+
+
+def udp_sockets(port: int) -> list[network.UdpSocket]:
+    """The IPv4 sockets of a port, with the programs as far as this user may see them."""
+    found = [each for each in network.udp_sockets(_text(_NET / "udp")) if each.port == port]
+    owners = _owners({each.inode for each in found}) if found else {}
+    named = []
+    for each in found:
+        pid, program = owners.get(each.inode, (0, ""))
+        named.append(msgspec.structs.replace(each, pid=pid, program=program))
+    return named
+
+
+def _owners(inodes: set[int]) -> dict[int, tuple[int, str]]:
+    """Process and program by the inode of its socket."""
+    links = {f"socket:[{inode}]": inode for inode in inodes}
+    owners: dict[int, tuple[int, str]] = {}
+    for process in psutil.process_iter(["pid", "name"]):
+        try:
+            descriptors = list(Path(f"/proc/{process.info['pid']}/fd").iterdir())
+        except OSError:
+            continue
+        for descriptor in descriptors:
+            try:
+                inode = links.get(str(descriptor.readlink()))
+            except OSError:
+                continue
+            if inode is not None:
+                owners[inode] = process.info["pid"], process.info["name"]
+    return owners
+
+
+def listen(family: str, at: MulticastConfig) -> Report:
+    """What is heard on the groups in 400 ms. Raises NetworkError where they cannot be joined."""
+    address = Address(
+        family,
+        at.interface,
+        at.group_a,
+        at.group_snapshot,
+        at.port,
+        at.interface_b or at.interface,
+        at.group_b,
+        at.group_repair,
+        at.group_text,
+    )
+    source = Source(address, RCVBUF_BYTES_MIN)
+    try:
+        end_ns = mono_ns() + LISTEN_NS
+        while (left_ns := end_ns - mono_ns()) > 0:
+            source.listen(left_ns)
+        return source.take()
+    finally:
+        source.close()
+
+
+def probes(report: Report) -> list[Probe]:
+    """Asks every retransmit server that is told of whether it is there."""
+    streams = [stream for stream in report.channels if stream.plane == "incremental" and not stream.ended]
+    return [
+        _probe(stream, stream.heartbeat)
+        for stream in streams
+        if stream.heartbeat and stream.heartbeat["retx_ipv4"]
+    ]
+
+
+def _probe(stream: StreamReport, heartbeat: dict[str, int]) -> Probe:
+    address = str(ipaddress.IPv4Address(heartbeat["retx_ipv4"]))
+    port, correlation = heartbeat["retx_udp_port"], secrets.randbits(63)
+    request = _core.health_probe(
+        channel=stream.channel,
+        session=stream.session,
+        venue=stream.venue_number,
+        correlation=correlation,
+        consumer_id=secrets.randbits(63),
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(PROBE_S)
+        for _ in range(PROBE_TRIES):
+            begin_ns = mono_ns()
+            try:
+                probe.connect((address, port))
+                probe.send(request)
+                answer = _answer(probe.recv(os.sysconf("SC_PAGESIZE")), correlation)
+            except OSError:
+                # No answer in time, or the host says that nobody is there.
+                continue
+            if answer is not None:
+                root = answer["root"]
+                after_ns = mono_ns() - begin_ns
+                return Probe(
+                    stream.channel,
+                    address,
+                    port,
+                    after_ns,
+                    root["code"],
+                    root["oldest_seq"],
+                    root["newest_seq"],
+                )
+    return Probe(stream.channel, address, port, None)
+
+
+def _answer(datagram: bytes, correlation: int) -> dict[str, Any] | None:
+    """The reply to the request; None for anything else."""
+    try:
+        frame = _core.decode_frame(datagram)
+    except ValueError:
+        return None
+    return frame if (frame["msg_type"], frame["channel_seq"]) == (_REPLY, correlation) else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

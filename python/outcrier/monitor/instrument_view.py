@@ -1,0 +1,80 @@
+"""The page of one instrument: counters, top of its book and history of its states. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from outcrier.monitor.follower import Followed
+from outcrier.monitor.report import Report
+from outcrier.monitor.screen import age, rate
+from outcrier.monitor.styles import clock, state_part
+from outcrier.monitor.table import Column, Line, Row, Table
+
+_COLUMNS: Final = (
+    Column("at (UTC)", 12, right=False),
+    Column("who", 10, right=False),
+    Column("state", 12, right=False),
+    Column("reason", 12, right=False, fills=True),
+)
+_WIDTH: Final = 18
+_BID_HEAD: Final = f"{'bid quantity':>{_WIDTH}} {'bid':>{_WIDTH}}"
+_HEAD: Final = f"{_BID_HEAD} | {'ask':<{_WIDTH}} {'ask quantity':<{_WIDTH}}"
+
+
+def instrument(report: Report, symbol: str, followed: Followed | None) -> Table:
+    """`followed`: what a consumer has; None while it is being joined."""
+    notes: list[Line] = [((symbol, "bold"),)]
+    found = next((each for each in report.instruments if each.symbol == symbol), None)
+    told: list[tuple[int, str, str, str]] = []
+    if found is not None:
+        notes[0] = (*notes[0], ("  publisher: ", ""), state_part(found.state), (f" {found.reason}", ""))
+        text = (
+            f"channel {found.channel}, number {found.instrument}  {rate(found.messages_per_s)} messages/s"
+            f"  {found.messages:,} messages: {found.books:,} books, {found.trades:,} trades,"
+            f" {found.bbos:,} bbos"
+            f"  seq {found.instr_seq:,}  seen {age(found.age_s)}"
+        )
+        notes.append(((text, ""),))
+        key = found.venue, found.instrument
+        told = [
+            (change.at_ns, "publisher", change.state, change.reason)
+            for change in report.changes
+            if (change.venue, change.instrument) == key
+        ]
+    if followed is None:
+        notes.append((("joining the groups as a consumer ...", "dim"),))
+    else:
+        notes += _book(followed)
+        told += [(seen.at_ns, "consumer", seen.state, seen.reason) for seen in followed.history]
+    # The last one first, also of those told at once.
+    told.reverse()
+    told.sort(key=lambda each: each[0], reverse=True)
+    rows = [Row((clock(at_ns), who, state_part(state), reason)) for at_ns, who, state, reason in told]
+    return Table(notes, _COLUMNS, rows, "no state told yet")
+
+
+def _book(followed: Followed) -> list[Line]:
+    lines: list[Line] = [
+        (
+            ("consumer: ", ""),
+            state_part(followed.state),
+            (f" {followed.reason}" if followed.state != "LIVE" else "", ""),
+            (f"  {followed.levels[0]:,} bids, {followed.levels[1]:,} asks", ""),
+            (f"  seq {followed.instr_seq:,}  exchange seq {followed.source_seq:,}", ""),
+            (f"  exchange time {clock(followed.exchange_ts)}", ""),
+        ),
+        ((_HEAD, "dim"),),
+    ]
+    for index in range(max(len(followed.bids), len(followed.asks))):
+        bid, bid_qty = followed.bids[index] if index < len(followed.bids) else ("", "")
+        ask, ask_qty = followed.asks[index] if index < len(followed.asks) else ("", "")
+        lines.append(
+            (
+                (f"{bid_qty:>{_WIDTH}} ", ""),
+                (f"{bid:>{_WIDTH}}", "green"),
+                (" | ", "dim"),
+                (f"{ask:<{_WIDTH}}", "red"),
+                (f" {ask_qty:<{_WIDTH}}", ""),
+            )
+        )
+    return lines
