@@ -80,10 +80,10 @@ pub struct Stream {
 }
 
 impl Stream {
-    fn new(header: &Header, line: Line) -> Self {
+    fn new(header: &Header) -> Self {
         let mut stream = Self {
             channel: header.channel_number(),
-            line,
+            line: if header.is_snapshot_plane() { Line::Snapshot } else { Line::A },
             venue: header.venue,
             session: 0,
             sessions: 0,
@@ -233,7 +233,7 @@ pub struct PlaneCount {
 /// Sums of everything heard. Takes at most about 4 MB, whatever is sent.
 #[derive(Debug)]
 pub struct Tally {
-    planes: [PlaneCount; 2],
+    planes: [PlaneCount; Line::ALL.len()],
     /// By the header's `channel`, whose highest bit is the plane.
     streams: Vec<Option<Box<Stream>>>,
 }
@@ -259,14 +259,14 @@ impl Tally {
         };
         plane.padding_bytes += (datagram.len() - frame.bytes.len()) as u64;
         let header = &frame.header;
-        if header.is_snapshot_plane() != (line == Line::Snapshot) {
+        if !line.carries(header.is_snapshot_plane()) {
             plane.wrong_plane += 1;
             return;
         }
         let is_unknown = wire::known_bytes(header.msg_type).is_none() && header.msg_type != msg::PACK;
         plane.unknown_type += u64::from(is_unknown);
         self.streams[usize::from(header.channel)]
-            .get_or_insert_with(|| Box::new(Stream::new(header, line)))
+            .get_or_insert_with(|| Box::new(Stream::new(header)))
             .take(&frame, rx_ns);
     }
 

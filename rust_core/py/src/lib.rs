@@ -71,11 +71,7 @@ fn address(name: &str, text: &str) -> PyResult<Ipv4Addr> {
 
 /// A plane by its number.
 fn line(plane: u8) -> PyResult<Line> {
-    match plane {
-        0 => Ok(Line::A),
-        1 => Ok(Line::Snapshot),
-        other => Err(value_error(format!("plane {other} is neither 0 (incremental) nor 1 (snapshot)"))),
-    }
+    Line::from_number(plane).ok_or_else(|| value_error(format!("plane {plane} is none of 0 to 5")))
 }
 
 /// A socket that cannot be had: the text names group, interface and port.

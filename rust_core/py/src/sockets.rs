@@ -50,10 +50,7 @@ impl Sockets {
 
     /// Reads one socket until it is empty; `false` if it was not by then.
     fn drain(&mut self, line: Line, receiver: &mut Receiver, collector: &mut Collector) -> io::Result<bool> {
-        let socket = match line {
-            Line::A => &mut self.line_a,
-            Line::Snapshot => &mut self.snapshot,
-        };
+        let socket = if line == Line::Snapshot { &mut self.snapshot } else { &mut self.line_a };
         let mut read = 0;
         while read < POLL_DATAGRAMS_MAX {
             // One look at the clock for what came by one call: it only has to be later than the arrival.

@@ -1,5 +1,6 @@
 //! What a receiver counts. Nothing is lost silently: whatever is dropped has a counter here.
 
+use super::line::Line;
 use crate::wire::Refusal;
 
 macro_rules! counters {
@@ -9,6 +10,10 @@ macro_rules! counters {
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Counters {
             $($(#[$meta])* pub $name: u64,)*
+            /// Frames by the line they came on, [`Line`].
+            pub line_frames: [u64; Line::ALL.len()],
+            /// Of those, numbers that came there for the first time: its share of the arbitration.
+            pub line_won: [u64; Line::ALL.len()],
             /// Datagrams that are no frame of ours, by [`Refusal`].
             pub refused: [u64; Refusal::ALL.len()],
         }
@@ -18,12 +23,34 @@ macro_rules! counters {
             #[must_use]
             pub fn list(&self) -> Vec<(&'static str, u64)> {
                 let mut all = vec![$((stringify!($name), self.$name)),*];
+                all.extend(LINE_FRAMES.into_iter().zip(self.line_frames));
+                all.extend(LINE_WON.into_iter().zip(self.line_won));
                 all.extend(REFUSED.into_iter().zip(self.refused));
                 all
             }
         }
     };
 }
+
+/// Names of the counts of frames by line, in the order of [`Line::ALL`].
+const LINE_FRAMES: [&str; Line::ALL.len()] = [
+    "frames_line_a",
+    "frames_line_snapshot",
+    "frames_line_b",
+    "frames_line_repair",
+    "frames_line_retransmit",
+    "frames_line_image",
+];
+
+/// Names of the counts of numbers won by line, in the order of [`Line::ALL`].
+const LINE_WON: [&str; Line::ALL.len()] = [
+    "won_line_a",
+    "won_line_snapshot",
+    "won_line_b",
+    "won_line_repair",
+    "won_line_retransmit",
+    "won_line_image",
+];
 
 /// Names of the refusals as counters, in the order of [`Refusal::ALL`].
 const REFUSED: [&str; Refusal::ALL.len()] = [
@@ -75,6 +102,10 @@ counters! {
     session_ends,
     /// Numbers seen before.
     duplicates,
+    /// Of those, copies of a frame that came first on another line: what two lines are expected to bring.
+    copies,
+    /// Frames on the repair group, a retransmission or an image that are not of the session heard, or have no number.
+    repair_foreign,
     /// Frames too far behind to know whether they were seen.
     too_old,
     /// Times numbers were found missing.

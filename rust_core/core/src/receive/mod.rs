@@ -20,6 +20,7 @@ mod collector;
 mod counters;
 mod id_map;
 mod instrument;
+mod line;
 mod mirror;
 mod numbers;
 mod plane;
@@ -37,6 +38,7 @@ pub use self::channel::{ChannelInfo, SILENCE_NS};
 pub use self::collector::{Collector, CollectorCounts};
 pub use self::counters::Counters;
 pub use self::instrument::{HOLD_CHANNEL_MAX, HOLD_INSTRUMENT_MAX};
+pub use self::line::Line;
 pub use self::mirror::{BOOK_LEVELS_MAX, Mirror, STAGED_LEVELS_MAX};
 pub use self::numbers::{MISSING_MAX, NUMBERS_KEPT};
 pub use self::plane::{GROUP_FRAMES_MAX, SNAPSHOT_REORDER_MAX, SNAPSHOT_WINDOW_NS};
@@ -46,17 +48,9 @@ pub use self::skew::{WINDOW_DEFAULT_NS, WINDOW_MAX_NS, WINDOW_MIN_NS};
 pub use self::state::{ChannelState, Publisher, Reception, Reported, reason, worse};
 
 use self::channel::{Channel, Context};
+use self::line::Arrival;
 use self::registry::Wants;
 use crate::wire::{self, CHANNEL_NUMBER, InstrumentDef, flags, text_of};
-
-/// Which socket a datagram came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// The incremental plane, line A.
-    A,
-    /// The snapshot plane.
-    Snapshot,
-}
 
 /// Which instruments are mirrored and delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,7 +181,8 @@ impl Receiver {
             }
         };
         let header = &frame.header;
-        if header.is_snapshot_plane() != (line == Line::Snapshot) {
+        counters.line_frames[line as usize] += 1;
+        if !line.carries(header.is_snapshot_plane()) {
             counters.wrong_plane += 1;
             return;
         }
@@ -201,9 +196,10 @@ impl Receiver {
         }
         let number = header.channel_number();
         if self.places[usize::from(number)] == UNHEARD {
-            if line == Line::Snapshot {
-                counters.snapshot_frames += 1;
-                counters.snapshot_foreign += 1;
+            if !line.is_live() {
+                counters.snapshot_frames += u64::from(header.is_snapshot_plane());
+                counters.snapshot_foreign += u64::from(header.is_snapshot_plane());
+                counters.repair_foreign += u64::from(!header.is_snapshot_plane());
                 return;
             }
             counters.sessions += 1;
@@ -213,9 +209,12 @@ impl Receiver {
         let channel = &mut self.channels[usize::from(self.places[usize::from(number)])];
         let counters = &mut self.counters;
         let mut cx = Context { now_ns, wants: &mut self.wants, counters, sink };
-        match line {
-            Line::A => channel.on_incremental(&frame, rx_ts, &mut cx),
-            Line::Snapshot => channel.on_snapshot(&frame, rx_ts, &mut cx),
+        // No key is configured: nothing says who sent the frame.
+        let arrival = Arrival { line, rx_ts, authenticated: false };
+        if header.is_snapshot_plane() {
+            channel.on_snapshot(&frame, arrival, &mut cx);
+        } else {
+            channel.on_incremental(&frame, arrival, &mut cx);
         }
     }
 

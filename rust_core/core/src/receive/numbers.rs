@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::line::Line;
+
 /// CRCs and the fact of having been seen are kept for this many numbers.
 pub const NUMBERS_KEPT: u64 = 65_536;
 /// With more numbers missing than this all are given up: waiting would not end.
@@ -9,6 +11,8 @@ pub const MISSING_MAX: usize = 4_096;
 /// Given-up numbers whose time of opening is remembered, to learn by how much W was too short.
 const GIVEN_UP_KEPT: usize = 1_024;
 const KEPT: usize = NUMBERS_KEPT as usize;
+/// No line has that number.
+const UNSEEN: u8 = u8::MAX;
 
 /// What a number turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +23,8 @@ pub(super) enum Heard {
     Filled(u64),
     /// Comes after it was given up, or from before the first one heard.
     Late(Option<u64>),
-    /// Seen with the same bytes.
-    Duplicate,
+    /// Seen with the same bytes; whether first on another line.
+    Duplicate { copy: bool },
     /// Seen with other bytes.
     Different,
     /// Too far behind to know.
@@ -38,7 +42,8 @@ pub(super) struct GivenUp {
 pub(super) struct Numbers {
     high: u64,
     crcs: Vec<u32>,
-    seen: Vec<u64>,
+    /// By which line a number came first, [`UNSEEN`] if it did not.
+    lines: Vec<u8>,
     missing: BTreeMap<u64, u64>,
     given_up: BTreeMap<u64, u64>,
 }
@@ -49,7 +54,7 @@ impl Numbers {
         Self {
             high: next.saturating_sub(1),
             crcs: vec![0; KEPT],
-            seen: vec![0; KEPT / 64],
+            lines: vec![UNSEEN; KEPT],
             missing: BTreeMap::new(),
             given_up: BTreeMap::new(),
         }
@@ -65,20 +70,21 @@ impl Numbers {
     }
 
     /// Takes a number. Numbers between it and the highest so far must have been opened by [`Numbers::reveal`].
-    pub(super) fn hear(&mut self, seq: u64, crc: u32, now_ns: u64) -> Heard {
+    pub(super) fn hear(&mut self, seq: u64, crc: u32, line: Line, now_ns: u64) -> Heard {
         if seq.saturating_add(NUMBERS_KEPT) <= self.high || seq == 0 {
             return Heard::TooOld;
         }
         if seq > self.high {
             debug_assert_eq!(seq, self.high + 1, "reveal() comes first");
             self.high = seq;
-            self.mark(seq, crc);
+            self.mark(seq, crc, line);
             return Heard::New;
         }
         if let Some(known) = self.crc_of(seq) {
-            return if known == crc { Heard::Duplicate } else { Heard::Different };
+            let copy = self.lines[slot(seq)] != line as u8;
+            return if known == crc { Heard::Duplicate { copy } } else { Heard::Different };
         }
-        self.mark(seq, crc);
+        self.mark(seq, crc, line);
         match self.missing.remove(&seq) {
             Some(since_ns) => Heard::Filled(now_ns.saturating_sub(since_ns)),
             None => Heard::Late(self.given_up.remove(&seq).map(|since_ns| now_ns.saturating_sub(since_ns))),
@@ -95,7 +101,7 @@ impl Numbers {
         let first = self.high + 1;
         self.high = up_to;
         if fresh >= NUMBERS_KEPT {
-            self.seen.fill(0);
+            self.lines.fill(UNSEEN);
         } else {
             (first..=up_to).for_each(|seq| self.forget(seq));
         }
@@ -138,18 +144,17 @@ impl Numbers {
             return None;
         }
         let at = slot(seq);
-        (self.seen[at / 64] >> (at % 64) & 1 == 1).then(|| self.crcs[at])
+        (self.lines[at] != UNSEEN).then(|| self.crcs[at])
     }
 
-    fn mark(&mut self, seq: u64, crc: u32) {
+    fn mark(&mut self, seq: u64, crc: u32, line: Line) {
         let at = slot(seq);
-        self.seen[at / 64] |= 1 << (at % 64);
+        self.lines[at] = line as u8;
         self.crcs[at] = crc;
     }
 
     fn forget(&mut self, seq: u64) {
-        let at = slot(seq);
-        self.seen[at / 64] &= !(1 << (at % 64));
+        self.lines[slot(seq)] = UNSEEN;
     }
 }
 
@@ -161,40 +166,41 @@ fn slot(seq: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::Line;
     use super::{GivenUp, Heard, MISSING_MAX, NUMBERS_KEPT, Numbers};
 
     #[test]
     fn order_holes_duplicates_and_other_bytes() {
         let mut numbers = Numbers::starting_at(1);
-        assert_eq!(numbers.hear(1, 11, 0), Heard::New);
+        assert_eq!(numbers.hear(1, 11, Line::A, 0), Heard::New);
         assert_eq!(numbers.reveal(3, 5), (2, None));
         assert_eq!(numbers.reveal(3, 6), (0, None));
-        assert_eq!(numbers.hear(4, 44, 6), Heard::New);
-        assert_eq!(numbers.hear(3, 33, 9), Heard::Filled(4));
-        assert_eq!(numbers.hear(3, 33, 9), Heard::Duplicate);
-        assert_eq!(numbers.hear(3, 34, 9), Heard::Different);
+        assert_eq!(numbers.hear(4, 44, Line::A, 6), Heard::New);
+        assert_eq!(numbers.hear(3, 33, Line::A, 9), Heard::Filled(4));
+        assert_eq!(numbers.hear(3, 33, Line::A, 9), Heard::Duplicate { copy: false });
+        assert_eq!(numbers.hear(3, 34, Line::A, 9), Heard::Different);
         assert_eq!(numbers.deadline_ns(10), Some(15));
         assert_eq!(numbers.expire(14, 10), None);
         assert_eq!(numbers.expire(15, 10), Some(GivenUp { highest: 2, count: 1 }));
-        assert_eq!(numbers.hear(2, 22, 25), Heard::Late(Some(20)));
-        assert_eq!(numbers.hear(2, 22, 25), Heard::Duplicate);
-        assert_eq!(numbers.hear(0, 0, 0), Heard::TooOld);
+        assert_eq!(numbers.hear(2, 22, Line::A, 25), Heard::Late(Some(20)));
+        assert_eq!(numbers.hear(2, 22, Line::A, 25), Heard::Duplicate { copy: false });
+        assert_eq!(numbers.hear(0, 0, Line::A, 0), Heard::TooOld);
     }
 
     #[test]
     fn numbers_before_the_first_one_are_late_and_old_ones_are_refused() {
         let mut numbers = Numbers::starting_at(100_000);
-        assert_eq!(numbers.hear(100_000, 1, 0), Heard::New);
-        assert_eq!(numbers.hear(99_999, 1, 0), Heard::Late(None));
-        assert_eq!(numbers.hear(100_000 - NUMBERS_KEPT, 1, 0), Heard::TooOld);
-        assert_eq!(numbers.hear(100_001 - NUMBERS_KEPT, 1, 0), Heard::Late(None));
+        assert_eq!(numbers.hear(100_000, 1, Line::A, 0), Heard::New);
+        assert_eq!(numbers.hear(99_999, 1, Line::A, 0), Heard::Late(None));
+        assert_eq!(numbers.hear(100_000 - NUMBERS_KEPT, 1, Line::A, 0), Heard::TooOld);
+        assert_eq!(numbers.hear(100_001 - NUMBERS_KEPT, 1, Line::A, 0), Heard::Late(None));
     }
 
     #[test]
     fn too_many_missing_are_given_up_at_once_and_the_ring_is_clean_after() {
         let mut numbers = Numbers::starting_at(1);
         for seq in 1..=10 {
-            numbers.hear(seq, 7, 0);
+            numbers.hear(seq, 7, Line::A, 0);
         }
         let most = MISSING_MAX as u64;
         assert_eq!(numbers.reveal(10 + most, 0), (most, None));
@@ -203,7 +209,7 @@ mod tests {
         assert_eq!(numbers.missing(), 0);
         let far = 10 + NUMBERS_KEPT + most;
         assert_eq!(numbers.reveal(far - 1, 0).1.map(|given| given.highest), Some(far - 1));
-        assert_eq!(numbers.hear(far, 8, 0), Heard::New);
+        assert_eq!(numbers.hear(far, 8, Line::A, 0), Heard::New);
         assert_eq!(numbers.crc_of(far - NUMBERS_KEPT + 5), None, "a slot used before is not taken for seen");
     }
 }

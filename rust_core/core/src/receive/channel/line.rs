@@ -1,10 +1,11 @@
-//! Line A of a channel: which session speaks, which numbers are new, which are missing.
+//! The incremental plane of a channel: which session speaks, which numbers are new, which are missing.
 
 use super::{Channel, Context, Phase, SILENCE_NS, Session};
 use crate::publish::Plane;
 use crate::receive::chain::Chain;
 use crate::receive::counters::Counters;
 use crate::receive::instrument::Came;
+use crate::receive::line::Arrival;
 use crate::receive::numbers::{GivenUp, Heard, Numbers};
 use crate::receive::plane::SnapshotPlane;
 use crate::receive::registry::Registry;
@@ -14,7 +15,12 @@ use crate::wire::{Frame, Message, is_numbered, msg};
 
 impl Channel {
     /// Whether the frame is of the current session, which may begin with it.
-    pub(super) fn admit<S: Sink>(&mut self, frame: &Frame<'_>, cx: &mut Context<'_, S>) -> bool {
+    pub(super) fn admit<S: Sink>(
+        &mut self,
+        frame: &Frame<'_>,
+        authenticated: bool,
+        cx: &mut Context<'_, S>,
+    ) -> bool {
         let (heard, current) = (frame.header.session, self.session.number);
         if heard < current {
             cx.counters.old_session += 1;
@@ -29,7 +35,9 @@ impl Channel {
         let is_silent = cx.now_ns.saturating_sub(session.last_alive_ns) > SILENCE_NS;
         if !(names_current || session.ended || session.split || is_silent) {
             cx.counters.split_brain += 1;
-            return false;
+            if !authenticated {
+                return false;
+            }
         }
         self.start_session(heard, frame.header.venue, cx);
         true
@@ -101,25 +109,35 @@ impl Channel {
         }
     }
 
-    pub(super) fn on_numbered<S: Sink>(&mut self, frame: &Frame<'_>, rx_ts: i64, cx: &mut Context<'_, S>) {
+    pub(super) fn on_numbered<S: Sink>(
+        &mut self,
+        frame: &Frame<'_>,
+        arrival: Arrival,
+        cx: &mut Context<'_, S>,
+    ) {
         let header = &frame.header;
         self.reveal(header.channel_seq.saturating_sub(1), cx);
         let Session { numbers: Some(numbers), chain, .. } = &mut self.session else { return };
-        let heard = numbers.hear(header.channel_seq, header.crc32c, cx.now_ns);
+        let heard = numbers.hear(header.channel_seq, header.crc32c, arrival.line, cx.now_ns);
         let delay_ns = match heard {
             Heard::New => None,
             Heard::Filled(delay_ns) => {
                 cx.counters.filled += 1;
-                self.skew.observe(delay_ns);
+                if arrival.line.is_live() {
+                    self.skew.observe(delay_ns);
+                }
                 Some(delay_ns)
             }
             Heard::Late(delay_ns) => {
                 cx.counters.late += 1;
-                delay_ns.into_iter().for_each(|delay_ns| self.skew.observe(delay_ns));
+                if let (true, Some(delay_ns)) = (arrival.line.is_live(), delay_ns) {
+                    self.skew.observe(delay_ns);
+                }
                 Some(delay_ns.unwrap_or(0))
             }
-            Heard::Duplicate => {
+            Heard::Duplicate { copy } => {
                 cx.counters.duplicates += 1;
+                cx.counters.copies += u64::from(copy);
                 self.sums.duplicates += 1;
                 return;
             }
@@ -137,9 +155,12 @@ impl Channel {
             cx.counters.chain_mismatch += 1;
         }
         cx.counters.frames += 1;
+        cx.counters.line_won[arrival.line as usize] += 1;
         self.sums.frames += 1;
         self.sums.bytes += frame.bytes.len() as u64;
-        self.be_alive(cx.now_ns);
+        if arrival.line.is_live() {
+            self.be_alive(cx.now_ns);
+        }
         self.refresh_overlay(cx);
         if header.msg_type == msg::SESSION_START
             && let Message::SessionStart(start) = frame.message()
@@ -150,7 +171,7 @@ impl Channel {
         if !self.venue_fits(frame, cx.counters) {
             return;
         }
-        let came = Came { rx_ts, now_ns: cx.now_ns, delay_ns };
+        let came = Came { rx_ts: arrival.rx_ts, now_ns: cx.now_ns, delay_ns };
         if header.msg_type == msg::PACK
             && let Message::Pack(messages) = frame.message()
         {

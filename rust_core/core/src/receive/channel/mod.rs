@@ -7,6 +7,7 @@ use super::chain::Chain;
 use super::counters::Counters;
 use super::id_map::IdMap;
 use super::instrument::{Held, Shared, Tracked};
+use super::line::Arrival;
 use super::mirror::Mirror;
 use super::numbers::Numbers;
 use super::plane::{Item, SnapshotPlane};
@@ -14,7 +15,7 @@ use super::registry::{Registry, Wants};
 use super::sink::Sink;
 use super::skew::Skew;
 use super::state::{ChannelState, Reception, reason};
-use crate::wire::{Frame, flags, is_numbered, msg};
+use crate::wire::{Frame, Header, flags, is_numbered, msg};
 
 /// Silence after which a channel is DEAD: three heartbeats of 100 ms and a margin.
 pub const SILENCE_NS: u64 = 350_000_000;
@@ -224,14 +225,23 @@ impl Channel {
         }
     }
 
-    /// One checked frame of line A.
-    pub(super) fn on_incremental<S: Sink>(&mut self, frame: &Frame<'_>, rx_ts: i64, cx: &mut Context<'_, S>) {
+    /// One checked frame of the incremental plane.
+    pub(super) fn on_incremental<S: Sink>(
+        &mut self,
+        frame: &Frame<'_>,
+        arrival: Arrival,
+        cx: &mut Context<'_, S>,
+    ) {
         if !is_numbered(frame.header.msg_type) && !speaks_of_line(frame.header.msg_type) {
             // Its channel_seq may be a correlation id, so that it says nothing about the numbers.
             cx.counters.unknown_type += 1;
             return;
         }
-        if !self.admit(frame, cx) {
+        if !arrival.line.is_live() && !self.is_resent(&frame.header) {
+            cx.counters.repair_foreign += 1;
+            return;
+        }
+        if !self.admit(frame, arrival.authenticated, cx) {
             return;
         }
         if self.session.split {
@@ -241,7 +251,7 @@ impl Channel {
         self.flags = frame.header.flags & (flags::TEST | flags::REPLAY);
         self.join(frame);
         if is_numbered(frame.header.msg_type) {
-            self.on_numbered(frame, rx_ts, cx);
+            self.on_numbered(frame, arrival, cx);
         } else {
             self.on_unnumbered(frame, cx);
         }
@@ -249,7 +259,12 @@ impl Channel {
     }
 
     /// One checked frame of the snapshot plane.
-    pub(super) fn on_snapshot<S: Sink>(&mut self, frame: &Frame<'_>, rx_ts: i64, cx: &mut Context<'_, S>) {
+    pub(super) fn on_snapshot<S: Sink>(
+        &mut self,
+        frame: &Frame<'_>,
+        arrival: Arrival,
+        cx: &mut Context<'_, S>,
+    ) {
         let session = &self.session;
         cx.counters.snapshot_frames += 1;
         if frame.header.session != session.number || session.numbers.is_none() || session.split {
@@ -264,9 +279,15 @@ impl Channel {
             return;
         }
         let mut items = std::mem::take(&mut self.items);
-        self.plane.push(Held::new(frame, rx_ts, cx.now_ns), cx.now_ns, &mut items);
+        self.plane.push(Held::new(frame, arrival.rx_ts, cx.now_ns), cx.now_ns, &mut items);
         self.on_items(items, cx);
         self.refresh(cx);
+    }
+
+    /// Whether a frame that came by another way than line A or B can be one of the session heard, sent again.
+    fn is_resent(&self, header: &Header) -> bool {
+        let session = &self.session;
+        header.session == session.number && session.numbers.is_some() && is_numbered(header.msg_type)
     }
 
     /// Gives up what is missing for too long, and notices silence.
