@@ -4,7 +4,8 @@
 //! ever a float. Data flows one way on each side of the wire:
 //!
 //! * feeder: [`shape`] scans a venue's frame into [`event`]s, [`sequence`] decides what may be applied,
-//!   [`book`] keeps the levels, [`feed`] ties them together and [`publish`] numbers and seals [`wire`] frames;
+//!   [`book`] keeps the levels, [`feed`] ties them together, [`publish`] numbers and seals [`wire`] frames and
+//!   [`retransmit`] keeps them for whoever lost some;
 //! * consumer: [`receive`] checks frames, follows the state of every instrument and keeps a mirror of its book;
 //! * between them: [`chaos`] is the bad network that both are tried with.
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@ pub mod feed;
 pub mod instrument;
 pub mod publish;
 pub mod receive;
+pub mod retransmit;
 pub mod sequence;
 pub mod shape;
 pub mod tally;
