@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use outcrier_core::chaos::{Chaos, Plan};
 use outcrier_core::receive::{Config, Line, Receiver, Reported};
 
-use crate::oracle::{Oracle, View};
+use crate::oracle::Oracle;
 use crate::publisher::{Bytes, EPOCH_NS};
 use crate::truth::Truth;
 
@@ -13,7 +13,7 @@ use crate::truth::Truth;
 const SOCKET_KEEPS: usize = 166;
 
 /// Ways into a consumer, each with a network of its own.
-pub(crate) const LINES: [Line; 2] = [Line::A, Line::Snapshot];
+pub(crate) const LINES: [Line; 5] = [Line::A, Line::B, Line::Snapshot, Line::Repair, Line::Retransmit];
 
 pub(crate) struct Consumer {
     pub(crate) receiver: Receiver,
@@ -37,7 +37,7 @@ impl Consumer {
         Self {
             receiver: Receiver::new(config),
             oracle: Oracle::default(),
-            ways: (0..2).map(way).collect(),
+            ways: (0..).zip(LINES).map(|(at, _)| way(at)).collect(),
             cut: 0,
             asleep_until_ns: None,
             socket: VecDeque::new(),
@@ -62,7 +62,8 @@ impl Consumer {
     /// From now on the network is good.
     pub(crate) fn heal(&mut self, plan: &Plan) {
         self.cut = 0;
-        self.ways = (0..2).map(|at| Chaos::new(plan, 0, at).expect("a plan that can be")).collect();
+        let way = |at: u8| Chaos::new(plan, 0, at).expect("a plan that can be");
+        self.ways = (0..).zip(LINES).map(|(at, _)| way(at)).collect();
     }
 
     /// A datagram is there.
@@ -81,7 +82,7 @@ impl Consumer {
 
     fn take(&mut self, line: Line, bytes: &[u8], now_ns: u64, truth: &Truth) {
         let rx_ts = EPOCH_NS + now_ns.cast_signed() + self.wall_step_ns;
-        let mut view = View { oracle: &mut self.oracle, truth, now_ns };
+        let mut view = self.oracle.view(truth, now_ns);
         self.receiver.on_datagram(line, bytes, rx_ts, now_ns, &mut view);
     }
 
@@ -109,7 +110,7 @@ impl Consumer {
                 self.take(line, &bytes, now_ns, truth);
             }
         }
-        let mut view = View { oracle: &mut self.oracle, truth, now_ns };
+        let mut view = self.oracle.view(truth, now_ns);
         self.receiver.on_timer(now_ns, &mut view);
     }
 

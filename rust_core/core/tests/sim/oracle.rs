@@ -15,6 +15,9 @@ pub(crate) struct Oracle {
     last: HashMap<u32, (u32, u32)>,
     /// Instrument → state told last.
     told: HashMap<u32, Reported>,
+    /// Session, number and call of the last frames that are not about an instrument.
+    channel_frames: HashMap<(u32, u64), u64>,
+    calls: u64,
     /// Highest session of which anything was delivered.
     session: u32,
     /// Times a book that was called LIVE was held against the publisher's.
@@ -68,11 +71,19 @@ impl Oracle {
     }
 }
 
+impl Oracle {
+    /// For one call of the receiver.
+    pub(crate) fn view<'a>(&'a mut self, truth: &'a Truth, now_ns: u64) -> View<'a> {
+        self.calls += 1;
+        View { oracle: self, truth, now_ns }
+    }
+}
+
 /// An [`Oracle`] during one call of the receiver.
 pub(crate) struct View<'a> {
-    pub(crate) oracle: &'a mut Oracle,
-    pub(crate) truth: &'a Truth,
-    pub(crate) now_ns: u64,
+    oracle: &'a mut Oracle,
+    truth: &'a Truth,
+    now_ns: u64,
 }
 
 impl View<'_> {
@@ -98,7 +109,13 @@ impl Sink for View<'_> {
         oracle.recovered += u64::from(delivered.recovered);
         oracle.session_is_not_older(session);
         oracle.note([1, u64::from(instrument), u64::from(seq), self.now_ns]);
-        let Some(mirror) = delivered.mirror else { return };
+        let Some(mirror) = delivered.mirror else {
+            // Messages of one PACK share a number and come in one call.
+            let call = oracle.calls;
+            let first = *oracle.channel_frames.entry((session, header.channel_seq)).or_insert(call);
+            assert_eq!(first, call, "frame {} is told twice", { header.channel_seq });
+            return;
+        };
         match delivered.plane {
             Plane::Incremental => oracle.account(session, instrument, seq, seq),
             Plane::Snapshot => {

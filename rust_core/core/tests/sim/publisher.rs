@@ -144,8 +144,8 @@ impl SimPublisher {
         Arrival { recv_ts: self.host.wall_ns(), mono_ns: self.host.now_ns }
     }
 
-    /// One socket read: messages of instruments drawn by `rng`. Gives those that want a REST answer.
-    pub(crate) fn read(&mut self, messages: u64, rng: &mut Rng, gap_per_mille: u64) -> Vec<u32> {
+    /// One socket read: messages of instruments drawn by `rng`.
+    pub(crate) fn read(&mut self, messages: u64, rng: &mut Rng, gap_per_mille: u64) {
         for _ in 0..messages {
             let index = rng.place(self.streams.len());
             // The exchange, or the way from it, loses one.
@@ -153,7 +153,6 @@ impl SimPublisher {
             self.message(index, skips);
         }
         self.feed.flush(&mut self.host);
-        self.needs()
     }
 
     fn message(&mut self, index: usize, skips: bool) {

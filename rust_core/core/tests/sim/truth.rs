@@ -47,6 +47,11 @@ impl Session {
         self.left_ns.get(usize::try_from(at).ok()?).copied()
     }
 
+    /// The last number that left.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.first_seq + (self.frames() - 1)
+    }
+
     /// Frames so far.
     pub(crate) fn frames(&self) -> u64 {
         self.left_ns.len() as u64
@@ -70,8 +75,9 @@ impl Session {
         if !is_numbered(header.msg_type) {
             if let Message::Heartbeat(root, records) = frame.message()
                 && records.is_empty()
+                && !self.left_ns.is_empty()
             {
-                assert_eq!(header.channel_seq, last().max(1), "a heartbeat carries the next number");
+                assert_eq!({ header.channel_seq }, last(), "a heartbeat carries the next number");
                 assert!(self.chain.is_none_or(|chain| chain == root.chain64), "chain64 of the frames that left");
             }
             return;
@@ -80,7 +86,7 @@ impl Session {
             self.first_seq = header.channel_seq;
             self.chain = (header.channel_seq == 1).then(|| digest::chain64_start(header.session));
         }
-        assert_eq!(header.channel_seq, self.first_seq + self.left_ns.len() as u64, "numbers without a hole");
+        assert_eq!({ header.channel_seq }, self.first_seq + self.left_ns.len() as u64, "numbers without a hole");
         self.left_ns.push(now_ns);
         self.bytes += frame.bytes.len() as u64;
         self.chain = self.chain.map(|chain| digest::chain64(chain, header.channel_seq, header.crc32c));
@@ -108,7 +114,7 @@ impl Session {
             reset: false,
         });
         let expected = known.first.wrapping_add(u32::try_from(known.at.len()).expect("a short session"));
-        assert_eq!(header.instr_seq, expected, "instrument numbers without a hole");
+        assert_eq!({ header.instr_seq }, expected, "instrument numbers without a hole");
         match frame.message() {
             Message::InstrumentDef(def) => known.state(def.status),
             Message::Status(root) if root.scope == status::scope::INSTRUMENT => known.state(root.state),

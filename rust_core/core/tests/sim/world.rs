@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use outcrier_core::chaos::Plan;
 use outcrier_core::publish;
 use outcrier_core::receive::{Config, Line};
+use outcrier_core::wire::{self, flags, msg};
 
 use crate::consumer::Consumer;
 use crate::load::Load;
@@ -36,6 +37,31 @@ pub(crate) struct Pace {
     pub(crate) gaps: u64,
     /// Of 1,000 reads so many are followed by an incident.
     pub(crate) incidents: u64,
+}
+
+/// A frame with a good CRC that the publisher never made: its memory is broken, or someone speaks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forgery {
+    /// A book has another checksum, on every line.
+    Checksum,
+    /// Line B says something else than line A.
+    LineB,
+}
+
+impl Forgery {
+    fn forge(self, frame: &[u8]) -> Option<Bytes> {
+        let checked = wire::check(frame).ok()?;
+        if checked.header.msg_type != msg::BOOK_DELTA || !checked.header.has(flags::EVENT_END) {
+            return None;
+        }
+        let mut forged = frame.to_vec();
+        // A checksum that hardly any book has.
+        let root = &mut forged[wire::HEADER_BYTES..];
+        root[std::mem::offset_of!(wire::BookDelta, checksum_kind)] = wire::checksum_kind::OURS_25;
+        root[std::mem::offset_of!(wire::BookDelta, book_checksum)] ^= 0x5A;
+        wire::seal(&mut forged, checked.header.proc_ns);
+        Some(forged.into())
+    }
 }
 
 #[derive(Debug)]
@@ -85,6 +111,12 @@ pub(crate) struct World {
     pub(crate) wall_step_ns: i64,
     /// Frames that left publishers, snapshot plane and heartbeats included.
     pub(crate) frames: u64,
+    /// Every frame leaves on a second line, too.
+    pub(crate) has_line_b: bool,
+    /// What is to be done to the next frame that it can be done to.
+    pub(crate) forgery: Option<Forgery>,
+    /// How often it was.
+    pub(crate) forged: u64,
     load: &'static Load,
     queue: BinaryHeap<Reverse<Due>>,
     queued: u64,
@@ -102,6 +134,9 @@ impl World {
             weather: Plan { delay_ns: weather.delay_ns + TRANSIT_NS, ..weather },
             wall_step_ns: 0,
             frames: 0,
+            has_line_b: true,
+            forgery: None,
+            forged: 0,
             load,
             queue: BinaryHeap::new(),
             queued: 0,
@@ -129,6 +164,19 @@ impl World {
         self.after(place);
         self.next_read(place);
         place
+    }
+
+    /// The exchange says something again.
+    pub(crate) fn play(&mut self, place: usize) {
+        if !std::mem::replace(&mut self.publishers[place].plays, true) {
+            self.next_read(place);
+        }
+    }
+
+    /// A publisher that stood still goes on.
+    pub(crate) fn resume(&mut self, place: usize) {
+        self.publishers[place].is_alive = true;
+        self.next_read(place);
     }
 
     /// A consumer joins; its place.
@@ -162,11 +210,26 @@ impl World {
         }
         for (plane, bytes) in out {
             self.frames += 1;
-            let line = match plane {
-                publish::Plane::Incremental => Line::A,
-                publish::Plane::Snapshot => Line::Snapshot,
-            };
-            self.multicast(line, &bytes);
+            match plane {
+                publish::Plane::Incremental => self.leave(&bytes),
+                publish::Plane::Snapshot => self.multicast(Line::Snapshot, &bytes),
+            }
+        }
+    }
+
+    /// A frame of the incremental plane on its lines.
+    fn leave(&mut self, bytes: &Bytes) {
+        let (a, b) = match self.forgery.and_then(|forgery| forgery.forge(bytes)) {
+            None => (bytes.clone(), bytes.clone()),
+            Some(forged) => {
+                let is_everywhere = self.forgery.take() == Some(Forgery::Checksum);
+                self.forged += 1;
+                (if is_everywhere { forged.clone() } else { bytes.clone() }, forged)
+            }
+        };
+        self.multicast(Line::A, &a);
+        if self.has_line_b {
+            self.multicast(Line::B, &b);
         }
     }
 
@@ -241,7 +304,7 @@ impl World {
     fn read(&mut self, place: usize) {
         let publisher = &self.publishers[place];
         if !publisher.is_alive || !publisher.plays {
-            return;
+            return; // Who wakes it again says so.
         }
         let Pace { messages, is_even, gaps, incidents, .. } = self.pace;
         let messages = if is_even { messages } else { 1 + self.rng.below(messages) };
