@@ -20,6 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "target" / "mutants"
+# A mutant may make a test run for ever; without one each takes a few seconds.
+TIMEOUT_S = 120
 CORE = "rust_core/core/src/"
 # The simulation first; then what knows the state machine and the numbers row by row.
 TESTS = ("sim", "receive_states", "publish")
@@ -217,7 +219,12 @@ def run(test: str, seeds: int) -> bool | None:
     if built.returncode != 0:
         print(built.stderr, file=sys.stderr)
         return None
-    ran = subprocess.run(command, cwd=WORK / "tree", env=os.environ | settings, capture_output=True, check=False)
+    try:
+        ran = subprocess.run(
+            command, cwd=WORK / "tree", env=os.environ | settings, capture_output=True, timeout=TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        return False
     return ran.returncode == 0
 
 

@@ -21,6 +21,8 @@ pub(crate) const S: u64 = 1_000_000_000;
 const TRANSIT_NS: u64 = 20 * US;
 /// Answers of the exchange's REST interface take this long.
 const REST_NS: u64 = 3 * MS;
+/// Calls within one nanosecond: far more than datagrams that can be there at once.
+const CALLS_AT_ONCE_MAX: u64 = 100_000;
 /// Books that are called LIVE are all looked at this often.
 const CHECK_EVERY_NS: u64 = 20 * MS;
 
@@ -117,6 +119,8 @@ pub(crate) struct World {
     pub(crate) forgery: Option<Forgery>,
     /// How often it was.
     pub(crate) forged: u64,
+    /// Calls since time last passed.
+    idle_calls: u64,
     load: &'static Load,
     queue: BinaryHeap<Reverse<Due>>,
     queued: u64,
@@ -137,6 +141,7 @@ impl World {
             has_line_b: true,
             forgery: None,
             forged: 0,
+            idle_calls: 0,
             load,
             queue: BinaryHeap::new(),
             queued: 0,
@@ -256,6 +261,8 @@ impl World {
                 self.now_ns = until_ns;
                 return None;
             }
+            self.idle_calls = if next_ns > self.now_ns { 0 } else { self.idle_calls + 1 };
+            assert!(self.idle_calls < CALLS_AT_ONCE_MAX, "a timer that is due again and again, at the same time");
             self.now_ns = self.now_ns.max(next_ns);
             // Sockets are drained before timers run, so that what lies there is not given up.
             if queued <= next_ns {
