@@ -315,11 +315,18 @@ class Receiver:
         accept_replay: bool = False,
         accept_test: bool = False,
         rows_max: int = 1_000_000,
+        keys: str = "",
+        manifest_key: str = "",
     ) -> Self:
         """`symbols`: canonical `SYMBOL@venue` (venue number as text after @, e.g. "BTC/USDT@1"); None = all.
         `types`: message types kept in
         batches (books are kept whatever is asked); None = all. Rows beyond `rows_max` not taken are counted
-        and lost oldest first."""
+        and lost oldest first.
+
+        `keys`: the text of a key file (`outcrier.key_file`), a line `[key_id:] 64 hex digits` for each of at
+        most two keys; frames without a MAC of theirs are dropped and counted. Empty = none. `manifest_key`:
+        64 hex digits, the publisher's Ed25519 key; signed manifests are checked and counted. Empty = none.
+        Raises ValueError on anything else; the text shows no part of a key."""
     def open(self, *, interface: str, group: str, snapshot_group: str, port: int, rcvbuf_bytes: int) -> None:
         """Joins the groups. Raises OSError that names group, interface and port."""
     def close(self) -> None: ...

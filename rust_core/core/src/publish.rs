@@ -9,6 +9,7 @@ use zerocopy::{Immutable, IntoBytes};
 
 use self::packer::Packer;
 use crate::event::NOT_GIVEN;
+use crate::wire::auth::{Key, Signer};
 use crate::wire::{self, CHANNEL_SNAPSHOT, FrameBuf, Header, NO_RECORDS, flags, msg};
 
 /// The two planes of a channel: own group, own numbers.
@@ -111,6 +112,8 @@ pub struct SessionInfo {
     pub test: bool,
     /// Messages of one read share PACKs. Those that one call makes about many instruments always do.
     pub pack: bool,
+    /// What every frame of both planes is signed with; `None` = no frame carries a MAC.
+    pub signer: Option<Signer>,
     /// Version text of the publisher.
     pub build: String,
 }
@@ -184,6 +187,12 @@ impl Channel {
         &self.info
     }
 
+    /// Whether frames carry a MAC, beside which less fits.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.info.signer.is_some()
+    }
+
     /// Sums so far.
     #[must_use]
     pub fn counters(&self) -> ChannelCounters {
@@ -197,11 +206,20 @@ impl Channel {
         self.next_seq - 1
     }
 
+    /// Signs with another key from the next frame on; nothing happens in a session that began without one, because a
+    /// session is signed whole or not at all.
+    pub fn change_key(&mut self, host: &mut dyn Host, signer: Signer) {
+        if self.info.signer.is_some() {
+            self.flush(host);
+            self.info.signer = Some(signer);
+        }
+    }
+
     /// Seals and sends the PACK that is being filled, if any.
     pub fn flush(&mut self, host: &mut dyn Host) {
         let Some(full) = self.packer.close() else { return };
         let now_ns = host.mono_ns();
-        let crc = wire::seal(full.frame, elapsed(full.arrival, now_ns));
+        let crc = wire::seal(full.frame, elapsed(full.arrival, now_ns), key(&self.info));
         host.send(Plane::Incremental, full.frame);
         let (bytes, messages) = (full.frame.len(), full.messages);
         if messages > 1 {
@@ -402,7 +420,7 @@ impl Channel {
     }
 
     fn session_flags(&self) -> u16 {
-        let mut bits = 0;
+        let mut bits = if self.info.signer.is_some() { flags::AUTH } else { 0 };
         if self.info.replay {
             bits |= flags::REPLAY;
         }
@@ -428,7 +446,7 @@ impl Channel {
             replay_tcp_port: 0,
             clock_err_ns: self.clock_error_ns,
             state: wire::publisher_state::LIVE,
-            key_id: 0,
+            key_id: self.info.signer.map_or(0, |signer| signer.key_id),
             reserved: 0,
         };
         self.unnumbered(host, msg::HEARTBEAT, &root);
@@ -470,10 +488,15 @@ impl Channel {
     {
         let frame = self.buf.build(header, root, records);
         let now_ns = host.mono_ns();
-        let crc = wire::seal(frame, elapsed(arrival, now_ns));
+        let crc = wire::seal(frame, elapsed(arrival, now_ns), key(&self.info));
         host.send(plane, self.buf.frame());
         (crc, now_ns)
     }
+}
+
+/// What frames are signed with.
+fn key(info: &SessionInfo) -> Option<&Key> {
+    info.signer.as_ref().map(|signer| &signer.key)
 }
 
 fn elapsed(arrival: Arrival, now_ns: u64) -> u32 {

@@ -103,6 +103,7 @@ impl Session {
             replay: true,
             test: false,
             pack: false,
+            signer: None,
             build: String::new(),
         };
         let mut sink = Sink { now_ns: 1, ..Sink::default() };

@@ -60,6 +60,7 @@ fn info() -> SessionInfo {
         replay: true,
         test: false,
         pack: false,
+        signer: None,
         build: "outcrier 0.1.0".to_owned(),
     }
 }

@@ -52,6 +52,7 @@ impl Said {
             replay: true,
             test: false,
             pack,
+            signer: None,
             build: "test".to_owned(),
         };
         let mut said = Self {

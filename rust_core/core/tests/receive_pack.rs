@@ -121,7 +121,7 @@ fn a_pack_takes_one_channel_number_and_each_message_its_own() {
     hear(&mut receiver, &heartbeat, &mut log);
     assert_eq!(counter(&receiver, "chain_mismatch"), 0);
     let mut other = pack;
-    wire::seal(&mut other, 1);
+    wire::seal(&mut other, 1, None);
     hear(&mut receiver, &other, &mut log);
     assert_eq!(counter(&receiver, "different_bytes"), 1);
 }
@@ -177,7 +177,7 @@ fn the_end_of_an_event_is_that_of_its_message() {
     let (before, mut pack) = (receiver.book(VENUE, ID).unwrap().book.hash(), publisher.one());
     // The first message is not the last of its event: its book waits, the other's does not.
     pack[HEADER_BYTES + 4] &= !1;
-    wire::seal(&mut pack, 1);
+    wire::seal(&mut pack, 1, None);
     hear(&mut receiver, &pack, &mut log);
     let waiting = receiver.book(VENUE, ID).unwrap();
     assert!(waiting.is_mid_event());
@@ -209,7 +209,7 @@ fn a_message_of_a_later_version_takes_its_number_and_one_without_number_takes_no
         level(&mut publisher, ID, 101);
         let mut pack = publisher.one();
         pack[HEADER_BYTES + 2] = later;
-        wire::seal(&mut pack, 1);
+        wire::seal(&mut pack, 1, None);
         hear(&mut receiver, &pack, &mut log);
         let told = log.take().into_iter().filter(|told| matches!(told, Told::Frame { .. })).count();
         assert_eq!(told, if later == 0x3E { 2 } else { 1 }, "type {later:#x}");
@@ -247,13 +247,13 @@ fn a_pack_of_another_venue_is_dropped_whole_and_a_malformed_one_is_a_hole() {
     let good = publisher.one();
     let mut malformed = good.clone();
     malformed[8] = 1;
-    wire::seal(&mut malformed, 1);
+    wire::seal(&mut malformed, 1, None);
     hear(&mut receiver, &malformed, &mut log);
     assert_eq!((counter(&receiver, "refused_pack"), counter(&receiver, "packs")), (1, 0));
     let high = receiver.channels().next().unwrap().high;
     let mut foreign = good;
     foreign[22] = VENUE.to_le_bytes()[0] + 1;
-    wire::seal(&mut foreign, 1);
+    wire::seal(&mut foreign, 1, None);
     hear(&mut receiver, &foreign, &mut log);
     assert_eq!((counter(&receiver, "wrong_venue"), log.take()), (1, vec![]));
     assert_eq!(receiver.channels().next().unwrap().high, high + 1, "its number is taken");

@@ -10,7 +10,7 @@ use outcrier_core::receive::{
     ChannelState, Config, Delivered, Line, Lost, Receiver, Reported, Sink, StateChange,
 };
 use outcrier_core::wire::status;
-use receive_support::{CHANNEL, Load, Publisher, Rng, SESSION, Truth, VENUE, definition, load};
+use receive_support::{CHANNEL, Load, Publisher, Rng, SESSION, Truth, VENUE, definition, load, mend_crc};
 
 const SEEDS: u64 = 300;
 const STEPS: u64 = 300;
@@ -354,7 +354,7 @@ fn no_bytes_panic_even_with_a_good_crc() {
                     let at = usize::try_from(at).unwrap();
                     frame[at] = [0, 1, 0x7F, 0x80, 0xFF, rng.next().to_le_bytes()[0]]
                         [usize::try_from(rng.below(6)).unwrap()];
-                    outcrier_core::wire::seal(&mut frame, 0);
+                    mend_crc(&mut frame);
                 }
                 let now_ns = at * MS * 7;
                 receiver.on_datagram(line, &frame, 0, now_ns, &mut Deaf);

@@ -123,7 +123,7 @@ fn messages_of_a_pack_are_counted_by_their_types() {
         assert_eq!(added, Ok(()));
     }
     let frame = pack.close().unwrap();
-    wire::seal(frame, 1);
+    wire::seal(frame, 1, None);
     tally.on_datagram(Line::A, frame, 9);
     let counts: Vec<_> = only(&tally)
         .types()
@@ -220,7 +220,7 @@ fn absurd_numbers_are_counted_and_no_more() {
     let numbered = |number: u64| {
         let mut copy = frame.clone();
         copy[10..18].copy_from_slice(&number.to_le_bytes());
-        wire::seal(&mut copy, 1);
+        wire::seal(&mut copy, 1, None);
         copy
     };
     for number in [0, 5, 0, u64::MAX, 6, u64::MAX - NUMBERS_KEPT, u64::MAX - NUMBERS_KEPT + 1, u64::MAX] {

@@ -3,7 +3,7 @@
 use outcrier_core::event::{Bbo, Level, Trade};
 use outcrier_core::wire::{
     self, BookDelta, FRAME_BYTES_MAX, FrameBuf, HEADER_BYTES, Header, Message, NO_RECORDS, NO_ROOT,
-    PACKED_PAYLOAD_MAX, PackBuf, Refusal, SHARED_FLAGS, SUB_HEADER_BYTES, Status, Unfit, flags, msg,
+    PACKED_PAYLOAD_MAX, PackBuf, Refusal, SHARED_FLAGS, SUB_HEADER_BYTES, Status, Unfit, auth, flags, msg,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -124,7 +124,7 @@ fn one_pack(mut messages: Vec<(Header, Body)>, proc_ns: u32) -> (Vec<(Header, Bo
     let kept: Vec<_> =
         messages.into_iter().filter(|(header, body)| body.push(&mut pack, header).is_ok()).collect();
     let frame = pack.close().unwrap();
-    wire::seal(frame, proc_ns);
+    wire::seal(frame, proc_ns, None);
     (kept, frame.to_vec())
 }
 
@@ -235,7 +235,7 @@ fn resealed(frame: Vec<u8>) -> Vec<u8> {
 }
 
 fn resealed_at(mut frame: Vec<u8>, proc_ns: u32) -> Vec<u8> {
-    wire::seal(&mut frame, proc_ns);
+    wire::seal(&mut frame, proc_ns, None);
     frame
 }
 
@@ -256,7 +256,7 @@ fn a_frame_takes_1400_bytes_and_15_statuses() {
     assert_eq!(delta(40).push(&mut pack, &header), Err(Unfit::Room));
     assert_eq!(delta(39).push(&mut pack, &header), Ok(()));
     let frame = pack.close().unwrap();
-    wire::seal(frame, 0);
+    wire::seal(frame, 0, None);
     assert_eq!(frame.len(), 1394);
     assert_eq!(packed(frame).len(), 2);
 }
@@ -454,8 +454,9 @@ fn a_message_of_a_frame_with_a_mac_has_none_itself() {
     let (header, body) = bbo(0);
     let (_, mut frame) = one_pack(vec![(header, body.clone()), (header, body)], 1);
     frame[4] |= 2;
-    let mut frame = resealed(frame);
     frame.extend([0xEE; 8]);
+    let key = auth::derive(&auth::MasterKey::new([1; 32]), 1, 1, 0);
+    wire::seal(&mut frame, 1, Some(&key));
     let got = packed(&frame);
     assert_eq!(
         got.iter().map(|(header, payload)| (header.flags, payload.len())).collect::<Vec<_>>(),

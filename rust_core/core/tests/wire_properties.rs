@@ -59,13 +59,13 @@ fn sealed<Root: IntoBytes + Immutable, Record: IntoBytes + Immutable>(
     proc_ns: u32,
 ) -> Vec<u8> {
     let mut buffer = FrameBuf::default();
-    wire::seal(buffer.build(header, root, records), proc_ns);
+    wire::seal(buffer.build(header, root, records), proc_ns, None);
     buffer.frame().to_vec()
 }
 
 /// Seals bytes whose header is already as it should be.
 fn resealed(mut frame: Vec<u8>) -> Vec<u8> {
-    wire::seal(&mut frame, 7);
+    wire::seal(&mut frame, 7, None);
     frame
 }
 

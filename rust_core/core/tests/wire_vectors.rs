@@ -1,6 +1,7 @@
 //! The published test vectors of the wire format, the digests, and the small rules around frames.
 
 use outcrier_core::event::{Bbo, Level};
+use outcrier_core::wire::auth::{self, Key, MasterKey};
 use outcrier_core::wire::{
     self, Described, Frame, FrameBuf, Header, InstrumentDef, Message, NO_RECORDS, Value, digest, flags, msg,
     name, text_field, text_of, zeroed,
@@ -69,7 +70,7 @@ fn the_bbo_vector_is_read() {
 #[test]
 fn the_bbo_vector_is_written() {
     let mut buffer = FrameBuf::default();
-    let crc = wire::seal(buffer.build(&bbo_header(), &TOP, NO_RECORDS), 1850);
+    let crc = wire::seal(buffer.build(&bbo_header(), &TOP, NO_RECORDS), 1850, None);
     assert_eq!(buffer.frame(), hex(BBO));
     assert_eq!(crc, 0xef26_7ac9);
 }
@@ -90,12 +91,12 @@ fn the_heartbeat_vector_is_read_and_written() {
     assert_eq!((root.clock_err_ns, root.state, root.key_id, root.reserved), (u32::MAX, 1, 0, 0));
     let mut buffer = FrameBuf::default();
     let built = buffer.build(&frame.header, &root, NO_RECORDS);
-    wire::seal(built, frame.header.proc_ns);
+    wire::seal(built, frame.header.proc_ns, None);
     assert_eq!(buffer.frame(), bytes);
 }
 
 #[test]
-fn the_trailer_of_a_frame_with_auth_is_counted_and_its_mac_is_not_verified() {
+fn the_trailer_of_a_frame_with_auth_is_counted_and_left_to_the_keyring() {
     let mut bytes = hex(BBO_AUTH);
     assert_eq!(bytes.len(), 114);
     let frame = wire::check(&bytes).unwrap();
@@ -104,9 +105,53 @@ fn the_trailer_of_a_frame_with_auth_is_counted_and_its_mac_is_not_verified() {
     assert_eq!({ frame.header.crc32c }, 0x21f8_1eb0);
     let Message::Bbo(bbo) = frame.message() else { panic!("not a BBO") };
     assert_eq!(bbo, TOP);
+    assert!(auth::verify(&key(), &frame));
     assert_eq!(wire::check(&bytes[..113]).unwrap_err(), wire::Refusal::Length);
     bytes[113] ^= 1;
-    assert!(wire::check(&bytes).is_ok());
+    assert!(!auth::verify(&key(), &wire::check(&bytes).unwrap()));
+    assert!(!auth::verify(&key(), &wire::check(&hex(BBO)).unwrap()));
+}
+
+fn master() -> MasterKey {
+    MasterKey::new(std::array::from_fn(|at| at as u8))
+}
+
+fn key() -> Key {
+    auth::derive(&master(), 1, 90_000_001, 0)
+}
+
+#[test]
+fn key_and_mac_equal_their_vectors() {
+    assert_eq!(key().bytes()[..], hex("db2055cd61e9533571b07bbb957969e4"));
+    assert_eq!(auth::derive(&master(), 0x81, 90_000_001, 0), key(), "both planes of a channel have one key");
+    assert_eq!(auth::mac(&key(), &hex(BBO_AUTH)[..106]), 0x3f5b_09f0_fc28_f36d);
+    assert_eq!(format!("{:?} {:?}", master(), key()), "MasterKey(..) Key(..)");
+}
+
+#[test]
+fn the_bbo_with_auth_is_written_alone_and_by_a_pack_of_one() {
+    let header = Header { flags: flags::EVENT_END | flags::AUTH, ..bbo_header() };
+    let mut buffer = FrameBuf::default();
+    let crc = wire::seal(buffer.build(&header, &TOP, NO_RECORDS), 1850, Some(&key()));
+    assert_eq!(buffer.frame(), hex(BBO_AUTH));
+    assert_eq!(crc, 0x21f8_1eb0);
+    let mut pack = wire::PackBuf::default();
+    pack.push(&header, &TOP, NO_RECORDS).unwrap();
+    let frame = pack.close().unwrap();
+    wire::seal(frame, 1850, Some(&key()));
+    assert_eq!(frame, hex(BBO_AUTH));
+}
+
+#[test]
+#[should_panic(expected = "AUTH is set on the frames that a key signs")]
+fn a_trailer_without_a_key_is_a_mistake_of_the_caller() {
+    wire::seal(&mut hex(BBO_AUTH), 1850, None);
+}
+
+#[test]
+#[should_panic(expected = "AUTH is set on the frames that a key signs")]
+fn a_key_without_a_trailer_is_a_mistake_of_the_caller() {
+    wire::seal(&mut hex(BBO), 1850, Some(&key()));
 }
 
 #[test]
@@ -165,13 +210,31 @@ fn only_the_types_of_the_rule_consume_numbers() {
     assert_eq!(numbered, expected);
 }
 
+/// The table of section 6: (type, root, record, most records without and with a MAC), as far as there are records.
+const MOST: [(u8, usize, usize, usize, usize); 10] = [
+    (msg::HEARTBEAT, 56, 64, 19, 19),
+    (msg::BOOK_DELTA, 24, 16, 81, 81),
+    (msg::BOOK_SNAPSHOT, 32, 16, 81, 80),
+    (msg::TRADE, 0, 40, 33, 33),
+    (0x18, 16, 48, 27, 27),
+    (0x19, 32, 48, 27, 26),
+    (msg::CANDLE, 0, 72, 18, 18),
+    (msg::LIQUIDATION, 0, 40, 33, 33),
+    (msg::RETX_REQUEST, 16, 16, 82, 81),
+    (msg::SNAP_REQUEST, 16, 8, 164, 163),
+];
+
 #[test]
 fn a_frame_holds_as_many_records_as_the_specification_counts() {
-    assert_eq!(wire::levels_per_frame(size_of::<wire::BookDelta>()), 81);
-    assert_eq!(wire::levels_per_frame(size_of::<wire::BookSnapshot>()), 81);
-    assert_eq!(wire::records_per_frame(0, 40), 33);
-    assert_eq!(wire::records_per_frame(0, 72), 18);
-    assert_eq!(wire::records_per_frame(0, 1), 255);
+    for (msg_type, root, record, plain, with_mac) in MOST {
+        assert_eq!(wire::known_bytes(msg_type).unwrap_or((root, record)), (root, record), "{msg_type:#x}");
+        assert_eq!(wire::records_per_frame(root, record, false), plain, "{msg_type:#x}");
+        assert_eq!(wire::records_per_frame(root, record, true), with_mac, "{msg_type:#x}");
+    }
+    assert_eq!(wire::levels_per_frame(size_of::<wire::BookDelta>(), true), 81);
+    assert_eq!(wire::levels_per_frame(size_of::<wire::BookSnapshot>(), false), 81);
+    assert_eq!(wire::levels_per_frame(size_of::<wire::BookSnapshot>(), true), 80);
+    assert_eq!(wire::records_per_frame(0, 1, false), 255);
 }
 
 #[test]

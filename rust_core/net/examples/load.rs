@@ -48,7 +48,7 @@ fn read_frames(path: &str) -> Result<Frames, Box<dyn Error>> {
     }
     let mut cycle = opening.split_off(usize::try_from(u32::from_le_bytes(*count))?);
     for frame in &mut cycle {
-        wire::seal(frame, 0);
+        wire::seal(frame, 0, None);
     }
     for frame in opening.iter().chain(&cycle) {
         wire::check(frame).map_err(|refusal| format!("a frame of {} bytes: {refusal:?}", frame.len()))?;
@@ -92,7 +92,7 @@ impl Numbers {
         self.instr_seq = self.instr_seq.wrapping_add(1);
         frame[CHANNEL_SEQ].copy_from_slice(&self.channel_seq.to_le_bytes());
         frame[INSTR_SEQ].copy_from_slice(&self.instr_seq.to_le_bytes());
-        let crc = wire::seal(frame, 0);
+        let crc = wire::seal(frame, 0, None);
         self.chain64 = digest::chain64(self.chain64, self.channel_seq, crc);
     }
 
@@ -104,7 +104,7 @@ impl Numbers {
         };
         let root = wire::SessionEnd { last_seq: self.channel_seq, chain64: self.chain64, ..wire::zeroed() };
         let mut frame = FrameBuf::default();
-        wire::seal(frame.build(&header, &root, NO_RECORDS), 0);
+        wire::seal(frame.build(&header, &root, NO_RECORDS), 0, None);
         frame
     }
 }

@@ -3,6 +3,7 @@
 //! * [`clock`]: the one module that reads a clock; wall time that is slewed and never steps;
 //! * [`Batch`]: which frames leave together, and what each looks like as a datagram;
 //! * [`publisher`]: frames out, those of one read together, never waiting for anybody;
+//! * [`retransmit`]: frames again for those who lost some, by UDP and by TCP;
 //! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped.
 //!
 //! Bytes are bytes here: nothing in this crate looks into a frame. Opening a socket needs Linux, whose group
@@ -16,6 +17,8 @@ mod error;
 pub mod publisher;
 #[cfg(target_os = "linux")]
 mod receive_buffers;
+#[cfg(target_os = "linux")]
+pub mod retransmit;
 #[cfg(target_os = "linux")]
 pub mod subscriber;
 #[cfg(not(target_os = "linux"))]

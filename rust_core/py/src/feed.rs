@@ -141,6 +141,7 @@ impl Feed {
             replay,
             test,
             pack,
+            signer: None,
             build,
         };
         let mut machine = Machine::new(publisher);

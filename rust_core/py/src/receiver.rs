@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2};
 use outcrier_core::event::Side;
-use outcrier_core::receive::{self, Collector, Config, KnownInstrument, Mirror, Wanted, rows};
+use outcrier_core::receive::{self, Collector, Config, KnownInstrument, Mirror, Recovery, Wanted, rows};
+use outcrier_core::wire::auth::Keyring;
+use outcrier_core::wire::manifest::PublicKey;
 use outcrier_core::wire::text_of;
 use outcrier_net::clock::mono_ns;
 use outcrier_net::{DATAGRAM_BYTES_MAX, SubscriberConfig};
@@ -65,20 +67,35 @@ impl Receiver {
 #[pymethods]
 impl Receiver {
     #[new]
-    #[pyo3(signature = (*, symbols=None, types=None, accept_replay=false, accept_test=false, rows_max=1_000_000))]
+    #[pyo3(signature = (*, symbols=None, types=None, accept_replay=false, accept_test=false, rows_max=1_000_000,
+                        keys="", manifest_key=""))]
     fn new(
         symbols: Option<Vec<String>>,
         types: Option<Vec<u8>>,
         accept_replay: bool,
         accept_test: bool,
         rows_max: usize,
+        keys: &str,
+        manifest_key: &str,
     ) -> PyResult<Self> {
         let wanted = match &symbols {
             None => Wanted::All,
             Some(texts) => Wanted::symbols(texts.iter().map(String::as_str)).map_err(value_error)?,
         };
+        let keys = (!keys.is_empty()).then(|| Keyring::parse(keys)).transpose().map_err(value_error)?;
+        let manifest_key = (!manifest_key.is_empty()).then(|| PublicKey::parse(manifest_key));
+        let manifest_key = manifest_key.transpose().map_err(value_error)?;
         Ok(Self {
-            receiver: receive::Receiver::new(Config { wanted, accept_replay, accept_test }),
+            receiver: receive::Receiver::new(Config {
+                wanted,
+                accept_replay,
+                accept_test,
+                keys,
+                manifest_key,
+                // There is no socket yet that would ask.
+                recovery: Recovery { retransmit: false },
+                ..Config::default()
+            }),
             collector: Collector::new(types.as_deref(), rows_max),
             sockets: None,
             truncated: 0,

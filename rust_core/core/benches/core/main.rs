@@ -85,7 +85,7 @@ fn encode(criterion: &mut Criterion) {
         header.instr_seq = number as u32;
         header.exchange_ts = number as i64;
         header.recv_ts = number as i64;
-        wire::seal(frame.build(header, &root, black_box(&levels)), 1)
+        wire::seal(frame.build(header, &root, black_box(&levels)), 1, None)
     };
     say("encode/386", seal(1, &mut header));
     let mut number = 0;

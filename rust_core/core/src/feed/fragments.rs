@@ -9,17 +9,23 @@ pub(super) struct Fragments<'a> {
     root: wire::BookSnapshot,
     levels: &'a [Level],
     n_bids: usize,
+    per_frame: usize,
 }
 
 impl<'a> Fragments<'a> {
-    const PER_FRAME: usize = wire::levels_per_frame(size_of::<wire::BookSnapshot>());
-
-    pub(super) fn new(instrument: &Instrument, levels: &'a [Level], last_channel_seq: u64) -> Self {
+    /// `is_signed`: the frames are to carry a MAC, beside which one level less fits.
+    pub(super) fn new(
+        instrument: &Instrument,
+        levels: &'a [Level],
+        last_channel_seq: u64,
+        is_signed: bool,
+    ) -> Self {
+        let per_frame = wire::levels_per_frame(size_of::<wire::BookSnapshot>(), is_signed);
         let n_bids = instrument.book.len(Side::Bid);
         let root = wire::BookSnapshot {
             snapshot_id: instrument.instr_seq,
             frag_index: 0,
-            frag_count: saturated(levels.len().div_ceil(Self::PER_FRAME).max(1)),
+            frag_count: saturated(levels.len().div_ceil(per_frame).max(1)),
             last_channel_seq,
             book_checksum: instrument.book.checksum(None),
             total_bids: saturated(n_bids),
@@ -29,7 +35,7 @@ impl<'a> Fragments<'a> {
             checksum_kind: checksum_kind::OURS_ALL,
             def_version: instrument.def.def_version,
         };
-        Self { root, levels, n_bids }
+        Self { root, levels, n_bids, per_frame }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -37,8 +43,8 @@ impl<'a> Fragments<'a> {
     }
 
     pub(super) fn get(&self, index: usize) -> (wire::BookSnapshot, &'a [Level]) {
-        let start = index * Self::PER_FRAME;
-        let end = (start + Self::PER_FRAME).min(self.levels.len());
+        let start = index * self.per_frame;
+        let end = (start + self.per_frame).min(self.levels.len());
         let root = wire::BookSnapshot {
             frag_index: saturated(index),
             n_bids: small(self.n_bids.clamp(start, end) - start),

@@ -252,7 +252,8 @@ impl Instrument {
         levels: &[Level],
         n_bids: usize,
     ) -> bool {
-        const PER_FRAME: usize = wire::levels_per_frame(size_of::<wire::BookDelta>());
+        // As many fit beside a MAC as without.
+        const PER_FRAME: usize = wire::levels_per_frame(size_of::<wire::BookDelta>(), true);
         let frames = levels.len().div_ceil(PER_FRAME).max(1);
         let is_crossed = self.book.is_crossed();
         for part in 0..frames {
@@ -289,7 +290,7 @@ impl Instrument {
     /// The whole book in-band: RESET on the first fragment, EVENT_END on the last.
     pub(crate) fn publish_book(&mut self, channel: &mut Channel, host: &mut dyn Host, arrival: Arrival) {
         let levels: Vec<Level> = self.book.levels(Side::Bid).chain(self.book.levels(Side::Ask)).collect();
-        let fragments = Fragments::new(self, &levels, channel.last_seq(host));
+        let fragments = Fragments::new(self, &levels, channel.last_seq(host), channel.is_signed());
         let mut first = flags::RESET | if self.source_gap { flags::SRC_GAP } else { 0 };
         for index in 0..fragments.count() {
             let (root, records) = fragments.get(index);
@@ -317,7 +318,7 @@ impl Instrument {
         event: &Event,
         trades: &[Trade],
     ) {
-        const PER_FRAME: usize = wire::records_per_frame(0, size_of::<Trade>());
+        const PER_FRAME: usize = wire::records_per_frame(0, size_of::<Trade>(), true);
         let mut about = self.about(event.exchange_ts, flags::EVENT_END);
         about.source_seq = event.ids.last;
         about.price_exp = event.price_exp;
@@ -362,7 +363,7 @@ impl Instrument {
         } else {
             Vec::new()
         };
-        let fragments = Fragments::new(self, &levels, channel.last_seq(host));
+        let fragments = Fragments::new(self, &levels, channel.last_seq(host), channel.is_signed());
         let n_fragments = if whole { fragments.count() } else { 0 };
         let mut left = 2 + n_fragments + usize::from(self.deriv.is_some());
         let sent = small_u32(left);

@@ -29,6 +29,7 @@ use crate::instrument::{InstrumentTable, Scale};
 use crate::publish::{About, Arrival, Channel, ChannelCounters, Host, SessionInfo};
 use crate::sequence::Continuity;
 use crate::shape::{Decoder, Outcome};
+use crate::wire::auth::Signer;
 use crate::wire::{self, InstrumentDef, NO_RECORDS, flags, msg, status};
 use cycle::Cycle;
 use instrument::{Instrument, Why};
@@ -312,6 +313,11 @@ impl Feed {
     /// Ends the session: SESSION_END now and, by [`Feed::tick`], for 5 s.
     pub fn close(&mut self, reason: u32, host: &mut dyn Host) {
         self.channel.end(host, reason);
+    }
+
+    /// Signs with another key of the same channel and session from the next frame on; see [`Channel::change_key`].
+    pub fn change_key(&mut self, host: &mut dyn Host, signer: Signer) {
+        self.channel.change_key(host, signer);
     }
 
     /// Notices since the last call.

@@ -83,8 +83,8 @@ pub struct Frame<'a> {
 
 /// Checks a datagram, cheapest first; what follows the frame up to the end of the datagram is padding and never read.
 ///
-/// The MAC of a frame with [`flags::AUTH`] is not verified by this version. Whether REPLAY and TEST are wanted, the
-/// session and the sequence are for the receiver to decide.
+/// The MAC of a frame with [`flags::AUTH`] is for [`super::auth::Keyring::verify`], which comes next where there are keys;
+/// whether REPLAY and TEST are wanted, the session and the sequence are for the receiver to decide.
 ///
 /// # Errors
 ///

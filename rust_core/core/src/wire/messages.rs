@@ -40,10 +40,10 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// Record of HEARTBEAT (0x01): signed manifest, at most one. Not sent yet.
+    /// Record of HEARTBEAT (0x01): signed manifest, at most one; see [`super::manifest`].
     #[repr(C)]
     pub struct Manifest, 64 {
-        /// Ed25519 signature.
+        /// Ed25519 signature, or [`super::manifest::UNSIGNED`].
         0 signature: [u8; 64],
     }
 }

@@ -13,19 +13,21 @@
 //! let header = Header { flags: flags::EVENT_END, channel_seq: 9, ..Header::new(msg::TRADE, 1, 90_000_001, 1) };
 //! let mut buffer = FrameBuf::default();
 //! let frame = buffer.build(&header, &NO_ROOT, &[trade]);
-//! wire::seal(frame, 1_500);
+//! wire::seal(frame, 1_500, None);
 //!
 //! let frame = wire::check(buffer.frame()).unwrap();
 //! let Message::Trade(mut trades) = frame.message() else { panic!("a trade was sent") };
 //! assert_eq!(trades.next(), Some(trade));
 //! ```
 
+pub mod auth;
 mod codes;
 mod decode;
 pub mod digest;
 mod encode;
 mod header;
 mod layout;
+pub mod manifest;
 mod messages;
 mod pack;
 mod records;
@@ -58,11 +60,12 @@ const SYNC: [u8; 2] = [MAGIC, VERSION];
 pub const HEADER_BYTES: usize = size_of::<Header>();
 /// Longest frame and longest datagram: leaves room for VXLAN or WireGuard over IPv4 on an Ethernet of 1,500.
 pub const FRAME_BYTES_MAX: usize = 1_400;
-/// Longest payload of a frame without a MAC.
+/// Longest payload of a frame without a MAC; see [`payload_max`].
 pub const PAYLOAD_MAX: usize = FRAME_BYTES_MAX - HEADER_BYTES;
 /// Bytes of the MAC trailer that [`flags::AUTH`] announces.
 pub const AUTH_BYTES: usize = 8;
 
+const FLAGS_OFFSET: usize = std::mem::offset_of!(Header, flags);
 const PROC_NS_OFFSET: usize = std::mem::offset_of!(Header, proc_ns);
 const CRC_OFFSET: usize = std::mem::offset_of!(Header, crc32c);
 
@@ -73,21 +76,28 @@ pub fn is_numbered(msg_type: u8) -> bool {
     msg_type <= 0x3F && msg_type != msg::HEARTBEAT && msg_type != msg::SESSION_END
 }
 
-/// How many records of `record_bytes` fit a frame beside a root of `root_bytes`.
+/// Longest payload of a frame, with the room that a MAC takes if there is to be one.
+#[must_use]
+pub const fn payload_max(is_signed: bool) -> usize {
+    if is_signed { PAYLOAD_MAX - AUTH_BYTES } else { PAYLOAD_MAX }
+}
+
+/// How many records of `record_bytes` fit a frame, with a MAC or without, beside a root of `root_bytes`.
 ///
 /// # Panics
 ///
 /// If the root does not fit or a record has no bytes.
 #[must_use]
-pub const fn records_per_frame(root_bytes: usize, record_bytes: usize) -> usize {
-    let fit = (PAYLOAD_MAX - root_bytes) / record_bytes;
+pub const fn records_per_frame(root_bytes: usize, record_bytes: usize, is_signed: bool) -> usize {
+    let fit = (payload_max(is_signed) - root_bytes) / record_bytes;
     if fit < u8::MAX as usize { fit } else { u8::MAX as usize }
 }
 
-/// How many levels fit a frame beside a root of `root_bytes`: 81 beside those of BOOK_DELTA and BOOK_SNAPSHOT.
+/// How many levels fit a frame beside a root of `root_bytes`: 81 beside those of BOOK_DELTA and BOOK_SNAPSHOT, with a MAC
+/// 80 beside the latter.
 #[must_use]
-pub const fn levels_per_frame(root_bytes: usize) -> usize {
-    records_per_frame(root_bytes, size_of::<Level>())
+pub const fn levels_per_frame(root_bytes: usize, is_signed: bool) -> usize {
+    records_per_frame(root_bytes, size_of::<Level>(), is_signed)
 }
 
 /// CRC32C over bytes 0–61 and the payload, which ends at `payload_end`.

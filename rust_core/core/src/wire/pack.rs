@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use super::decode::{Frame, Refusal, parts_fit};
 use super::header::Header;
 use super::layout::wire_struct;
-use super::{FRAME_BYTES_MAX, HEADER_BYTES, flags, msg};
+use super::{AUTH_BYTES, FRAME_BYTES_MAX, HEADER_BYTES, flags, msg};
 
 wire_struct! {
     /// What stands before each message of a PACK. Everything that is not here is in the header of the frame.
@@ -47,7 +47,7 @@ wire_struct! {
 pub const SUB_HEADER_BYTES: usize = size_of::<SubHeader>();
 /// Flags that stand in the header of a PACK and hold for every message in it; all others stand in the sub-headers.
 pub const SHARED_FLAGS: u16 = flags::AUTH | flags::REPLAY | flags::TEST | flags::CLOCK_BAD;
-/// Longest payload of a message that goes into a PACK.
+/// Longest payload of a message that goes into a PACK without a MAC.
 pub const PACKED_PAYLOAD_MAX: usize = FRAME_BYTES_MAX - FIRST_PAYLOAD;
 
 /// Flags that may not stand in the header of a PACK: they say something about one message.
@@ -124,7 +124,7 @@ impl PackBuf {
     ///
     /// # Panics
     ///
-    /// If there are more than 255 records, or if [`flags::AUTH`] is set, whose trailer this version does not write.
+    /// If there are more than 255 records.
     pub fn push<Root, Record>(
         &mut self,
         header: &Header,
@@ -135,14 +135,13 @@ impl PackBuf {
         Root: IntoBytes + Immutable,
         Record: IntoBytes + Immutable,
     {
-        assert!(!header.has(flags::AUTH), "this version writes no MAC");
         let (root, record_bytes) = (root.as_bytes(), records.as_bytes());
         let payload_len = root.len() + record_bytes.len();
         let len = (SUB_HEADER_BYTES + payload_len).next_multiple_of(ALIGN);
         if is_allowed(header.msg_type) != Some(true) || header.is_snapshot_plane() {
             return Err(Unfit::Type);
         }
-        if payload_len > PACKED_PAYLOAD_MAX || self.end + len > FRAME_BYTES_MAX {
+        if payload_len > PACKED_PAYLOAD_MAX || self.end + len > FRAME_BYTES_MAX - trailer(header) {
             return Err(Unfit::Room);
         }
         let first = if self.count == 0 { header } else { &self.first };
@@ -191,8 +190,8 @@ impl PackBuf {
             return None;
         }
         let first = self.first;
-        let (start, end, header) = if count == 1 {
-            (SUB_HEADER_BYTES, FIRST_PAYLOAD + usize::from(first.payload_len), first)
+        let (start, header) = if count == 1 {
+            (SUB_HEADER_BYTES, first)
         } else {
             let pack = Header {
                 flags: first.flags & SHARED_FLAGS,
@@ -203,12 +202,17 @@ impl PackBuf {
                 recv_ts: first.recv_ts,
                 ..Header::new(msg::PACK, first.channel, first.session, first.venue)
             };
-            (0, end, pack)
+            (0, pack)
         };
-        let frame = &mut self.bytes[start..end];
+        let frame = &mut self.bytes[start..][..header.frame_bytes()];
         frame[..HEADER_BYTES].copy_from_slice(header.as_bytes());
         Some(frame)
     }
+}
+
+/// Bytes that a frame with these flags has behind its payload.
+fn trailer(header: &Header) -> usize {
+    if header.has(flags::AUTH) { AUTH_BYTES } else { 0 }
 }
 
 /// Whether two messages have everything in common that a PACK says once.

@@ -1,6 +1,8 @@
 //! A publisher for the receiver's tests: real levels and trades in, sealed frames out, and what the books were.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+pub(crate) mod pair;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -98,6 +100,15 @@ fn mantissa(text: &str, exp: i8) -> Option<i64> {
     format!("{whole}{fraction:0<places$}").parse().ok()
 }
 
+/// Gives a frame that was changed the CRC that its lengths ask for, if they fit.
+pub(crate) fn mend_crc(frame: &mut [u8]) {
+    let end = wire::HEADER_BYTES + usize::from(u16::from_le_bytes([frame[6], frame[7]]));
+    if let Some(payload) = frame.get(wire::HEADER_BYTES..end) {
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&frame[..62]), payload);
+        frame[62..66].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
 /// XorShift64*: the schedule of a seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
@@ -138,6 +149,8 @@ pub(crate) struct Instrument {
 
 /// What a real publisher does with numbers and digests, and nothing else.
 pub(crate) struct Publisher {
+    /// Address, UDP and TCP port of the server that heartbeats name.
+    pub(crate) retx: (u32, u16, u16),
     pub(crate) session: u32,
     pub(crate) id: u64,
     pub(crate) next_seq: u64,
@@ -172,6 +185,7 @@ pub(crate) fn definition(symbol: &str, version: u32) -> InstrumentDef {
 impl Publisher {
     pub(crate) fn new(session: u32, id: u64) -> Self {
         Self {
+            retx: (0, 0, 0),
             session,
             id,
             next_seq: 1,
@@ -226,7 +240,7 @@ impl Publisher {
         R: zerocopy::IntoBytes + zerocopy::Immutable,
     {
         let frame = self.buf.build(header, root, records);
-        let crc = wire::seal(frame, 777);
+        let crc = wire::seal(frame, 777, None);
         self.out.push((line, frame.to_vec()));
         crc
     }
@@ -264,7 +278,7 @@ impl Publisher {
     /// Sends what shares a PACK so far.
     fn close_pack(&mut self) {
         let Some(frame) = self.pack.close() else { return };
-        let crc = wire::seal(frame, 777);
+        let crc = wire::seal(frame, 777, None);
         self.out.push((Line::A, frame.to_vec()));
         self.count(crc);
     }
@@ -405,6 +419,9 @@ impl Publisher {
             chain64: self.chain,
             mono_ns: self.mono_ns,
             state: 1,
+            retx_ipv4: self.retx.0,
+            retx_udp_port: self.retx.1,
+            replay_tcp_port: self.retx.2,
             ..zeroed()
         };
         self.unnumbered(msg::HEARTBEAT, &root);

@@ -203,6 +203,7 @@ fn session(folder: &Path, declaration: &str, files: &[&str], live: usize, pack: 
         replay: false,
         test: false,
         pack,
+        signer: None,
         build: String::new(),
     };
     let at = |host: &Both| Arrival { recv_ts: host.now_ns as i64, mono_ns: host.now_ns };

@@ -1,0 +1,37 @@
+"""Files that hold keys: read whole, and refused where anybody else could read them too."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from .errors import ConfigurationError
+
+# A key file has two lines of some 70 characters, and room for comments.
+KEY_FILE_BYTES_MAX = 4_096
+
+
+def read_key_file(path: Path) -> str:
+    """The text of a key file, which the core reads (`keys` of Publisher and Receiver).
+
+    The group may read it, so that publisher and consumers can be different users; others may not, and nobody
+    but its owner may write it. Raises ConfigurationError that names the file, never its content.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(KEY_FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigurationError(f"key file {path}: {error.strerror}") from None
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise ConfigurationError(
+            f"key file {path}: others can read or write it (mode {mode:04o}), allowed is 0600 or 0640: "
+            f"chmod 600 {path}"
+        )
+    if len(content) > KEY_FILE_BYTES_MAX:
+        raise ConfigurationError(f"key file {path}: more than {KEY_FILE_BYTES_MAX} bytes are no key file")
+    try:
+        return content.decode("ascii")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"key file {path}: it is no ASCII text") from None
