@@ -1,6 +1,7 @@
 //! A publisher for the receiver's tests: real levels and trades in, sealed frames out, and what the books were.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+pub(crate) mod asks;
 pub(crate) mod pair;
 
 use std::collections::{BTreeMap, HashMap};

@@ -20,7 +20,11 @@ pub(crate) struct Pair {
 impl Pair {
     /// Both instruments defined, a book in the first, all heard, all LIVE.
     pub(crate) fn live() -> Self {
-        let mut pair = Self::new(&Config::default());
+        Self::live_with(&Config::default())
+    }
+
+    pub(crate) fn live_with(config: &Config) -> Self {
+        let mut pair = Self::new(config);
         pair.publisher.start(0);
         pair.publisher.define(ID, definition("BTC/USDT", 1));
         pair.publisher.define(OTHER, definition("ETH/USDT", 1));
