@@ -3,10 +3,13 @@
 //! Incremental frames and snapshot-plane frames have numbers of their own (`docs/wire-format.md`, "Numbering").
 //! Nothing here decides *what* is said; [`crate::feed`] does.
 
+pub mod arbitration;
+mod cut;
 mod packer;
 
 use zerocopy::{Immutable, IntoBytes};
 
+pub(crate) use self::cut::{Cut, ImageFrames, PlaneFrames};
 use self::packer::Packer;
 use crate::event::NOT_GIVEN;
 use crate::wire::auth::{Key, Signer};
@@ -34,6 +37,63 @@ pub trait Host {
     fn wall_ns(&mut self) -> i64;
     /// Estimated error of the wall clock in nanoseconds; `u32::MAX` unknown.
     fn clock_error_ns(&mut self) -> u32;
+    /// What the next heartbeat says of repair. Without a retransmit server there is none.
+    fn repair(&mut self, _channel: u8, _session: u32) -> Repair {
+        Repair::default()
+    }
+    /// The manifest that is ready to be told, each once.
+    fn manifest(&mut self, _channel: u8, _session: u32) -> Option<Manifest> {
+        None
+    }
+}
+
+/// Where lost frames can be asked for, as heartbeats tell it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repair {
+    /// Address of the retransmit server as an integer (127.0.0.1 = 0x7F000001); 0 = none.
+    pub ipv4: u32,
+    /// Its UDP port; 0 = none.
+    pub udp_port: u16,
+    /// TCP port of replay and image; 0 = none.
+    pub tcp_port: u16,
+    /// Oldest frame of the channel that it still has; `None` = none.
+    pub oldest_seq: Option<u64>,
+}
+
+/// A signed digest of the frames up to `next_seq`, made by whoever writes the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The number behind the last frame that it covers: that of its heartbeat.
+    pub next_seq: u64,
+    /// [`wire::digest::chain64`] of the number before, as that heartbeat has to carry it.
+    pub chain64: u64,
+    /// Ed25519 signature.
+    pub signature: [u8; 64],
+}
+
+/// What SESSION_START says of the session before and of the instruments that follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// Last number of `prev_session`; 0 unknown.
+    pub prev_last_seq: u64,
+    /// Instruments that will be defined at once, all at version 1.
+    pub n_instruments: u32,
+    /// [`wire::digest::registry_crc`] of them.
+    pub registry_crc: u32,
+}
+
+impl Opening {
+    /// The opening of a session that will define these instruments.
+    #[must_use]
+    pub fn of(prev_last_seq: u64, instruments: &[u32]) -> Self {
+        let mut live: Vec<(u32, u32)> = instruments.iter().map(|&instrument| (instrument, 1)).collect();
+        live.sort_unstable();
+        Self {
+            prev_last_seq,
+            n_instruments: u32::try_from(live.len()).unwrap_or(u32::MAX),
+            registry_crc: wire::digest::registry_crc(live),
+        }
+    }
 }
 
 /// When the bytes of the exchange arrived.
@@ -90,6 +150,9 @@ const SESSION_END_EVERY_NS: u64 = 100_000_000;
 const SESSION_END_FOR_NS: u64 = 5_000_000_000;
 /// Above this error of the wall clock frames carry CLOCK_BAD.
 const CLOCK_BAD_NS: u32 = 1_000_000;
+/// Numbers kept back below 2^64, which `channel_seq` never reaches: at a million frames a second an hour to end the session
+/// by plan before it ends itself.
+pub const SEQ_RESERVE: u64 = 1 << 32;
 
 /// Who publishes what: constant for a session.
 #[derive(Clone, Debug)]
@@ -106,6 +169,8 @@ pub struct SessionInfo {
     pub prev_session: u32,
     /// 1 cold, 2 restart, 3 fail-over, 4 reconfiguration.
     pub reason: u32,
+    /// What else its start says.
+    pub opening: Opening,
     /// Every frame carries REPLAY.
     pub replay: bool,
     /// Every frame carries TEST.
@@ -127,8 +192,12 @@ pub struct ChannelCounters {
     pub bytes: u64,
     /// Frames of the snapshot plane.
     pub snapshot_frames: u64,
+    /// Frames of images, which leave by the retransmit server.
+    pub image_frames: u64,
     /// Heartbeats.
     pub heartbeats: u64,
+    /// Signed manifests, which are among `heartbeats`.
+    pub manifests: u64,
     /// PACK frames, which are among `frames`.
     pub packs: u64,
     /// Messages in them.
@@ -156,6 +225,7 @@ pub struct Channel {
 #[derive(Clone, Copy, Debug)]
 struct Ending {
     reason: u32,
+    next_session: u32,
     since_ns: u64,
     last_ns: u64,
 }
@@ -179,6 +249,17 @@ impl Channel {
             snapshot_cycle_ms: 0,
             counters: ChannelCounters::default(),
         }
+    }
+
+    /// Goes on with this number: how simulations and tests reach the edge of 2^64, which no session lives to see.
+    pub fn jump_to(&mut self, next_seq: u64) {
+        self.next_seq = next_seq.max(self.next_seq);
+    }
+
+    /// Whether the numbers run out: a new session is due, while [`SEQ_RESERVE`] frames can still be sent.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.next_seq >= u64::MAX - SEQ_RESERVE
     }
 
     /// Who publishes what.
@@ -258,18 +339,18 @@ impl Channel {
         self.snapshot_cycle_ms = cycle_ms;
     }
 
-    /// SESSION_START, number 1. Its definitions follow one by one, so it covers none: `registry_crc` of nothing is 0.
+    /// SESSION_START, number 1. Its definitions follow one by one; it says which they will be.
     pub fn start(&mut self, host: &mut dyn Host, arrival: Arrival) {
         debug_assert_eq!(self.next_seq, 1);
         self.clock_error_ns = host.clock_error_ns();
         let root = wire::SessionStart {
             publisher_id: self.info.publisher_id,
-            prev_last_seq: 0,
+            prev_last_seq: self.info.opening.prev_last_seq,
             start_ts: arrival.recv_ts,
             prev_session: self.info.prev_session,
             reason: self.info.reason,
-            n_instruments: 0,
-            registry_crc: 0,
+            n_instruments: self.info.opening.n_instruments,
+            registry_crc: self.info.opening.registry_crc,
             build: wire::text_field(&self.info.build),
         };
         self.numbered(host, arrival, msg::SESSION_START, &About::channel(), &root, NO_RECORDS);
@@ -288,6 +369,9 @@ impl Channel {
         T: IntoBytes + Immutable,
         R: IntoBytes + Immutable,
     {
+        if self.next_seq >= u64::MAX - 1 {
+            self.end(host, wire::start_reason::RECONFIGURATION, 0); // It never wraps, whatever the owner does.
+        }
         if self.ended.is_some() {
             return; // After SESSION_END its last number is a promise.
         }
@@ -336,12 +420,14 @@ impl Channel {
     }
 
     /// Ends the session: nothing numbered leaves any more, [`Channel::tick`] repeats SESSION_END for 5 s.
-    pub fn end(&mut self, host: &mut dyn Host, reason: u32) {
+    /// `next_session` is the one that follows at once; 0 unknown.
+    pub fn end(&mut self, host: &mut dyn Host, reason: u32, next_session: u32) {
         if self.ended.is_none() {
             self.flush(host);
             let now_ns = host.mono_ns();
-            self.ended = Some(Ending { reason, since_ns: now_ns, last_ns: now_ns });
-            self.session_end(host, reason);
+            let ending = Ending { reason, next_session, since_ns: now_ns, last_ns: now_ns };
+            self.ended = Some(ending);
+            self.session_end(host, ending);
         }
     }
 
@@ -360,7 +446,7 @@ impl Channel {
             Some(ending) => {
                 if self.deadline_ns().is_some_and(|deadline| now_ns >= deadline) {
                     self.ended = Some(Ending { last_ns: now_ns, ..ending });
-                    self.session_end(host, ending.reason);
+                    self.session_end(host, ending);
                 }
             }
             None => {
@@ -370,6 +456,9 @@ impl Channel {
                     }
                     self.last_heartbeat_ns = now_ns;
                     self.heartbeat(host);
+                }
+                if let Some(manifest) = host.manifest(self.info.channel, self.info.session) {
+                    self.tell_manifest(host, &manifest);
                 }
             }
         }
@@ -434,42 +523,60 @@ impl Channel {
     }
 
     fn heartbeat(&mut self, host: &mut dyn Host) {
-        let root = wire::Heartbeat {
+        let root = self.beat(host, self.chain64);
+        self.unnumbered(host, msg::HEARTBEAT, self.next_seq, &root, NO_RECORDS);
+        self.counters.heartbeats += 1;
+    }
+
+    /// A heartbeat of its own, which carries the number that the manifest ends before: receivers take it as no news.
+    fn tell_manifest(&mut self, host: &mut dyn Host, manifest: &Manifest) {
+        let root = self.beat(host, manifest.chain64);
+        let record = wire::Manifest { signature: manifest.signature };
+        self.unnumbered(host, msg::HEARTBEAT, manifest.next_seq, &root, &[record]);
+        self.counters.heartbeats += 1;
+        self.counters.manifests += 1;
+    }
+
+    fn beat(&self, host: &mut dyn Host, chain64: u64) -> wire::Heartbeat {
+        let repair = host.repair(self.info.channel, self.info.session);
+        wire::Heartbeat {
             publisher_id: self.info.publisher_id,
-            oldest_retx_seq: self.next_seq,
-            chain64: self.chain64,
+            oldest_retx_seq: repair.oldest_seq.unwrap_or(self.next_seq),
+            chain64,
             mono_ns: i64::try_from(host.mono_ns()).unwrap_or(i64::MAX),
             max_silence_us: u32::try_from(HEARTBEAT_EVERY_NS / 1_000).unwrap_or(u32::MAX),
             snapshot_cycle_ms: self.snapshot_cycle_ms,
-            retx_ipv4: 0,
-            retx_udp_port: 0,
-            replay_tcp_port: 0,
+            retx_ipv4: repair.ipv4,
+            retx_udp_port: repair.udp_port,
+            replay_tcp_port: repair.tcp_port,
             clock_err_ns: self.clock_error_ns,
             state: wire::publisher_state::LIVE,
             key_id: self.info.signer.map_or(0, |signer| signer.key_id),
             reserved: 0,
-        };
-        self.unnumbered(host, msg::HEARTBEAT, &root);
-        self.counters.heartbeats += 1;
+        }
     }
 
-    fn session_end(&mut self, host: &mut dyn Host, reason: u32) {
+    fn session_end(&mut self, host: &mut dyn Host, ending: Ending) {
         let root = wire::SessionEnd {
             publisher_id: self.info.publisher_id,
             last_seq: self.next_seq - 1,
             chain64: self.chain64,
-            reason,
-            next_session: 0,
+            reason: ending.reason,
+            next_session: ending.next_session,
         };
-        self.unnumbered(host, msg::SESSION_END, &root);
+        self.unnumbered(host, msg::SESSION_END, self.next_seq, &root, NO_RECORDS);
     }
 
     /// Un-numbered frames carry the next number and consume nothing; both times are the time of sending.
-    fn unnumbered<T: IntoBytes + Immutable>(&mut self, host: &mut dyn Host, msg_type: u8, root: &T) {
+    fn unnumbered<T, R>(&mut self, host: &mut dyn Host, msg_type: u8, next_seq: u64, root: &T, records: &[R])
+    where
+        T: IntoBytes + Immutable,
+        R: IntoBytes + Immutable,
+    {
         let arrival = Arrival { recv_ts: host.wall_ns(), mono_ns: host.mono_ns() };
-        let mut header = self.header(msg_type, self.info.channel, self.next_seq, &About::channel(), arrival);
+        let mut header = self.header(msg_type, self.info.channel, next_seq, &About::channel(), arrival);
         header.flags &= !(flags::NO_EXCH_TS | flags::NO_SRC_SEQ);
-        self.send(host, Plane::Incremental, &header, arrival, root, NO_RECORDS);
+        self.send(host, Plane::Incremental, &header, arrival, root, records);
     }
 
     /// Builds, seals and sends one frame; returns its CRC and the monotonic time of sealing.

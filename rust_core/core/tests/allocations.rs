@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use outcrier_core::event::NOT_GIVEN;
 use outcrier_core::feed::{BookState, Feed};
-use outcrier_core::publish::{Arrival, Host, Plane, SessionInfo};
+use outcrier_core::publish::{Arrival, Host, Opening, Plane, SessionInfo};
 use outcrier_core::shape::Decoder;
 use outcrier_core::wire::{self, InstrumentDef};
 use serde_json::Value;
@@ -100,6 +100,7 @@ impl Session {
             publisher_id: 1,
             prev_session: 0,
             reason: 1,
+            opening: Opening::default(),
             replay: true,
             test: false,
             pack: false,

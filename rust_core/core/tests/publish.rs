@@ -1,7 +1,7 @@
 //! The channel's numbers, digest and heartbeat schedule, with time as an argument.
 
 use outcrier_core::event::{Bbo, NOT_GIVEN};
-use outcrier_core::publish::{About, Arrival, Channel, Host, Plane, SessionInfo};
+use outcrier_core::publish::{About, Arrival, Channel, Host, Opening, Plane, SessionInfo};
 use outcrier_core::wire::{self, Message, NO_RECORDS, flags, msg};
 
 const MS: u64 = 1_000_000;
@@ -57,6 +57,7 @@ fn info() -> SessionInfo {
         publisher_id: 7,
         prev_session: 90_000_000,
         reason: 2,
+        opening: Opening::default(),
         replay: true,
         test: false,
         pack: false,
@@ -209,7 +210,7 @@ fn session_end_is_repeated_every_100_ms_for_5_s_and_then_nothing() {
     let mut bench = Bench { now_ns: 1_000 * MS, ..Bench::default() };
     let mut channel = started(&mut bench);
     bbo(&mut channel, &mut bench);
-    channel.end(&mut bench, 0);
+    channel.end(&mut bench, 0, 0);
     bench.run_until(&mut channel, 20_000 * MS);
     let ends = bench.times_of(msg::SESSION_END);
     assert_eq!(ends.len(), 51);

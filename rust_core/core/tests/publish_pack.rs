@@ -1,7 +1,7 @@
 //! Which messages of a channel share a PACK, when it leaves, and that numbers, digest and heartbeats stay right.
 
 use outcrier_core::event::{Bbo, Level, Trade};
-use outcrier_core::publish::{About, Arrival, Channel, Host, Plane, SessionInfo};
+use outcrier_core::publish::{About, Arrival, Channel, Host, Opening, Plane, SessionInfo};
 use outcrier_core::wire::{
     self, BookDelta, Frame, Message, NO_RECORDS, NO_ROOT, PACKED_PAYLOAD_MAX, Status, flags, msg,
 };
@@ -49,6 +49,7 @@ impl Said {
             publisher_id: 7,
             prev_session: 0,
             reason: 1,
+            opening: Opening::default(),
             replay: true,
             test: false,
             pack,
@@ -281,7 +282,7 @@ fn everything_that_tells_a_number_lets_the_pack_leave_first() {
     // SESSION_END: its last number is a promise.
     said.bbo();
     said.bbo();
-    said.channel.end(&mut said.bench, 0);
+    said.channel.end(&mut said.bench, 0, 0);
     let frames = said.frames();
     let Some(Message::SessionEnd(end)) = frames.last().map(Frame::message) else { panic!("not SESSION_END") };
     assert_eq!((end.last_seq, said.types()[said.types().len() - 2].len()), (5, 2));

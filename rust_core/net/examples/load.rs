@@ -164,7 +164,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = PublisherConfig {
         interface: interface.parse()?,
         group_a: group.parse::<Ipv4Addr>()?,
+        line_b: None,
         group_snapshot: snapshot_group.parse()?,
+        group_text: None,
+        group_repair: None,
         port: port.parse()?,
         ttl: 0,
     };

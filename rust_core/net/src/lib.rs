@@ -4,15 +4,18 @@
 //! * [`Batch`]: which frames leave together, and what each looks like as a datagram;
 //! * [`publisher`]: frames out, those of one read together, never waiting for anybody;
 //! * [`retransmit`]: frames again for those who lost some, by UDP and by TCP;
+//! * [`guard`]: who else publishes our channels, before our first frame and while we send;
 //! * [`subscriber`]: one multicast group in, with kernel stamps and an account of what the kernel dropped.
 //!
-//! Bytes are bytes here: nothing in this crate looks into a frame. Opening a socket needs Linux, whose group
+//! Bytes are bytes to the sockets here; what the guard hears it hands to `outcrier-core`. Opening a socket needs Linux, whose group
 //! binding, drop accounting and stamps the socket rules of `docs/wire-format.md` rest on; elsewhere the crate
 //! compiles and `open` returns [`NetError::NotLinux`].
 
 mod batch;
 pub mod clock;
 mod error;
+#[cfg(target_os = "linux")]
+pub mod guard;
 #[cfg(target_os = "linux")]
 pub mod publisher;
 #[cfg(target_os = "linux")]
@@ -29,13 +32,15 @@ use std::net::Ipv4Addr;
 pub use batch::{Added, BATCH_BYTES_MAX, BATCH_FRAMES_MAX, Batch};
 pub use error::{Endpoint, NetError};
 #[cfg(target_os = "linux")]
+pub use guard::Guard;
+#[cfg(target_os = "linux")]
 pub use publisher::UdpPublisher;
 #[cfg(target_os = "linux")]
 pub use receive_buffers::ReceiveBuffers;
 #[cfg(target_os = "linux")]
 pub use subscriber::{UdpSubscriber, wait};
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::{ReceiveBuffers, UdpPublisher, UdpSubscriber, wait};
+pub use unsupported::{Guard, ReceiveBuffers, UdpPublisher, UdpSubscriber, wait};
 
 /// Largest datagram that is sent, in bytes: room for VXLAN or WireGuard over IPv4 within an Ethernet MTU, so
 /// that no datagram is ever fragmented (wire format, "Numeric limits").
@@ -44,10 +49,10 @@ pub const DATAGRAM_BYTES_MAX: usize = 1_400;
 /// Most sockets that one [`wait`] takes: lines A and B, snapshot and repair of the crypto and the stock groups.
 pub const WAIT_SOCKETS_MAX: usize = 8;
 
-/// Where a frame goes. Line B joins with the issue that adds recovery.
+/// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Plane {
-    /// Line A of the incremental plane.
+    /// Lines A and B of the incremental plane.
     Incremental = 0,
     /// The snapshot plane.
     Snapshot = 1,
@@ -60,12 +65,27 @@ pub struct PublisherConfig {
     pub interface: Ipv4Addr,
     /// Group of line A.
     pub group_a: Ipv4Addr,
+    /// Line B: the same frames once more; `None` = one line only.
+    pub line_b: Option<LineB>,
     /// Group of the snapshot plane.
     pub group_snapshot: Ipv4Addr,
-    /// UDP port of both groups.
+    /// Group of the text lines; `None` = none are sent.
+    pub group_text: Option<Ipv4Addr>,
+    /// Group of frames sent again for many; `None` = none are.
+    pub group_repair: Option<Ipv4Addr>,
+    /// UDP port of all groups.
     pub port: u16,
     /// 0 stays on the host, 1 on the local network; nothing else is taken.
     pub ttl: u8,
+}
+
+/// Where the second copy of every frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineB {
+    /// Address of the interface that it leaves by: another card and switch where there is one.
+    pub interface: Ipv4Addr,
+    /// Its group.
+    pub group: Ipv4Addr,
 }
 
 /// What became of one frame.

@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::io;
 
+use outcrier_core::publish::arbitration::{Heard, Own, Superseded};
+
 use crate::{
     Batch, Datagram, Endpoint, NetError, Plane, PublisherConfig, PublisherCounters, Received, Sent,
     SubscriberConfig,
@@ -39,12 +41,78 @@ impl UdpPublisher {
     }
 
     /// Cannot be called.
+    pub fn send_text(&self, _line: &[u8]) -> Option<Sent> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn send_repair(&self, _frame: &[u8]) -> Option<Sent> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn counters_b(&self) -> Option<PublisherCounters> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn counters_text(&self) -> Option<PublisherCounters> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn counters_repair(&self) -> Option<PublisherCounters> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
     pub fn last_error(&self) -> Option<String> {
         match self.0 {}
     }
 
     /// Cannot be called.
+    pub fn last_error_b(&self) -> Option<String> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
     pub fn effective_sndbuf(&self) -> usize {
+        match self.0 {}
+    }
+}
+
+/// Cannot be opened on this system.
+#[derive(Debug)]
+pub struct Guard(Infallible);
+
+impl Guard {
+    /// Always [`NetError::NotLinux`].
+    pub fn open(_config: &PublisherConfig) -> Result<Guard, NetError> {
+        Err(NetError::NotLinux)
+    }
+
+    /// Cannot be called.
+    pub fn listen(&self, _channels: &[u8], _for_ns: u64) -> io::Result<Vec<Heard>> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn begin(&self, _own: Own) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn may_send(&self, _channel: u8, _now_ns: u64) -> bool {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn superseded(&self) -> Vec<Superseded> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn errors(&self) -> u64 {
         match self.0 {}
     }
 }

@@ -20,6 +20,7 @@ impl Feed {
     pub(super) fn publish(&mut self, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
         for event in &decoded.events {
             self.check_time(event, arrival);
+            self.count_kind(event);
             match event.body {
                 Body::Book { snapshot: true, .. } => self.in_stream_book(event, decoded, host, arrival),
                 Body::Book { .. } => self.book_event(event, decoded, host, arrival),
@@ -33,6 +34,19 @@ impl Feed {
                     instrument.publish_event(&mut self.channel, host, arrival, event, &[]);
                 }
             }
+        }
+    }
+
+    fn count_kind(&mut self, event: &Event) {
+        let kinds = &mut self.kinds;
+        match event.body {
+            Body::Book { .. } => kinds.book.received += 1,
+            Body::Trades(run) => kinds.trade.passed(u64::from(run.len)),
+            Body::Liquidations(run) => kinds.deriv.passed(u64::from(run.len)),
+            Body::Bbo(_) => kinds.bbo.passed(1),
+            Body::Ticker(_) => kinds.ticker.passed(1),
+            Body::Candle(_) => kinds.candle.passed(1),
+            Body::Deriv(_) => kinds.deriv.passed(1),
         }
     }
 
@@ -64,6 +78,7 @@ impl Feed {
             Verdict::Old => self.journal.counters.old_events += 1,
             Verdict::Gap { expected, got } => {
                 self.journal.counters.gaps += 1;
+                self.kinds.book.gaps += 1;
                 self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Gap, index) });
                 self.go_stale(index, status::reason::SOURCE_GAP, expected, got, host, arrival);
                 self.hold(event, decoded, arrival);
@@ -99,6 +114,7 @@ impl Feed {
         let counters = &mut self.journal.counters;
         counters.book_events += 1;
         counters.levels += u64::from(bids.len) + u64::from(asks.len);
+        self.kinds.book.published += 1;
         let levels = &decoded.levels[joined(bids, asks)];
         let n_bids = bids.len as usize;
         let is_crossed = instrument.publish_delta(&mut self.channel, host, arrival, event, levels, n_bids);
@@ -131,6 +147,7 @@ impl Feed {
         instrument.apply(&difference[..n_bids], &difference[n_bids..]);
         self.journal.counters.book_events += 1;
         self.journal.counters.levels += difference.len() as u64;
+        self.kinds.book.published += 1;
         let is_crossed =
             instrument.publish_delta(&mut self.channel, host, arrival, event, &difference, n_bids);
         self.journal.counters.crossed += u64::from(is_crossed);
@@ -214,6 +231,7 @@ impl Feed {
             if let Verdict::Gap { expected, got } = verdict {
                 instrument.book.clear();
                 self.journal.counters.gaps += 1;
+                self.kinds.book.gaps += 1;
                 self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Gap, index) });
                 self.journal.notice(Notice::about(NoticeKind::NeedSnapshot, index));
                 return false;
@@ -223,6 +241,7 @@ impl Feed {
                 instrument.apply(&diff.levels[..diff.bids], &diff.levels[diff.bids..]);
                 instrument.source_seq = diff.ids.last.or(instrument.source_seq);
                 instrument.exchange_ts = diff.exchange_ts;
+                self.kinds.book.published += 1;
             }
         }
         true

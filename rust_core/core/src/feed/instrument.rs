@@ -6,7 +6,7 @@ use crate::book::Book;
 use crate::deriv::{KnownDeriv, factor};
 use crate::event::{Body, Event, Level, NOT_GIVEN, Side, Trade};
 use crate::instrument::Scale;
-use crate::publish::{About, Arrival, Channel, Host};
+use crate::publish::{About, Arrival, Channel, Cut, Host};
 use crate::sequence::Continuity;
 use crate::wire::{self, InstrumentDef, NO_RECORDS, NO_ROOT, checksum_kind, flags, msg, status};
 
@@ -70,6 +70,12 @@ pub(crate) struct Instrument {
     since_ts: i64,
     last_checksum_ns: u64,
     deriv: Option<KnownDeriv>,
+    /// Snapshot cycle that its group was last sent in; 0 = none.
+    pub(crate) sent_in_cycle: u32,
+    /// Monotonic time at which it was last moved to the head of the cycle.
+    pub(crate) headed_ns: Option<u64>,
+    /// It waits there.
+    pub(crate) at_head: bool,
 }
 
 /// What a status frame says beside the state.
@@ -101,6 +107,9 @@ impl Instrument {
             since_ts: 0,
             last_checksum_ns: 0,
             deriv: None,
+            sent_in_cycle: 0,
+            headed_ns: None,
+            at_head: false,
             def,
         }
     }
@@ -355,18 +364,22 @@ impl Instrument {
         }
     }
 
-    /// The instrument's group on the snapshot plane, cut now; returns the frames sent.
-    pub(crate) fn publish_group(&self, channel: &mut Channel, host: &mut dyn Host, arrival: Arrival) -> u32 {
-        let whole = self.has_book && self.state == BookState::Live;
+    /// The instrument's group as the snapshot plane has it, cut now, with what `kinds` ([`wire::snap_kinds`]) names of its
+    /// state; returns the frames made. Definition and status are always there: a group begins with the one, and a book means
+    /// nothing without the other.
+    pub(crate) fn cut_group(&self, kinds: u32, to: &mut impl Cut) -> u32 {
+        let whole = kinds & wire::snap_kinds::L2 != 0 && self.has_book && self.state == BookState::Live;
         let levels: Vec<Level> = if whole {
             self.book.levels(Side::Bid).chain(self.book.levels(Side::Ask)).collect()
         } else {
             Vec::new()
         };
-        let fragments = Fragments::new(self, &levels, channel.last_seq(host), channel.is_signed());
+        let last_seq = to.last_seq();
+        let fragments = Fragments::new(self, &levels, last_seq, to.is_signed());
         let n_fragments = if whole { fragments.count() } else { 0 };
-        let mut left = 2 + n_fragments + usize::from(self.deriv.is_some());
-        let sent = small_u32(left);
+        let deriv = self.deriv.filter(|_| kinds & wire::snap_kinds::DERIV != 0);
+        let mut left = 2 + n_fragments + usize::from(deriv.is_some());
+        let made = small_u32(left);
         let mut about = self.standing(self.exchange_ts);
         let mut next = |about: &mut About| {
             left -= 1;
@@ -375,22 +388,21 @@ impl Instrument {
 
         next(&mut about);
         let def = InstrumentDef { status: self.wire_status(), ..self.def };
-        channel.snapshot(host, arrival, msg::INSTRUMENT_DEF, &about, &def, NO_RECORDS);
+        to.frame(msg::INSTRUMENT_DEF, &about, &def, NO_RECORDS);
         next(&mut about);
         let why = Why { reason: self.reason, ..Why::default() };
-        let root = self.status_root(why, channel.last_seq(host));
-        channel.snapshot(host, arrival, msg::STATUS, &about, &root, NO_RECORDS);
+        to.frame(msg::STATUS, &about, &self.status_root(why, last_seq), NO_RECORDS);
         for index in 0..n_fragments {
             next(&mut about);
             let (root, records) = fragments.get(index);
-            channel.snapshot(host, arrival, msg::BOOK_SNAPSHOT, &about, &root, records);
+            to.frame(msg::BOOK_SNAPSHOT, &about, &root, records);
         }
-        if let Some(deriv) = self.deriv {
+        if let Some(deriv) = deriv {
             next(&mut about);
             let about = About { price_exp: deriv.price_exp, qty_exp: deriv.qty_exp, ..about };
-            channel.snapshot(host, arrival, msg::DERIV_STATE, &about, &deriv.state, NO_RECORDS);
+            to.frame(msg::DERIV_STATE, &about, &deriv.state, NO_RECORDS);
         }
-        sent
+        made
     }
 }
 

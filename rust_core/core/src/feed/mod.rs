@@ -11,13 +11,19 @@ mod cycle;
 mod flow;
 mod fragments;
 mod held;
+mod image;
 mod instrument;
+mod kinds;
 mod notice;
 mod refusals;
 
-pub use cycle::{CYCLE_MIN_NS, GROUPS_PER_TICK_MAX, SNAPSHOT_FRAMES_PER_S};
+pub use cycle::{
+    AGAIN_FRAMES_PER_S, CYCLE_MIN_NS, GROUPS_PER_TICK_MAX, HEAD_EVERY_NS, SNAPSHOT_FRAMES_PER_S,
+};
 pub use held::{HELD_DIFFS_MAX, HELD_FOR_NS, HELD_LEVELS_MAX};
+pub use image::Image;
 pub use instrument::BookState;
+pub use kinds::{KindCounts, Kinds};
 pub use notice::{
     FAULT_BYTES_MAX, FAULTS_MAX, Fault, FeedCounters, Journal, NOTICES_MAX, Notice, NoticeKind,
 };
@@ -71,6 +77,9 @@ pub struct Feed {
     shift_time: bool,
     /// Receive time of the last frame: a replay's snapshot plane stands at it, not at the clock on the wall.
     last_recv_ts: i64,
+    kinds: Kinds,
+    /// That the numbers run out was told.
+    told_full: bool,
 }
 
 impl Feed {
@@ -100,6 +109,8 @@ impl Feed {
             time_offset: None,
             shift_time,
             last_recv_ts: arrival.recv_ts,
+            kinds: Kinds::default(),
+            told_full: false,
         })
     }
 
@@ -172,6 +183,7 @@ impl Feed {
             }
         }
         if let Some(index) = decoded.unread_book {
+            self.kinds.book.rejected += 1;
             self.go_stale(index, status::reason::PARSE, 0, 0, host, arrival);
         }
         self.decoded = decoded;
@@ -310,9 +322,51 @@ impl Feed {
         Some(beat.min(self.cycle.due_ns()))
     }
 
-    /// Ends the session: SESSION_END now and, by [`Feed::tick`], for 5 s.
-    pub fn close(&mut self, reason: u32, host: &mut dyn Host) {
-        self.channel.end(host, reason);
+    /// Ends the session: SESSION_END now and, by [`Feed::tick`], for 5 s. `next_session` is the one that follows at once;
+    /// 0 unknown.
+    pub fn close(&mut self, reason: u32, next_session: u32, host: &mut dyn Host) {
+        self.channel.end(host, reason, next_session);
+    }
+
+    /// Number of the last frame of the session so far; messages that wait leave first.
+    pub fn last_seq(&mut self, host: &mut dyn Host) -> u64 {
+        self.channel.last_seq(host)
+    }
+
+    /// Goes on with these numbers: how simulations and tests reach the edges of 2^64 and 2^32, which no session lives to
+    /// see. Numbers never go back.
+    pub fn jump_to(&mut self, channel_seq: u64, instr_seq: u32, host: &mut dyn Host) {
+        self.channel.flush(host);
+        self.channel.jump_to(channel_seq);
+        for instrument in &mut self.instruments {
+            instrument.instr_seq = instr_seq;
+        }
+    }
+
+    /// Tells the owner once that the numbers of the session run out.
+    fn tell_when_full(&mut self) {
+        if self.channel.is_full() && !self.told_full {
+            self.told_full = true;
+            self.journal.notice(Notice {
+                kind: NoticeKind::SessionFull,
+                instrument: None,
+                expected: 0,
+                got: 0,
+                text: "the frame numbers of the session run out".to_owned(),
+            });
+        }
+    }
+
+    /// What came in and went out, by kind of message.
+    #[must_use]
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
+    }
+
+    /// Books that the venue has and that are not live now.
+    #[must_use]
+    pub fn books_not_live(&self) -> usize {
+        self.instruments.iter().filter(|known| known.has_book && known.state != BookState::Live).count()
     }
 
     /// Signs with another key of the same channel and session from the next frame on; see [`Channel::change_key`].

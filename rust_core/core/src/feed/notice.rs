@@ -30,6 +30,8 @@ pub enum NoticeKind {
     UnknownInstrument,
     /// Held diffs are being dropped because the snapshot does not come; told once for each recovery.
     HeldOverflow,
+    /// The frame numbers of the session run out: the owner has to begin a new session.
+    SessionFull,
 }
 
 impl NoticeKind {
@@ -46,6 +48,7 @@ impl NoticeKind {
             Self::Refined => "REFINED",
             Self::UnknownInstrument => "UNKNOWN_INSTRUMENT",
             Self::HeldOverflow => "HELD_OVERFLOW",
+            Self::SessionFull => "SESSION_FULL",
         }
     }
 }
@@ -149,6 +152,10 @@ counters! {
         after_end,
         /// Notices that nobody took in time.
         notices_dropped,
+        /// Instruments that consumers had moved to the head of the snapshot cycle.
+        heads_moved,
+        /// Such wishes refused because the instrument had just been moved.
+        heads_limited,
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use outcrier_core::feed::Feed;
-use outcrier_core::publish::{self, Arrival, Host, SessionInfo};
+use outcrier_core::publish::{self, Arrival, Host, Opening, SessionInfo};
 use outcrier_core::receive::{Config, Delivered, Line, Lost, Receiver, Sink, StateChange};
 use outcrier_core::shape::Decoder;
 use outcrier_core::wire::{self, InstrumentDef, text_field};
@@ -200,6 +200,7 @@ fn session(folder: &Path, declaration: &str, files: &[&str], live: usize, pack: 
         publisher_id: 1,
         prev_session: 0,
         reason: 1,
+        opening: Opening::default(),
         replay: false,
         test: false,
         pack,

@@ -3,18 +3,24 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, UdpSocket};
 
-use outcrier_net::{Datagram, PublisherConfig, ReceiveBuffers, SubscriberConfig, UdpSubscriber};
+use outcrier_net::{Datagram, LineB, PublisherConfig, ReceiveBuffers, SubscriberConfig, UdpSubscriber};
 
-/// Line A group, snapshot group and port, drawn anew for each test.
+/// Groups and port, drawn anew for each test.
 pub(crate) fn draw() -> PublisherConfig {
     let bits = RandomState::new().hash_one("group").to_le_bytes();
     let third = 200 + bits[0] % 50;
-    let fourth = 1 + bits[1] % 120;
+    let fourth = 1 + bits[1] % 50;
     let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     PublisherConfig {
         interface: Ipv4Addr::LOCALHOST,
         group_a: Ipv4Addr::new(239, 192, third, fourth),
-        group_snapshot: Ipv4Addr::new(239, 192, third, fourth + 120),
+        line_b: Some(LineB {
+            interface: Ipv4Addr::LOCALHOST,
+            group: Ipv4Addr::new(239, 192, third, fourth + 50),
+        }),
+        group_snapshot: Ipv4Addr::new(239, 192, third, fourth + 100),
+        group_text: Some(Ipv4Addr::new(239, 192, third, fourth + 150)),
+        group_repair: Some(Ipv4Addr::new(239, 192, third, fourth + 200)),
         port,
         ttl: 0,
     }

@@ -4,6 +4,8 @@
 mod batches;
 mod captures;
 mod common;
+mod guard;
+mod lines;
 mod loopback;
 mod refused;
 mod segments;
