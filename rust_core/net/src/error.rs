@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Group, interface and port of a socket, as every message names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,15 @@ pub enum NetError {
         /// What the system said.
         source: io::Error,
     },
+    /// A socket or thread of the retransmit service.
+    Service {
+        /// What could not be had.
+        what: &'static str,
+        /// The address that it was to have.
+        at: SocketAddrV4,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Anything else.
     Os {
         /// The socket.
@@ -114,6 +123,7 @@ impl NetError {
             | NetError::PortInUse { source, .. }
             | NetError::NotPermitted { source, .. }
             | NetError::LimitReached { source, .. }
+            | NetError::Service { source, .. }
             | NetError::Os { source, .. } => source.raw_os_error(),
         }
     }
@@ -150,6 +160,7 @@ impl fmt::Display for NetError {
             NetError::LimitReached { at, step, source } => {
                 write!(f, "a limit of this host was reached, cannot {step}: {at} ({source})")
             }
+            NetError::Service { what, at, source } => write!(f, "cannot have the {what} at {at} ({source})"),
             NetError::Os { at, step, source } => write!(f, "cannot {step}: {at} ({source})"),
         }
     }
@@ -167,6 +178,7 @@ impl std::error::Error for NetError {
             | NetError::PortInUse { source, .. }
             | NetError::NotPermitted { source, .. }
             | NetError::LimitReached { source, .. }
+            | NetError::Service { source, .. }
             | NetError::Os { source, .. } => Some(source),
         }
     }

@@ -221,13 +221,7 @@ impl Shared {
     }
 
     /// Puts an image into the mailbox and returns its id; one that is wanted already and not yet taken is shared.
-    pub(super) fn want_image(
-        &self,
-        channel: u8,
-        session: u32,
-        venue: u16,
-        wants: Vec<SnapWant>,
-    ) -> Option<u64> {
+    pub(super) fn want_image(&self, channel: u8, session: u32, venue: u16, wants: Vec<SnapWant>) -> u64 {
         let mut mailbox = lock(&self.mailbox);
         let same = mailbox.wants.iter().find_map(|(of, want)| match want {
             Want::Image { id, session: of_session, venue: of_venue, wants: these } => {
