@@ -321,13 +321,6 @@ impl Channel {
         self.flush(host);
     }
 
-    /// Goes on with this number, as if the frames before it had been sent: how tests reach the end of the numbers. Before
-    /// the first frame leaves, or receivers lose what lies between.
-    #[doc(hidden)]
-    pub fn jump(&mut self, next_seq: u64) {
-        self.next_seq = next_seq;
-    }
-
     /// Number that the next frame of the snapshot plane will carry.
     #[must_use]
     pub fn next_snapshot_seq(&self) -> u64 {

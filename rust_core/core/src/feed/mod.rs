@@ -414,14 +414,6 @@ impl Feed {
         self.instruments.get(index as usize).map(|known| (known.instr_seq, known.source_seq.unwrap_or(0)))
     }
 
-    /// Goes on as if so many frames had left already, the channel's next being `next_seq` and every instrument's last
-    /// `instr_seq`: how tests reach the end of the numbers.
-    #[doc(hidden)]
-    pub fn jump(&mut self, next_seq: u64, instr_seq: u32) {
-        self.channel.jump(next_seq);
-        self.instruments.iter_mut().for_each(|known| known.instr_seq = instr_seq);
-    }
-
     /// Who publishes.
     #[must_use]
     pub fn info(&self) -> &SessionInfo {

@@ -7,6 +7,7 @@
 //! `OUTCRIER_SIM_SEEDS` and `OUTCRIER_SIM_FIRST` choose the seeds (`make sim SEEDS=100000 FIRST=1`).
 
 mod consumer;
+mod host;
 mod load;
 mod oracle;
 mod publisher;
@@ -26,26 +27,52 @@ const SEEDS: u64 = 2_000;
 const SEEDS_REACH_ALL: u64 = 400;
 
 /// Branches that hardly ever are taken. One that no seed reaches is one that nothing tests.
-const SOMETIMES: [&str; 20] = [
-    "given_up",
-    "filled",
-    "late",
-    "duplicates",
-    "old_session",
-    "split_brain",
-    "silences",
-    "lost_events",
-    "held_covered",
-    "held_dropped",
+const SOMETIMES: [&str; 46] = [
     "checksum_mismatch",
     "chain_mismatch",
+    "copies",
+    "cycles_not_known",
     "different_bytes",
-    "second_publisher",
-    "split_dropped",
-    "kernel_drops",
-    "session_ends",
+    "duplicates",
+    "filled",
+    "given_up",
     "groups_incomplete",
+    "held_covered",
+    "held_dropped",
+    "held_overflow",
+    "images",
+    "instrument_duplicates",
+    "kernel_drops",
+    "late",
+    "lost_events",
+    "mac_wrong",
+    "old_session",
+    "overruns",
+    "packs",
     "refused_crc",
+    "refused_length",
+    "refused_sync",
+    "repair_foreign",
+    "replies_bad_session",
+    "replies_need_cookie",
+    "replies_rate_limited",
+    "replies_too_old",
+    "requests_deferred",
+    "returns",
+    "second_publisher",
+    "server_repair_group",
+    "server_sent_before",
+    "session_ends",
+    "sessions_full",
+    "silences",
+    "snapshot_duplicates",
+    "snapshot_filled",
+    "snapshot_missing",
+    "split_brain",
+    "split_dropped",
+    "superseded",
+    "won_line_repair",
+    "won_line_retransmit",
     "wraps",
 ];
 

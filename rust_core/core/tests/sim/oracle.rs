@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use outcrier_core::publish::Plane;
-use outcrier_core::receive::{Delivered, Lost, Mirror, Reported, Sink, StateChange};
+use outcrier_core::receive::{Delivered, Lost, Mirror, Reported, Sink, StateChange, reason};
 use outcrier_core::wire::{msg, status};
 
 use crate::truth::Truth;
@@ -13,8 +13,10 @@ use crate::truth::Truth;
 pub(crate) struct Oracle {
     /// Instrument → session and last number accounted for.
     last: HashMap<u32, (u32, u32)>,
-    /// Instrument → state told last.
-    told: HashMap<u32, Reported>,
+    /// Instrument → state told last, and why.
+    told: HashMap<u32, (Reported, u16)>,
+    /// Books that were LIVE again, in the same session, after silence.
+    pub(crate) returns: u64,
     /// Session, number and call of the last frames that are not about an instrument.
     channel_frames: HashMap<(u32, u64), u64>,
     calls: u64,
@@ -127,7 +129,7 @@ impl Sink for View<'_> {
                 }
             }
         }
-        let told = oracle.told.get(&instrument).copied().unwrap_or(Reported::Unknown);
+        let (told, _) = oracle.told.get(&instrument).copied().unwrap_or((Reported::Unknown, 0));
         assert_eq!(delivered.state, told, "instrument {instrument}: the state of an event was told before it");
         if delivered.state == Reported::Live {
             let changes = matches!(header.msg_type, msg::BOOK_DELTA | msg::BOOK_SNAPSHOT);
@@ -138,7 +140,9 @@ impl Sink for View<'_> {
     fn state(&mut self, change: &StateChange) {
         let oracle = &mut *self.oracle;
         oracle.session_is_not_older(change.session);
-        let before = oracle.told.insert(change.instrument, change.to).unwrap_or(Reported::Unknown);
+        let told = oracle.told.insert(change.instrument, (change.to, change.reason));
+        let (before, why) = told.unwrap_or((Reported::Unknown, 0));
+        oracle.returns += u64::from(why == reason::SILENCE && change.to == Reported::Live);
         assert_eq!(before, change.from, "instrument {}: every change is told", change.instrument);
         assert_ne!(change.from, change.to);
         oracle.note([2, u64::from(change.instrument), change.to as u64, self.now_ns]);

@@ -1,12 +1,16 @@
-//! A publisher in a world: the real feed, an exchange that plays real messages to it, and the frames that left.
+//! A publisher in a world: the real feed and retransmit server, and an exchange that plays real messages to it.
 
-use std::rc::Rc;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
-use outcrier_core::feed::{BookState, Feed, NoticeKind};
-use outcrier_core::publish::{Arrival, Host, Plane, SessionInfo};
+use outcrier_core::feed::{BookState, Feed, Image, NoticeKind};
+use outcrier_core::publish::arbitration::{Arbiter, Own};
+use outcrier_core::publish::{Arrival, Host, Opening, Plane, Repair, SessionInfo};
+use outcrier_core::retransmit::{Answers, Limits, Server, ServerConfig, SnapWanted, Streams, Then};
 use outcrier_core::shape::Decoder;
+use outcrier_core::wire::auth::Keyring;
 use outcrier_core::wire::{InstrumentDef, kind, status, text_field, zeroed};
 
+use crate::host::{Bytes, Left, SimHost};
 use crate::load::{Load, Source};
 use crate::rng::Rng;
 use crate::truth::Truth;
@@ -16,39 +20,6 @@ pub(crate) const CHANNEL: u8 = 3;
 /// The wall clock when a world begins.
 pub(crate) const EPOCH_NS: i64 = 1_700_000_000_000_000_000;
 
-/// A frame on its way; copies share the bytes.
-pub(crate) type Bytes = Rc<[u8]>;
-
-/// The way out of a feed, and its clocks.
-#[derive(Debug, Default)]
-pub(crate) struct SimHost {
-    pub(crate) now_ns: u64,
-    /// Wall clock less monotonic clock.
-    pub(crate) wall_offset_ns: i64,
-    pub(crate) clock_error_ns: u32,
-    pub(crate) out: Vec<(Plane, Bytes)>,
-}
-
-impl Host for SimHost {
-    fn send(&mut self, plane: Plane, frame: &[u8]) {
-        self.out.push((plane, frame.into()));
-    }
-
-    fn flush(&mut self) {}
-
-    fn mono_ns(&self) -> u64 {
-        self.now_ns
-    }
-
-    fn wall_ns(&mut self) -> i64 {
-        self.wall_offset_ns + self.now_ns.cast_signed()
-    }
-
-    fn clock_error_ns(&mut self) -> u32 {
-        self.clock_error_ns
-    }
-}
-
 /// Where the exchange stands with one instrument.
 #[derive(Debug)]
 struct Stream {
@@ -57,6 +28,15 @@ struct Stream {
     position: usize,
     /// A REST answer is under way.
     asked: bool,
+}
+
+/// What all publishers of a world have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Means {
+    pub(crate) limits: Limits,
+    pub(crate) server: ServerConfig,
+    /// They hear each other, and the lower session stops.
+    pub(crate) guarded: bool,
 }
 
 /// How a publisher begins.
@@ -83,7 +63,21 @@ pub(crate) struct SimPublisher {
     pub(crate) is_alive: bool,
     /// Its exchange says something.
     pub(crate) plays: bool,
+    /// Its numbers run out: a new session is due.
+    pub(crate) is_full: bool,
+    pub(crate) server: Server,
+    pub(crate) streams_server: Streams,
+    pub(crate) arbiter: Option<Arbiter>,
     compared: u32,
+}
+
+/// Ports of the publisher at a place.
+const UDP_PORT: u16 = 40_000;
+const TCP_PORT: u16 = 41_000;
+
+/// The place of the publisher that has this port.
+pub(crate) fn place_of(port: u16) -> usize {
+    usize::from(if port >= TCP_PORT { port - TCP_PORT } else { port - UDP_PORT })
 }
 
 /// Wire id of the n-th instrument; the first one has a large number, as venues that hash their names give.
@@ -107,7 +101,14 @@ fn definition(symbol: &str) -> InstrumentDef {
 }
 
 impl SimPublisher {
-    pub(crate) fn new(load: &'static Load, start: Start, now_ns: u64, wall_offset_ns: i64) -> Self {
+    pub(crate) fn new(
+        load: &'static Load,
+        (place, start): (usize, Start),
+        means: &Means,
+        (now_ns, wall_offset_ns): (u64, i64),
+    ) -> Self {
+        let ids: Vec<u32> = (0..start.instruments).map(wire_id).collect();
+        let keys: Option<&Keyring> = means.server.keys.as_ref();
         let info = SessionInfo {
             venue: VENUE,
             channel: CHANNEL,
@@ -115,13 +116,22 @@ impl SimPublisher {
             publisher_id: start.id,
             prev_session: start.prev_session,
             reason: 2,
+            opening: Opening::of(0, &ids),
+            signer: keys.map(|keys| keys.signer(CHANNEL, start.session)),
             replay: false,
             test: false,
             pack: start.packs,
             build: "simulation".to_owned(),
         };
         let decoder = Decoder::compile(&load.shapes).expect("a declaration of the product");
-        let mut host = SimHost { now_ns, wall_offset_ns, ..SimHost::default() };
+        let offset = u16::try_from(place).expect("few publishers");
+        let repair = Repair {
+            ipv4: Ipv4Addr::LOCALHOST.to_bits(),
+            udp_port: UDP_PORT + offset,
+            tcp_port: TCP_PORT + offset,
+            oldest_seq: None,
+        };
+        let mut host = SimHost::new(now_ns, wall_offset_ns, means.limits, repair);
         let arrival = Arrival { recv_ts: host.wall_ns(), mono_ns: now_ns };
         let mut feed = Feed::start(info, decoder, &mut host, arrival).expect("a declaration of the product");
         let mut streams = Vec::new();
@@ -134,10 +144,29 @@ impl SimPublisher {
         }
         feed.flush(&mut host);
         if let Some((channel_seq, instr_seq)) = start.jump {
-            feed.jump(channel_seq, instr_seq);
-            host.out.clear(); // Said to nobody.
+            feed.jump_to(channel_seq, instr_seq, &mut host);
+            host = SimHost::new(now_ns, wall_offset_ns, means.limits, repair); // What was said, was said to nobody.
         }
-        Self { start, feed, host, streams, message: Vec::new(), is_alive: true, plays: true, compared: 0 }
+        let own = Own { channel: CHANNEL, session: start.session, publisher_id: start.id, drill: false };
+        let arbiter = means.guarded.then(|| {
+            let mut arbiter = Arbiter::default();
+            arbiter.begin(own);
+            arbiter
+        });
+        Self {
+            start,
+            feed,
+            host,
+            streams,
+            message: Vec::new(),
+            is_alive: true,
+            plays: true,
+            is_full: false,
+            server: Server::new(&means.server, now_ns),
+            streams_server: Streams::new(&means.server, now_ns),
+            arbiter,
+            compared: 0,
+        }
     }
 
     fn arrival(&mut self) -> Arrival {
@@ -174,7 +203,10 @@ impl SimPublisher {
 
     /// Instruments whose book waits for a REST answer that nobody asked for yet.
     pub(crate) fn needs(&mut self) -> Vec<u32> {
-        self.feed.take_notices().iter().for_each(|notice| assert_ne!(notice.kind, NoticeKind::Fault));
+        for notice in self.feed.take_notices() {
+            assert_ne!(notice.kind, NoticeKind::Fault);
+            self.is_full |= notice.kind == NoticeKind::SessionFull;
+        }
         let feed = &self.feed;
         let needs = |(index, stream): (u32, &mut Stream)| {
             let needs = feed.state(index) != Some(BookState::Live) && !stream.asked;
@@ -192,6 +224,11 @@ impl SimPublisher {
         let body = &stream.source.body_at(stream.position).json;
         self.feed.on_snapshot(index, body, &mut self.host, arrival);
         self.feed.flush(&mut self.host);
+    }
+
+    /// The REST answer came while nobody read it.
+    pub(crate) fn rest_failed(&mut self, index: u32) {
+        self.streams[index as usize].asked = false;
     }
 
     /// Something that venues do now and then.
@@ -235,15 +272,45 @@ impl SimPublisher {
         (0..self.start.instruments).all(|index| self.feed.state(index) == Some(BookState::Live))
     }
 
+    /// Another publisher's datagram; whether this one must stop.
+    pub(crate) fn overhear(&mut self, bytes: &[u8], now_ns: u64) -> bool {
+        let Some(arbiter) = &mut self.arbiter else { return false };
+        arbiter.on_datagram(bytes, now_ns);
+        arbiter.superseded(CHANNEL).is_some()
+    }
+
+    /// A datagram for its retransmit server. Gives what goes to the asker and what to the repair group.
+    pub(crate) fn on_request(&mut self, from: SocketAddrV4, datagram: &[u8]) -> Served {
+        let at = self.arrival();
+        let mut served = Served::default();
+        self.server.on_request(from, datagram, at, &self.host.store, None, &mut served);
+        if !served.wanted.is_empty() {
+            self.feed.move_to_head(&served.wanted, self.host.now_ns);
+        }
+        served
+    }
+
+    /// A request that came by TCP: the reply and the image's frames, as units of the stream.
+    pub(crate) fn on_stream(&mut self, from: Ipv4Addr, unit: &[u8]) -> Vec<Bytes> {
+        let at = self.arrival();
+        let (reply, then) = self.streams_server.on_unit(from, unit, at, &self.host.store, None);
+        let mut units: Vec<Bytes> = vec![reply.into()];
+        let Then::Image { wants, .. } = then else { return units };
+        let mut image = Image::of(&wants, self.host.now_ns);
+        let mut out = |frame: &[u8]| units.push(frame.into());
+        while !self.feed.cut_image(&mut image, IMAGE_GROUPS, &mut self.host, &mut out) {}
+        units
+    }
+
     /// Takes what left, after holding the truth to the feed's own books.
-    pub(crate) fn take(&mut self, truth: &mut Truth) -> Vec<(Plane, Bytes)> {
+    pub(crate) fn take(&mut self, truth: &mut Truth) -> Vec<Left> {
         let out = std::mem::take(&mut self.host.out);
-        let incremental = || out.iter().filter(|(plane, _)| *plane == Plane::Incremental);
+        let incremental = || out.iter().filter(|left| left.plane == Plane::Incremental);
         if truth.tainted_ns(self.start.session).is_some() || incremental().next().is_none() {
             return out;
         }
-        for (_, frame) in incremental() {
-            truth.observe(self.start.session, frame, self.host.now_ns);
+        for left in incremental() {
+            truth.observe(self.start.session, &left.meant, self.host.now_ns);
         }
         // One book a call, in turn.
         self.compared = (self.compared + 1) % self.start.instruments;
@@ -254,5 +321,30 @@ impl SimPublisher {
             assert_eq!(of_frames, Some(book.hash()), "the frames make the feed's book");
         }
         out
+    }
+}
+
+/// Groups of an image that are cut at once.
+const IMAGE_GROUPS: usize = 16;
+
+/// What a retransmit server sends.
+#[derive(Debug, Default)]
+pub(crate) struct Served {
+    pub(crate) unicast: Vec<Bytes>,
+    pub(crate) group: Vec<Bytes>,
+    wanted: Vec<u32>,
+}
+
+impl Answers for Served {
+    fn unicast(&mut self, _to: SocketAddrV4, bytes: &[u8]) {
+        self.unicast.push(bytes.into());
+    }
+
+    fn repair(&mut self, bytes: &[u8]) {
+        self.group.push(bytes.into());
+    }
+
+    fn want(&mut self, wanted: &SnapWanted<'_>) {
+        self.wanted.extend(wanted.wants.map(|want| want.instrument));
     }
 }

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use outcrier_core::chaos::{Burst, Plan, Start as BurstStart};
-use outcrier_core::receive::{ChannelState, Config, Reported, Wanted, reason};
+use outcrier_core::publish::SEQ_RESERVE;
+use outcrier_core::receive::{ChannelState, Config, Recovery, Reported, Wanted, reason};
+use outcrier_core::retransmit::{Limits, ServerConfig};
+use outcrier_core::wire::auth::{Keyring, MasterKey};
 use outcrier_core::wire::status;
 
 use crate::load::Load;
-use crate::publisher::{CHANNEL, Start, VENUE, wire_id};
+use crate::host::Forgery;
+use crate::publisher::{CHANNEL, Means, Start, VENUE, wire_id};
 use crate::rng::Rng;
-use crate::world::{Forgery, MS, Pace, S, US, World};
+use crate::world::{FULL, MS, Pace, S, US, World};
 
 const SESSION: u32 = 90_000_001;
 /// After the network healed and the exchange fell quiet.
@@ -37,6 +41,8 @@ enum Act {
     Join,
     Sleep { ns: u64 },
     Cut { frames: u64, everyone: bool },
+    /// The publisher stands still for a while, and nobody takes its place.
+    Freeze { ns: u64 },
     WallStep { ns: i64 },
     Restart(Restart),
     Forge(Forgery),
@@ -46,6 +52,8 @@ enum Act {
     Resume { publisher: usize },
     /// … and one that should not be any more is gone.
     Kill { publisher: usize },
+    /// It is gone and a new session begins, whoever is heard by now.
+    Replace { publisher: usize },
 }
 
 /// What a run of a seed gives.
@@ -72,6 +80,7 @@ struct Script {
     /// Nothing is planned for later than this.
     busy_until_ns: u64,
     wraps: u64,
+    full: u64,
 }
 
 fn weather(rng: &mut Rng) -> Plan {
@@ -113,13 +122,29 @@ fn restart(rng: &mut Rng) -> Restart {
 }
 
 fn act(rng: &mut Rng) -> Act {
-    match rng.below(10) {
+    match rng.below(11) {
         0 | 1 => Act::Restart(restart(rng)),
         2 | 3 => Act::Sleep { ns: rng.pick(&[MS, 20 * MS, 200 * MS]) + rng.below(100 * MS) },
         4 | 5 => Act::Cut { frames: rng.pick(&[1, 50, 500]), everyone: rng.chance(300) },
         6 => Act::WallStep { ns: if rng.chance(500) { 3_600_000_000_000 } else { -3_600_000_000_000 } },
         7 => Act::Forge(if rng.chance(700) { Forgery::Checksum } else { Forgery::LineB }),
+        8 => Act::Freeze { ns: 300 * MS + rng.below(500 * MS) },
         _ => Act::Join,
+    }
+}
+
+fn means(rng: &mut Rng) -> Means {
+    let keys = rng.chance(300).then(|| {
+        let master = |id: u8| (id, MasterKey::new([id ^ 0x5A; 32]));
+        Keyring::new(vec![master(1), master(2)]).expect("two different keys")
+    });
+    // A small store, so that some of what is asked for is not kept any more; a slow line, so that some has to wait.
+    let frames = rng.pick(&[20, 300, 1 << 16]);
+    let line_bytes_per_s = rng.pick(&[1_000_000, 125_000_000, 125_000_000]);
+    Means {
+        limits: Limits { frames, ..Limits::default() },
+        server: ServerConfig { secret: [7; 16], line_bytes_per_s, keys },
+        guarded: rng.chance(500),
     }
 }
 
@@ -128,19 +153,23 @@ impl Script {
         let mut rng = Rng::new(seed);
         let instruments = 2 + u32::try_from(rng.below(7)).expect("few");
         let jump = rng.chance(60).then(|| {
-            let channel = if rng.chance(500) { u64::MAX - 1_000_000 } else { 2 + rng.below(1 << 33) };
+            // Full at once, full soon, or far along.
+            let full = u64::MAX - SEQ_RESERVE;
+            let channel = rng.pick(&[full + 1, full - 200, 1 << 33]) - rng.below(100);
             (channel, u32::MAX - u32::try_from(rng.below(60)).expect("few"))
         });
         let start = Start { session: SESSION, id: rng.next(), prev_session: 0, packs: rng.chance(500), instruments, jump };
-        let (pace, weather) = (pace(&mut rng), weather(&mut rng));
+        let (pace, weather, means) = (pace(&mut rng), weather(&mut rng), means(&mut rng));
         let some = 1 + u32::try_from(rng.below(u64::from(instruments))).expect("few");
         let wanted = rng.chance(200).then(|| (0..some).collect::<Vec<u32>>());
         let symbols = |wanted: &Vec<u32>| wanted.iter().map(|index| (format!("S{index:04}"), VENUE)).collect();
         let config = Config {
             wanted: wanted.as_ref().map_or(Wanted::All, |wanted| Wanted::Symbols(symbols(wanted))),
+            recovery: Recovery { retransmit: rng.chance(850) },
+            keys: means.server.keys.clone(),
             ..Config::default()
         };
-        let mut world = World::new(load, rng.next(), pace, weather);
+        let mut world = World::new(load, rng.next(), (pace, weather), means);
         world.has_line_b = rng.chance(600);
         let length_ns = pace.read_ns * (100 + rng.below(400));
         let mut script = Self {
@@ -152,6 +181,7 @@ impl Script {
             forged_session: 0,
             alarms_expected: false,
             busy_until_ns: 0,
+            full: 0,
             wraps: u64::from(jump.is_some()),
             world,
         };
@@ -173,7 +203,11 @@ impl Script {
 
     fn run(&mut self, until_ns: u64) {
         while let Some(turn) = self.world.run(until_ns) {
-            self.act(self.acts[turn]);
+            if turn == FULL {
+                self.hand_over();
+            } else {
+                self.act(self.acts[turn]);
+            }
         }
     }
 
@@ -199,7 +233,33 @@ impl Script {
             Act::Begin { prev_session } => self.begin(prev_session),
             Act::Resume { publisher } => self.world.resume(publisher),
             Act::Kill { publisher } => self.world.publishers[publisher].is_alive = false,
+            Act::Replace { publisher } => {
+                self.world.publishers[publisher].is_alive = false;
+                self.begin(0);
+            }
+            Act::Freeze { ns } => {
+                let current = self.current;
+                if std::mem::replace(&mut self.world.publishers[current].is_alive, false) {
+                    self.plan(Act::Resume { publisher: current }, ns);
+                }
+            }
         }
+    }
+
+    /// The numbers of the publisher run out: the next session begins by plan.
+    fn hand_over(&mut self) {
+        let old = self.current;
+        if !self.world.publishers[old].is_alive {
+            return;
+        }
+        self.full += 1;
+        self.begin(self.start.session);
+        let next = self.start.session;
+        self.world.with(old, |publisher| {
+            publisher.plays = false;
+            publisher.feed.close(2, next, &mut publisher.host);
+        });
+        self.plan(Act::Kill { publisher: old }, 200 * MS);
     }
 
     fn wall_step(&mut self, ns: i64) {
@@ -213,28 +273,33 @@ impl Script {
     }
 
     fn forge(&mut self, forgery: Forgery) {
-        let session = self.world.publishers[self.current].start.session;
+        let publisher = &mut self.world.publishers[self.current];
+        let session = publisher.start.session;
+        // With keys a forged frame is no frame: it is lost, and nobody is led astray.
+        let is_signed = self.config.keys.is_some();
+        if forgery == Forgery::LineB && !self.world.has_line_b {
+            return;
+        }
+        publisher.host.forgery = Some(forgery);
         match forgery {
+            _ if is_signed => {}
             Forgery::Checksum => {
                 self.forged_session = session;
                 self.alarms_expected = true;
             }
             // Only a new session ends what two different frames under one number begin.
-            Forgery::LineB if self.world.has_line_b => {
+            Forgery::LineB => {
                 self.world.truth.taint(session, self.world.now_ns);
                 self.alarms_expected = true;
-                self.plan(Act::Restart(Restart::Crash { pause_ns: 10 * MS }), 100 * MS);
+                self.plan(Act::Replace { publisher: self.current }, 100 * MS);
             }
-            Forgery::LineB => return,
         }
-        self.world.forgery = Some(forgery);
     }
 
     fn begin(&mut self, prev_session: u32) {
         let session = self.start.session + 1 + u32::try_from(self.world.rng.below(3)).expect("few");
         let id = self.world.rng.next();
         self.start = Start { session, id, prev_session, jump: None, ..self.start };
-        self.world.forgery = None;
         self.current = self.world.publish(self.start);
     }
 
@@ -262,7 +327,7 @@ impl Script {
             Restart::End { named, pause_ns } => {
                 self.world.with(old, |publisher| {
                     publisher.plays = false;
-                    publisher.feed.close(0, &mut publisher.host);
+                    publisher.feed.close(0, 0, &mut publisher.host);
                 });
                 self.plan(Act::Begin { prev_session: if named { session } else { 0 } }, pause_ns);
                 self.plan(Act::Kill { publisher: old }, pause_ns + 100 * MS);
@@ -273,7 +338,7 @@ impl Script {
                 let id = self.world.rng.next();
                 let second = self.world.publish(Start { id, jump: None, ..self.start });
                 self.plan(Act::Kill { publisher: second }, for_ns);
-                self.plan(Act::Restart(Restart::Crash { pause_ns: 20 * MS }), for_ns);
+                self.plan(Act::Replace { publisher: old }, for_ns + 20 * MS);
             }
         }
     }
@@ -297,7 +362,7 @@ impl Script {
             self.run(self.world.now_ns + pause_ns);
         }
         self.world.heal();
-        self.world.forgery = None;
+        self.world.publishers[current].host.forgery = None;
         self.world.pace = Pace { read_ns: MS, messages: 8, gaps: 0, incidents: 0, is_even: false };
         if self.world.consumers.is_empty() {
             self.world.join(self.config.clone());
@@ -327,6 +392,7 @@ impl Script {
             assert_eq!(channel.high, truth.last_seq());
             assert!(channel.chain_ok || session == self.forged_session);
             assert!(!consumer.receiver.wants_snapshot_plane());
+            assert_eq!(consumer.receiver.open_gaps().count(), 0, "{:?}", consumer.receiver.open_gaps().next());
             for index in 0..self.start.instruments {
                 let mirror = consumer.receiver.book(VENUE, wire_id(index));
                 if self.wanted.as_ref().is_some_and(|wanted| !wanted.contains(&index)) {
@@ -351,7 +417,7 @@ impl Script {
     fn end(&mut self) {
         let silences = |world: &World| counters(world)["silences"];
         let before = silences(&self.world);
-        self.world.with(self.current, |publisher| publisher.feed.close(1, &mut publisher.host));
+        self.world.with(self.current, |publisher| publisher.feed.close(1, 0, &mut publisher.host));
         self.run(self.world.now_ns + 6 * S);
         for mirror in self.world.consumers.iter().flat_map(|consumer| consumer.receiver.mirrors()) {
             assert!(matches!(mirror.reported(), Reported::Stale | Reported::Closed));
@@ -362,7 +428,21 @@ impl Script {
 
     fn outcome(&self) -> Outcome {
         let mut outcome = Outcome { frames: self.world.frames, counters: counters(&self.world), ..Outcome::default() };
-        let own = [("wraps", self.wraps), ("forged", self.world.forged)];
+        let publishers = || self.world.publishers.iter();
+        let of_servers = |name: &str| -> u64 {
+            let named = publishers().flat_map(|publisher| publisher.server.counters().named());
+            named.filter(|(of, _)| *of == name).map(|(_, count)| count).sum()
+        };
+        let own = [
+            ("wraps", self.wraps),
+            ("sessions_full", self.full),
+            ("forged", publishers().map(|publisher| publisher.host.forged).sum()),
+            ("superseded", self.world.superseded),
+            ("returns", self.world.consumers.iter().map(|consumer| consumer.oracle.returns).sum()),
+            ("server_repair_group", of_servers("frames_repair")),
+            ("server_sent_before", of_servers("frames_sent_before")),
+            ("server_too_old", of_servers("frames_too_old")),
+        ];
         outcome.counters.extend(own);
         for consumer in &self.world.consumers {
             outcome.live_checks += consumer.oracle.live_checks;

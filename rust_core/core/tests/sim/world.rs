@@ -6,11 +6,11 @@ use std::collections::BinaryHeap;
 use outcrier_core::chaos::Plan;
 use outcrier_core::publish;
 use outcrier_core::receive::{Config, Line};
-use outcrier_core::wire::{self, flags, msg};
 
 use crate::consumer::Consumer;
 use crate::load::Load;
-use crate::publisher::{Bytes, EPOCH_NS, SimPublisher, Start};
+use crate::host::{Bytes, Left};
+use crate::publisher::{EPOCH_NS, Means, Served, SimPublisher, Start, place_of};
 use crate::rng::Rng;
 use crate::truth::Truth;
 
@@ -25,6 +25,11 @@ const REST_NS: u64 = 3 * MS;
 const CALLS_AT_ONCE_MAX: u64 = 100_000;
 /// Books that are called LIVE are all looked at this often.
 const CHECK_EVERY_NS: u64 = 20 * MS;
+
+/// Time between two frames of an image: 1,400 bytes on a line of 1 Gbit/s.
+const IMAGE_UNIT_NS: u64 = 11 * US;
+/// The turn at which a publisher's numbers run out.
+pub(crate) const FULL: usize = usize::MAX;
 
 /// The rhythm of an exchange.
 #[derive(Clone, Copy, Debug)]
@@ -41,36 +46,14 @@ pub(crate) struct Pace {
     pub(crate) incidents: u64,
 }
 
-/// A frame with a good CRC that the publisher never made: its memory is broken, or someone speaks for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Forgery {
-    /// A book has another checksum, on every line.
-    Checksum,
-    /// Line B says something else than line A.
-    LineB,
-}
-
-impl Forgery {
-    fn forge(self, frame: &[u8]) -> Option<Bytes> {
-        let checked = wire::check(frame).ok()?;
-        if checked.header.msg_type != msg::BOOK_DELTA || !checked.header.has(flags::EVENT_END) {
-            return None;
-        }
-        let mut forged = frame.to_vec();
-        // A checksum that hardly any book has.
-        let root = &mut forged[wire::HEADER_BYTES..];
-        root[std::mem::offset_of!(wire::BookDelta, checksum_kind)] = wire::checksum_kind::OURS_25;
-        root[std::mem::offset_of!(wire::BookDelta, book_checksum)] ^= 0x5A;
-        wire::seal(&mut forged, checked.header.proc_ns);
-        Some(forged.into())
-    }
-}
-
 #[derive(Debug)]
 enum Happens {
     Read { publisher: usize },
     Rest { publisher: usize, index: u32 },
     Arrives { consumer: usize, line: Line, bytes: Bytes },
+    Request { consumer: usize, port: u16, bytes: Bytes },
+    Connects { consumer: usize, port: u16, request: Vec<u8> },
+    Overhears { publisher: usize, bytes: Bytes },
     Check,
     /// A script's own moment.
     Turn(usize),
@@ -115,10 +98,11 @@ pub(crate) struct World {
     pub(crate) frames: u64,
     /// Every frame leaves on a second line, too.
     pub(crate) has_line_b: bool,
-    /// What is to be done to the next frame that it can be done to.
-    pub(crate) forgery: Option<Forgery>,
-    /// How often it was.
-    pub(crate) forged: u64,
+    pub(crate) means: Means,
+    /// Datagrams of retransmit servers, replies among them.
+    pub(crate) resent: u64,
+    /// Publishers that stopped because they heard a higher session.
+    pub(crate) superseded: u64,
     /// Calls since time last passed.
     idle_calls: u64,
     load: &'static Load,
@@ -127,7 +111,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(load: &'static Load, seed: u64, pace: Pace, weather: Plan) -> Self {
+    pub(crate) fn new(load: &'static Load, seed: u64, (pace, weather): (Pace, Plan), means: Means) -> Self {
         let mut world = Self {
             rng: Rng::new(seed),
             now_ns: S,
@@ -139,8 +123,9 @@ impl World {
             wall_step_ns: 0,
             frames: 0,
             has_line_b: true,
-            forgery: None,
-            forged: 0,
+            means,
+            resent: 0,
+            superseded: 0,
             idle_calls: 0,
             load,
             queue: BinaryHeap::new(),
@@ -163,8 +148,9 @@ impl World {
     /// A publisher begins; its place.
     pub(crate) fn publish(&mut self, start: Start) -> usize {
         let wall_offset_ns = EPOCH_NS + self.wall_step_ns;
-        let publisher = SimPublisher::new(self.load, start, self.now_ns, wall_offset_ns);
         let place = self.publishers.len();
+        let clocks = (self.now_ns, wall_offset_ns);
+        let publisher = SimPublisher::new(self.load, (place, start), &self.means, clocks);
         self.publishers.push(publisher);
         self.after(place);
         self.next_read(place);
@@ -186,11 +172,11 @@ impl World {
 
     /// A consumer joins; its place.
     pub(crate) fn join(&mut self, config: Config) -> usize {
-        let seed = self.rng.next();
-        let mut consumer = Consumer::new(config, &self.weather, seed);
+        let place = self.consumers.len();
+        let mut consumer = Consumer::new(config, &self.weather, (place, self.rng.next()));
         consumer.wall_step_ns = self.wall_step_ns;
         self.consumers.push(consumer);
-        self.consumers.len() - 1
+        place
     }
 
     /// From now on the network is good.
@@ -213,41 +199,45 @@ impl World {
             let wait_ns = self.rng.below(REST_NS);
             self.at(self.now_ns + wait_ns, Happens::Rest { publisher: place, index });
         }
-        for (plane, bytes) in out {
+        if std::mem::take(&mut self.publishers[place].is_full) {
+            self.at(self.now_ns, Happens::Turn(FULL));
+        }
+        for left in out {
             self.frames += 1;
-            match plane {
-                publish::Plane::Incremental => self.leave(&bytes),
-                publish::Plane::Snapshot => self.multicast(Line::Snapshot, &bytes),
+            match left.plane {
+                publish::Plane::Incremental => self.leave(place, &left),
+                publish::Plane::Snapshot => self.multicast(Line::Snapshot, &left.on_a),
             }
         }
     }
 
     /// A frame of the incremental plane on its lines.
-    fn leave(&mut self, bytes: &Bytes) {
-        let (a, b) = match self.forgery.and_then(|forgery| forgery.forge(bytes)) {
-            None => (bytes.clone(), bytes.clone()),
-            Some(forged) => {
-                let is_everywhere = self.forgery.take() == Some(Forgery::Checksum);
-                self.forged += 1;
-                (if is_everywhere { forged.clone() } else { bytes.clone() }, forged)
-            }
-        };
-        self.multicast(Line::A, &a);
+    fn leave(&mut self, place: usize, left: &Left) {
+        self.multicast(Line::A, &left.on_a);
         if self.has_line_b {
-            self.multicast(Line::B, &b);
+            self.multicast(Line::B, &left.on_b);
+        }
+        for other in 0..self.publishers.len() {
+            if other != place && self.means.guarded && self.publishers[other].is_alive {
+                let bytes = left.meant.clone();
+                self.at(self.now_ns + TRANSIT_NS, Happens::Overhears { publisher: other, bytes });
+            }
         }
     }
 
     /// One datagram to everyone who joined the line's group.
     pub(crate) fn multicast(&mut self, line: Line, bytes: &Bytes) {
+        (0..self.consumers.len()).for_each(|place| self.send(place, line, bytes));
+    }
+
+    /// One datagram to one consumer.
+    fn send(&mut self, place: usize, line: Line, bytes: &Bytes) {
         let Self { consumers, queue, queued, now_ns, .. } = self;
-        for (place, consumer) in consumers.iter_mut().enumerate() {
-            consumer.pass(line, bytes, *now_ns, &mut |due_ns, bytes| {
-                *queued += 1;
-                let what = Happens::Arrives { consumer: place, line, bytes };
-                queue.push(Reverse(Due { at: (due_ns, *queued), what }));
-            });
-        }
+        consumers[place].pass(line, bytes, *now_ns, &mut |due_ns, bytes| {
+            *queued += 1;
+            let what = Happens::Arrives { consumer: place, line, bytes };
+            queue.push(Reverse(Due { at: (due_ns, *queued), what }));
+        });
     }
 
     /// Lets time pass up to `until_ns`, or to the next turn of a script, whose number it gives.
@@ -272,9 +262,9 @@ impl World {
                 }
             } else if consumer_ns <= next_ns {
                 self.consumers[consumer].on_deadline(self.now_ns, &self.truth);
+                self.after_consumer(consumer);
             } else {
-                let publisher_place = publisher;
-                self.with(publisher_place, SimPublisher::tick);
+                self.with(publisher, SimPublisher::tick);
             }
         }
     }
@@ -294,10 +284,23 @@ impl World {
             Happens::Rest { publisher, index } => {
                 if self.publishers[publisher].is_alive {
                     self.with(publisher, |publisher| publisher.rest(index));
+                } else {
+                    self.publishers[publisher].rest_failed(index);
                 }
             }
             Happens::Arrives { consumer, line, bytes } => {
                 self.consumers[consumer].arrive(line, &bytes, self.now_ns, &self.truth);
+                self.after_consumer(consumer);
+            }
+            Happens::Request { consumer, port, bytes } => self.request(consumer, port, &bytes),
+            Happens::Connects { consumer, port, request } => self.connect(consumer, port, &request),
+            Happens::Overhears { publisher, bytes } => {
+                let now_ns = self.now_ns;
+                let other = &mut self.publishers[publisher];
+                if other.is_alive && other.overhear(&bytes, now_ns) {
+                    other.is_alive = false;
+                    self.superseded += 1;
+                }
             }
             Happens::Check => {
                 self.consumers.iter_mut().for_each(|consumer| consumer.check_all(&self.truth));
@@ -306,6 +309,58 @@ impl World {
             Happens::Turn(number) => return Some(number),
         }
         None
+    }
+
+    /// What a consumer wants of servers is on its way.
+    fn after_consumer(&mut self, place: usize) {
+        let Self { consumers, queue, queued, now_ns, .. } = self;
+        let consumer = &mut consumers[place];
+        if !consumer.is_awake() {
+            return;
+        }
+        consumer.requests(*now_ns, &mut |due_ns, port, bytes| {
+            *queued += 1;
+            let what = Happens::Request { consumer: place, port, bytes };
+            queue.push(Reverse(Due { at: (due_ns, *queued), what }));
+        });
+        if let Some(wanted) = consumer.receiver.image_wanted(*now_ns) {
+            let (port, request) = (wanted.to.port(), wanted.request);
+            let due_ns = self.now_ns + 2 * self.weather.delay_ns;
+            self.at(due_ns, Happens::Connects { consumer: place, port, request });
+        }
+    }
+
+    /// A datagram is there for a retransmit server.
+    fn request(&mut self, place: usize, port: u16, bytes: &[u8]) {
+        let publisher = place_of(port);
+        if !self.publishers[publisher].is_alive {
+            return;
+        }
+        let from = self.consumers[place].address;
+        let Served { unicast, group, .. } = self.with(publisher, |publisher| publisher.on_request(from, bytes));
+        self.resent += (unicast.len() + group.len()) as u64;
+        for bytes in &unicast {
+            self.send(place, Line::Retransmit, bytes);
+        }
+        for bytes in &group {
+            self.multicast(Line::Repair, bytes);
+        }
+    }
+
+    /// One connection for an image: nothing of it is lost, unless its server is gone.
+    fn connect(&mut self, place: usize, port: u16, request: &[u8]) {
+        let publisher = place_of(port);
+        let mut due_ns = self.now_ns + self.weather.delay_ns;
+        if self.publishers[publisher].is_alive {
+            self.consumers[place].receiver.image_started(crate::publisher::CHANNEL);
+            let from = *self.consumers[place].address.ip();
+            let units = self.with(publisher, |publisher| publisher.on_stream(from, request));
+            for bytes in units {
+                due_ns += IMAGE_UNIT_NS;
+                self.at(due_ns, Happens::Arrives { consumer: place, line: Line::Image, bytes });
+            }
+        }
+        self.at(due_ns, Happens::Arrives { consumer: place, line: Line::Image, bytes: Bytes::default() });
     }
 
     fn read(&mut self, place: usize) {
