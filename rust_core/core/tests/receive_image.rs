@@ -213,10 +213,12 @@ mod images {
         pair.hear_all();
         (0..IMAGE_GIVEN_UP_MIN).for_each(|_| pair.publisher.bbo(OTHER));
         pair.lose();
-        pair.level(105, 1);
+        pair.publisher.heartbeat();
         pair.hear_all();
         let until_ns = pair.now_ns + 2 * MISSING_NS_MAX;
         run(&mut pair, until_ns);
+        pair.level(105, 1);
+        pair.hear_all();
         assert_eq!(
             wants(&wanted(&mut pair).unwrap()),
             [OTHER],
