@@ -21,6 +21,12 @@ RUST_SOURCES := $(shell find rust_core \( -name '*.rs' -o -name Cargo.toml \) -n
 # The peers of the benchmarks: hundreds of MB that nothing else needs.
 BENCH_VENV := .venv-bench
 
+# What a failing simulation prints beside its seed.
+export OUTCRIER_REVISION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+# Seeds of `make sim`: so many, from this one on.
+SEEDS ?= 100000
+FIRST ?= 1
+
 # What `make run`, `make test` and `make bench` hand on: make run ARGS="--help", make test ARGS="-k book".
 ARGS ?=
 
@@ -48,6 +54,13 @@ fuzz: toolchain ## Damage real frames: 10^7 runs, then FUZZ_SECONDS of each targ
 	cd rust_core/fuzz && cargo run --locked --quiet --release --bin seeds corpus
 	cd rust_core/fuzz && for target in decode pack request receiver; do \
 		cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10; done
+
+sim: | toolchain ## Run the simulation for long: make sim SEEDS=100000 FIRST=1
+	OUTCRIER_SIM_SEEDS=$(SEEDS) OUTCRIER_SIM_FIRST=$(FIRST) \
+		cargo test --release --locked --quiet -p outcrier-core --test sim seeds -- --nocapture
+
+mutants: $(VENV)/.installed ## Show that deliberate bugs in receiver and publisher are found
+	$(BIN)/python .ci/mutants.py $(ARGS)
 
 bench: setup $(BENCH_VENV)/.installed ## Measure against the peers and floors, and write the record
 	cargo bench --locked --quiet -p outcrier-core --bench core --no-run

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use outcrier_core::chaos::{Chaos, Plan};
 use outcrier_core::receive::{Config, Line, Receiver, Reported};
 
-use crate::oracle::Oracle;
 use crate::host::Bytes;
+use crate::oracle::Oracle;
 use crate::publisher::{CHANNEL, EPOCH_NS};
 use crate::truth::Truth;
 
@@ -31,6 +31,8 @@ pub(crate) struct Consumer {
     pub(crate) address: SocketAddrV4,
     /// Datagrams still to be lost on every line: a cable is out.
     pub(crate) cut: u64,
+    /// Left the group for good.
+    pub(crate) is_gone: bool,
     /// Sleeps until then.
     asleep_until_ns: Option<u64>,
     socket: VecDeque<(Line, Bytes)>,
@@ -51,6 +53,7 @@ impl Consumer {
             oracle: Oracle::default(),
             ways: (0..).zip(LINES).map(|(at, _)| way(at)).collect(),
             cut: 0,
+            is_gone: false,
             asleep_until_ns: None,
             socket: VecDeque::new(),
             dropped: 0,
@@ -60,6 +63,9 @@ impl Consumer {
 
     /// The network of one line: what becomes of a datagram, and when it is there.
     pub(crate) fn pass(&mut self, line: Line, bytes: &Bytes, now_ns: u64, out: &mut impl FnMut(u64, Bytes)) {
+        if self.is_gone {
+            return;
+        }
         if self.cut > 0 {
             self.cut -= 1;
             return;
@@ -71,12 +77,17 @@ impl Consumer {
         });
     }
 
-    /// From now on the network is good.
-    pub(crate) fn heal(&mut self, plan: &Plan) {
+    /// From now on its network is like this.
+    pub(crate) fn change_weather(&mut self, plan: &Plan, seed: u64) {
+        let way = |at: u8| Chaos::new(plan, seed, at).expect("a plan that can be");
         self.cut = 0;
-        let way = |at: u8| Chaos::new(plan, 0, at).expect("a plan that can be");
         self.ways = (0..).zip(LINES).map(|(at, _)| way(at)).collect();
         self.up = way(UP);
+    }
+
+    /// What its network held back so far.
+    pub(crate) fn reordered(&self) -> u64 {
+        self.ways.iter().map(|way| way.counts().reordered).sum()
     }
 
     /// What it wants to be sent again: each datagram with the time at which it is there, and the server's port.
@@ -120,6 +131,7 @@ impl Consumer {
     /// When something is to be done without a datagram.
     pub(crate) fn deadline_ns(&self) -> Option<u64> {
         match self.asleep_until_ns {
+            _ if self.is_gone => None,
             Some(until_ns) => Some(until_ns),
             None => self.receiver.deadline_ns(),
         }
@@ -149,6 +161,12 @@ impl Consumer {
         for mirror in self.receiver.mirrors() {
             self.oracle.check(mirror, truth, true);
         }
+    }
+
+    /// A counter of its receiver.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        let named = self.receiver.counters().into_iter().find(|(of, _)| *of == name);
+        named.unwrap_or_else(|| panic!("no counter `{name}`")).1
     }
 
     /// Whether every book is called LIVE, and there are so many.

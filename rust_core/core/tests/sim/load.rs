@@ -99,7 +99,10 @@ fn read() -> Option<Load> {
         }
     }
     let sources: Vec<Source> = makers.into_values().map(|maker| maker.source).collect();
-    assert!(sources.len() == 10 && sources.iter().all(|source| source.messages.len() > 100), "a known capture");
+    assert!(
+        sources.len() == 10 && sources.iter().all(|source| source.messages.len() > 100),
+        "a known capture"
+    );
     let shapes = std::fs::read_to_string(here.join(SHAPES)).expect("a file beside the tests");
     Some(Load { shapes, sources })
 }

@@ -8,10 +8,12 @@
 
 mod consumer;
 mod host;
+mod hostile;
 mod load;
 mod oracle;
 mod publisher;
 mod rng;
+mod rows;
 mod seeds;
 mod truth;
 mod world;
@@ -118,7 +120,8 @@ fn run_all(load: &'static load::Load, first: u64, seeds: u64) -> seeds::Outcome 
         (0..cores).for_each(|_| drop(scope.spawn(worker)));
     });
     if let Some(seed) = failed.into_inner().expect("no panic holds it") {
-        let revision = std::env::var("OUTCRIER_REVISION").unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned());
+        let revision =
+            std::env::var("OUTCRIER_REVISION").unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned());
         panic!("seed {seed} of revision {revision} fails: make sim FIRST={seed} SEEDS=1");
     }
     sum.into_inner().expect("no panic holds it")
@@ -129,7 +132,10 @@ fn seeds() {
     let Some(load) = load::load() else { return };
     let (first, seeds) = (number("OUTCRIER_SIM_FIRST", 1), number("OUTCRIER_SIM_SEEDS", SEEDS));
     let sum = run_all(load, first, seeds);
-    say(&format!("{seeds} seeds from {first}: {} frames, {} books held to the publisher's", sum.frames, sum.live_checks));
+    say(&format!(
+        "{seeds} seeds from {first}: {} frames, {} books held to the publisher's",
+        sum.frames, sum.live_checks
+    ));
     let reached = |name: &&&str| sum.counters.get(**name).is_none_or(|&count| count == 0);
     let missed: Vec<&&str> = SOMETIMES.iter().filter(reached).collect();
     assert!(seeds < SEEDS_REACH_ALL || missed.is_empty(), "no seed reached {missed:?}: {:?}", sum.counters);

@@ -39,7 +39,11 @@ impl Oracle {
         if let Some(&(of, before)) = self.last.get(&instrument)
             && of == session
         {
-            assert_eq!(first, before.wrapping_add(1), "instrument {instrument}: a silent hole, or told twice");
+            assert_eq!(
+                first,
+                before.wrapping_add(1),
+                "instrument {instrument}: a silent hole, or told twice"
+            );
         }
         self.last.insert(instrument, (session, last));
     }
@@ -130,7 +134,10 @@ impl Sink for View<'_> {
             }
         }
         let (told, _) = oracle.told.get(&instrument).copied().unwrap_or((Reported::Unknown, 0));
-        assert_eq!(delivered.state, told, "instrument {instrument}: the state of an event was told before it");
+        assert_eq!(
+            delivered.state, told,
+            "instrument {instrument}: the state of an event was told before it"
+        );
         if delivered.state == Reported::Live {
             let changes = matches!(header.msg_type, msg::BOOK_DELTA | msg::BOOK_SNAPSHOT);
             oracle.check(mirror, self.truth, changes);

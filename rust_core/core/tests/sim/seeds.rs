@@ -9,8 +9,8 @@ use outcrier_core::retransmit::{Limits, ServerConfig};
 use outcrier_core::wire::auth::{Keyring, MasterKey};
 use outcrier_core::wire::status;
 
-use crate::load::Load;
 use crate::host::Forgery;
+use crate::load::Load;
 use crate::publisher::{CHANNEL, Means, Start, VENUE, wire_id};
 use crate::rng::Rng;
 use crate::world::{FULL, MS, Pace, S, US, World};
@@ -39,21 +39,38 @@ enum Restart {
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Join,
-    Sleep { ns: u64 },
-    Cut { frames: u64, everyone: bool },
+    Sleep {
+        ns: u64,
+    },
+    Cut {
+        frames: u64,
+        everyone: bool,
+    },
     /// The publisher stands still for a while, and nobody takes its place.
-    Freeze { ns: u64 },
-    WallStep { ns: i64 },
+    Freeze {
+        ns: u64,
+    },
+    WallStep {
+        ns: i64,
+    },
     Restart(Restart),
     Forge(Forgery),
     /// A new session begins, naming that one if it is not 0.
-    Begin { prev_session: u32 },
+    Begin {
+        prev_session: u32,
+    },
     /// A publisher that stood still goes on …
-    Resume { publisher: usize },
+    Resume {
+        publisher: usize,
+    },
     /// … and one that should not be any more is gone.
-    Kill { publisher: usize },
+    Kill {
+        publisher: usize,
+    },
     /// It is gone and a new session begins, whoever is heard by now.
-    Replace { publisher: usize },
+    Replace {
+        publisher: usize,
+    },
 }
 
 /// What a run of a seed gives.
@@ -158,11 +175,19 @@ impl Script {
             let channel = rng.pick(&[full + 1, full - 200, 1 << 33]) - rng.below(100);
             (channel, u32::MAX - u32::try_from(rng.below(60)).expect("few"))
         });
-        let start = Start { session: SESSION, id: rng.next(), prev_session: 0, packs: rng.chance(500), instruments, jump };
+        let start = Start {
+            session: SESSION,
+            id: rng.next(),
+            prev_session: 0,
+            packs: rng.chance(500),
+            instruments,
+            jump,
+        };
         let (pace, weather, means) = (pace(&mut rng), weather(&mut rng), means(&mut rng));
         let some = 1 + u32::try_from(rng.below(u64::from(instruments))).expect("few");
         let wanted = rng.chance(200).then(|| (0..some).collect::<Vec<u32>>());
-        let symbols = |wanted: &Vec<u32>| wanted.iter().map(|index| (format!("S{index:04}"), VENUE)).collect();
+        let symbols =
+            |wanted: &Vec<u32>| wanted.iter().map(|index| (format!("S{index:04}"), VENUE)).collect();
         let config = Config {
             wanted: wanted.as_ref().map_or(Wanted::All, |wanted| Wanted::Symbols(symbols(wanted))),
             recovery: Recovery { retransmit: rng.chance(850) },
@@ -361,7 +386,7 @@ impl Script {
             let pause_ns = self.world.rng.below(400 * MS);
             self.run(self.world.now_ns + pause_ns);
         }
-        self.world.heal();
+        self.world.change_weather(Plan::default());
         self.world.publishers[current].host.forgery = None;
         self.world.pace = Pace { read_ns: MS, messages: 8, gaps: 0, incidents: 0, is_even: false };
         if self.world.consumers.is_empty() {
@@ -392,7 +417,12 @@ impl Script {
             assert_eq!(channel.high, truth.last_seq());
             assert!(channel.chain_ok || session == self.forged_session);
             assert!(!consumer.receiver.wants_snapshot_plane());
-            assert_eq!(consumer.receiver.open_gaps().count(), 0, "{:?}", consumer.receiver.open_gaps().next());
+            assert_eq!(
+                consumer.receiver.open_gaps().count(),
+                0,
+                "{:?}",
+                consumer.receiver.open_gaps().next()
+            );
             for index in 0..self.start.instruments {
                 let mirror = consumer.receiver.book(VENUE, wire_id(index));
                 if self.wanted.as_ref().is_some_and(|wanted| !wanted.contains(&index)) {
@@ -427,7 +457,8 @@ impl Script {
     }
 
     fn outcome(&self) -> Outcome {
-        let mut outcome = Outcome { frames: self.world.frames, counters: counters(&self.world), ..Outcome::default() };
+        let mut outcome =
+            Outcome { frames: self.world.frames, counters: counters(&self.world), ..Outcome::default() };
         let publishers = || self.world.publishers.iter();
         let of_servers = |name: &str| -> u64 {
             let named = publishers().flat_map(|publisher| publisher.server.counters().named());

@@ -78,7 +78,10 @@ impl Session {
                 && !self.left_ns.is_empty()
             {
                 assert_eq!({ header.channel_seq }, last(), "a heartbeat carries the next number");
-                assert!(self.chain.is_none_or(|chain| chain == root.chain64), "chain64 of the frames that left");
+                assert!(
+                    self.chain.is_none_or(|chain| chain == root.chain64),
+                    "chain64 of the frames that left"
+                );
             }
             return;
         }
@@ -86,7 +89,11 @@ impl Session {
             self.first_seq = header.channel_seq;
             self.chain = (header.channel_seq == 1).then(|| digest::chain64_start(header.session));
         }
-        assert_eq!({ header.channel_seq }, self.first_seq + self.left_ns.len() as u64, "numbers without a hole");
+        assert_eq!(
+            { header.channel_seq },
+            self.first_seq + self.left_ns.len() as u64,
+            "numbers without a hole"
+        );
         self.left_ns.push(now_ns);
         self.bytes += frame.bytes.len() as u64;
         self.chain = self.chain.map(|chain| digest::chain64(chain, header.channel_seq, header.crc32c));

@@ -8,8 +8,8 @@ use outcrier_core::publish;
 use outcrier_core::receive::{Config, Line};
 
 use crate::consumer::Consumer;
-use crate::load::Load;
 use crate::host::{Bytes, Left};
+use crate::load::Load;
 use crate::publisher::{EPOCH_NS, Means, Served, SimPublisher, Start, place_of};
 use crate::rng::Rng;
 use crate::truth::Truth;
@@ -18,7 +18,7 @@ pub(crate) const US: u64 = 1_000;
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const S: u64 = 1_000_000_000;
 /// The way through a network that does nothing.
-const TRANSIT_NS: u64 = 20 * US;
+pub(crate) const TRANSIT_NS: u64 = 20 * US;
 /// Answers of the exchange's REST interface take this long.
 const REST_NS: u64 = 3 * MS;
 /// Calls within one nanosecond: far more than datagrams that can be there at once.
@@ -48,12 +48,32 @@ pub(crate) struct Pace {
 
 #[derive(Debug)]
 enum Happens {
-    Read { publisher: usize },
-    Rest { publisher: usize, index: u32 },
-    Arrives { consumer: usize, line: Line, bytes: Bytes },
-    Request { consumer: usize, port: u16, bytes: Bytes },
-    Connects { consumer: usize, port: u16, request: Vec<u8> },
-    Overhears { publisher: usize, bytes: Bytes },
+    Read {
+        publisher: usize,
+    },
+    Rest {
+        publisher: usize,
+        index: u32,
+    },
+    Arrives {
+        consumer: usize,
+        line: Line,
+        bytes: Bytes,
+    },
+    Request {
+        consumer: usize,
+        port: u16,
+        bytes: Bytes,
+    },
+    Connects {
+        consumer: usize,
+        port: u16,
+        request: Vec<u8>,
+    },
+    Overhears {
+        publisher: usize,
+        bytes: Bytes,
+    },
     Check,
     /// A script's own moment.
     Turn(usize),
@@ -99,6 +119,8 @@ pub(crate) struct World {
     /// Every frame leaves on a second line, too.
     pub(crate) has_line_b: bool,
     pub(crate) means: Means,
+    /// Requests are heard by nobody.
+    pub(crate) server_is_down: bool,
     /// Datagrams of retransmit servers, replies among them.
     pub(crate) resent: u64,
     /// Publishers that stopped because they heard a higher session.
@@ -124,6 +146,7 @@ impl World {
             frames: 0,
             has_line_b: true,
             means,
+            server_is_down: false,
             resent: 0,
             superseded: 0,
             idle_calls: 0,
@@ -179,10 +202,12 @@ impl World {
         place
     }
 
-    /// From now on the network is good.
-    pub(crate) fn heal(&mut self) {
-        self.weather = Plan { delay_ns: TRANSIT_NS, ..Plan::default() };
-        self.consumers.iter_mut().for_each(|consumer| consumer.heal(&self.weather));
+    /// From now on the network is like this.
+    pub(crate) fn change_weather(&mut self, weather: Plan) {
+        self.weather = Plan { delay_ns: weather.delay_ns + TRANSIT_NS, ..weather };
+        for consumer in &mut self.consumers {
+            consumer.change_weather(&self.weather, self.rng.next());
+        }
     }
 
     fn next_read(&mut self, publisher: usize) {
@@ -252,7 +277,10 @@ impl World {
                 return None;
             }
             self.idle_calls = if next_ns > self.now_ns { 0 } else { self.idle_calls + 1 };
-            assert!(self.idle_calls < CALLS_AT_ONCE_MAX, "a timer that is due again and again, at the same time");
+            assert!(
+                self.idle_calls < CALLS_AT_ONCE_MAX,
+                "a timer that is due again and again, at the same time"
+            );
             self.now_ns = self.now_ns.max(next_ns);
             // Sockets are drained before timers run, so that what lies there is not given up.
             if queued <= next_ns {
@@ -333,11 +361,12 @@ impl World {
     /// A datagram is there for a retransmit server.
     fn request(&mut self, place: usize, port: u16, bytes: &[u8]) {
         let publisher = place_of(port);
-        if !self.publishers[publisher].is_alive {
+        if self.server_is_down || !self.publishers[publisher].is_alive {
             return;
         }
         let from = self.consumers[place].address;
-        let Served { unicast, group, .. } = self.with(publisher, |publisher| publisher.on_request(from, bytes));
+        let Served { unicast, group, .. } =
+            self.with(publisher, |publisher| publisher.on_request(from, bytes));
         self.resent += (unicast.len() + group.len()) as u64;
         for bytes in &unicast {
             self.send(place, Line::Retransmit, bytes);
