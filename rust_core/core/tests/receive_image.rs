@@ -102,6 +102,34 @@ mod images {
     }
 
     #[test]
+    fn groups_of_an_image_are_not_counted_as_the_cycles() {
+        let mut pair = joiner(&config());
+        wanted(&mut pair).unwrap();
+        pair.receiver.image_started(CHANNEL);
+        // Digests that are not ours: only the number of groups can prove anything.
+        let spoil = |frames: &mut Vec<Vec<u8>>| {
+            let end = frames.last_mut().unwrap();
+            end[66 + 16] ^= 1;
+            wire::seal(end, 0);
+        };
+        let first = pair.publisher.next_snapshot_seq;
+        pair.publisher.group(ID);
+        let gone = pair.publisher.instruments.remove(&OTHER).unwrap();
+        pair.publisher.cycle_end(first);
+        let mut cycle = pair.lose();
+        spoil(&mut cycle);
+        pair.publisher.instruments.insert(OTHER, gone);
+        let mut image = image(&mut pair);
+        spoil(&mut image);
+        let end = cycle.pop().unwrap();
+        cycle.iter().for_each(|frame| pair.hear(Line::Snapshot, frame));
+        image.iter().for_each(|frame| pair.hear(Line::Image, frame));
+        assert_eq!(pair.receiver.whole_cycles().collect::<Vec<_>>(), [(CHANNEL, false)]);
+        pair.hear(Line::Snapshot, &end);
+        assert_eq!(pair.receiver.whole_cycles().collect::<Vec<_>>(), [(CHANNEL, true)]);
+    }
+
+    #[test]
     fn it_is_wanted_at_most_so_often_and_only_where_it_helps() {
         let mut pair = joiner(&config());
         assert!(wanted(&mut pair).is_some());
@@ -156,8 +184,8 @@ mod images {
     fn an_image_from_before_the_loss_does_not_prove_that_no_definition_was_lost() {
         let mut pair = live();
         let early = image(&mut pair);
-        (0..IMAGE_GIVEN_UP_MIN).for_each(|_| pair.publisher.bbo(OTHER));
         pair.publisher.define(13, definition("LTC/USDT", 1));
+        (0..IMAGE_GIVEN_UP_MIN).for_each(|_| pair.publisher.bbo(13));
         pair.lose();
         pair.publisher.heartbeat();
         pair.hear_all();
@@ -167,6 +195,12 @@ mod images {
         pair.receiver.image_started(CHANNEL);
         early.iter().for_each(|frame| pair.hear(Line::Image, frame));
         assert_eq!((pair.counter("images"), pair.channel()), (1, ChannelState::Repair));
+        // Both are confirmed, but a third one is still unknown.
+        pair.level(105, 1);
+        pair.publisher.bbo(OTHER);
+        pair.hear_all();
+        assert_eq!(pair.states(), (Reported::Live, Reported::Live));
+        assert_eq!(pair.channel(), ChannelState::Repair);
         assert!(pair.receiver.wants_snapshot_plane());
     }
 

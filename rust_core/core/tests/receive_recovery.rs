@@ -542,6 +542,26 @@ mod snapshot_plane {
     }
 
     #[test]
+    fn a_hole_that_nobody_needs_any_more_has_no_report_that_stays_open() {
+        let mut pair = unsure();
+        let first = pair.publisher.next_snapshot_seq;
+        pair.publisher.cycle();
+        let cycle = pair.lose();
+        // The status of the other instrument, which is confirmed already, is lost.
+        for (_, frame) in cycle.iter().enumerate().filter(|&(at, _)| at != 4) {
+            pair.hear(Line::Snapshot, frame);
+        }
+        pair.level(101, 1);
+        pair.publisher.bbo(OTHER);
+        pair.hear_all();
+        let repaired = pair.receiver.open_gaps().map(|gap| gap.first).collect::<Vec<_>>();
+        assert!(repaired.contains(&(first + 4)), "{repaired:?}");
+        let until_ns = pair.now_ns + 2 * MISSING_NS_MAX;
+        run(&mut pair, until_ns);
+        assert_eq!((pair.channel(), pair.receiver.open_gaps().count()), (ChannelState::Live, 0));
+    }
+
+    #[test]
     fn nothing_is_asked_for_that_is_not_needed_or_was_not_heard() {
         // Everything is LIVE: the plane's holes are nobody's.
         let mut pair = live();

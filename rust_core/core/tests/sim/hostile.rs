@@ -64,5 +64,5 @@ fn no_bytes_panic_even_with_a_good_crc() {
         }
         taken += receiver.counters().into_iter().find(|&(name, _)| name == "frames").expect("a counter").1;
     }
-    assert!(taken > 20_000, "hardly a frame was taken: {taken}");
+    assert!(taken > 10_000, "hardly a frame was taken: {taken}");
 }

@@ -72,7 +72,8 @@ impl Channel {
         });
         if let Some(given) = given {
             cx.gaps.give_up(wire_channel, &given);
-            self.shared.changed = true; // Where nobody needs the plane any more, that closes its reports.
+            // If the channel is whole without them, their report closes.
+            self.shared.changed = true;
         }
         self.on_items(items, cx);
     }
