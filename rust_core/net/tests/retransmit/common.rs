@@ -1,4 +1,5 @@
 //! A service with its feed, and consumers that ask it.
+#![allow(dead_code)] // Each test binary uses its part.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
