@@ -21,13 +21,19 @@ RUST_SOURCES := $(shell find rust_core \( -name '*.rs' -o -name Cargo.toml \) -n
 # The peers of the benchmarks: hundreds of MB that nothing else needs.
 BENCH_VENV := .venv-bench
 
+# What a failing simulation prints beside its seed.
+export OUTCRIER_REVISION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+# Seeds of `make sim`: so many, from this one on.
+SEEDS ?= 100000
+FIRST ?= 1
+
 # What `make run`, `make test` and `make bench` hand on: make run ARGS="--help", make test ARGS="-k book".
 ARGS ?=
 
 # Seconds that `make fuzz` gives to each target.
 FUZZ_SECONDS ?= 600
 
-.PHONY: help setup run test fuzz soak bench lint format dist lock clean toolchain
+.PHONY: help setup run test sim mutants fuzz soak bench lint format dist lock clean toolchain
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +59,13 @@ fuzz: toolchain ## Damage real frames: 10^7 runs, then FUZZ_SECONDS of each targ
 soak: setup ## Run drawn networks over real sockets for OUTCRIER_SOAK_S seconds (3600)
 	OUTCRIER_SOAK_S=$${OUTCRIER_SOAK_S:-3600} OUTCRIER_SOAK_SEED=$${OUTCRIER_SOAK_SEED:-$$(date +%s)} \
 		$(BIN)/pytest -s tests/net/test_soak.py $(ARGS)
+
+sim: | toolchain ## Run the simulation for long: make sim SEEDS=100000 FIRST=1
+	OUTCRIER_SIM_SEEDS=$(SEEDS) OUTCRIER_SIM_FIRST=$(FIRST) \
+		cargo test --release --locked --quiet -p outcrier-core --test sim seeds -- --nocapture
+
+mutants: $(VENV)/.installed ## Show that deliberate bugs in receiver and publisher are found
+	$(BIN)/python .ci/mutants.py $(ARGS)
 
 bench: setup $(BENCH_VENV)/.installed ## Measure against the peers and floors, and write the record
 	cargo bench --locked --quiet -p outcrier-core --bench core --no-run

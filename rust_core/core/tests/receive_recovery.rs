@@ -426,7 +426,7 @@ mod lines {
             pair.level(101, 1);
             let mut frame = pair.publisher.one();
             pair.hear(Line::A, &frame);
-            outcrier_core::wire::seal(&mut frame, 9);
+            outcrier_core::wire::seal(&mut frame, 9, None);
             pair.hear(line, &frame);
             assert_eq!((pair.counter("different_bytes"), pair.channel()), (1, ChannelState::Dead));
             lose(&mut pair, 1);

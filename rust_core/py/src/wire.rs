@@ -65,6 +65,6 @@ pub(crate) fn health_probe<'py>(
         Header { channel_seq: correlation, ..Header::new(msg::RETX_REQUEST, channel, session, venue) };
     let mut buffer = FrameBuf::default();
     let frame = buffer.build(&header, &RetxRequest { consumer_id, cookie: 0 }, &[] as &[RetxRange]);
-    wire::seal(frame, 0);
+    wire::seal(frame, 0, None);
     PyBytes::new(py, buffer.frame())
 }

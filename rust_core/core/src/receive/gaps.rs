@@ -233,11 +233,13 @@ impl GapLog {
         self.exchange.insert(key, report);
     }
 
+    /// Whether any such report is open.
+    pub(super) fn has_exchange(&self) -> bool {
+        !self.exchange.is_empty()
+    }
+
     /// It is whole again, or will never be told to be.
     pub(super) fn close_exchange(&mut self, number: u8, instrument: u32, how: GapRepair, now_ns: u64) {
-        if self.exchange.is_empty() {
-            return;
-        }
         if let Some(report) = self.exchange.remove(&(number, instrument)) {
             self.keep(GapReport { repair: Some(how), ..report }, now_ns);
         }

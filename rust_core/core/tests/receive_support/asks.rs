@@ -77,7 +77,7 @@ pub(crate) fn reply_frame(asked: &Asked, code: u16, root: RetxReply) -> Vec<u8> 
         Header { channel_seq: asked.id, ..Header::new(msg::RETX_REPLY, asked.channel, SESSION, VENUE) };
     let mut buf = FrameBuf::default();
     let frame = buf.build(&header, &RetxReply { code, ..root }, NO_RECORDS);
-    wire::seal(frame, 0);
+    wire::seal(frame, 0, None);
     frame.to_vec()
 }
 

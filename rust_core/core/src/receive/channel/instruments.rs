@@ -35,6 +35,9 @@ impl Channel {
         }
         if let Some(tracked) = self.tracked.get_mut(instrument) {
             tracked.on_frame(frame, came, &mut self.shared, cx.counters, cx.sink);
+            if cx.gaps.has_exchange() {
+                self.settle_exchange(instrument, cx);
+            }
         } else {
             cx.counters.unwanted += 1;
         }
@@ -132,6 +135,9 @@ impl Channel {
         self.track(instrument, cx);
         if let Some(tracked) = self.tracked.get_mut(instrument) {
             tracked.on_group(group, cx.now_ns, &mut self.shared, cx.counters, cx.sink);
+            if cx.gaps.has_exchange() {
+                self.settle_exchange(instrument, cx);
+            }
         } else {
             cx.counters.groups_ignored += 1;
         }

@@ -9,7 +9,7 @@ use crate::receive::line::Arrival;
 use crate::receive::missing::{Fate, GivenUp, MISSING_NS_MAX, Missing, TRIES, retry_ns};
 use crate::receive::requester::{Answer, Requester, Subject};
 use crate::receive::sink::Sink;
-use crate::receive::state::Publisher;
+use crate::receive::state::{Publisher, Reception};
 use crate::wire::{CHANNEL_SNAPSHOT, Heartbeat, Status, status};
 
 impl Channel {
@@ -186,7 +186,7 @@ impl Channel {
         }
     }
 
-    /// The publisher says how its book of a wanted instrument stands: a report is open while it is not whole.
+    /// The publisher says that its book of a wanted instrument is not whole: a report is open until it is again.
     pub(super) fn report_exchange<S>(
         &self,
         instrument: u32,
@@ -194,9 +194,9 @@ impl Channel {
         (channel_seq, rx_ts): (u64, i64),
         cx: &mut Context<'_, S>,
     ) {
-        if !matches!(Publisher::from_wire(root.state), Some(Publisher::Stale | Publisher::Recovering)) {
-            cx.gaps.close_exchange(self.number, instrument, GapRepair::Exchange, cx.now_ns);
-        } else if root.reason != status::reason::NONE {
+        let is_partial =
+            matches!(Publisher::from_wire(root.state), Some(Publisher::Stale | Publisher::Recovering));
+        if is_partial && root.reason != status::reason::NONE {
             cx.gaps.open_exchange(GapReport {
                 cause: GapCause::Exchange,
                 instrument,
@@ -204,6 +204,17 @@ impl Channel {
                 got: root.got,
                 ..self.report(Plane::Incremental, (channel_seq, 0), rx_ts, cx.now_ns)
             });
+        }
+    }
+
+    /// Closes the report of an instrument whose book is whole by all that is applied: its STATUS frames may have come in
+    /// another order than they were said in.
+    pub(super) fn settle_exchange<S>(&self, instrument: u32, cx: &mut Context<'_, S>) {
+        let Some(mirror) = self.mirror(instrument) else { return };
+        if matches!(mirror.reception, Reception::Live | Reception::Unsure)
+            && !matches!(mirror.publisher, Publisher::Stale | Publisher::Recovering)
+        {
+            cx.gaps.close_exchange(self.number, instrument, GapRepair::Exchange, cx.now_ns);
         }
     }
 }
