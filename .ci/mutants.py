@@ -243,6 +243,12 @@ MUTANTS = (
         "        now_ns < self.until_ns",
         "        now_ns < self.until_ns.min(1)",
     ),
+    Mutant(
+        "a wrong MAC is taken",
+        "receive/trust.rs",
+        "            Ok(_) => return Some(true),",
+        "            Ok(_) | Err(Unauthentic::Wrong) => return Some(true),",
+    ),
 )
 
 

@@ -33,11 +33,18 @@ fn no_bytes_panic_even_with_a_good_crc() {
     let mut taken = 0;
     for seed in 0..200 {
         let mut rng = Rng::new(seed);
-        let start =
-            Start { session: 1, id: 1, prev_session: 0, packs: seed % 2 == 1, instruments: 4, jump: None };
+        let start = Start {
+            session: 1,
+            id: 1,
+            prev_session: 0,
+            packs: seed % 2 == 1,
+            instruments: 4,
+            ports: 0,
+            jump: None,
+        };
         let server = ServerConfig { secret: [0; 16], line_bytes_per_s: 1 << 30, keys: None };
         let means = Means { limits: Limits::default(), server, guarded: false };
-        let mut publisher = SimPublisher::new(load, (0, start), &means, (S, 0));
+        let mut publisher = SimPublisher::new(load, start, &means, (S, 0));
         let mut receiver = Receiver::new(Config { seed, ..Config::default() });
         for step in 1..150_u64 {
             publisher.host.now_ns = S + step * 7 * MS;

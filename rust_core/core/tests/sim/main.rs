@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const SEEDS: u64 = 2_000;
 
 /// So many seeds reach everything that can be reached.
-const SEEDS_REACH_ALL: u64 = 400;
+const SEEDS_REACH_ALL: u64 = 1_000;
 
 /// Branches that hardly ever are taken. One that no seed reaches is one that nothing tests.
 const SOMETIMES: [&str; 46] = [

@@ -47,6 +47,8 @@ pub(crate) struct Start {
     pub(crate) prev_session: u32,
     pub(crate) packs: bool,
     pub(crate) instruments: u32,
+    /// Which ports its servers have; who comes after one that is gone may have the same.
+    pub(crate) ports: u16,
     /// Numbers begin here instead of at 1, as if so much had been published before anyone listened.
     pub(crate) jump: Option<(u64, u32)>,
 }
@@ -75,9 +77,9 @@ pub(crate) struct SimPublisher {
 const UDP_PORT: u16 = 40_000;
 const TCP_PORT: u16 = 41_000;
 
-/// The place of the publisher that has this port.
-pub(crate) fn place_of(port: u16) -> usize {
-    usize::from(if port >= TCP_PORT { port - TCP_PORT } else { port - UDP_PORT })
+/// [`Start::ports`] of the publisher that has this port.
+pub(crate) fn ports_of(port: u16) -> u16 {
+    if port >= TCP_PORT { port - TCP_PORT } else { port - UDP_PORT }
 }
 
 /// Wire id of the n-th instrument; the first one has a large number, as venues that hash their names give.
@@ -103,7 +105,7 @@ fn definition(symbol: &str) -> InstrumentDef {
 impl SimPublisher {
     pub(crate) fn new(
         load: &'static Load,
-        (place, start): (usize, Start),
+        start: Start,
         means: &Means,
         (now_ns, wall_offset_ns): (u64, i64),
     ) -> Self {
@@ -124,11 +126,10 @@ impl SimPublisher {
             build: "simulation".to_owned(),
         };
         let decoder = Decoder::compile(&load.shapes).expect("a declaration of the product");
-        let offset = u16::try_from(place).expect("few publishers");
         let repair = Repair {
             ipv4: Ipv4Addr::LOCALHOST.to_bits(),
-            udp_port: UDP_PORT + offset,
-            tcp_port: TCP_PORT + offset,
+            udp_port: UDP_PORT + start.ports,
+            tcp_port: TCP_PORT + start.ports,
             oldest_seq: None,
         };
         let mut host = SimHost::new(now_ns, wall_offset_ns, means.limits, repair);

@@ -16,7 +16,7 @@ const PERCENT: u32 = 10_000;
 const WARM_UP_NS: u64 = 500 * MS;
 
 fn start(instruments: u32) -> Start {
-    Start { session: 90_000_001, id: 1, prev_session: 0, packs: false, instruments, jump: None }
+    Start { session: 90_000_001, id: 1, prev_session: 0, packs: false, instruments, ports: 0, jump: None }
 }
 
 /// A world at the load of the rows, a publisher and so many consumers that are live.
@@ -219,7 +219,7 @@ fn a_second_publisher_is_told_within_350_ms() {
         let mut world = world(load, seed, 20, 2);
         world.change_weather(Plan { loss: 10 * PERCENT, ..Plan::default() });
         // A higher session that names nobody, beside one that lives.
-        world.publish(Start { session: 90_000_002, id: 2, ..start(20) });
+        world.publish(Start { session: 90_000_002, id: 2, ports: 1, ..start(20) });
         let alarm =
             |world: &World, name: &str| world.consumers.iter().all(|consumer| consumer.count(name) > 0);
         until(&mut world, 350 * MS, "split brain", |world| alarm(world, "split_brain"));
@@ -232,7 +232,7 @@ fn a_second_publisher_is_told_within_350_ms() {
         until(&mut world, 400 * MS, "the higher one takes over after silence", moved);
         // The same session by two.
         world.truth.taint(90_000_002, world.now_ns);
-        world.publish(Start { session: 90_000_002, id: 3, ..start(20) });
+        world.publish(Start { session: 90_000_002, id: 3, ports: 2, ..start(20) });
         let is_told = |world: &World| {
             let told = |name| move |consumer: &crate::consumer::Consumer| consumer.count(name) > 0;
             let two = told("second_publisher");

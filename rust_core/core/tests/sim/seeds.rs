@@ -128,7 +128,7 @@ fn pace(rng: &mut Rng) -> Pace {
 }
 
 fn restart(rng: &mut Rng) -> Restart {
-    let pause_ns = rng.below(800 * MS);
+    let pause_ns = if rng.chance(300) { rng.below(3 * MS) } else { rng.below(800 * MS) };
     match rng.below(6) {
         0 | 1 => Restart::Crash { pause_ns },
         2 => Restart::Zombie { named: rng.chance(500), for_ns: 50 * MS + pause_ns },
@@ -181,6 +181,7 @@ impl Script {
             prev_session: 0,
             packs: rng.chance(500),
             instruments,
+            ports: 0,
             jump,
         };
         let (pace, weather, means) = (pace(&mut rng), weather(&mut rng), means(&mut rng));
@@ -321,10 +322,21 @@ impl Script {
         }
     }
 
+    fn fresh_ports(&self) -> u16 {
+        u16::try_from(self.world.publishers.len()).expect("few publishers")
+    }
+
     fn begin(&mut self, prev_session: u32) {
         let session = self.start.session + 1 + u32::try_from(self.world.rng.below(3)).expect("few");
         let id = self.world.rng.next();
-        self.start = Start { session, id, prev_session, jump: None, ..self.start };
+        // Ports that nobody has any more may be taken again.
+        let is_free = !self
+            .world
+            .publishers
+            .iter()
+            .any(|publisher| publisher.is_alive && publisher.start.ports == self.start.ports);
+        let ports = if is_free && self.world.rng.chance(700) { self.start.ports } else { self.fresh_ports() };
+        self.start = Start { session, id, prev_session, ports, jump: None, ..self.start };
         self.current = self.world.publish(self.start);
     }
 
@@ -361,7 +373,8 @@ impl Script {
                 self.world.truth.taint(session, self.world.now_ns);
                 self.alarms_expected = true;
                 let id = self.world.rng.next();
-                let second = self.world.publish(Start { id, jump: None, ..self.start });
+                let ports = self.fresh_ports();
+                let second = self.world.publish(Start { id, ports, jump: None, ..self.start });
                 self.plan(Act::Kill { publisher: second }, for_ns);
                 self.plan(Act::Replace { publisher: old }, for_ns + 20 * MS);
             }
@@ -393,12 +406,13 @@ impl Script {
             self.world.join(self.config.clone());
         }
         let until_ns = self.world.now_ns + SETTLE_NS;
-        while !self.world.publishers[current].is_whole() {
+        // Its numbers may run out meanwhile, and another one goes on.
+        while !self.world.publishers[self.current].is_whole() {
             assert!(self.world.now_ns < until_ns, "the exchange makes every book whole");
-            self.world.play(current);
+            self.world.play(self.current);
             self.run(self.world.now_ns + 10 * MS);
         }
-        self.world.publishers[current].plays = false;
+        self.world.publishers[self.current].plays = false;
         self.run(self.world.now_ns + QUIET_NS);
     }
 

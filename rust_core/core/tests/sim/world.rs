@@ -10,7 +10,7 @@ use outcrier_core::receive::{Config, Line};
 use crate::consumer::Consumer;
 use crate::host::{Bytes, Left};
 use crate::load::Load;
-use crate::publisher::{EPOCH_NS, Means, Served, SimPublisher, Start, place_of};
+use crate::publisher::{EPOCH_NS, Means, Served, SimPublisher, Start, ports_of};
 use crate::rng::Rng;
 use crate::truth::Truth;
 
@@ -173,7 +173,7 @@ impl World {
         let wall_offset_ns = EPOCH_NS + self.wall_step_ns;
         let place = self.publishers.len();
         let clocks = (self.now_ns, wall_offset_ns);
-        let publisher = SimPublisher::new(self.load, (place, start), &self.means, clocks);
+        let publisher = SimPublisher::new(self.load, start, &self.means, clocks);
         self.publishers.push(publisher);
         self.after(place);
         self.next_read(place);
@@ -358,12 +358,15 @@ impl World {
         }
     }
 
+    /// The publisher that listens on a port.
+    fn server(&self, port: u16) -> Option<usize> {
+        let has_it = |publisher: &SimPublisher| publisher.is_alive && publisher.start.ports == ports_of(port);
+        self.publishers.iter().rposition(has_it)
+    }
+
     /// A datagram is there for a retransmit server.
     fn request(&mut self, place: usize, port: u16, bytes: &[u8]) {
-        let publisher = place_of(port);
-        if self.server_is_down || !self.publishers[publisher].is_alive {
-            return;
-        }
+        let Some(publisher) = self.server(port).filter(|_| !self.server_is_down) else { return };
         let from = self.consumers[place].address;
         let Served { unicast, group, .. } =
             self.with(publisher, |publisher| publisher.on_request(from, bytes));
@@ -378,9 +381,8 @@ impl World {
 
     /// One connection for an image: nothing of it is lost, unless its server is gone.
     fn connect(&mut self, place: usize, port: u16, request: &[u8]) {
-        let publisher = place_of(port);
         let mut due_ns = self.now_ns + self.weather.delay_ns;
-        if self.publishers[publisher].is_alive {
+        if let Some(publisher) = self.server(port) {
             self.consumers[place].receiver.image_started(crate::publisher::CHANNEL);
             let from = *self.consumers[place].address.ip();
             let units = self.with(publisher, |publisher| publisher.on_stream(from, request));
