@@ -126,7 +126,7 @@ def test_gaps_have_names_and_a_line_for_people() -> None:
     gap = gap_of(row, names)
     assert gap == Gap(
         venue="binance_usdm", channel=2, session=7, plane="incremental", symbol="", first=41, count=3,
-        expected=0, got=0, opened_ts=row["opened_ts"], cause="network", repair="retransmit",
+        expected=0, got=0, opened_ts=1_700_000_000_123_456_789, cause="network", repair="retransmit",
         after_ns=2_345_678,
     )  # fmt: skip
     assert describe_gap(gap) == (

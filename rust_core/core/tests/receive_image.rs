@@ -110,7 +110,7 @@ mod images {
         let spoil = |frames: &mut Vec<Vec<u8>>| {
             let end = frames.last_mut().unwrap();
             end[66 + 16] ^= 1;
-            wire::seal(end, 0);
+            wire::seal(end, 0, None);
         };
         let first = pair.publisher.next_snapshot_seq;
         pair.publisher.group(ID);

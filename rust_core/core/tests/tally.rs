@@ -304,7 +304,7 @@ fn a_copy_with_other_bytes_and_a_second_publisher_are_told() {
     let mut changed = ours[4].clone();
     changed[58] ^= 1;
     let end = changed.len();
-    wire::seal(&mut changed[..end], 77);
+    wire::seal(&mut changed[..end], 77, None);
     tally.on_datagram(Group::B, &changed, 1);
     assert_eq!(only(&tally).heard(Group::B).unwrap().numbers.duplicates, 1);
     assert!(!only(&tally).split);
@@ -312,7 +312,7 @@ fn a_copy_with_other_bytes_and_a_second_publisher_are_told() {
     tally.on_datagram(Group::A, &one.one(), 1);
     let mut foreign = tally_heartbeat(&mut one);
     foreign[66] ^= 1;
-    wire::seal(&mut foreign, 0);
+    wire::seal(&mut foreign, 0, None);
     tally.on_datagram(Group::A, &foreign, 1);
     assert!(only(&tally).split);
 }
@@ -379,7 +379,7 @@ fn instruments_beyond_the_limit_are_counted_together() {
     for number in 0..INSTRUMENTS_MAX as u64 + more {
         frame[10..18].copy_from_slice(&(number + 3).to_le_bytes());
         frame[26..30].copy_from_slice(&(number as u32 + 1).to_le_bytes());
-        wire::seal(&mut frame, 1);
+        wire::seal(&mut frame, 1, None);
         tally.on_datagram(Group::A, &frame, 1);
     }
     assert_eq!((tally.instruments().len(), tally.instruments().untracked), (INSTRUMENTS_MAX, more));
@@ -408,7 +408,7 @@ fn hops_are_measured_of_first_copies_of_messages() {
         frame[10..18].copy_from_slice(&seq.to_le_bytes());
         frame[42..50].copy_from_slice(&1_000_000_i64.to_le_bytes());
         frame[50..58].copy_from_slice(&1_500_000_i64.to_le_bytes());
-        wire::seal(frame, 300);
+        wire::seal(frame, 300, None);
     };
     timed(&mut frame, 0, 10);
     tally.on_datagram(Group::A, &frame, 1_500_450);

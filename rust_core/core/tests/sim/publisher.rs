@@ -150,7 +150,7 @@ impl SimPublisher {
         }
         let own = Own { channel: CHANNEL, session: start.session, publisher_id: start.id, drill: false };
         let arbiter = means.guarded.then(|| {
-            let mut arbiter = Arbiter::default();
+            let mut arbiter = Arbiter::new(None);
             arbiter.begin(own);
             arbiter
         });

@@ -147,7 +147,7 @@ impl Connection {
         matches!(self.doing, Doing::Replay(_)).then_some(self.is_caught_up)
     }
 
-    /// Reads up to one unit; keep-alives are passed over.
+    /// Reads up to one unit; keep-alive units are passed over.
     pub(super) fn hear(&mut self) -> Heard {
         loop {
             let wanted = match self.filled {
@@ -303,7 +303,7 @@ impl Connection {
         self.moved_ns = now_ns;
     }
 
-    /// What time brings: keep-alives, and the end of those who do not move.
+    /// What time brings: keep-alive units, and the end of those who do not move.
     pub(super) fn tick(&mut self, counters: &mut ConnectionCounters, now_ns: u64) -> Option<End> {
         let is_past = |then_ns: u64, span_ns| now_ns.saturating_sub(then_ns) >= span_ns;
         if !self.has_output() {

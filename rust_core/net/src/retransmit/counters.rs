@@ -42,7 +42,7 @@ pub struct ConnectionCounters {
     pub frames: u64,
     /// Bytes handed to the kernel.
     pub bytes: u64,
-    /// Keep-alives sent.
+    /// Keep-alive units sent.
     pub keep_alives: u64,
 }
 

@@ -17,7 +17,7 @@ use crate::clock;
 /// How often connections that follow are looked after. The send path rings no bell for them: it would cost it a system call
 /// for each batch.
 const FOLLOW_MS: i32 = 2;
-/// How often the others are: keep-alives and ends are due by the second.
+/// How often the others are: keep-alive units and ends are due by the second.
 const TICK_MS: i32 = 100;
 
 /// Stop, bell and listener come before the connections.
