@@ -164,8 +164,8 @@ class Publisher:
 
         `retransmit`: what leaves is kept and sent again by two threads, to whoever asks at these ports of
         `interface` (0 or taken = any free one; heartbeats tell them); answers take 5 % of the line. With
-        `log_dir` every frame is logged, in segments that are removed by size and age (0 = never), and waits at
-        most `log_sync_ms` for the disk; `manifest_key`, 64 hex digits, signs it once a second.
+        `log_dir` every frame is logged, in segments that are removed by size and age (0 = never), and waits
+        at most `log_sync_ms` for the disk; `manifest_key`, 64 hex digits, signs it once a second.
 
         Raises OSError, with a message that names group, interface and port, or the log; ValueError for keys.
         """
