@@ -36,9 +36,7 @@ def test_the_lines_of_the_specification() -> None:
     counts=st.lists(st.integers(min_value=0), min_size=0, max_size=12),
     wall_ms=st.integers(),
 )
-def test_no_name_breaks_a_line(
-    exchange: str, name: str, kind: str, counts: list[int], wall_ms: int
-) -> None:
+def test_no_name_breaks_a_line(exchange: str, name: str, kind: str, counts: list[int], wall_ms: int) -> None:
     datagram = DataLine(exchange, name, kind, tuple(counts), wall_ms).encode()
     assert len(datagram) <= LINE_BYTES_MAX
     assert datagram[0] != 0xFB
