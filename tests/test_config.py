@@ -120,8 +120,11 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
         ("[venues.binanec]\n", "venues.binanec: unknown key; did you mean venues.binance?"),
         (
             "[multicast.crypto]\nzzz = 1",
-            "multicast.crypto.zzz: unknown key; known are interface, group_a, interface_b, group_b, group_snapshot,"
-            " group_text, group_repair, port, ttl, retransmit_port, replay_port, line_mbit_per_s",
+            (
+                "multicast.crypto.zzz: unknown key; known are interface, group_a, interface_b, group_b,"
+                " group_snapshot, group_text, group_repair, port, ttl, retransmit_port, replay_port,"
+                " line_mbit_per_s"
+            ),
         ),
         ("[multicast.stocks]\n", "multicast.stocks: unknown key; did you mean multicast.stock?"),
         (

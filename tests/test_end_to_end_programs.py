@@ -248,18 +248,21 @@ def test_a_test_takes_nothing_over_whatever_it_is_told(
     net: Net, capture: CaptureFinder, tmp_path: Path
 ) -> None:
     exchange, config = stand_in(tmp_path, capture(USDM), "--instruments", capture(LIST))
-    with exchange, Witness(net) as witness:
-        with Child(tmp_path, "run", "--config", config, **net.environment()) as first:
-            until(lambda: bool(witness.datagrams), "the first feeder")
-            old = witness.frames()[0].header["session"]
-            other = with_session(tmp_path / "other", 1)
-            refused(
-                Child(other, "run", "--take-over", "--config", config, **net.environment()),
-                NETWORK,
-                f"session {old}",
-                "never takes over",
-            )
-            assert first.running, first.err
+    with (
+        exchange,
+        Witness(net) as witness,
+        Child(tmp_path, "run", "--config", config, **net.environment()) as first,
+    ):
+        until(lambda: bool(witness.datagrams), "the first feeder")
+        old = witness.frames()[0].header["session"]
+        other = with_session(tmp_path / "other", 1)
+        refused(
+            Child(other, "run", "--take-over", "--config", config, **net.environment()),
+            NETWORK,
+            f"session {old}",
+            "never takes over",
+        )
+        assert first.running, first.err
 
 
 # How programs end.

@@ -172,8 +172,8 @@ def test_the_one_taken_over_falls_silent_and_the_heir_names_it(multicast: Multic
         check_superseded(second)
         heir.close()
         until(witness.ended, "the heir's end")
-    starts = [frame for frame in witness.frames() if frame.name == "SESSION_START"]
+    starts = [frame for frame in witness.frames() if frame.msg == "SESSION_START"]
     assert [frame.header["session"] for frame in starts] == [78]
     assert (starts[0].root["prev_session"], starts[0].root["reason"]) == (77, FAIL_OVER)
-    ends = {frame.header["session"] for frame in witness.frames() if frame.name == "SESSION_END"}
+    ends = {frame.header["session"] for frame in witness.frames() if frame.msg == "SESSION_END"}
     assert ends == {78}

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wire_reference as wire
 
+import wire_reference as wire
 from outcrier import _core
 from outcrier.capture.venue_replay import open_feed
 from outcrier.venues.binance import BINANCE
@@ -60,7 +60,7 @@ def test_heartbeats_tell_where_lost_frames_can_be_had() -> None:
     assert tcp > 0
     feed = feed_of(publisher)
     feed.tick()
-    beats = [frame for frame in frames(publisher) if frame.name == "HEARTBEAT"]
+    beats = [frame for frame in frames(publisher) if frame.msg == "HEARTBEAT"]
     root = beats[-1].root
     assert (root["retx_ipv4"], root["retx_udp_port"], root["replay_tcp_port"]) == (0x7F000001, udp, tcp)
     assert root["oldest_retx_seq"] == 1
@@ -71,7 +71,7 @@ def test_heartbeats_tell_where_lost_frames_can_be_had() -> None:
 
 
 def units(stream: socket.socket) -> Iterator[bytes]:
-    """Units of a TCP stream, without keep-alives."""
+    """Units of a TCP stream, without those that only keep it alive."""
     waiting = b""
     while True:
         while len(waiting) < 2 or len(waiting) < 2 + struct.unpack_from("<H", waiting)[0]:
@@ -108,12 +108,12 @@ def test_an_image_is_cut_when_a_consumer_rings(wants: list[dict[str, int]], expe
             pass
         answer = units(stream)
         reply = wire.decode(next(answer))
-        assert (reply.name, reply.root["code"]) == ("RETX_REPLY", 0)
+        assert (reply.msg, reply.root["code"]) == ("RETX_REPLY", 0)
         image: list[wire.Frame] = []
-        while not image or image[-1].name != "CYCLE_END":
+        while not image or image[-1].msg != "CYCLE_END":
             image.append(wire.decode(next(answer)))
     assert [frame.header["channel_seq"] for frame in image] == list(range(1, len(image) + 1))
-    defined = [frame.header["instrument"] for frame in image if frame.name == "INSTRUMENT_DEF"]
+    defined = [frame.header["instrument"] for frame in image if frame.msg == "INSTRUMENT_DEF"]
     assert defined == expected
     assert image[-1].root["n_instruments"] == len(expected)
     assert feed.counters()["image_frames"] == len(image)
@@ -127,7 +127,7 @@ def test_a_wish_for_another_session_is_turned_away() -> None:
     with closing(socket.create_connection(address, PATIENCE_S)) as stream:
         stream.sendall(struct.pack("<H", len(request)) + request)
         reply = wire.decode(next(units(stream)))
-    assert (reply.name, reply.root["code"]) == ("RETX_REPLY", 4)
+    assert (reply.msg, reply.root["code"]) == ("RETX_REPLY", 4)
     feed.tick()
     assert feed.counters()["image_frames"] == 0
 
