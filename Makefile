@@ -24,7 +24,10 @@ BENCH_VENV := .venv-bench
 # What `make run`, `make test` and `make bench` hand on: make run ARGS="--help", make test ARGS="-k book".
 ARGS ?=
 
-.PHONY: help setup run test bench lint format dist lock clean toolchain
+# Seconds that `make fuzz` gives to each target.
+FUZZ_SECONDS ?= 600
+
+.PHONY: help setup run test fuzz bench lint format dist lock clean toolchain
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +41,13 @@ test: setup ## Run the tests of Rust and Python
 	cargo test --locked --quiet --workspace --exclude outcrier-py
 	$(BIN)/pytest $(ARGS)
 	$(BIN)/pytest --quiet benchmarks
+
+fuzz: toolchain ## Damage real frames: 10^7 runs, then FUZZ_SECONDS of each target of cargo-fuzz
+	OUTCRIER_FUZZ_RUNS=10000000 cargo test --locked --quiet --release -p outcrier-core --test wire_fuzz
+	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: rustup toolchain install nightly && cargo install --locked cargo-fuzz" >&2; exit 1; }
+	cd rust_core/fuzz && cargo run --locked --quiet --release --bin seeds corpus
+	cd rust_core/fuzz && for target in decode pack request receiver; do \
+		cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10; done
 
 bench: setup $(BENCH_VENV)/.installed ## Measure against the peers and floors, and write the record
 	cargo bench --locked --quiet -p outcrier-core --bench core --no-run

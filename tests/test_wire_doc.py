@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from test_wire_auth import KEY, WINDOW_SIGNATURE
+from test_wire_reference import BBO_AUTH as AUTHENTIC
+from wire_auth_reference import is_authentic, siphash_2_4
 from wire_reference import (
     AUTH_BYTES,
     CAUSES,
@@ -174,7 +177,47 @@ def test_the_digests_told_are_right() -> None:
         "chain": f"0x{first:016x}, then 0x{second:016x}",
         "registry": f"0x{registry_crc([(1001, 1), (1002, 3)]):08x}",
         "book": f"0x{book_checksum([(100, 5), (99, 7)], [(101, 3)]):08x}",
+        "key": KEY.hex(),
+        "MAC": f"0x{siphash_2_4(KEY, AUTHENTIC[:-AUTH_BYTES]):016x}",
+        "manifest": WINDOW_SIGNATURE,
     }
+
+
+def test_the_frame_with_a_mac_is_signed_with_the_key_told() -> None:
+    blocks = re.findall(r"```hex\n([0-9a-f\n]+)```", section("An example"))
+    assert [bytes.fromhex(block) for block in blocks][1:] == [AUTHENTIC]
+    assert is_authentic(AUTHENTIC, KEY)
+
+
+def test_limits_of_keys_and_manifests_are_those_of_the_rust_core() -> None:
+    text = section("Authentication")
+    core = Path(__file__).parents[1] / "rust_core" / "core" / "src" / "wire"
+    rust = (core / "auth.rs").read_text() + (core / "manifest.rs").read_text()
+    rust += (core / "manifest" / "verifier.rs").read_text()
+    for told, constant in (
+        ("outcrier-mac-1", 'PERSON: &[u8] = b"outcrier-mac-1"'),
+        ("outcrier-manifest-1", 'CONTEXT: &[u8; 19] = b"outcrier-manifest-1"'),
+        ("at most two", "MASTERS_MAX: usize = 2"),
+        ("1.5 s or more", "LOST_NS: i64 = 1_500_000_000"),
+        ("2^18 frames", "FRAMES_MAX: usize = 1 << 18"),
+        ("32 MiB", "WINDOW_BYTES_MAX: usize = 32 << 20"),
+    ):
+        assert told in text
+        assert constant in rust, constant
+
+
+def test_every_counter_that_the_document_names_is_one_of_the_receiver() -> None:
+    core = pytest.importorskip("outcrier._core", reason="the Rust core is not built")
+    named = set(re.findall(r"`((?:mac|key|manifest)_[a-z]+)`", section("Authentication"))) - {"key_id"}
+    assert named == {
+        "mac_missing",
+        "mac_wrong",
+        "key_unknown",
+        "manifest_ok",
+        "manifest_bad",
+        "manifest_unverifiable",
+    }
+    assert named <= core.Receiver().counters().keys()
 
 
 def test_a_venue_number_is_given_once() -> None:

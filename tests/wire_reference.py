@@ -192,12 +192,8 @@ LAYOUTS = {
         """),
     ),
     "LIQUIDATION": Layout(0x2A, record=TRADE),
-    "RETX_REQUEST": Layout(
-        0x40, part("consumer_id:Q cookie:Q"), part("begin_seq:Q n_frames:I reserved:I")
-    ),
-    "RETX_REPLY": Layout(
-        0x41, part("oldest_seq:Q newest_seq:Q cookie:Q retry_after_us:I code:H n_served:H")
-    ),
+    "RETX_REQUEST": Layout(0x40, part("consumer_id:Q cookie:Q"), part("begin_seq:Q n_frames:I reserved:I")),
+    "RETX_REPLY": Layout(0x41, part("oldest_seq:Q newest_seq:Q cookie:Q retry_after_us:I code:H n_served:H")),
     "SNAP_REQUEST": Layout(0x42, part("consumer_id:Q cookie:Q"), part("instrument:I kinds:I")),
     "PACK": Layout(
         0x30,

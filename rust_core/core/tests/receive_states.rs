@@ -4,102 +4,12 @@ mod receive_support;
 
 use outcrier_core::event::Level;
 use outcrier_core::receive::{
-    ChannelState, Config, HOLD_INSTRUMENT_MAX, Line, MISSING_MAX, Publisher as Published, Receiver,
-    Reception, Reported, SILENCE_NS, WINDOW_DEFAULT_NS, Wanted, reason,
+    ChannelState, Config, HOLD_INSTRUMENT_MAX, Line, MISSING_MAX, Publisher as Published, Reception,
+    Reported, SILENCE_NS, WINDOW_DEFAULT_NS, Wanted, reason,
 };
 use outcrier_core::wire::{self, flags, msg, status};
-use receive_support::{CHANNEL, Log, PRICE_EXP, Publisher, SESSION, Told, VENUE, definition};
-
-const ID: u32 = 11;
-const OTHER: u32 = 12;
-const MS: u64 = 1_000_000;
-
-/// A receiver beside a publisher, with a hand on every frame.
-struct Pair {
-    receiver: Receiver,
-    publisher: Publisher,
-    log: Log,
-    now_ns: u64,
-}
-
-impl Pair {
-    /// Both instruments defined, a book in the first, all heard, all LIVE.
-    fn live() -> Self {
-        let mut pair = Self::new(&Config::default());
-        pair.publisher.start(0);
-        pair.publisher.define(ID, definition("BTC/USDT", 1));
-        pair.publisher.define(OTHER, definition("ETH/USDT", 1));
-        pair.level(100, 5);
-        pair.publisher.cycle();
-        pair.hear_all();
-        assert_eq!(pair.channel(), ChannelState::Live);
-        assert_eq!(pair.states(), (Reported::Live, Reported::Live));
-        pair.log.take();
-        pair
-    }
-
-    fn new(config: &Config) -> Self {
-        Self {
-            receiver: Receiver::new(config.clone()),
-            publisher: Publisher::new(SESSION, 1),
-            log: Log::default(),
-            now_ns: MS,
-        }
-    }
-
-    fn level(&mut self, price: i64, qty: i64) {
-        self.publisher.delta(ID, &[Level { price, qty }], &[], 7, 3);
-    }
-
-    fn hear(&mut self, line: Line, frame: &[u8]) {
-        self.receiver.on_datagram(line, frame, 0, self.now_ns, &mut self.log);
-    }
-
-    fn hear_all(&mut self) {
-        for (line, frame) in self.publisher.take() {
-            self.hear(line, &frame);
-        }
-    }
-
-    /// What the publisher says next is lost.
-    fn lose(&mut self) -> Vec<Vec<u8>> {
-        self.publisher.take().into_iter().map(|(_, frame)| frame).collect()
-    }
-
-    fn pass(&mut self, ns: u64) {
-        self.now_ns += ns;
-        self.receiver.on_timer(self.now_ns, &mut self.log);
-    }
-
-    fn give_up(&mut self) {
-        self.pass(WINDOW_DEFAULT_NS);
-    }
-
-    fn state(&self, id: u32) -> Reported {
-        self.receiver.book(VENUE, id).unwrap().reported()
-    }
-
-    fn states(&self) -> (Reported, Reported) {
-        (self.state(ID), self.state(OTHER))
-    }
-
-    fn channel(&self) -> ChannelState {
-        self.receiver.channels().next().unwrap().state
-    }
-
-    fn counter(&self, name: &str) -> u64 {
-        self.receiver.counters().into_iter().find(|&(known, _)| known == name).unwrap().1
-    }
-
-    fn is_equal(&self) -> bool {
-        self.receiver.book(VENUE, ID).unwrap().book.hash() == self.publisher.instruments[&ID].book.hash()
-    }
-
-    /// (type, number) of the frames of the first instrument delivered, and what else was told, in order.
-    fn told(&mut self) -> Vec<Told> {
-        self.log.take()
-    }
-}
+use receive_support::pair::{ID, MS, OTHER, Pair};
+use receive_support::{CHANNEL, PRICE_EXP, Publisher, SESSION, Told, VENUE, definition};
 
 fn frame(msg_type: u8, instr_seq: u32, state: Reported) -> Told {
     Told::Frame { msg_type, instrument: ID, instr_seq, state, unsure: false, recovered: false }

@@ -1,38 +1,16 @@
 //! The store keeps what the limits allow, byte by byte, and finds it by channel, session and number.
 
 mod receive_support;
+mod retransmit_support;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use outcrier_core::retransmit::{Kept, Limits, Store};
 use outcrier_core::wire::{self, Header};
 use proptest::prelude::*;
-use receive_support::{CHANNEL, Publisher, SESSION, definition, load};
-use zerocopy::{FromBytes, IntoBytes};
-
-const SNAPSHOT: u8 = CHANNEL | wire::CHANNEL_SNAPSHOT;
-const CAPTURE: &str = "binance/spot_btcusdt_2024-08-08.jsonl.gz";
-const SECOND: u64 = 1_000_000_000;
-
-fn header(frame: &[u8]) -> Header {
-    Header::read_from_prefix(frame).unwrap().0
-}
-
-/// Frames of a real session: definitions, trades and book changes; a snapshot cycle after every `cycle_every` messages.
-fn frames(messages: usize, cycle_every: usize) -> Option<Vec<Vec<u8>>> {
-    let loads = load(CAPTURE, messages)?;
-    let mut publisher = Publisher::new(SESSION, 7);
-    publisher.start(0);
-    publisher.define(11, definition("BTC/USDT", 1));
-    for (at, message) in loads.iter().enumerate() {
-        publisher.load(11, message, 0);
-        if at % cycle_every == cycle_every - 1 {
-            publisher.cycle();
-            publisher.heartbeat();
-        }
-    }
-    Some(publisher.take().into_iter().map(|(_, frame)| frame).collect())
-}
+use receive_support::{CHANNEL, SESSION};
+use retransmit_support::{SECOND, SNAPSHOT, frames, header};
+use zerocopy::IntoBytes;
 
 /// The frame with another channel, session and number. Nobody checks a CRC here.
 fn renumbered(frame: &[u8], channel: u8, session: u32, seq: u64) -> Vec<u8> {

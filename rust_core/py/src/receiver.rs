@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2};
 use outcrier_core::event::Side;
-use outcrier_core::receive::{self, Collector, Config, KnownInstrument, Mirror, Wanted, rows};
+use outcrier_core::receive::{self, Collector, Config, KnownInstrument, Mirror, Recovery, Wanted, rows};
 use outcrier_core::wire::auth::Keyring;
 use outcrier_core::wire::manifest::PublicKey;
 use outcrier_core::wire::text_of;
@@ -92,6 +92,9 @@ impl Receiver {
                 accept_test,
                 keys,
                 manifest_key,
+                // There is no socket yet that would ask.
+                recovery: Recovery { retransmit: false },
+                ..Config::default()
             }),
             collector: Collector::new(types.as_deref(), rows_max),
             sockets: None,

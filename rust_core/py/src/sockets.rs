@@ -86,7 +86,7 @@ impl Sockets {
         } else {
             self.line_a.drops() + self.snapshot.drops()
         };
-        receiver.on_kernel_drops(drops - self.drops_seen);
+        receiver.on_kernel_drops(drops - self.drops_seen, now_ns, collector);
         self.drops_seen = drops;
         match (receiver.wants_snapshot_plane(), self.snapshot.fd()) {
             (true, None) => self.snapshot.join().map_err(PollError::Join)?,

@@ -1,4 +1,4 @@
-//! What the core costs without Python around it: level updates of real sessions, and sealing a frame.
+//! What the core costs without Python around it: level updates of real sessions, sealing a frame, and keeping it.
 //!
 //! Each bench prints its answer before it measures; `benchmarks/` compares it with what Python found and takes
 //! the times from criterion's `estimates.json`.
@@ -10,6 +10,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput};
 use outcrier_core::book::Book;
 use outcrier_core::event::{Level, Side};
+use outcrier_core::retransmit::{Kept, Limits, Store};
 use outcrier_core::wire::{self, BookSnapshot, FrameBuf, Header, zeroed};
 
 use captures::{SETS, Set, Source, Update};
@@ -100,9 +101,37 @@ fn encode(criterion: &mut Criterion) {
     );
 }
 
+/// What the send path pays for a frame that can be asked for again: the store is full, so that each push gives one up.
+fn keep(criterion: &mut Criterion) {
+    let limits = Limits { frames: 1 << 18, ..Limits::default() };
+    let mut store = Store::new(limits);
+    let mut frame = FrameBuf::default();
+    let header = Header::new(wire::msg::BOOK_SNAPSHOT, 3, 1, 0);
+    let levels: [Level; FRAME_LEVELS] = zeroed();
+    let root = BookSnapshot { frag_count: 1, n_bids: 9, ..zeroed() };
+    let mut push = |number: u64| {
+        // The number is all that differs; nobody checks a CRC here.
+        let frame = frame.build(&Header { channel_seq: number, ..header }, black_box(&root), &levels);
+        store.push(black_box(frame), number)
+    };
+    let mut number = 0;
+    while number < 2 * limits.frames as u64 {
+        number += 1;
+        assert_eq!(push(number), Kept::Kept);
+    }
+    say("keep/386", 1);
+    criterion.benchmark_group("keep").throughput(Throughput::Elements(1)).bench_function("386", |bencher| {
+        bencher.iter(|| {
+            number += 1;
+            push(number)
+        });
+    });
+}
+
 fn main() {
     let mut criterion = Criterion::default().without_plots().configure_from_args();
     level_update(&mut criterion);
     encode(&mut criterion);
+    keep(&mut criterion);
     criterion.final_summary();
 }

@@ -29,15 +29,16 @@ impl Chain {
     /// Whether [`Chain::follow`] should be called now that `number` was heard: the publisher's claim waits for it, or
     /// the chain lags.
     pub(super) fn is_due(&self, number: u64) -> bool {
-        self.at.is_some_and(|(at, _)| self.claim.is_some() || number >= at + LAG_MAX)
+        self.at.is_some_and(|(at, _)| self.claim.is_some() || number >= at.saturating_add(LAG_MAX))
     }
 
     /// Goes on over the numbers that came; whether that showed a difference from a claim.
     pub(super) fn follow(&mut self, numbers: &Numbers) -> bool {
         let mut differs = false;
         while let Some((number, value)) = self.at {
-            let Some(crc) = numbers.crc_of(number + 1) else { break };
-            self.at = Some((number + 1, digest::chain64(value, number + 1, crc)));
+            let Some(next) = number.checked_add(1) else { break };
+            let Some(crc) = numbers.crc_of(next) else { break };
+            self.at = Some((next, digest::chain64(value, next, crc)));
             differs |= self.compare();
         }
         differs
@@ -89,6 +90,8 @@ impl Chain {
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::Line;
+    use super::super::missing::Fate;
     use super::Chain;
     use crate::receive::numbers::Numbers;
 
@@ -99,11 +102,11 @@ mod tests {
     fn follows_waits_for_holes_and_finds_a_difference_once() {
         let mut numbers = Numbers::starting_at(1);
         let mut chain = Chain::from_start(90_000_001);
-        numbers.reveal(1, 0);
-        numbers.hear(2, 0x2222_2222, 0);
+        numbers.reveal(1, 0, 1);
+        numbers.hear(2, 0x2222_2222, Line::A, 0);
         assert!(!chain.follow(&numbers));
         assert!(!chain.claim(2, CHAIN[1], 0, &numbers), "cannot be compared yet");
-        numbers.hear(1, 0x1111_1111, 1);
+        numbers.hear(1, 0x1111_1111, Line::A, 1);
         assert!(!chain.follow(&numbers));
         assert_eq!(chain.at, Some((2, CHAIN[1])));
         assert!(!chain.claim(1, 5, 0, &numbers), "an old claim says nothing");
@@ -117,10 +120,10 @@ mod tests {
     fn adopts_after_a_give_up_but_not_from_before_it() {
         let mut numbers = Numbers::starting_at(1);
         let mut chain = Chain::from_start(90_000_001);
-        numbers.reveal(1, 0);
-        numbers.expire(1, 1);
+        numbers.reveal(1, 0, 1);
+        numbers.visit(1, 1, |_, _| Fate::GiveUp);
         chain.give_up(1);
-        numbers.hear(2, 0x2222_2222, 1);
+        numbers.hear(2, 0x2222_2222, Line::A, 1);
         assert!(!chain.claim(0, 1, 1, &numbers));
         assert_eq!(chain.at, None);
         assert!(!chain.claim(1, CHAIN[0], 1, &numbers));

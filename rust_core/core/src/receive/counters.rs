@@ -116,6 +116,32 @@ counters! {
     duplicates,
     /// Of those, copies of a frame that came first on another line: what two lines are expected to bring.
     copies,
+    /// Requests for missing frames made.
+    requests,
+    /// Numbers asked for in them, each time again.
+    requested,
+    /// Times a number was due to be asked for and was not: our budget was used up, or the server said wait.
+    requests_deferred,
+    /// Replies of retransmit servers to requests of ours.
+    replies,
+    /// Replies to no request of ours, or to one that is answered.
+    replies_unmatched,
+    /// Of the replies: ask again with the cookie.
+    replies_need_cookie,
+    /// Of the replies: the numbers are not kept any more.
+    replies_too_old,
+    /// Of the replies: the numbers do not exist yet.
+    replies_too_new,
+    /// Of the replies: we ask too often.
+    replies_rate_limited,
+    /// Of the replies: the server serves another session.
+    replies_bad_session,
+    /// Of the replies: the MAC of the request differs.
+    replies_bad_mac,
+    /// Of the replies: the request breaks a rule, or the code is of a later version.
+    replies_malformed,
+    /// Frames of the snapshot plane sent again that we do not miss.
+    repair_unneeded,
     /// Frames on the repair group, a retransmission or an image that are not of the session heard, or have no number.
     repair_foreign,
     /// Frames too far behind to know whether they were seen.
@@ -172,6 +198,8 @@ counters! {
     snapshot_duplicates,
     /// Numbers of the snapshot plane that did not come.
     snapshot_missing,
+    /// Missing numbers of the snapshot plane that came in time.
+    snapshot_filled,
     /// Groups of which a frame is missing or does not fit.
     groups_incomplete,
     /// Groups applied.
@@ -184,6 +212,20 @@ counters! {
     cycles,
     /// Of those, cycles that tell of definitions that we do not have, or not yet.
     cycles_not_known,
+    /// Images asked for.
+    images_wanted,
+    /// Images heard to their end.
+    images,
+    /// Images whose frames are not numbered as they must be, or that the server refused.
+    images_broken,
+    /// Frames of images.
+    image_frames,
+    /// Frames of an image that was not asked for, or that is over.
+    image_unexpected,
+    /// Alarm: times our kernel dropped so much within a second that nothing was asked for any more.
+    overruns,
+    /// Gaps without a report: too many were open, or nobody took them.
+    gaps_unreported,
     /// Times the kernel dropped a buffer of ours, as told by the caller: each held one datagram, or a segmented send of
     /// up to 128. How many frames that cost is in `missing` and `given_up`.
     kernel_drops,

@@ -400,7 +400,7 @@ fn tick_of(group: &[Held]) -> i64 {
 }
 
 /// Highest number of line A that the group says is included; 0 if nothing in it says so.
-fn included(group: &[Held]) -> u64 {
+pub(super) fn included(group: &[Held]) -> u64 {
     let said = group.iter().filter_map(|held| match held.frame().message() {
         Message::BookSnapshot(root, _) => Some(root.last_channel_seq),
         Message::Status(root) => Some(root.last_channel_seq),

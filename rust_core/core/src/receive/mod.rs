@@ -9,113 +9,63 @@
 //!                                                    snapshot plane: groups ─────────┘
 //! ```
 //!
-//! Missing frames are waited for during W (adapted to how late frames really come) and then given up; the snapshot
-//! plane makes whole what that concerns. Everything that is kept has a limit, and everything dropped a counter.
+//! Missing frames are waited for during W (adapted to how late frames really come), then asked for at the server that
+//! the heartbeat names, and given up after four tries; the snapshot plane, or an image, makes whole what that concerns.
+//! Every hole has a report ([`GapReport`]). Everything that is kept has a limit, and everything dropped a counter.
 
 mod array;
 mod batch;
 mod chain;
 mod channel;
 mod collector;
+mod config;
 mod counters;
+mod gaps;
 mod id_map;
 mod instrument;
 mod line;
 mod mirror;
+mod missing;
 mod numbers;
+mod overrun;
 mod plane;
 mod registry;
+mod requester;
 pub mod rows;
 mod sink;
 mod skew;
 mod state;
 mod trust;
 
-use std::fmt;
-
 pub use self::array::RowArray;
 pub use self::batch::Batch;
-pub use self::channel::{ChannelInfo, SILENCE_NS};
+pub use self::channel::{ChannelInfo, IMAGE_EVERY_NS, IMAGE_GIVEN_UP_MIN, ImageWanted, SILENCE_NS};
 pub use self::collector::{Collector, CollectorCounts};
+pub use self::config::{BadSymbol, Config, Recovery, Wanted};
 pub use self::counters::Counters;
+pub use self::gaps::{GAPS_KEPT_MAX, GAPS_OPEN_MAX, GapCause, GapRepair, GapReport};
 pub use self::instrument::{HOLD_CHANNEL_MAX, HOLD_INSTRUMENT_MAX};
 pub use self::line::Line;
 pub use self::mirror::{BOOK_LEVELS_MAX, Mirror, STAGED_LEVELS_MAX};
+pub use self::missing::{MISSING_NS_MAX, RETRY_NS, TRIES};
 pub use self::numbers::{MISSING_MAX, NUMBERS_KEPT};
-pub use self::plane::{GROUP_FRAMES_MAX, SNAPSHOT_REORDER_MAX, SNAPSHOT_WINDOW_NS};
+pub use self::overrun::KERNEL_DROPS_MAX;
+pub use self::plane::{GROUP_FRAMES_MAX, SNAPSHOT_HOLE_MAX, SNAPSHOT_REORDER_MAX, SNAPSHOT_WINDOW_NS};
 pub use self::registry::INSTRUMENTS_MAX;
+pub use self::requester::{FRAMES_PER_S, REQUEST_FRAMES_MAX, REQUEST_RANGES_MAX, REQUESTS_PER_S, Request};
 pub use self::sink::{Delivered, Lost, Sink, StateChange};
 pub use self::skew::{WINDOW_DEFAULT_NS, WINDOW_MAX_NS, WINDOW_MIN_NS};
 pub use self::state::{ChannelState, Publisher, Reception, Reported, reason, worse};
 
 use self::channel::{Channel, Context};
+use self::config::split_symbol;
+use self::gaps::GapLog;
 use self::line::Arrival;
+use self::overrun::Overrun;
 use self::registry::Wants;
+use self::requester::Requester;
 use self::trust::Trust;
-use crate::wire::auth::Keyring;
-use crate::wire::manifest::PublicKey;
-use crate::wire::{self, CHANNEL_NUMBER, InstrumentDef, flags, text_of};
-
-/// Which instruments are mirrored and delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// Every instrument of every channel heard.
-    All,
-    /// Canonical symbol and venue number. Resolved when the definition is heard.
-    Symbols(Vec<(String, u16)>),
-}
-
-/// A symbol is not of the form `SYMBOL@venue-number`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadSymbol(pub String);
-
-impl fmt::Display for BadSymbol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no SYMBOL@venue-number such as `BTC/USDT@1`", self.0)
-    }
-}
-
-impl std::error::Error for BadSymbol {}
-
-impl Wanted {
-    /// From texts such as `BTC/USDT:PERP@2`.
-    ///
-    /// # Errors
-    ///
-    /// The first text that is not of that form.
-    pub fn symbols<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, BadSymbol> {
-        let split = texts.into_iter().map(split_symbol);
-        Ok(Self::Symbols(split.collect::<Result<_, _>>()?))
-    }
-}
-
-fn split_symbol(text: &str) -> Result<(String, u16), BadSymbol> {
-    let bad = || BadSymbol(text.to_owned());
-    let (symbol, venue) = text.rsplit_once('@').ok_or_else(bad)?;
-    Ok((symbol.to_owned(), venue.parse().map_err(|_| bad())?))
-}
-
-/// What a receiver takes.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Instruments to mirror.
-    pub wanted: Wanted,
-    /// Take frames with REPLAY.
-    pub accept_replay: bool,
-    /// Take frames with TEST.
-    pub accept_test: bool,
-    /// Keys of the MAC. With them a frame must carry a MAC of one of them; without, a MAC is not looked at.
-    pub keys: Option<Keyring>,
-    /// The publisher's key; with it the signed manifests are checked.
-    pub manifest_key: Option<PublicKey>,
-}
-
-impl Default for Config {
-    /// Everything that is live.
-    fn default() -> Self {
-        Self { wanted: Wanted::All, accept_replay: false, accept_test: false, keys: None, manifest_key: None }
-    }
-}
+use crate::wire::{self, CHANNEL_NUMBER, Frame, InstrumentDef, Message, flags, msg, retx_code, text_of};
 
 /// A definition that was heard.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +99,11 @@ pub struct Receiver {
     /// Where a channel stands among them, by number; [`UNHEARD`] for others.
     places: [u8; CHANNELS],
     counters: Counters,
+    recovery: Recovery,
+    consumer_id: u64,
+    requester: Requester,
+    gaps: GapLog,
+    overrun: Overrun,
 }
 
 /// Numbers that a channel may have, 0 included.
@@ -168,6 +123,11 @@ impl Receiver {
             channels: Vec::new(),
             places: [UNHEARD; CHANNELS],
             counters: Counters::default(),
+            recovery: config.recovery,
+            consumer_id: config.consumer_id,
+            requester: Requester::new(config.consumer_id, config.seed),
+            gaps: GapLog::default(),
+            overrun: Overrun::default(),
         }
     }
 
@@ -205,6 +165,10 @@ impl Receiver {
             counters.dropped_test += 1;
             return;
         }
+        if header.msg_type == msg::RETX_REPLY {
+            self.on_reply(line, &frame, now_ns, sink);
+            return;
+        }
         let number = header.channel_number();
         if self.places[usize::from(number)] == UNHEARD {
             if !line.is_live() {
@@ -217,10 +181,10 @@ impl Receiver {
             let session = header.session;
             self.add_channel(Channel::new(number, session, now_ns));
         }
-        let channel = &mut self.channels[usize::from(self.places[usize::from(number)])];
-        let counters = &mut self.counters;
-        let mut cx = Context { now_ns, wants: &mut self.wants, counters, sink };
         let arrival = Arrival { line, rx_ts, authenticated };
+        let place = usize::from(self.places[usize::from(number)]);
+        let (channels, mut cx) = self.context(now_ns, sink);
+        let channel = &mut channels[place];
         if header.is_snapshot_plane() {
             channel.on_snapshot(&frame, arrival, &mut cx);
         } else {
@@ -240,11 +204,12 @@ impl Receiver {
         }
     }
 
-    /// Gives up what did not come in time and notices silence. Nothing happens before [`Receiver::deadline_ns`].
+    /// Asks for what did not come in time or gives it up, and notices silence. Nothing happens before
+    /// [`Receiver::deadline_ns`].
     pub fn on_timer<S: Sink>(&mut self, now_ns: u64, sink: &mut S) {
-        for channel in &mut self.channels {
+        let (channels, mut cx) = self.context(now_ns, sink);
+        for channel in channels {
             if channel.deadline_ns().is_some_and(|deadline| now_ns >= deadline) {
-                let mut cx = Context { now_ns, wants: &mut self.wants, counters: &mut self.counters, sink };
                 channel.on_timer(&mut cx);
             }
         }
@@ -256,10 +221,111 @@ impl Receiver {
         self.channels.iter().filter_map(Channel::deadline_ns).min()
     }
 
+    /// The next request to a retransmit server. Call it until it gives `None` after [`Receiver::on_timer`] and after
+    /// datagrams of [`Line::Retransmit`]; the replies and frames come back on that line.
+    pub fn next_request(&mut self, now_ns: u64) -> Option<Request<'_>> {
+        self.requester.next(now_ns, self.trust.keys(), &mut self.counters)
+    }
+
+    /// A reply of a retransmit server, or of an image's, whose frames speak for themselves.
+    #[cold]
+    fn on_reply<S: Sink>(&mut self, line: Line, frame: &Frame<'_>, now_ns: u64, sink: &mut S) {
+        let Message::RetxReply(reply) = frame.message() else { return };
+        match line {
+            Line::Retransmit => {}
+            Line::Image => {
+                if reply.code != retx_code::OK {
+                    self.counters.images_broken += 1;
+                    self.image_ended(frame.header.channel_number());
+                }
+                return;
+            }
+            _ => {
+                self.counters.replies_unmatched += 1;
+                return;
+            }
+        }
+        let counters = &mut self.counters;
+        let Some(answer) = self.requester.on_reply(&frame.header, &reply, now_ns, counters) else { return };
+        let place = self.places[usize::from(frame.header.channel_number())];
+        let (channels, mut cx) = self.context(now_ns, sink);
+        if let Some(channel) = channels.get_mut(usize::from(place)) {
+            channel.on_answer(answer, &mut cx);
+        }
+    }
+
     /// The kernel dropped something of ours `n` times more: a datagram, or a whole segmented send. The numbers of the
-    /// frames say which and how many are missing; this says whose fault it was.
-    pub fn on_kernel_drops(&mut self, n: u64) {
-        self.counters.kernel_drops += n;
+    /// frames say which and how many are missing; this says whose fault it was. Above [`KERNEL_DROPS_MAX`] a second all
+    /// that is missing is given up, and nothing is asked for during a second: the snapshot plane repairs.
+    pub fn on_kernel_drops<S: Sink>(&mut self, n: u64, now_ns: u64, sink: &mut S) {
+        if n == 0 {
+            return;
+        }
+        self.counters.kernel_drops = self.counters.kernel_drops.saturating_add(n);
+        self.gaps.blame_kernel(now_ns);
+        if self.overrun.add(n, now_ns) {
+            self.counters.overruns += 1;
+            let (channels, mut cx) = self.context(now_ns, sink);
+            channels.iter_mut().for_each(|channel| channel.give_up_all(&mut cx));
+        }
+    }
+
+    /// The gaps closed since the last call, in the order of their closing. At most [`GAPS_KEPT_MAX`] are kept; the
+    /// counter `gaps_unreported` says how many were not.
+    pub fn take_gaps(&mut self) -> Vec<GapReport> {
+        self.gaps.take()
+    }
+
+    /// The gaps that are open, by channel, plane and number; those of the exchange last.
+    pub fn open_gaps(&self) -> impl Iterator<Item = GapReport> + '_ {
+        self.gaps.opened()
+    }
+
+    /// An image that would help, if any: a late joiner, or a channel that gave up [`IMAGE_GIVEN_UP_MIN`] numbers or more,
+    /// is not whole. At most one a channel every [`IMAGE_EVERY_NS`]. The caller connects, calls
+    /// [`Receiver::image_started`], sends the request and hands every frame of the stream in as [`Line::Image`].
+    pub fn image_wanted(&mut self, now_ns: u64) -> Option<ImageWanted> {
+        if !self.may_ask(now_ns) {
+            return None;
+        }
+        let id = self.requester.draw().max(1);
+        let (wants, consumer_id, keys) = (&self.wants, self.consumer_id, self.trust.keys());
+        let wanted = self.channels.iter_mut().find_map(|channel| {
+            let is_open = wants.is_open(channel.venue());
+            channel.image_wanted(wants.is_all(), is_open, keys, consumer_id, (id, now_ns))
+        });
+        self.counters.images_wanted += u64::from(wanted.is_some());
+        wanted
+    }
+
+    /// The connection for a channel's image stands.
+    pub fn image_started(&mut self, channel: u8) {
+        if let Some(channel) = self.channel_mut(channel) {
+            channel.image_started();
+        }
+    }
+
+    /// The connection for a channel's image is closed or could not be made.
+    pub fn image_ended(&mut self, channel: u8) {
+        if let Some(channel) = self.channel_mut(channel) {
+            channel.image_ended();
+        }
+    }
+
+    fn channel_mut(&mut self, number: u8) -> Option<&mut Channel> {
+        let place = *self.places.get(usize::from(number))?;
+        self.channels.get_mut(usize::from(place))
+    }
+
+    fn may_ask(&self, now_ns: u64) -> bool {
+        self.recovery.retransmit && !self.overrun.is_on(now_ns)
+    }
+
+    /// The channels, and what they share.
+    fn context<'a, S>(&'a mut self, now_ns: u64, sink: &'a mut S) -> (&'a mut [Channel], Context<'a, S>) {
+        let may_ask = self.may_ask(now_ns);
+        let Self { channels, wants, counters, requester, gaps, .. } = self;
+        (channels, Context { now_ns, wants, counters, requester, gaps, may_ask, sink })
     }
 
     /// Whether the snapshot plane should be joined: nothing was heard yet, a wanted instrument is not whole, or a
@@ -318,6 +384,6 @@ impl Receiver {
     /// Name and value of every counter ([`Counters`]), since the receiver was made.
     #[must_use]
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
-        self.counters.list()
+        Counters { gaps_unreported: self.gaps.unreported(), ..self.counters.clone() }.list()
     }
 }

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::instrument::Held;
+use super::missing::{Fate, GivenUp, Missing, MissingSet};
 use crate::wire::{CycleEnd, Message, flags};
 
-/// Frames ahead of a missing one that are kept.
-pub const SNAPSHOT_REORDER_MAX: usize = 256;
-/// How long a missing number of the plane is waited for. A cycle comes again, so there is nothing to adapt.
+/// Frames ahead of a missing one that are kept: those of a plane at 20 % of a gigabit line while a number is asked for.
+pub const SNAPSHOT_REORDER_MAX: usize = 1_024;
+/// How long a missing number of the plane is waited for before it is asked for, or given up where nobody can be asked. A
+/// cycle comes again, so there is nothing to adapt.
 pub const SNAPSHOT_WINDOW_NS: u64 = 2_000_000;
+/// A longer run of missing numbers is no loss but time in which the plane was not heard: it is passed over.
+pub const SNAPSHOT_HOLE_MAX: u64 = 512;
 /// Frames of one group: over a million levels.
 pub const GROUP_FRAMES_MAX: usize = 16_384;
 
@@ -32,53 +36,120 @@ pub(super) struct PlaneCounts {
 #[derive(Debug, Default)]
 pub(super) struct SnapshotPlane {
     next: Option<u64>,
+    /// Highest number heard.
+    top: u64,
     /// First number since which none is missing.
     contiguous_from: u64,
     waiting: BTreeMap<u64, Held>,
-    waiting_since_ns: u64,
+    missing: MissingSet,
+    /// The plane was not heard meanwhile: what it said then is no loss.
+    rejoined: bool,
     group: Vec<Held>,
     group_of: Option<(u32, u32)>,
     counts: PlaneCounts,
 }
 
+/// What a frame of the plane turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// Taken; what is missing before it from now on: first number and how many, 0 if none.
+    Taken { first: u64, count: u64 },
+    /// Taken; it was missing.
+    Filled,
+    /// Came before, or too late.
+    Duplicate,
+}
+
 impl SnapshotPlane {
+    /// The plane of an image: its first number is 1.
+    pub(super) fn of_image() -> Self {
+        Self { next: Some(1), contiguous_from: 1, ..Self::default() }
+    }
+
+    /// The number expected if nothing is missing.
+    pub(super) fn next(&self) -> Option<u64> {
+        self.next
+    }
+
+    /// Whether a number is missing and may still come.
+    pub(super) fn is_missing(&self, seq: u64) -> bool {
+        self.missing.contains(seq)
+    }
+
+    /// The plane is heard from now on, and was not before.
+    pub(super) fn rejoin(&mut self) {
+        self.rejoined = true;
+    }
+
     /// Takes one frame and appends what became complete to `out`.
-    pub(super) fn push(&mut self, held: Held, now_ns: u64, out: &mut Vec<Item>) {
+    pub(super) fn push(&mut self, held: Held, now_ns: u64, out: &mut Vec<Item>) -> Pushed {
         let seq = held.header.channel_seq;
         let next = *self.next.get_or_insert_with(|| {
             self.contiguous_from = seq;
+            self.top = seq.saturating_sub(1);
             seq
         });
-        if seq < next {
+        let was_missing = self.missing.fill(seq).is_some();
+        if seq < next || seq <= self.top && !was_missing {
             self.counts.duplicates += 1;
-            return;
+            return Pushed::Duplicate;
+        }
+        let mut pushed = if was_missing { Pushed::Filled } else { Pushed::Taken { first: seq, count: 0 } };
+        let rejoined = std::mem::take(&mut self.rejoined);
+        if seq > self.top {
+            let (first, count) = (self.top + 1, seq - self.top - 1);
+            self.top = seq;
+            if !rejoined && (1..=SNAPSHOT_HOLE_MAX).contains(&count) {
+                self.missing.open(first, seq - 1, now_ns, SNAPSHOT_WINDOW_NS);
+                pushed = Pushed::Taken { first, count };
+            }
         }
         if seq == next {
             self.accept(held, out);
         } else {
-            if self.waiting.is_empty() {
-                self.waiting_since_ns = now_ns;
-            }
-            if self.waiting.insert(seq, held).is_some() {
-                self.counts.duplicates += 1;
-            }
-            if self.waiting.len() > SNAPSHOT_REORDER_MAX {
-                self.skip();
+            self.waiting.insert(seq, held);
+            if self.waiting.len() > SNAPSHOT_REORDER_MAX
+                && let Some((&first, _)) = self.waiting.first_key_value()
+            {
+                self.missing.take(next, first);
             }
         }
-        self.drain(now_ns, out);
+        self.drain(out);
+        pushed
     }
 
-    /// Gives up numbers that are missing for too long.
-    pub(super) fn timer(&mut self, now_ns: u64, out: &mut Vec<Item>) {
-        if self.deadline_ns().is_some_and(|deadline| now_ns >= deadline) {
-            self.skip();
-            self.drain(now_ns, out);
-        }
+    /// Decides about every number that is due; see [`MissingSet::visit`].
+    pub(super) fn visit(
+        &mut self,
+        now_ns: u64,
+        out: &mut Vec<Item>,
+        fate: impl FnMut(u64, &mut Missing) -> Fate,
+    ) -> Option<GivenUp> {
+        let gone = self.missing.visit(now_ns, SNAPSHOT_WINDOW_NS, fate);
+        self.give_up(gone, out)
     }
 
+    /// Gives up what is missing of `first..=last`.
+    pub(super) fn give_up_range(&mut self, first: u64, last: u64, out: &mut Vec<Item>) -> Option<GivenUp> {
+        let gone = self.missing.take(first, last);
+        self.give_up(gone, out)
+    }
+
+    fn give_up(&mut self, gone: Vec<(u64, u64)>, out: &mut Vec<Item>) -> Option<GivenUp> {
+        let mut given = GivenUp::default();
+        gone.into_iter().for_each(|(seq, _)| given.push(seq, 1));
+        self.drain(out);
+        given.any()
+    }
+
+    /// See [`MissingSet::postpone`].
+    pub(super) fn postpone(&mut self, first: u64, last: u64, at_ns: u64) {
+        self.missing.postpone(first, last, at_ns);
+    }
+
+    /// When [`SnapshotPlane::visit`] has something to do.
     pub(super) fn deadline_ns(&self) -> Option<u64> {
-        (!self.waiting.is_empty()).then_some(self.waiting_since_ns.saturating_add(SNAPSHOT_WINDOW_NS))
+        self.missing.deadline_ns()
     }
 
     /// Counts since the last call.
@@ -86,27 +157,21 @@ impl SnapshotPlane {
         std::mem::take(&mut self.counts)
     }
 
-    fn drain(&mut self, now_ns: u64, out: &mut Vec<Item>) {
-        let before = self.next;
-        while let Some(entry) = self.waiting.first_entry() {
-            if Some(*entry.key()) != self.next {
+    /// Goes on as far as nothing is missing that may still come.
+    fn drain(&mut self, out: &mut Vec<Item>) {
+        while let (Some(next), Some(entry)) = (self.next, self.waiting.first_entry()) {
+            let seq = *entry.key();
+            if self.missing.any_in(next, seq) {
                 break;
             }
             let held = entry.remove();
+            if seq > next {
+                self.counts.missing = self.counts.missing.saturating_add(seq - next);
+                self.contiguous_from = seq;
+                self.drop_group();
+            }
             self.accept(held, out);
         }
-        if self.next != before {
-            self.waiting_since_ns = now_ns;
-        }
-    }
-
-    /// Goes on with the first frame that waits.
-    fn skip(&mut self) {
-        let (Some(next), Some((&first, _))) = (self.next, self.waiting.first_key_value()) else { return };
-        self.counts.missing += first - next;
-        self.contiguous_from = first;
-        self.next = Some(first);
-        self.drop_group();
     }
 
     fn drop_group(&mut self) {

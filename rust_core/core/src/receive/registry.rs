@@ -186,7 +186,7 @@ impl Registry {
     }
 
     /// The digest covers what is not delisted; the count may cover all that a cycle sends.
-    fn matches(&self, n_instruments: u32, registry_crc: u32) -> bool {
+    pub(super) fn matches(&self, n_instruments: u32, registry_crc: u32) -> bool {
         let fresh = || self.known.iter().filter(|(_, known)| known.fresh);
         let live = || fresh().filter(|(_, known)| !known.delisted);
         let count = n_instruments as usize;

@@ -40,6 +40,11 @@ impl Trust {
         None
     }
 
+    /// The keys, to sign requests with.
+    pub(super) fn keys(&self) -> Option<&Keyring> {
+        self.keys.as_ref()
+    }
+
     /// A frame of the current session of its channel, incremental plane: is what was taken what the publisher sent?
     pub(super) fn follow(&mut self, frame: &Frame<'_>, counters: &mut Counters) {
         let Some(key) = self.manifest_key else { return };

@@ -96,8 +96,48 @@ impl Ring {
         Some((position, place))
     }
 
-    /// Gives memory back that a burst needed. Not for the send path: the system unmaps it.
-    pub(super) fn release(&mut self) {
-        self.spare.truncate(SPARE_CHUNKS_MAX);
+    /// Gives a chunk back that a burst needed, and says whether there are more. Not for the send path: the system unmaps it.
+    pub(super) fn release(&mut self) -> bool {
+        if self.spare.len() > SPARE_CHUNKS_MAX {
+            self.spare.pop();
+        }
+        self.spare.len() > SPARE_CHUNKS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHUNK_BYTES, Ring, SPARE_CHUNKS_MAX};
+
+    fn frame(position: u64) -> Vec<u8> {
+        vec![position as u8; 700 + position as usize % 701]
+    }
+
+    #[test]
+    fn chunks_are_used_again_and_given_back() {
+        let mut ring = Ring::default();
+        let live = 5_000;
+        for position in 0..50_000 {
+            assert_eq!(ring.push(1, &frame(position), position), position);
+            if position >= live {
+                let (gone, place) = ring.pop().unwrap();
+                assert_eq!((gone, place.at_ns, place.channel), (position - live, position - live, 1));
+                assert_eq!(ring.get(gone), None);
+                for still in [gone + 1, gone + 2_000, position] {
+                    assert_eq!(ring.get(still), Some(&frame(still)[..]));
+                }
+            }
+            // At both ends a chunk is partly used, and behind each frame of the others is less than one free.
+            let most = ring.bytes() as usize / (CHUNK_BYTES - 1_400) + 2;
+            assert!(ring.chunks.len() <= most && ring.spare.len() <= 2, "{} chunks", ring.chunks.len());
+            assert!(ring.chunks.iter().all(|chunk| chunk.capacity() == CHUNK_BYTES));
+        }
+        while ring.pop().is_some() {}
+        assert_eq!((ring.len(), ring.bytes(), ring.chunks.len()), (0, 0, 0));
+        assert!(ring.spare.len() > SPARE_CHUNKS_MAX);
+        while ring.release() {}
+        assert_eq!(ring.spare.len(), SPARE_CHUNKS_MAX);
+        assert_eq!(ring.push(1, &frame(7), 0), 50_000);
+        assert_eq!(ring.get(50_000), Some(&frame(7)[..]));
     }
 }

@@ -153,15 +153,15 @@ impl Store {
         Kept::Kept
     }
 
-    /// Gives up what is too old, as far as pushes did not yet, and gives unused memory back. For another thread than the
-    /// one that sends, about once a second. Returns whether more is left to give up.
+    /// Gives up what is too old, as far as pushes did not yet, and gives unused memory back: a part of it, so that whoever
+    /// sends waits about 0.1 ms at most. For another thread than that one, about once a second. Returns whether more is left.
     pub fn trim(&mut self, now_ns: u64) -> bool {
         let mut left = self.limit(now_ns, GIVE_UP_PER_TRIM);
-        self.ring.release();
+        left |= self.ring.release();
         for lane in self.lanes.iter_mut().flatten() {
             left |= lane.limit_cycles(self.limits.snapshot_bytes, GIVE_UP_PER_TRIM, &mut self.counters);
             if let Some(own) = &mut lane.own {
-                own.ring.release();
+                left |= own.ring.release();
             }
         }
         left

@@ -180,7 +180,7 @@ impl Streams {
             self.counters.probes += 1;
             return (said, Then::Nothing);
         }
-        if replay.spans().iter().any(|span| bounds.is_too_old(span.next)) {
+        if replay.spans.iter().any(|span| bounds.is_too_old(span.next)) {
             self.counters.too_old += 1;
             return (Said { code: retx_code::TOO_OLD, ..said }, Then::Nothing);
         }
@@ -189,12 +189,12 @@ impl Streams {
             None => span.next.checked_sub(1).is_some_and(|before| bounds.is_too_new(before)),
             Some(end) => bounds.is_too_new(end - 1),
         };
-        if replay.spans().iter().any(is_too_new) {
+        if replay.spans.iter().any(is_too_new) {
             self.counters.too_new += 1;
             return (Said { code: retx_code::TOO_NEW, ..said }, Then::Nothing);
         }
         self.counters.replays += 1;
-        let n_served = replay.spans().iter().map(|span| span.len(bounds.newest)).sum();
+        let n_served = replay.spans.iter().map(|span| span.len(bounds.newest)).sum();
         (Said { n_served, ..said }, Then::Replay(replay))
     }
 
@@ -251,8 +251,8 @@ impl Span {
 pub struct Replay {
     channel: u8,
     session: u32,
-    spans: [Span; limits::RANGES],
-    len: usize,
+    /// At most [`limits::RANGES`].
+    spans: Vec<Span>,
     at: usize,
 }
 
@@ -272,28 +272,29 @@ pub enum Pull {
 impl Replay {
     /// `None` = there are too many ranges, or one is not of numbers, or something comes behind one without an end.
     fn of(header: &Header, ranges: Records<'_, RetxRange>) -> Option<Self> {
-        let len = ranges.len();
-        let mut replay =
-            Self { channel: header.channel, session: header.session, spans: Default::default(), len, at: 0 };
-        for (at, range) in ranges.enumerate() {
+        let count = ranges.len();
+        if count > limits::RANGES {
+            return None;
+        }
+        let mut spans = Vec::with_capacity(count);
+        for (range, place) in ranges.zip(1..) {
             let end = match range.n_frames {
-                0 if at + 1 < len => return None,
+                0 if place < count => return None,
                 0 => None,
                 n_frames => Some(range.begin_seq.checked_add(u64::from(n_frames))?),
             };
-            *replay.spans.get_mut(at).filter(|_| range.begin_seq > 0)? = Span { next: range.begin_seq, end };
+            if range.begin_seq == 0 {
+                return None;
+            }
+            spans.push(Span { next: range.begin_seq, end });
         }
-        Some(replay)
-    }
-
-    fn spans(&self) -> &[Span] {
-        &self.spans[..self.len]
+        Some(Self { channel: header.channel, session: header.session, spans, at: 0 })
     }
 
     /// Whether it follows what is published, without an end.
     #[must_use]
     pub fn is_following(&self) -> bool {
-        self.spans().last().is_some_and(|span| span.end.is_none())
+        self.spans.last().is_some_and(|span| span.end.is_none())
     }
 
     /// Appends the next frame to `out`, which keeps what it held.
@@ -303,10 +304,10 @@ impl Replay {
         archive: Option<&mut (dyn Archive + '_)>,
         out: &mut Vec<u8>,
     ) -> Pull {
-        while self.spans().get(self.at).is_some_and(|span| span.end == Some(span.next)) {
+        while self.spans.get(self.at).is_some_and(|span| span.end == Some(span.next)) {
             self.at += 1;
         }
-        let Some(&Span { next: seq, .. }) = self.spans().get(self.at) else { return Pull::Over };
+        let Some(&Span { next: seq, .. }) = self.spans.get(self.at) else { return Pull::Over };
         let (channel, session) = (self.channel, self.session);
         // Asked before the frame is looked for: a frame kept in between is found.
         let is_published = frames.session(channel) == Some(session);

@@ -7,7 +7,7 @@ use outcrier_core::shape::Decoder;
 use outcrier_core::wire::auth::{Keyring, MasterKey, Signer};
 use outcrier_core::wire::{self, InstrumentDef, text_field};
 
-use super::shape_support::{captures, lines, shapes};
+use crate::shape_support::{captures, lines, shapes};
 
 pub(crate) const CHANNEL: u8 = 2;
 pub(crate) const SESSION: u32 = 90_000_001;

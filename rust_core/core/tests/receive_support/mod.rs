@@ -1,6 +1,8 @@
 //! A publisher for the receiver's tests: real levels and trades in, sealed frames out, and what the books were.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+pub(crate) mod pair;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -147,6 +149,8 @@ pub(crate) struct Instrument {
 
 /// What a real publisher does with numbers and digests, and nothing else.
 pub(crate) struct Publisher {
+    /// Address, UDP and TCP port of the server that heartbeats name.
+    pub(crate) retx: (u32, u16, u16),
     pub(crate) session: u32,
     pub(crate) id: u64,
     pub(crate) next_seq: u64,
@@ -181,6 +185,7 @@ pub(crate) fn definition(symbol: &str, version: u32) -> InstrumentDef {
 impl Publisher {
     pub(crate) fn new(session: u32, id: u64) -> Self {
         Self {
+            retx: (0, 0, 0),
             session,
             id,
             next_seq: 1,
@@ -414,6 +419,9 @@ impl Publisher {
             chain64: self.chain,
             mono_ns: self.mono_ns,
             state: 1,
+            retx_ipv4: self.retx.0,
+            retx_udp_port: self.retx.1,
+            replay_tcp_port: self.retx.2,
             ..zeroed()
         };
         self.unnumbered(msg::HEARTBEAT, &root);

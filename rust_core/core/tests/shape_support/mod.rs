@@ -86,7 +86,8 @@ fn base64(text: &str) -> Vec<u8> {
 
 /// A declaration file beside the tests.
 pub(crate) fn shapes(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shapes").join(name)).unwrap()
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/shapes").join(name))
+        .unwrap()
 }
 
 /// A decoder of `forms.json`.

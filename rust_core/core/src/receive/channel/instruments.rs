@@ -4,6 +4,7 @@ use super::{Channel, Context};
 use crate::publish::Plane;
 use crate::receive::counters::Counters;
 use crate::receive::instrument::{Came, Held, Tracked};
+use crate::receive::line::Line;
 use crate::receive::mirror::Mirror;
 use crate::receive::plane::Item;
 use crate::receive::registry::{INSTRUMENTS_MAX, Interest};
@@ -20,6 +21,10 @@ impl Channel {
                 Message::Status(root) if root.scope == status::scope::INSTRUMENT => {
                     self.registry.set_state(header.instrument, root.state);
                     self.shared.changed = true;
+                    if self.is_wanted(header.instrument, cx) {
+                        let shown = (header.channel_seq, came.rx_ts);
+                        self.report_exchange(header.instrument, &root, shown, cx);
+                    }
                 }
                 _ => {}
             }
@@ -33,6 +38,10 @@ impl Channel {
         } else {
             cx.counters.unwanted += 1;
         }
+    }
+
+    fn is_wanted<S>(&self, instrument: u32, cx: &Context<'_, S>) -> bool {
+        self.registry.interest(instrument, self.venue, cx.wants) == Interest::Wanted
     }
 
     pub(super) fn define<S: Sink>(
@@ -89,7 +98,7 @@ impl Channel {
         cx.counters.groups_incomplete += counts.incomplete;
         for item in items.drain(..) {
             match item {
-                Item::Group(group) => self.on_group(&group, cx),
+                Item::Group(group) => self.on_group(&group, Line::Snapshot, cx),
                 Item::Cycle { root, contiguous } => {
                     cx.counters.cycles += 1;
                     if self.registry.end_cycle(root.n_instruments, root.registry_crc, contiguous) {
@@ -103,15 +112,21 @@ impl Channel {
         self.items = items;
     }
 
-    pub(super) fn on_group<S: Sink>(&mut self, group: &[Held], cx: &mut Context<'_, S>) {
+    pub(super) fn on_group<S: Sink>(&mut self, group: &[Held], line: Line, cx: &mut Context<'_, S>) {
         let Some(first) = group.first() else { return };
         let instrument = first.header.instrument;
         if let Message::InstrumentDef(def) = first.frame().message() {
-            self.define(instrument, &def, Plane::Snapshot, cx);
+            // An image is no part of the cycle that counts its groups.
+            let plane = if line == Line::Image { Plane::Incremental } else { Plane::Snapshot };
+            self.define(instrument, &def, plane, cx);
         }
         for held in group {
             if let Message::Status(root) = held.frame().message() {
                 self.registry.set_state(instrument, root.state);
+                if self.is_wanted(instrument, cx) {
+                    let shown = (root.last_channel_seq, held.rx_ts);
+                    self.report_exchange(instrument, &root, shown, cx);
+                }
             }
         }
         self.track(instrument, cx);

@@ -1,17 +1,17 @@
 //! The incremental plane of a channel: which session speaks, which numbers are new, which are missing.
 
-use super::{Channel, Context, Phase, SILENCE_NS, Session};
+use super::{Channel, Context, SILENCE_NS, Session};
 use crate::publish::Plane;
 use crate::receive::chain::Chain;
 use crate::receive::counters::Counters;
 use crate::receive::instrument::Came;
-use crate::receive::line::Arrival;
-use crate::receive::numbers::{GivenUp, Heard, Numbers};
+use crate::receive::line::{Arrival, Line};
+use crate::receive::numbers::{Heard, Numbers};
 use crate::receive::plane::SnapshotPlane;
 use crate::receive::registry::Registry;
 use crate::receive::sink::{Delivered, Sink};
 use crate::receive::state::Reported;
-use crate::wire::{Frame, Message, is_numbered, msg};
+use crate::wire::{Frame, Header, Message, is_numbered, msg};
 
 impl Channel {
     /// Whether the frame is of the current session, which may begin with it.
@@ -45,6 +45,8 @@ impl Channel {
 
     pub(super) fn start_session<S: Sink>(&mut self, session: u32, venue: u16, cx: &mut Context<'_, S>) {
         cx.counters.sessions += 1;
+        cx.gaps.end_session(self.number, cx.now_ns);
+        cx.requester.forget(self.number);
         self.session = Session::new(session, cx.now_ns);
         self.plane = SnapshotPlane::default();
         self.overlay = None;
@@ -78,7 +80,12 @@ impl Channel {
         }
     }
 
-    pub(super) fn on_unnumbered<S: Sink>(&mut self, frame: &Frame<'_>, cx: &mut Context<'_, S>) {
+    pub(super) fn on_unnumbered<S: Sink>(
+        &mut self,
+        frame: &Frame<'_>,
+        arrival: Arrival,
+        cx: &mut Context<'_, S>,
+    ) {
         let last = frame.header.channel_seq.saturating_sub(1);
         let (publisher_id, chain64) = match frame.message() {
             Message::Heartbeat(root, _) => {
@@ -88,6 +95,7 @@ impl Channel {
                 } else {
                     self.session.last_mono_ns = Some(root.mono_ns);
                     self.be_alive(cx.now_ns);
+                    self.learn_servers(&root);
                 }
                 (root.publisher_id, root.chain64)
             }
@@ -101,7 +109,7 @@ impl Channel {
         if !self.one_publisher(publisher_id, cx) {
             return;
         }
-        self.reveal(last, cx);
+        self.reveal(last, arrival, cx);
         let gap_number = self.shared.gap_number;
         let Session { numbers: Some(numbers), chain, .. } = &mut self.session else { return };
         if chain.claim(last, chain64, gap_number, numbers) {
@@ -116,44 +124,8 @@ impl Channel {
         cx: &mut Context<'_, S>,
     ) {
         let header = &frame.header;
-        self.reveal(header.channel_seq.saturating_sub(1), cx);
-        let Session { numbers: Some(numbers), chain, .. } = &mut self.session else { return };
-        let heard = numbers.hear(header.channel_seq, header.crc32c, arrival.line, cx.now_ns);
-        let delay_ns = match heard {
-            Heard::New => None,
-            Heard::Filled(delay_ns) => {
-                cx.counters.filled += 1;
-                if arrival.line.is_live() {
-                    self.skew.observe(delay_ns);
-                }
-                Some(delay_ns)
-            }
-            Heard::Late(delay_ns) => {
-                cx.counters.late += 1;
-                if let (true, Some(delay_ns)) = (arrival.line.is_live(), delay_ns) {
-                    self.skew.observe(delay_ns);
-                }
-                Some(delay_ns.unwrap_or(0))
-            }
-            Heard::Duplicate { copy } => {
-                cx.counters.duplicates += 1;
-                cx.counters.copies += u64::from(copy);
-                self.sums.duplicates += 1;
-                return;
-            }
-            Heard::Different => {
-                cx.counters.different_bytes += 1;
-                self.session.split = true;
-                return;
-            }
-            Heard::TooOld => {
-                cx.counters.too_old += 1;
-                return;
-            }
-        };
-        if chain.is_due(header.channel_seq) && chain.follow(numbers) {
-            cx.counters.chain_mismatch += 1;
-        }
+        self.reveal(header.channel_seq.saturating_sub(1), arrival, cx);
+        let Some(delay_ns) = self.take_number(header, arrival, cx) else { return };
         cx.counters.frames += 1;
         cx.counters.line_won[arrival.line as usize] += 1;
         self.sums.frames += 1;
@@ -183,6 +155,69 @@ impl Channel {
         } else {
             self.on_message(frame, came, cx);
         }
+    }
+
+    /// Whether the number is new, and then for how long it was missing.
+    fn take_number<S: Sink>(
+        &mut self,
+        header: &Header,
+        arrival: Arrival,
+        cx: &mut Context<'_, S>,
+    ) -> Option<Option<u64>> {
+        let seq = header.channel_seq;
+        let Session { numbers: Some(numbers), chain, .. } = &mut self.session else { return None };
+        let heard = numbers.hear(seq, header.crc32c, arrival.line, cx.now_ns);
+        match heard {
+            Heard::New | Heard::Filled(_) | Heard::Late(_) => {
+                if chain.is_due(seq) && chain.follow(numbers) {
+                    cx.counters.chain_mismatch += 1;
+                }
+            }
+            Heard::Duplicate { copy } => {
+                cx.counters.duplicates += 1;
+                cx.counters.copies += u64::from(copy);
+                self.sums.duplicates += 1;
+            }
+            Heard::Different => {
+                cx.counters.different_bytes += 1;
+                self.session.split = true;
+            }
+            Heard::TooOld => cx.counters.too_old += 1,
+        }
+        match heard {
+            Heard::New => Some(None),
+            Heard::Filled(delay_ns) => {
+                cx.counters.filled += 1;
+                self.on_filled(seq, false, delay_ns, arrival.line, cx);
+                Some(Some(delay_ns))
+            }
+            Heard::Late(delay_ns) => {
+                cx.counters.late += 1;
+                if let Some(delay_ns) = delay_ns {
+                    self.on_filled(seq, true, delay_ns, arrival.line, cx);
+                }
+                Some(Some(delay_ns.unwrap_or(0)))
+            }
+            Heard::Duplicate { .. } | Heard::Different | Heard::TooOld => None,
+        }
+    }
+
+    /// A missing number came. Only what lines A and B do by themselves says how long to wait for them.
+    fn on_filled<S>(
+        &mut self,
+        seq: u64,
+        was_given_up: bool,
+        delay_ns: u64,
+        line: Line,
+        cx: &mut Context<'_, S>,
+    ) {
+        if line.is_live() {
+            self.skew.observe(delay_ns);
+        }
+        cx.gaps.fill(self.number, seq, was_given_up, line, cx.now_ns);
+        // With the last hole closed the question whether the channel is whole is asked again.
+        let missing = self.session.numbers.as_ref().map_or(0, Numbers::missing);
+        self.shared.changed |= missing == 0;
     }
 
     /// One message of a new number: a frame, or one of those in a PACK.
@@ -222,33 +257,6 @@ impl Channel {
         let fits = venue == self.venue || venue == 0 && frame.header.instrument == 0;
         counters.wrong_venue += u64::from(!fits);
         fits
-    }
-
-    pub(super) fn reveal<S: Sink>(&mut self, up_to: u64, cx: &mut Context<'_, S>) {
-        let Some(numbers) = &mut self.session.numbers else { return };
-        let (missing, given) = numbers.reveal(up_to, cx.now_ns);
-        if missing > 0 {
-            cx.counters.gaps += 1;
-            cx.counters.missing += missing;
-            self.sums.gaps += missing;
-        }
-        if let Some(given) = given {
-            self.give_up(given, cx);
-        }
-    }
-
-    pub(super) fn give_up<S: Sink>(&mut self, given: GivenUp, cx: &mut Context<'_, S>) {
-        cx.counters.given_up += given.count;
-        self.sums.given_up += given.count;
-        self.shared.gap_number = self.shared.gap_number.max(given.highest);
-        self.shared.changed = true;
-        let session = &mut self.session;
-        session.chain.give_up(self.shared.gap_number);
-        session.known_since_gap = false;
-        if session.phase == Phase::Live {
-            session.phase = Phase::Repair;
-        }
-        self.tracked.for_each_mut(|_, tracked| tracked.on_give_up(&mut self.shared, cx.sink));
     }
 }
 

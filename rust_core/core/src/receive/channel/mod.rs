@@ -1,21 +1,32 @@
 //! The state machine of one channel: sessions, numbers, silence, and which plane is needed.
 
+mod image;
+mod info;
 mod instruments;
 mod line;
+mod repair;
 
+use std::net::SocketAddrV4;
+
+use self::image::Image;
+pub use self::image::{IMAGE_EVERY_NS, IMAGE_GIVEN_UP_MIN, ImageWanted};
+pub use self::info::ChannelInfo;
 use super::chain::Chain;
 use super::counters::Counters;
+use super::gaps::GapLog;
 use super::id_map::IdMap;
 use super::instrument::{Held, Shared, Tracked};
-use super::line::Arrival;
+use super::line::{Arrival, Line};
 use super::mirror::Mirror;
 use super::numbers::Numbers;
-use super::plane::{Item, SnapshotPlane};
+use super::plane::{Item, Pushed, SnapshotPlane};
 use super::registry::{Registry, Wants};
+use super::requester::Requester;
 use super::sink::Sink;
 use super::skew::Skew;
-use super::state::{ChannelState, Reception, reason};
-use crate::wire::{Frame, Header, flags, is_numbered, msg};
+use super::state::{Reception, reason};
+use crate::publish::Plane;
+use crate::wire::{CHANNEL_SNAPSHOT, Frame, Header, flags, is_numbered, msg};
 
 /// Silence after which a channel is DEAD: three heartbeats of 100 ms and a margin.
 pub const SILENCE_NS: u64 = 350_000_000;
@@ -25,6 +36,10 @@ pub(in crate::receive) struct Context<'a, S> {
     pub(in crate::receive) now_ns: u64,
     pub(in crate::receive) wants: &'a mut Wants,
     pub(in crate::receive) counters: &'a mut Counters,
+    pub(in crate::receive) requester: &'a mut Requester,
+    pub(in crate::receive) gaps: &'a mut GapLog,
+    /// Whether missing frames may be asked for at all.
+    pub(in crate::receive) may_ask: bool,
     pub(in crate::receive) sink: &'a mut S,
 }
 
@@ -53,6 +68,12 @@ struct Session {
     /// CYCLE_END proved that all definitions are known, ever and since the last give-up.
     whole: bool,
     known_since_gap: bool,
+    /// Numbers given up.
+    given_up: u64,
+    /// Where missing frames can be asked for, and images, as the last heartbeat says.
+    server: Option<SocketAddrV4>,
+    image_server: Option<SocketAddrV4>,
+    image: Image,
 }
 
 impl Session {
@@ -70,49 +91,12 @@ impl Session {
             last_mono_ns: None,
             whole: false,
             known_since_gap: false,
+            given_up: 0,
+            server: None,
+            image_server: None,
+            image: Image::default(),
         }
     }
-}
-
-/// Sums and facts of one channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelInfo {
-    /// Channel number, 1–127.
-    pub channel: u8,
-    /// Venue number; 0 until a frame said it.
-    pub venue: u16,
-    /// Current session.
-    pub session: u32,
-    /// Where the state machine stands.
-    pub state: ChannelState,
-    /// Highest number known to exist.
-    pub high: u64,
-    /// Numbered frames taken.
-    pub frames: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Numbers found missing.
-    pub gaps: u64,
-    /// Numbers given up.
-    pub given_up: u64,
-    /// Numbers that came again.
-    pub duplicates: u64,
-    /// Publisher of the session; `None` until it said so.
-    pub publisher_id: Option<u64>,
-    /// Frames carry TEST.
-    pub test: bool,
-    /// Frames carry REPLAY.
-    pub replay: bool,
-    /// No claim of chain64 differed in this session.
-    pub chain_ok: bool,
-    /// How long a missing number is waited for, in nanoseconds.
-    pub window_ns: u64,
-    /// SESSION_END was heard.
-    pub ended: bool,
-    /// Two publishers speak in the session.
-    pub split: bool,
-    /// CYCLE_END proved in this session that all definitions are known.
-    pub whole_cycle: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -194,41 +178,6 @@ impl Channel {
         self.session.whole
     }
 
-    pub(super) fn state(&self) -> ChannelState {
-        let session = &self.session;
-        let Some(numbers) = &session.numbers else { return ChannelState::Init };
-        match session.phase {
-            _ if self.overlay.is_some() => ChannelState::Dead,
-            Phase::Live if numbers.missing() > 0 => ChannelState::Gap,
-            Phase::Live => ChannelState::Live,
-            Phase::Sync => ChannelState::Sync,
-            Phase::Repair => ChannelState::Repair,
-        }
-    }
-
-    pub(super) fn info(&self) -> ChannelInfo {
-        ChannelInfo {
-            channel: self.number,
-            venue: self.venue,
-            session: self.session.number,
-            state: self.state(),
-            high: self.session.numbers.as_ref().map_or(0, Numbers::high),
-            frames: self.sums.frames,
-            bytes: self.sums.bytes,
-            gaps: self.sums.gaps,
-            given_up: self.sums.given_up,
-            duplicates: self.sums.duplicates,
-            publisher_id: self.session.publisher_id,
-            test: self.flags & flags::TEST != 0,
-            replay: self.flags & flags::REPLAY != 0,
-            chain_ok: self.session.chain.is_ok(),
-            window_ns: self.skew.window_ns(),
-            ended: self.session.ended,
-            split: self.session.split,
-            whole_cycle: self.session.whole,
-        }
-    }
-
     /// One checked frame of the incremental plane.
     pub(super) fn on_incremental<S: Sink>(
         &mut self,
@@ -257,7 +206,7 @@ impl Channel {
         if is_numbered(frame.header.msg_type) {
             self.on_numbered(frame, arrival, cx);
         } else {
-            self.on_unnumbered(frame, cx);
+            self.on_unnumbered(frame, arrival, cx);
         }
         self.refresh(cx);
     }
@@ -282,10 +231,37 @@ impl Channel {
         if !self.venue_fits(frame, cx.counters) {
             return;
         }
-        let mut items = std::mem::take(&mut self.items);
-        self.plane.push(Held::new(frame, arrival.rx_ts, cx.now_ns), cx.now_ns, &mut items);
-        self.on_items(items, cx);
+        match arrival.line {
+            Line::Image => self.on_image(frame, arrival, cx),
+            // What others asked for is not ours to follow.
+            Line::Repair | Line::Retransmit if !self.plane.is_missing(frame.header.channel_seq) => {
+                cx.counters.repair_unneeded += 1;
+            }
+            _ => self.on_plane(frame, arrival, cx),
+        }
         self.refresh(cx);
+    }
+
+    fn on_plane<S: Sink>(&mut self, frame: &Frame<'_>, arrival: Arrival, cx: &mut Context<'_, S>) {
+        let seq = frame.header.channel_seq;
+        let wire_channel = self.number | CHANNEL_SNAPSHOT;
+        let mut items = std::mem::take(&mut self.items);
+        let pushed = self.plane.push(Held::new(frame, arrival.rx_ts, cx.now_ns), cx.now_ns, &mut items);
+        match pushed {
+            Pushed::Taken { first, count } if count > 0 && self.needs_snapshots => {
+                let report = self.report(Plane::Snapshot, (first, count), arrival.rx_ts, cx.now_ns);
+                cx.gaps.open(wire_channel, report, arrival.line);
+            }
+            Pushed::Filled => {
+                cx.counters.snapshot_filled += 1;
+                cx.gaps.fill(wire_channel, seq, false, arrival.line, cx.now_ns);
+            }
+            Pushed::Taken { .. } | Pushed::Duplicate => {}
+        }
+        if pushed != Pushed::Duplicate {
+            cx.counters.line_won[arrival.line as usize] += 1;
+        }
+        self.on_items(items, cx);
     }
 
     /// Whether a frame that came by another way than line A or B can be one of the session heard, sent again.
@@ -294,17 +270,10 @@ impl Channel {
         header.session == session.number && session.numbers.is_some() && is_numbered(header.msg_type)
     }
 
-    /// Gives up what is missing for too long, and notices silence.
+    /// Asks for what is missing or gives it up, and notices silence.
     pub(super) fn on_timer<S: Sink>(&mut self, cx: &mut Context<'_, S>) {
-        let window_ns = self.skew.window_ns();
-        if let Some(given) =
-            self.session.numbers.as_mut().and_then(|numbers| numbers.expire(cx.now_ns, window_ns))
-        {
-            self.give_up(given, cx);
-        }
-        let mut items = std::mem::take(&mut self.items);
-        self.plane.timer(cx.now_ns, &mut items);
-        self.on_items(items, cx);
+        self.ask_missing(cx);
+        self.ask_plane(cx);
         if self.silence_deadline_ns().is_some_and(|deadline| cx.now_ns > deadline) {
             self.session.dead = true;
             cx.counters.silences += 1;
@@ -315,7 +284,7 @@ impl Channel {
     /// When [`Channel::on_timer`] has something to do.
     pub(super) fn deadline_ns(&self) -> Option<u64> {
         let numbers = self.session.numbers.as_ref();
-        let missing = numbers.and_then(|numbers| numbers.deadline_ns(self.skew.window_ns()));
+        let missing = numbers.and_then(Numbers::deadline_ns);
         let silence = self.silence_deadline_ns().map(|deadline| deadline + 1);
         [missing, self.plane.deadline_ns(), silence].into_iter().flatten().min()
     }
@@ -358,12 +327,15 @@ impl Channel {
         let is_complete = self.venue != 0 && all_live && (session.known_since_gap || is_set_complete);
         // A hole that may still be filled in time is no reason to join the snapshot plane.
         let may_fill = session.phase == Phase::Live && missing > 0;
-        self.needs_snapshots = !is_complete && !may_fill && !session.split && !session.ended;
+        let needs_snapshots = !is_complete && !may_fill && !session.split && !session.ended;
+        if needs_snapshots && !self.needs_snapshots {
+            self.plane.rejoin();
+        }
+        self.needs_snapshots = needs_snapshots;
         if is_complete {
             self.session.phase = Phase::Live;
+            cx.gaps.heal(self.number, cx.now_ns);
         }
-        // Once the hole is filled or given up the question is asked again.
-        self.shared.changed = may_fill;
     }
 }
 

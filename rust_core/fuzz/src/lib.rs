@@ -1,0 +1,3 @@
+//! Fuzz targets of Outcrier: what they do with the bytes that libFuzzer makes up, and real frames to begin with.
+
+pub mod bodies;
