@@ -184,22 +184,17 @@ def _batches(books: Sequence[bytes], trades: Sequence[bytes]) -> list[bytes]:
 
 
 def build_load() -> Path:
-    """The load program, built as the product is; skips where there is no Rust."""
+    """The load program; skips where there is no Rust."""
+    return build_example("load")
+
+
+def build_example(name: str) -> Path:
+    """A program of rust_core/net/examples, built as the product is; skips where there is no Rust."""
     if shutil.which("cargo") is None:
-        pytest.skip("no load program: cargo, which builds it, is missing")
-    command = [
-        "cargo",
-        "build",
-        "--release",
-        "--locked",
-        "--quiet",
-        "-p",
-        "outcrier-net",
-        "--example",
-        "load",
-    ]
+        pytest.skip(f"no program {name}: cargo, which builds it, is missing")
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "outcrier-net", "--example", name]
     subprocess.run(command, cwd=_ROOT_DIR, check=True, timeout=_BUILD_SECONDS_MAX)
-    return _ROOT_DIR / "target" / "release" / "examples" / "load"
+    return _ROOT_DIR / "target" / "release" / "examples" / name
 
 
 def free_port() -> int:

@@ -1,6 +1,7 @@
 """Native core of Outcrier. Times are nanoseconds; prices and quantities are integer mantissas."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self, final
 
 import numpy as np
@@ -13,12 +14,15 @@ __all__ = [
     "STATES",
     "Decoder",
     "Feed",
+    "LogReader",
+    "LogWriter",
     "Monitor",
     "Publisher",
     "Receiver",
     "__version__",
     "decode_frame",
     "layouts",
+    "log_survey",
     "mono_ns",
     "parse_decimal",
     "system_clock",
@@ -59,6 +63,45 @@ def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
 
 def layouts() -> dict[str, tuple[int, list[tuple[str, str, int]]]]:
     """Item size and fields (name, NumPy format, offset) of each row array that `Receiver.take` hands out."""
+
+def log_survey(path: str | Path) -> dict[str, Any]:
+    """What a log holds, every record checked: `sound` (nothing damaged, no number missing without a mark),
+    `quarantined` paths, `segments` (path, state whole, torn or damaged, torn_bytes, damage_offset, bytes,
+    frames, created_ns, last_ns) and `sessions` of channels (channel, session, first, last, frames, bytes,
+    first_ns, last_ns, ended, holes as (first, last) up to 1,000, hole_count, missing_marked,
+    missing_unmarked). Raises OSError, which names the file."""
+
+@final
+class LogReader:
+    """The frames of a log, oldest first: (channel, session, number, UTC ns, frame). Of an un-numbered frame
+    the number is that of the next one. May be used beside the log's writer; changes nothing. A damaged
+    segment is left out whole."""
+
+    def __new__(cls, path: str | Path) -> Self:
+        """Raises OSError, which names the directory."""
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[int, int, int, int, bytes]: ...
+    def take_holes(self) -> list[tuple[int, int, int, int, int]]:
+        """Holes met since the last call, which stand before the frame given last: (channel, session, first,
+        last, UTC ns)."""
+    def refused(self) -> list[tuple[Path, int]]:
+        """Damaged segments met so far: path, offset of the damage."""
+
+@final
+class LogWriter:
+    """Frames and holes from elsewhere into a log that is not live. Waits for the disk, drops nothing."""
+
+    def __new__(cls, path: str | Path, *, segment_bytes: int = 67108864) -> Self:
+        """Raises OSError, which names the directory, and ValueError for a length that cannot be."""
+    @staticmethod
+    def refusal(datagram: bytes, /) -> str | None:
+        """Why a datagram is no frame for a log: it fails a check, or it is of the snapshot plane or a
+        heartbeat without a signature. None: it is one."""
+    def frame(self, wall_ns: int, datagram: bytes, /) -> None:
+        """Adds a frame; padding behind it is left out. Raises ValueError with the refusal if it is none."""
+    def hole(self, wall_ns: int, channel: int, session: int, first: int, last: int) -> None: ...
+    def close(self) -> int:
+        """Writes what waits and ends the segment; frames added."""
 
 @final
 class Decoder:

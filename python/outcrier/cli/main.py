@@ -12,7 +12,19 @@ import click
 from outcrier import __version__
 from outcrier.errors import OutcrierError
 
-VERBS: Final = ("demo", "run", "tail", "book", "instruments", "replay", "venue", "record", "doctor")
+VERBS: Final = (
+    "demo",
+    "run",
+    "tail",
+    "book",
+    "instruments",
+    "replay",
+    "venue",
+    "record",
+    "log",
+    "pcap",
+    "doctor",
+)
 """Verbs in the order of --help; each is the command `verb` of the module of its name."""
 
 EXIT_CODES: Final = """\b
@@ -21,7 +33,7 @@ Exit codes:
        book --watch or replay --loop 0
   1    unexpected: a fault of Outcrier, please report it
   2    usage, bad configuration, unknown venue or symbol
-  3    data: a capture is missing, truncated or corrupt, or a recording cannot be written
+  3    data: a capture or log is missing, truncated or corrupt, or cannot be written
   4    network: port in use, no multicast route, nothing heard before --timeout, no exchange reachable;
        doctor: something is wrong that it names
   5    another publisher has taken over: run and replay fell silent at once

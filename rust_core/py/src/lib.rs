@@ -4,6 +4,7 @@
 
 mod decoder;
 mod feed;
+mod log;
 mod monitor;
 mod outlet;
 mod publisher;
@@ -97,6 +98,8 @@ mod _core {
     use super::decoder::Decoder;
     #[pymodule_export]
     use super::feed::Feed;
+    #[pymodule_export]
+    use super::log::{LogReader, LogWriter, log_survey};
     #[pymodule_export]
     use super::monitor::Monitor;
     #[pymodule_export]

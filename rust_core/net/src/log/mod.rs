@@ -377,18 +377,12 @@ impl LogThread {
         let mut done = 0;
         let begun_ns = clock::mono_ns();
         loop {
-            let committed =
-                self.writer.commit(&mut self.group, &mut done, clock::wall_ns(), &mut self.counters);
+            let committed = self.writer.commit(&mut self.group, &mut done, &mut self.counters);
             let Err(error) = committed else { break };
             self.counters.write_errors += 1;
             self.counters.failing = true;
             let closing = self.wait_to_retry(&error);
-            if closing
-                && self
-                    .writer
-                    .commit(&mut self.group, &mut done, clock::wall_ns(), &mut self.counters)
-                    .is_err()
-            {
+            if closing && self.writer.commit(&mut self.group, &mut done, &mut self.counters).is_err() {
                 self.counters.dropped += frames_in(&self.group[done..]);
                 return;
             }

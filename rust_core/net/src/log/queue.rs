@@ -189,7 +189,7 @@ mod tests {
     fn frame(channel: u8, session: u32, seq: u64) -> Vec<u8> {
         let header = Header { channel_seq: seq, ..Header::new(msg::STATUS, channel, session, 1) };
         let mut buffer = FrameBuf::default();
-        outcrier_core::wire::seal(buffer.build(&header, &zeroed::<Status>(), NO_RECORDS), 0);
+        outcrier_core::wire::seal(buffer.build(&header, &zeroed::<Status>(), NO_RECORDS), 0, None);
         buffer.frame().to_vec()
     }
 

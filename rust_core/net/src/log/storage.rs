@@ -11,7 +11,7 @@ use std::path::Path;
 const MODE: u32 = 0o640;
 
 /// One file that is being written.
-pub trait SegmentFile: Send + Debug {
+pub trait SegmentFile: Send + Sync + Debug {
     /// Writes at an offset; how many bytes were taken. A full disk takes a part of them first.
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Returns when what was written is on the disk.
@@ -23,7 +23,7 @@ pub trait SegmentFile: Send + Debug {
 }
 
 /// Where files are made.
-pub trait Storage: Send + Debug {
+pub trait Storage: Send + Sync + Debug {
     /// Makes a file that does not exist yet, and has its name on the disk.
     fn create(&mut self, path: &Path) -> io::Result<Box<dyn SegmentFile>>;
 }

@@ -67,7 +67,6 @@ impl Writer {
         &mut self,
         group: &mut [u8],
         done: &mut usize,
-        wall_ns: i64,
         counters: &mut LogCounters,
     ) -> io::Result<()> {
         while *done < group.len() {
@@ -76,7 +75,7 @@ impl Writer {
                 self.end_segment();
             }
             if self.live.is_none() {
-                self.begin_segment(wall_ns)?;
+                self.begin_segment(record::laid(&group[*done..]).wall_ns)?;
             }
             *done += self.write_chunk(&mut group[*done..], counters)?;
         }

@@ -65,6 +65,7 @@ fn made(folder: &Path) -> Vec<Vec<u8>> {
         test: true,
         pack: false,
         build: String::new(),
+        signer: None,
     };
     let mut host = Kept::default();
     let arrival =
@@ -114,7 +115,7 @@ pub(crate) fn renumbered(frame: &[u8], channel: u8, session: u32, seq: u64) -> V
     frame[9] = channel;
     frame[10..18].copy_from_slice(&seq.to_le_bytes());
     frame[18..22].copy_from_slice(&session.to_le_bytes());
-    wire::seal(&mut frame, 0);
+    wire::seal(&mut frame, 0, None);
     frame
 }
 

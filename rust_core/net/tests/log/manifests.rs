@@ -45,7 +45,7 @@ fn heartbeat(before: &[Vec<u8>], signed: Option<&Signed>) -> Vec<u8> {
         Some(signed) => buffer.build(&header, &root, &[wire::Manifest { signature: signed.signature }]),
         None => buffer.build(&header, &root, NO_RECORDS),
     };
-    wire::seal(frame, 0);
+    wire::seal(frame, 0, None);
     buffer.frame().to_vec()
 }
 
