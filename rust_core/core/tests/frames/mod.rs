@@ -68,6 +68,7 @@ pub(crate) fn session(
         publisher_id: 7,
         prev_session: 0,
         reason: 1,
+        opening: outcrier_core::publish::Opening::default(),
         replay: false,
         test: false,
         pack,
@@ -113,7 +114,7 @@ pub(crate) fn session(
         }
     }
     feed.disconnected(&[index], &mut tape, now);
-    feed.close(0, &mut tape);
+    feed.close(0, 0, &mut tape);
     feed.flush(&mut tape);
     Some(tape.sent)
 }
