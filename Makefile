@@ -46,7 +46,7 @@ fuzz: toolchain ## Damage real frames: 10^7 runs, then FUZZ_SECONDS of each targ
 	OUTCRIER_FUZZ_RUNS=10000000 cargo test --locked --quiet --release -p outcrier-core --test wire_fuzz
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: rustup toolchain install nightly && cargo install --locked cargo-fuzz" >&2; exit 1; }
 	cd rust_core/fuzz && cargo run --locked --quiet --release --bin seeds corpus
-	cd rust_core/fuzz && for target in decode pack request receiver; do \
+	cd rust_core/fuzz && for target in decode pack request receiver log; do \
 		cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10; done
 
 bench: setup $(BENCH_VENV)/.installed ## Measure against the peers and floors, and write the record

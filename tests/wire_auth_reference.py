@@ -17,7 +17,7 @@ MANIFEST = b"outcrier-manifest-1"
 
 def siphash_2_4(key: bytes, data: bytes) -> int:
     """SipHash-2-4 with a result of 64 bits (Aumasson and Bernstein, 2012)."""
-    k0, k1 = struct.unpack("<QQ", key)
+    k0, k1 = (int.from_bytes(half, "little") for half in (key[:8], key[8:]))
     v = [
         k0 ^ 0x736F6D6570736575,
         k1 ^ 0x646F72616E646F6D,

@@ -192,9 +192,6 @@ LAYOUTS = {
         """),
     ),
     "LIQUIDATION": Layout(0x2A, record=TRADE),
-    "RETX_REQUEST": Layout(0x40, part("consumer_id:Q cookie:Q"), part("begin_seq:Q n_frames:I reserved:I")),
-    "RETX_REPLY": Layout(0x41, part("oldest_seq:Q newest_seq:Q cookie:Q retry_after_us:I code:H n_served:H")),
-    "SNAP_REQUEST": Layout(0x42, part("consumer_id:Q cookie:Q"), part("instrument:I kinds:I")),
     "PACK": Layout(
         0x30,
         record=part("""
@@ -202,6 +199,9 @@ LAYOUTS = {
             exch_off_ns:i recv_off_us:H qty_exp:b pad:B
         """),
     ),
+    "RETX_REQUEST": Layout(0x40, part("consumer_id:Q cookie:Q"), part("begin_seq:Q n_frames:I reserved:I")),
+    "RETX_REPLY": Layout(0x41, part("oldest_seq:Q newest_seq:Q cookie:Q retry_after_us:I code:H n_served:H")),
+    "SNAP_REQUEST": Layout(0x42, part("consumer_id:Q cookie:Q"), part("instrument:I kinds:I")),
 }
 SUB_HEADER = LAYOUTS["PACK"].record
 

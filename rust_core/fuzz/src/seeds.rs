@@ -17,6 +17,7 @@ use outcrier_core::wire::{
     self, FrameBuf, HEADER_BYTES, Header, RetxRange, RetxRequest, SnapRequest, SnapWant, flags, msg,
 };
 use outcrier_fuzz::bodies::{COOKIE, MEND, STORE, keys, put_step};
+use outcrier_fuzz::log::{self, put_record};
 
 /// Frames of each type that one target begins with.
 const OF_A_TYPE: usize = 20;
@@ -60,6 +61,11 @@ fn rows(folder: &Path, sent: &[Sent], is_signed: bool, base: usize) -> io::Resul
             let first = u32::try_from(number * A_ROW + turn).unwrap_or(0);
             put_step(&mut asked, what, 10, &request(first, is_signed));
         }
+        let mut kept = vec![0];
+        for frame in frames {
+            put_record(&mut kept, log::MEND | 1, 1, &frame.bytes);
+        }
+        write(folder, "log", base + number, &kept)?;
         write(folder, "receiver", base + number, &heard)?;
         write(folder, "request", base + number, &asked)?;
     }
