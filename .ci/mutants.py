@@ -121,8 +121,10 @@ MUTANTS = (
     Mutant(
         "an instrument's duplicate is applied",
         "receive/instrument.rs",
-        "        if is_known && at < self.next {\n            counters.instrument_duplicates",
-        "        if is_known && at + 1 < self.next {\n            counters.instrument_duplicates",
+        "            counters.instrument_duplicates += 1;\n            return;\n        }\n        self.heard",
+        "            counters.instrument_duplicates += 1;\n"
+        "            self.take(at, frame, came, shared, counters, sink);\n            return;\n        }\n"
+        "        self.heard",
     ),
     Mutant(
         "a number that came on A is taken again on B",

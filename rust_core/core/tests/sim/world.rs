@@ -265,7 +265,7 @@ impl World {
                 }
             }
             Happens::Check => {
-                self.consumers.iter_mut().for_each(|consumer| consumer.check_all(&self.truth));
+                self.consumers.iter_mut().for_each(|consumer| consumer.check_all(&self.truth, self.now_ns));
                 self.at(self.now_ns + CHECK_EVERY_NS, Happens::Check);
             }
             Happens::Turn(number) => return Some(number),
