@@ -121,10 +121,9 @@ MUTANTS = (
     Mutant(
         "an instrument's duplicate is applied",
         "receive/instrument.rs",
-        "            counters.instrument_duplicates += 1;\n            return;\n        }\n        self.heard",
-        "            counters.instrument_duplicates += 1;\n"
-        "            self.take(at, frame, came, shared, counters, sink);\n            return;\n        }\n"
-        "        self.heard",
+        "instrument_duplicates += 1;\n            return;\n        }\n        self.heard",
+        "instrument_duplicates += 1;\n            self.take(at, frame, came, shared, counters, sink);\n"
+        "            return;\n        }\n        self.heard",
     ),
     Mutant(
         "a number that came on A is taken again on B",
