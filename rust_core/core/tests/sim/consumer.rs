@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use outcrier_core::chaos::{Chaos, Plan};
-use outcrier_core::receive::{Config, Line, Receiver, Reported};
+use outcrier_core::receive::{Config, GapReport, Line, Receiver, Reported};
 
 use crate::host::Bytes;
-use crate::oracle::Oracle;
+use crate::oracle::{BEHIND_NS_MAX, Oracle};
 use crate::publisher::{CHANNEL, EPOCH_NS};
 use crate::truth::Truth;
+use crate::world::MS;
 
 /// Datagrams that a sleeping consumer's socket keeps: what the default buffer of Linux holds of 216 bytes each.
 const SOCKET_KEEPS: usize = 166;
@@ -17,6 +18,8 @@ const SOCKET_KEEPS: usize = 166;
 /// Ways into a consumer, each with a network of its own.
 pub(crate) const LINES: [Line; 5] = [Line::A, Line::B, Line::Snapshot, Line::Repair, Line::Retransmit];
 
+/// What is found missing is given up within this time.
+const MISSING_NS_MAX: u64 = 41 * MS;
 /// Number of the way to retransmit servers among a consumer's ways.
 const UP: u8 = 100;
 
@@ -35,6 +38,7 @@ pub(crate) struct Consumer {
     pub(crate) is_gone: bool,
     /// Sleeps until then.
     asleep_until_ns: Option<u64>,
+    woke_ns: u64,
     socket: VecDeque<(Line, Bytes)>,
     /// Lost in the socket and not yet told to the receiver.
     dropped: u64,
@@ -55,6 +59,7 @@ impl Consumer {
             cut: 0,
             is_gone: false,
             asleep_until_ns: None,
+            woke_ns: 0,
             socket: VecDeque::new(),
             dropped: 0,
             wall_step_ns: 0,
@@ -141,6 +146,7 @@ impl Consumer {
     pub(crate) fn on_deadline(&mut self, now_ns: u64, truth: &Truth) {
         if self.asleep_until_ns.is_some_and(|until_ns| now_ns >= until_ns) {
             self.asleep_until_ns = None;
+            self.woke_ns = now_ns;
             let dropped = std::mem::take(&mut self.dropped);
             self.receiver.on_kernel_drops(dropped, now_ns, &mut self.oracle.view(truth, now_ns));
             while let Some((line, bytes)) = self.socket.pop_front() {
@@ -157,9 +163,20 @@ impl Consumer {
     }
 
     /// Holds every book that is called LIVE to the publisher's.
-    pub(crate) fn check_all(&mut self, truth: &Truth) {
+    pub(crate) fn check_all(&mut self, truth: &Truth, now_ns: u64) {
         for mirror in self.receiver.mirrors() {
             self.oracle.check(mirror, truth, true);
+            // What lay in its socket when it woke was old, and what was just found missing may still come.
+            let is_up_to_date = self.is_awake() && now_ns >= self.woke_ns + BEHIND_NS_MAX;
+            if is_up_to_date && !self.is_gone && Oracle::is_old(mirror, truth, now_ns) {
+                let (instrument, seq) = (mirror.instrument, mirror.instr_seq);
+                let is_asked_for = |gap: GapReport| now_ns <= gap.opened_ns + MISSING_NS_MAX;
+                assert!(
+                    self.receiver.open_gaps().any(is_asked_for),
+                    "instrument {instrument} is LIVE at {seq}, and more left {} ms ago",
+                    BEHIND_NS_MAX / MS
+                );
+            }
         }
     }
 

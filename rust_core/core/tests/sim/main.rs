@@ -7,15 +7,18 @@
 //! `OUTCRIER_SIM_SEEDS` and `OUTCRIER_SIM_FIRST` choose the seeds (`make sim SEEDS=100000 FIRST=1`).
 
 mod consumer;
+mod draw;
 mod host;
 mod hostile;
 mod load;
 mod oracle;
 mod publisher;
+mod queue;
 mod rng;
 mod rows;
 mod seeds;
 mod truth;
+mod verdict;
 mod world;
 
 use std::collections::BTreeMap;

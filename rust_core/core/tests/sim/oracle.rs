@@ -7,6 +7,11 @@ use outcrier_core::receive::{Delivered, Lost, Mirror, Reported, Sink, StateChang
 use outcrier_core::wire::{msg, status};
 
 use crate::truth::Truth;
+use crate::world::MS;
+
+/// A LIVE book is behind the publisher's by no more than this: silence is noticed after 350 ms, and the slowest network
+/// here takes less than 10 ms; 40 ms and margin for what is missing.
+pub(crate) const BEHIND_NS_MAX: u64 = 420 * MS;
 
 /// What one consumer was told.
 #[derive(Debug, Default)]
@@ -78,6 +83,15 @@ impl Oracle {
 }
 
 impl Oracle {
+    /// Whether a book is called LIVE although more of it left long ago.
+    pub(crate) fn is_old(mirror: &Mirror, truth: &Truth, now_ns: u64) -> bool {
+        if mirror.reported() != Reported::Live || truth.tainted_ns(mirror.session).is_some() {
+            return false;
+        }
+        let next = truth.at(mirror.session, mirror.instrument, mirror.instr_seq.wrapping_add(1));
+        !mirror.is_mid_event() && next.is_some_and(|at| now_ns > at.left_ns + BEHIND_NS_MAX)
+    }
+
     /// For one call of the receiver.
     pub(crate) fn view<'a>(&'a mut self, truth: &'a Truth, now_ns: u64) -> View<'a> {
         self.calls += 1;

@@ -206,7 +206,7 @@ fn a_late_joiner_of_1000_instruments_waits_a_cycle_or_for_an_image() {
             until(&mut world, most_ns, "all live", is_live);
             let images = world.consumers[place].count("images_wanted");
             assert_eq!(images, u64::from(retransmit), "join {join}");
-            world.consumers[place].check_all(&world.truth);
+            world.consumers[place].check_all(&world.truth, world.now_ns);
             world.consumers[place].is_gone = true;
         }
     }

@@ -1,77 +1,19 @@
-//! What happens in the world of a seed, and what must hold at its end.
+//! What happens in the world of a seed.
 
 use std::collections::BTreeMap;
 
-use outcrier_core::chaos::{Burst, Plan, Start as BurstStart};
 use outcrier_core::publish::SEQ_RESERVE;
-use outcrier_core::receive::{ChannelState, Config, Recovery, Reported, Wanted, reason};
-use outcrier_core::retransmit::{Limits, ServerConfig};
-use outcrier_core::wire::auth::{Keyring, MasterKey};
-use outcrier_core::wire::status;
+use outcrier_core::receive::{Config, Recovery, Wanted};
 
+use crate::draw::{Act, Restart, act, means, pace, weather};
 use crate::host::Forgery;
 use crate::load::Load;
-use crate::publisher::{CHANNEL, Means, Start, VENUE, wire_id};
+use crate::publisher::{Start, VENUE};
 use crate::rng::Rng;
-use crate::world::{FULL, MS, Pace, S, US, World};
+use crate::verdict::ALARMS;
+use crate::world::{FULL, MS, World};
 
 const SESSION: u32 = 90_000_001;
-/// After the network healed and the exchange fell quiet.
-const QUIET_NS: u64 = 5 * S;
-/// The exchange needs no longer to make every book whole.
-const SETTLE_NS: u64 = 3 * S;
-
-/// How a publisher is replaced.
-#[derive(Clone, Copy, Debug)]
-enum Restart {
-    /// It is gone; the next one begins a while later.
-    Crash { pause_ns: u64 },
-    /// It goes on beside the next one, which may name it as its predecessor.
-    Zombie { named: bool, for_ns: u64 },
-    /// It stands still (SIGSTOP) while the next one begins, then goes on for a while.
-    Stopped { for_ns: u64, then_ns: u64 },
-    /// It says SESSION_END; the next one begins a while later and may name it.
-    End { named: bool, pause_ns: u64 },
-    /// A second one speaks in the same session; both are stopped, then a new session begins.
-    Same { for_ns: u64 },
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Act {
-    Join,
-    Sleep {
-        ns: u64,
-    },
-    Cut {
-        frames: u64,
-        everyone: bool,
-    },
-    /// The publisher stands still for a while, and nobody takes its place.
-    Freeze {
-        ns: u64,
-    },
-    WallStep {
-        ns: i64,
-    },
-    Restart(Restart),
-    Forge(Forgery),
-    /// A new session begins, naming that one if it is not 0.
-    Begin {
-        prev_session: u32,
-    },
-    /// A publisher that stood still goes on …
-    Resume {
-        publisher: usize,
-    },
-    /// … and one that should not be any more is gone.
-    Kill {
-        publisher: usize,
-    },
-    /// It is gone and a new session begins, whoever is heard by now.
-    Replace {
-        publisher: usize,
-    },
-}
 
 /// What a run of a seed gives.
 #[derive(Debug, Default)]
@@ -83,86 +25,22 @@ pub(crate) struct Outcome {
     pub(crate) live_checks: u64,
 }
 
-struct Script {
-    world: World,
-    acts: Vec<Act>,
+/// A world and what is to happen in it.
+pub(crate) struct Script {
+    pub(crate) world: World,
+    pub(crate) acts: Vec<Act>,
     /// Place of the publisher that should be heard.
-    current: usize,
-    start: Start,
-    wanted: Option<Vec<u32>>,
-    config: Config,
+    pub(crate) current: usize,
+    pub(crate) start: Start,
+    pub(crate) wanted: Option<Vec<u32>>,
+    pub(crate) config: Config,
     /// A publisher's memory was broken in this session: its chain64 cannot agree.
-    forged_session: u32,
-    alarms_expected: bool,
+    pub(crate) forged_session: u32,
+    pub(crate) alarms_expected: bool,
     /// Nothing is planned for later than this.
-    busy_until_ns: u64,
-    wraps: u64,
-    full: u64,
-}
-
-fn weather(rng: &mut Rng) -> Plan {
-    let burst = [None, None, Some((2_000, 50)), Some((5_000, 500))];
-    let burst = rng.pick(&burst).map(|(every, length)| Burst { every, length, start: BurstStart::Drawn });
-    Plan {
-        loss: rng.pick(&[0, 0, 1_000, 10_000, 50_000, 100_000, 300_000]),
-        burst,
-        reorder: rng.pick(&[0, 0, 10_000, 100_000]),
-        reorder_ns: rng.pick(&[100 * US, 500 * US, 5 * MS]),
-        duplicate: rng.pick(&[0, 10_000, 100_000]),
-        corrupt: rng.pick(&[0, 0, 1_000, 20_000]),
-        truncate: rng.pick(&[0, 0, 2_000]),
-        garbage: rng.pick(&[0, 0, 5_000]),
-        delay_ns: rng.pick(&[0, 100 * US, 2 * MS]),
-        jitter_ns: rng.pick(&[0, 50 * US, MS]),
-    }
-}
-
-fn pace(rng: &mut Rng) -> Pace {
-    Pace {
-        read_ns: rng.pick(&[100 * US, 500 * US, 2 * MS]),
-        messages: rng.pick(&[1, 4, 12]),
-        is_even: false,
-        gaps: rng.pick(&[0, 0, 2, 10]),
-        incidents: rng.pick(&[0, 5, 20]),
-    }
-}
-
-fn restart(rng: &mut Rng) -> Restart {
-    let pause_ns = if rng.chance(300) { rng.below(3 * MS) } else { rng.below(800 * MS) };
-    match rng.below(6) {
-        0 | 1 => Restart::Crash { pause_ns },
-        2 => Restart::Zombie { named: rng.chance(500), for_ns: 50 * MS + pause_ns },
-        3 => Restart::Stopped { for_ns: 360 * MS + pause_ns, then_ns: rng.below(600 * MS) },
-        4 => Restart::End { named: rng.chance(500), pause_ns },
-        _ => Restart::Same { for_ns: 50 * MS + rng.below(400 * MS) },
-    }
-}
-
-fn act(rng: &mut Rng) -> Act {
-    match rng.below(11) {
-        0 | 1 => Act::Restart(restart(rng)),
-        2 | 3 => Act::Sleep { ns: rng.pick(&[MS, 20 * MS, 200 * MS]) + rng.below(100 * MS) },
-        4 | 5 => Act::Cut { frames: rng.pick(&[1, 50, 500]), everyone: rng.chance(300) },
-        6 => Act::WallStep { ns: if rng.chance(500) { 3_600_000_000_000 } else { -3_600_000_000_000 } },
-        7 => Act::Forge(if rng.chance(700) { Forgery::Checksum } else { Forgery::LineB }),
-        8 => Act::Freeze { ns: 300 * MS + rng.below(500 * MS) },
-        _ => Act::Join,
-    }
-}
-
-fn means(rng: &mut Rng) -> Means {
-    let keys = rng.chance(300).then(|| {
-        let master = |id: u8| (id, MasterKey::new([id ^ 0x5A; 32]));
-        Keyring::new(vec![master(1), master(2)]).expect("two different keys")
-    });
-    // A small store, so that some of what is asked for is not kept any more; a slow line, so that some has to wait.
-    let frames = rng.pick(&[20, 300, 1 << 16]);
-    let line_bytes_per_s = rng.pick(&[1_000_000, 125_000_000, 125_000_000]);
-    Means {
-        limits: Limits { frames, ..Limits::default() },
-        server: ServerConfig { secret: [7; 16], line_bytes_per_s, keys },
-        guarded: rng.chance(500),
-    }
+    pub(crate) busy_until_ns: u64,
+    pub(crate) wraps: u64,
+    pub(crate) full: u64,
 }
 
 impl Script {
@@ -227,7 +105,7 @@ impl Script {
         self.world.turn_at(due_ns, self.acts.len() - 1);
     }
 
-    fn run(&mut self, until_ns: u64) {
+    pub(crate) fn run(&mut self, until_ns: u64) {
         while let Some(turn) = self.world.run(until_ns) {
             if turn == FULL {
                 self.hand_over();
@@ -380,145 +258,6 @@ impl Script {
             }
         }
     }
-}
-
-/// What must hold at the end of every world.
-impl Script {
-    /// The network is good again and the exchange falls quiet.
-    fn heal(&mut self) {
-        while self.busy_until_ns > self.world.now_ns {
-            self.run(self.busy_until_ns);
-        }
-        let current = self.current;
-        for (place, publisher) in self.world.publishers.iter_mut().enumerate() {
-            publisher.is_alive = place == current;
-        }
-        if self.world.rng.chance(500) {
-            // The last words of an instrument may be lost: only heartbeats and snapshots can tell.
-            self.world.publishers[current].plays = false;
-            let pause_ns = self.world.rng.below(400 * MS);
-            self.run(self.world.now_ns + pause_ns);
-        }
-        self.world.change_weather(Plan::default());
-        self.world.publishers[current].host.forgery = None;
-        self.world.pace = Pace { read_ns: MS, messages: 8, gaps: 0, incidents: 0, is_even: false };
-        if self.world.consumers.is_empty() {
-            self.world.join(self.config.clone());
-        }
-        let until_ns = self.world.now_ns + SETTLE_NS;
-        // Its numbers may run out meanwhile, and another one goes on.
-        while !self.world.publishers[self.current].is_whole() {
-            assert!(self.world.now_ns < until_ns, "the exchange makes every book whole");
-            self.world.play(self.current);
-            self.run(self.world.now_ns + 10 * MS);
-        }
-        self.world.publishers[self.current].plays = false;
-        self.run(self.world.now_ns + QUIET_NS);
-    }
-
-    /// Every book is LIVE and equal, and nobody wants anything.
-    fn check(&mut self) {
-        let world = &mut self.world;
-        let publisher = &world.publishers[self.current];
-        let session = publisher.start.session;
-        let truth = world.truth.session(session).expect("it said something");
-        for consumer in &mut world.consumers {
-            let channels: Vec<_> = consumer.receiver.channels().collect();
-            assert_eq!(channels.len(), 1);
-            let channel = &channels[0];
-            assert_eq!((channel.channel, channel.session), (CHANNEL, session));
-            assert_eq!(channel.state, ChannelState::Live);
-            assert_eq!(channel.high, truth.last_seq());
-            assert!(channel.chain_ok || session == self.forged_session);
-            assert!(!consumer.receiver.wants_snapshot_plane());
-            assert_eq!(
-                consumer.receiver.open_gaps().count(),
-                0,
-                "{:?}",
-                consumer.receiver.open_gaps().next()
-            );
-            for index in 0..self.start.instruments {
-                let mirror = consumer.receiver.book(VENUE, wire_id(index));
-                if self.wanted.as_ref().is_some_and(|wanted| !wanted.contains(&index)) {
-                    assert!(mirror.is_none(), "nobody wants instrument {index}");
-                    continue;
-                }
-                let mirror = mirror.expect("every instrument is wanted");
-                let (seq, source_seq) = publisher.feed.numbers(index).expect("an instrument");
-                let at = truth.at(wire_id(index), seq).expect("it was published");
-                let closed = matches!(at.trading, status::state::CLOSED | status::state::DELISTED);
-                let expected = if closed { Reported::Closed } else { Reported::Live };
-                assert_eq!(mirror.reported(), expected, "{index}: {:?} {}", mirror.reception, mirror.reason);
-                assert_eq!((mirror.session, mirror.instr_seq), (session, seq));
-                assert_eq!((mirror.source_seq, mirror.trading), (source_seq, at.trading));
-                let book = publisher.feed.book(index).expect("an instrument");
-                assert_eq!(mirror.book.hash(), book.hash());
-            }
-        }
-    }
-
-    /// SESSION_END without a next session: every book is STALE, and nobody takes it for silence.
-    fn end(&mut self) {
-        let silences = |world: &World| counters(world)["silences"];
-        let before = silences(&self.world);
-        self.world.with(self.current, |publisher| publisher.feed.close(1, 0, &mut publisher.host));
-        self.run(self.world.now_ns + 6 * S);
-        for mirror in self.world.consumers.iter().flat_map(|consumer| consumer.receiver.mirrors()) {
-            assert!(matches!(mirror.reported(), Reported::Stale | Reported::Closed));
-            assert!(mirror.reported() == Reported::Closed || mirror.reason == reason::SESSION_ENDED);
-        }
-        assert_eq!(silences(&self.world), before, "an end is not silence");
-    }
-
-    fn outcome(&self) -> Outcome {
-        let mut outcome =
-            Outcome { frames: self.world.frames, counters: counters(&self.world), ..Outcome::default() };
-        let publishers = || self.world.publishers.iter();
-        let of_servers = |name: &str| -> u64 {
-            let named = publishers().flat_map(|publisher| publisher.server.counters().named());
-            named.filter(|(of, _)| *of == name).map(|(_, count)| count).sum()
-        };
-        let own = [
-            ("wraps", self.wraps),
-            ("sessions_full", self.full),
-            ("forged", publishers().map(|publisher| publisher.host.forged).sum()),
-            ("superseded", self.world.superseded),
-            ("returns", self.world.consumers.iter().map(|consumer| consumer.oracle.returns).sum()),
-            ("server_repair_group", of_servers("frames_repair")),
-            ("server_sent_before", of_servers("frames_sent_before")),
-            ("server_too_old", of_servers("frames_too_old")),
-        ];
-        outcome.counters.extend(own);
-        for consumer in &self.world.consumers {
-            outcome.live_checks += consumer.oracle.live_checks;
-            outcome.digest = outcome.digest.rotate_left(7) ^ consumer.oracle.digest;
-        }
-        for &count in outcome.counters.values() {
-            outcome.digest = (outcome.digest ^ count).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        outcome
-    }
-}
-
-/// Alarms for which no network is to blame.
-const ALARMS: [&str; 7] = [
-    "checksum_mismatch",
-    "exponent_mismatch",
-    "bad_level",
-    "groups_bad",
-    "chain_mismatch",
-    "different_bytes",
-    "second_publisher",
-];
-
-fn counters(world: &World) -> BTreeMap<&'static str, u64> {
-    let mut sums = BTreeMap::new();
-    for consumer in &world.consumers {
-        for (name, value) in consumer.receiver.counters() {
-            *sums.entry(name).or_default() += value;
-        }
-    }
-    sums
 }
 
 /// Runs the world of a seed. Panics where something does not hold.

@@ -16,6 +16,8 @@ pub(crate) struct At {
     pub(crate) trading: u8,
     /// The state is about the whole event, so a receiver may stand here.
     pub(crate) is_whole: bool,
+    /// When it left.
+    pub(crate) left_ns: u64,
 }
 
 #[derive(Debug)]
@@ -100,13 +102,13 @@ impl Session {
         if header.msg_type == msg::PACK
             && let Message::Pack(messages) = frame.message()
         {
-            messages.for_each(|message| self.message(&message));
+            messages.for_each(|message| self.message(&message, now_ns));
         } else {
-            self.message(&frame);
+            self.message(&frame, now_ns);
         }
     }
 
-    fn message(&mut self, frame: &Frame<'_>) {
+    fn message(&mut self, frame: &Frame<'_>, left_ns: u64) {
         let header = &frame.header;
         if header.instrument == 0 {
             return;
@@ -136,7 +138,7 @@ impl Session {
             _ => {}
         }
         let is_whole = known.staged.is_empty() && !known.reset;
-        known.at.push(At { book: known.hash, trading: known.trading, is_whole });
+        known.at.push(At { book: known.hash, trading: known.trading, is_whole, left_ns });
     }
 }
 

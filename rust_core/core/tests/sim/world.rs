@@ -1,8 +1,5 @@
 //! One world: publishers, consumers and the network between, in one thread under virtual time.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use outcrier_core::chaos::Plan;
 use outcrier_core::publish;
 use outcrier_core::receive::{Config, Line};
@@ -11,6 +8,7 @@ use crate::consumer::Consumer;
 use crate::host::{Bytes, Left};
 use crate::load::Load;
 use crate::publisher::{EPOCH_NS, Means, Served, SimPublisher, Start, ports_of};
+use crate::queue::{Happens, Queue};
 use crate::rng::Rng;
 use crate::truth::Truth;
 
@@ -46,65 +44,6 @@ pub(crate) struct Pace {
     pub(crate) incidents: u64,
 }
 
-#[derive(Debug)]
-enum Happens {
-    Read {
-        publisher: usize,
-    },
-    Rest {
-        publisher: usize,
-        index: u32,
-    },
-    Arrives {
-        consumer: usize,
-        line: Line,
-        bytes: Bytes,
-    },
-    Request {
-        consumer: usize,
-        port: u16,
-        bytes: Bytes,
-    },
-    Connects {
-        consumer: usize,
-        port: u16,
-        request: Vec<u8>,
-    },
-    Overhears {
-        publisher: usize,
-        bytes: Bytes,
-    },
-    Check,
-    /// A script's own moment.
-    Turn(usize),
-}
-
-#[derive(Debug)]
-struct Due {
-    at: (u64, u64),
-    what: Happens,
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
-    }
-}
-
 pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) now_ns: u64,
@@ -128,8 +67,7 @@ pub(crate) struct World {
     /// Calls since time last passed.
     idle_calls: u64,
     load: &'static Load,
-    queue: BinaryHeap<Reverse<Due>>,
-    queued: u64,
+    queue: Queue,
 }
 
 impl World {
@@ -151,16 +89,14 @@ impl World {
             superseded: 0,
             idle_calls: 0,
             load,
-            queue: BinaryHeap::new(),
-            queued: 0,
+            queue: Queue::default(),
         };
         world.at(world.now_ns + CHECK_EVERY_NS, Happens::Check);
         world
     }
 
     fn at(&mut self, due_ns: u64, what: Happens) {
-        self.queued += 1;
-        self.queue.push(Reverse(Due { at: (due_ns, self.queued), what }));
+        self.queue.push(due_ns, what);
     }
 
     /// [`World::run`] stops there and gives the number.
@@ -257,18 +193,16 @@ impl World {
 
     /// One datagram to one consumer.
     fn send(&mut self, place: usize, line: Line, bytes: &Bytes) {
-        let Self { consumers, queue, queued, now_ns, .. } = self;
+        let Self { consumers, queue, now_ns, .. } = self;
         consumers[place].pass(line, bytes, *now_ns, &mut |due_ns, bytes| {
-            *queued += 1;
-            let what = Happens::Arrives { consumer: place, line, bytes };
-            queue.push(Reverse(Due { at: (due_ns, *queued), what }));
+            queue.push(due_ns, Happens::Arrives { consumer: place, line, bytes });
         });
     }
 
     /// Lets time pass up to `until_ns`, or to the next turn of a script, whose number it gives.
     pub(crate) fn run(&mut self, until_ns: u64) -> Option<usize> {
         loop {
-            let queued = self.queue.peek().map_or(u64::MAX, |Reverse(due)| due.at.0);
+            let queued = self.queue.due_ns().unwrap_or(u64::MAX);
             let (publisher_ns, publisher) = first(self.publishers.iter().map(SimPublisher::deadline_ns));
             let (consumer_ns, consumer) = first(self.consumers.iter().map(Consumer::deadline_ns));
             let next_ns = queued.min(publisher_ns).min(consumer_ns);
@@ -284,8 +218,8 @@ impl World {
             self.now_ns = self.now_ns.max(next_ns);
             // Sockets are drained before timers run, so that what lies there is not given up.
             if queued <= next_ns {
-                let Some(Reverse(due)) = self.queue.pop() else { continue };
-                if let Some(turn) = self.happen(due.what) {
+                let Some(what) = self.queue.pop() else { continue };
+                if let Some(turn) = self.happen(what) {
                     return Some(turn);
                 }
             } else if consumer_ns <= next_ns {
@@ -331,7 +265,7 @@ impl World {
                 }
             }
             Happens::Check => {
-                self.consumers.iter_mut().for_each(|consumer| consumer.check_all(&self.truth));
+                self.consumers.iter_mut().for_each(|consumer| consumer.check_all(&self.truth, self.now_ns));
                 self.at(self.now_ns + CHECK_EVERY_NS, Happens::Check);
             }
             Happens::Turn(number) => return Some(number),
@@ -341,15 +275,13 @@ impl World {
 
     /// What a consumer wants of servers is on its way.
     fn after_consumer(&mut self, place: usize) {
-        let Self { consumers, queue, queued, now_ns, .. } = self;
+        let Self { consumers, queue, now_ns, .. } = self;
         let consumer = &mut consumers[place];
         if !consumer.is_awake() {
             return;
         }
         consumer.requests(*now_ns, &mut |due_ns, port, bytes| {
-            *queued += 1;
-            let what = Happens::Request { consumer: place, port, bytes };
-            queue.push(Reverse(Due { at: (due_ns, *queued), what }));
+            queue.push(due_ns, Happens::Request { consumer: place, port, bytes });
         });
         if let Some(wanted) = consumer.receiver.image_wanted(*now_ns) {
             let (port, request) = (wanted.to.port(), wanted.request);
