@@ -155,8 +155,16 @@ class Listener:
         return {
             "delay_ms": percentiles(delays / 1e6),
             "heal_ms": percentiles(heals / 1e6),
+            "gaps": self._gaps(),
             "counters": {name: count for name, count in moved.items() if count and name not in _VOLUME},
         }
+
+    def _gaps(self) -> dict[str, dict[str, float]]:
+        """Holes that are over, by plane, cause and how they were made whole: how long that took, in ms."""
+        after: dict[str, list[float]] = {}
+        for gap in self.sub.gaps():
+            after.setdefault(f"{gap.plane}, {gap.cause}: {gap.repair}", []).append(gap.after_ns / 1e6)
+        return {how: percentiles(np.array(each)) for how, each in after.items()}
 
     def last(self) -> dict[str, Any]:
         """What is told at the end."""

@@ -23,6 +23,7 @@ from net.load import VENUE, Books, Load, symbol
 from outcrier.clock import mono_ns, wall_ns
 from outcrier.config import load as read_config
 from outcrier.errors import OutcrierError
+from outcrier.feeder.occupied import check_superseded
 from outcrier.feeder.service import open_publisher
 from outcrier.feeder.state import VenueState
 
@@ -50,7 +51,8 @@ class Program:
     def __init__(self, options: Options, state: VenueState) -> None:
         self._options = options
         config = read_config(None)
-        self._publisher = open_publisher(config, [VENUE.number])
+        # True: what it sends is a drill, flagged TEST.
+        self._publisher = open_publisher(config, {VENUE.number: True})
         load = msgspec.json.decode(Path(options.load).read_bytes(), type=Load)
         natives = [load.instrument(number).native_symbol for number in range(options.instruments)]
         ids = state.ids(natives)
@@ -115,11 +117,14 @@ class Program:
         return sent
 
     def _idle(self, seconds: float) -> None:
-        feed = self._books.feed
-        if mono_ns() >= feed.deadline_ns():
-            feed.tick()
+        """Waits so long, or until something is due or a consumer asks."""
+        feed, bell = self._books.feed, self._publisher.wakeup_fileno()
+        wait_s = min(seconds, max(0.0, (feed.deadline_ns() - mono_ns()) / 1e9))
         # Not by time.sleep: libfaketime, which lets clocks step, does not know how Python sleeps.
-        select.select([], [], [], min(seconds, max(0.0, (feed.deadline_ns() - mono_ns()) / 1e9)))
+        asked, _, _ = select.select([bell] if bell >= 0 else [], [], [], wait_s)
+        if asked or mono_ns() >= feed.deadline_ns():
+            feed.tick()
+            check_superseded(self._publisher)
 
 
 def say(**what: Any) -> None:
