@@ -73,7 +73,6 @@ pub(crate) fn session(
         test: false,
         pack,
         signer,
-        opening: Opening::default(),
         build: String::new(),
     };
     let arrival = |tape: &Tape| Arrival {

@@ -65,7 +65,6 @@ fn made(folder: &Path) -> Vec<Vec<u8>> {
         replay: false,
         test: true,
         pack: false,
-        opening: outcrier_core::publish::Opening::default(),
         build: String::new(),
         signer: None,
     };
