@@ -68,7 +68,7 @@ pub(crate) fn session(
         publisher_id: 7,
         prev_session: 0,
         reason: 1,
-        opening: outcrier_core::publish::Opening::default(),
+        opening: Opening::default(),
         replay: false,
         test: false,
         pack,
