@@ -31,7 +31,7 @@ def through_relay(world: World, *options: str) -> tuple[dict[str, Any], dict[str
     publisher = world.publisher(instruments=INSTRUMENTS, rate=RATE, seconds=SECONDS)
     consumer = world.consumer(port=RELAY_PORT)
     with (
-        world.relay("--seed", SEED, "--to-port", str(RELAY_PORT), *options) as relay,
+        world.relay("--seed", SEED, *options) as relay,
         world.running(publisher, [consumer]),
     ):
         publisher.tell("go")
