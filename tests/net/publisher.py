@@ -1,6 +1,6 @@
 """A publisher: the load at a pace, over UDP as configured by the environment.
 
-    python -m net.publisher '{"load": ..., "state_dir": ..., "instruments": 200, "rate": 20000, ...}'
+    python -m net.publisher '{"loads": [...], "state_dir": ..., "instruments": 200, "rate": 20000, ...}'
 
 Says on standard output, a JSON object a line: `ready` with the session once every book was published, `done`
 when the load is over, with what its books are. Then it keeps the session alive. Lines on standard input:
@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from net.load import VENUE, Books, Load, symbol
+from net.load import VENUE, Books, Load, symbol, variant
 from outcrier.clock import mono_ns, wall_ns
 from outcrier.config import load as read_config
 from outcrier.errors import OutcrierError
@@ -37,7 +37,7 @@ _END_NS = 500_000_000
 class Options(msgspec.Struct, frozen=True):
     """What is asked of it."""
 
-    load: str
+    loads: list[str]
     state_dir: str
     instruments: int
     rate: int
@@ -53,10 +53,11 @@ class Program:
         config = read_config(None)
         # True: what it sends is a drill, flagged TEST.
         self._publisher = open_publisher(config, {VENUE.number: True})
-        load = msgspec.json.decode(Path(options.load).read_bytes(), type=Load)
+        self.session = state.next_session(wall_ns())
+        path = Path(options.loads[variant(self.session)])
+        load = msgspec.json.decode(path.read_bytes(), type=Load)
         natives = [load.instrument(number).native_symbol for number in range(options.instruments)]
         ids = state.ids(natives)
-        self.session = state.next_session(wall_ns())
         self._books = Books(
             self._publisher,
             load,
