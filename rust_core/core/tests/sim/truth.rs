@@ -195,6 +195,22 @@ impl Truth {
         self.tainted.get(&session).copied()
     }
 
+    /// One frame of the snapshot plane leaves: it says what is included, no less and no more.
+    pub(crate) fn observe_snapshot(&self, session: u32, frame: &[u8]) {
+        let Some(session) = self.session(session).filter(|session| session.frames() > 0) else { return };
+        let frame = wire::check(frame).expect("a publisher's frames are good");
+        let header = &frame.header;
+        let Some(known) = session.instruments.get(&{ header.instrument }) else { return };
+        let last = known.first.wrapping_add(u32::try_from(known.at.len()).expect("a short session") - 1);
+        assert_eq!({ header.instr_seq }, last, "a snapshot is of the last number");
+        let included = match frame.message() {
+            Message::BookSnapshot(root, _) => root.last_channel_seq,
+            Message::Status(root) => root.last_channel_seq,
+            _ => return,
+        };
+        assert_eq!(included, session.last_seq(), "a snapshot includes what has left");
+    }
+
     /// One frame of the incremental plane leaves.
     pub(crate) fn observe(&mut self, session: u32, frame: &[u8], now_ns: u64) {
         self.sessions.entry(session).or_default().observe(frame, now_ns);

@@ -37,8 +37,17 @@ impl Script {
         if self.world.consumers.is_empty() {
             self.world.join(self.config.clone());
         }
-        let until_ns = self.world.now_ns + SETTLE_NS;
         // Its numbers may run out meanwhile, and another one goes on.
+        let mut quiet = None;
+        while quiet != Some(self.current) {
+            quiet = Some(self.current);
+            self.settle();
+        }
+    }
+
+    /// The exchange makes every book whole, and falls quiet.
+    fn settle(&mut self) {
+        let until_ns = self.world.now_ns + SETTLE_NS;
         while !self.world.publishers[self.current].is_whole() {
             assert!(self.world.now_ns < until_ns, "the exchange makes every book whole");
             self.world.play(self.current);
