@@ -99,6 +99,9 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "book_hash": lambda bench: bench.feed.book_hash(0),
     "scale": lambda bench: bench.feed.scale(0),
     "def_version": lambda bench: bench.feed.def_version(0),
+    "last_seq": lambda bench: bench.feed.last_seq(),
+    "kinds": lambda bench: bench.feed.kinds(),
+    "books_not_live": lambda bench: bench.feed.books_not_live(),
 }
 
 REFUSED: dict[str, Callable[[Bench], object]] = {

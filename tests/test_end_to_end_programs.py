@@ -21,7 +21,7 @@ LIST = "binance_usdm/usdm_instruments"
 SYMBOL = "BTC/USDT:PERP@binance_usdm"
 SPOT = "binance_us/spot_2021-10-12"
 
-USAGE, DATA, NETWORK = 2, 3, 4
+USAGE, DATA, NETWORK, SUPERSEDED = 2, 3, 4, 5
 """Exit codes, as `outcrier --help` tells them."""
 
 ENDS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -62,6 +62,7 @@ def test_the_help_tells_the_exit_codes(tmp_path: Path) -> None:
     for code, word in [(0, "asked"), (1, "unexpected"), (USAGE, "configuration"), (DATA, "capture")]:
         assert word in codes[code]
     assert "port in use" in codes[NETWORK]
+    assert "taken over" in codes[SUPERSEDED]
     assert "Ctrl-C" in codes[130]
     for verb in ("demo", "run", "venue", "tail", "book --watch", "replay --loop 0"):
         assert verb in codes[0], "ended by a signal as asked"
@@ -199,6 +200,69 @@ def test_a_channel_with_another_session_is_left_alone(
             refused(Child(other, "replay", capture(USDM), *net.options()), NETWORK, *told)
             feeder.signal(signal.SIGTERM)
             assert feeder.end() == 0, feeder.err
+
+
+BATCH_FRAMES_MAX = 64
+"""What one system call of a publisher may still send after it was woken (rust_core/net/src/guard.rs)."""
+
+
+def with_session(folder: Path, session: int) -> Path:
+    """A folder whose state says that channel 2 had this session in tests."""
+    state = folder / "state" / "outcrier" / "test"
+    state.mkdir(parents=True)
+    (state / "channel_2.json").write_text(json.dumps({"session": session}))
+    return folder
+
+
+def test_a_publisher_that_slept_falls_silent_before_it_sends(
+    net: Net, capture: CaptureFinder, tmp_path: Path
+) -> None:
+    """SIGSTOP, another one starts, SIGCONT: not one book is mixed, and the sleeper ends with an error."""
+    exchange, config = stand_in(tmp_path, capture(USDM), "--instruments", capture(LIST))
+    with exchange, Witness(net) as witness:
+
+        def sessions() -> list[int]:
+            return sorted({frame.header["session"] for frame in witness.frames()})
+
+        with Child(tmp_path, "run", "--config", config, **net.environment()) as sleeper:
+            until(lambda: len(witness.datagrams) > 100, "the first feeder")
+            (old,) = sessions()
+            sleeper.signal(signal.SIGSTOP)
+            other = with_session(tmp_path / "other", old + 1_000)
+            with Child(other, "run", "--config", config, **net.environment()) as heir:
+                until(lambda: len(sessions()) == 2, "the second feeder")
+                assert sessions()[1] > old + 1_000
+                sleeper.signal(signal.SIGCONT)
+                assert sleeper.end() == SUPERSEDED, sleeper.err
+                assert "another publisher has taken over with a higher session" in sleeper.err
+                assert heir.running, heir.err
+                heir.signal(signal.SIGTERM)
+                assert heir.end() == 0, heir.err
+        until(witness.ended, "the end of the second feeder")
+        numbers = [frame.header["session"] for frame in witness.frames()]
+        late = numbers[numbers.index(max(numbers)) :].count(old)
+        assert late <= BATCH_FRAMES_MAX, "the sleeper sent on"
+
+
+def test_a_test_takes_nothing_over_whatever_it_is_told(
+    net: Net, capture: CaptureFinder, tmp_path: Path
+) -> None:
+    exchange, config = stand_in(tmp_path, capture(USDM), "--instruments", capture(LIST))
+    with (
+        exchange,
+        Witness(net) as witness,
+        Child(tmp_path, "run", "--config", config, **net.environment()) as first,
+    ):
+        until(lambda: bool(witness.datagrams), "the first feeder")
+        old = witness.frames()[0].header["session"]
+        other = with_session(tmp_path / "other", 1)
+        refused(
+            Child(other, "run", "--take-over", "--config", config, **net.environment()),
+            NETWORK,
+            f"session {old}",
+            "never takes over",
+        )
+        assert first.running, first.err
 
 
 # How programs end.

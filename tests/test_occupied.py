@@ -13,10 +13,20 @@ import pytest
 from outcrier import _core
 from outcrier.capture.venue_replay import open_feed
 from outcrier.config import Config, FeederConfig, MulticastConfig, MulticastSections, VenueConfig
-from outcrier.errors import NetworkError
-from outcrier.feeder.occupied import COLD, FAIL_OVER, RESTART, Heard, Succession, hear, succeed
+from outcrier.errors import NetworkError, SupersededError
+from outcrier.feeder.occupied import (
+    COLD,
+    FAIL_OVER,
+    RESTART,
+    Heard,
+    Succession,
+    check_superseded,
+    hear,
+    succeed,
+)
 from outcrier.feeder.service import FeederService, open_publisher
 from outcrier.venues.binance import BINANCE
+from sockets import Net, Witness, until
 
 
 class Other:
@@ -122,3 +132,48 @@ def test_a_live_feeder_listens_too(multicast: MulticastConfig, tmp_path: Path) -
         with pytest.raises(NetworkError, match=r"channel 1 .* is published by another process"):
             open_publisher(config, {1: False})
         open_publisher(config, {2: False})
+
+
+def live_feed(publisher: _core.Publisher, session: int, publisher_id: int, after: Succession) -> _core.Feed:
+    """A feed without REPLAY and TEST, as of a real exchange."""
+    return _core.Feed(
+        publisher,
+        venue=1,
+        channel=1,
+        session=session,
+        publisher_id=publisher_id,
+        shapes=BINANCE.shapes_json,
+        build="test",
+        prev_session=after.prev_session,
+        prev_last_seq=after.prev_last_seq,
+        reason=after.reason,
+    )
+
+
+def test_the_one_taken_over_falls_silent_and_the_heir_names_it(multicast: MulticastConfig) -> None:
+    first, second = ear(multicast), ear(multicast)
+    old = live_feed(first, 77, 1, Succession(COLD))
+    until(lambda: old.tick() > 0 and bool(second.listen([1], 10_000_000)), "the first publisher")
+    heard = Heard(session=77, last_seq=1, drill=False, ended=False)
+    after = succeed(heard, last_session=0, last_seq=0)
+    with Witness(Net(multicast.group_a, multicast.group_snapshot, multicast.port)) as witness:
+        heir = live_feed(second, after.above + 1, 2, after)
+        until(lambda: old.tick() > 0 and bool(first.superseded()), "the first publisher hears it")
+        ((channel, session, by, cause),) = first.superseded()
+        assert (channel, session, by) == (1, 77, 78)
+        assert "taken over" in cause
+        with pytest.raises(SupersededError, match=r"channel 1: .*ours 77, heard 78"):
+            check_superseded(first)
+        silenced = first.counters()["silenced"]
+        old.close()
+        assert first.counters()["silenced"] == silenced + 1, "not even its end is sent"
+        assert heir.tick() > 0
+        assert second.superseded() == []
+        check_superseded(second)
+        heir.close()
+        until(witness.ended, "the heir's end")
+    starts = [frame for frame in witness.frames() if frame.msg == "SESSION_START"]
+    assert [frame.header["session"] for frame in starts] == [78]
+    assert (starts[0].root["prev_session"], starts[0].root["reason"]) == (77, FAIL_OVER)
+    ends = {frame.header["session"] for frame in witness.frames() if frame.msg == "SESSION_END"}
+    assert ends == {78}

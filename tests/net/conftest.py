@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from net.load import CAPTURE, Load, read_load, truth
+from net.load import CAPTURE, read_loads, truth
 from net.namespaces import Lab, MissingError, check, lab, remove_leftovers
 from net.world import World
 
@@ -32,19 +32,19 @@ def machine() -> None:
 
 
 @pytest.fixture(scope="session")
-def load_of_tests(capture: Callable[[str], Path]) -> Load:
-    """The messages that every instrument gets."""
-    return read_load(capture(CAPTURE), MESSAGES)
-
-
-@pytest.fixture(scope="session")
-def files(load_of_tests: Load, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The load and the table of what books are, for the programs."""
+def files(
+    capture: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[str], list[str]]:
+    """The loads and the tables of what books are, for the programs."""
     folder = tmp_path_factory.mktemp("load")
-    load, table = folder / "load.json", folder / "truth.json"
-    load.write_bytes(msgspec.json.encode(load_of_tests))
-    table.write_bytes(msgspec.json.encode(truth(load_of_tests)))
-    return load, table
+    loads, truths = [], []
+    for number, load in enumerate(read_loads(capture(CAPTURE), MESSAGES)):
+        paths = folder / f"load{number}.json", folder / f"truth{number}.json"
+        paths[0].write_bytes(msgspec.json.encode(load))
+        paths[1].write_bytes(msgspec.json.encode(truth(load)))
+        loads.append(str(paths[0]))
+        truths.append(str(paths[1]))
+    return loads, truths
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def hosts(machine: None) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def world(hosts: Lab, files: tuple[Path, Path], tmp_path: Path) -> World:
+def world(hosts: Lab, files: tuple[list[str], list[str]], tmp_path: Path) -> World:
     """The hosts and what runs on them."""
     return World(hosts, *files, tmp_path)
 

@@ -1,6 +1,6 @@
 """A consumer: compares its books with the truth all the time, and says how they are.
 
-    python -m net.consumer '{"truth": ..., "subscribers": 1}'
+    python -m net.consumer '{"truths": [...], "subscribers": 1}'
 
 Says on standard output, a JSON object a line: `ready` once it listens, and `look` every 100 ms: how many
 books are known and LIVE, how many comparisons were made and which were wrong. Lines on standard input:
@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from net.load import variant
 from outcrier import _core
 from outcrier.cli.output import subscriber
 from outcrier.clock import mono_ns, wall_ns
@@ -39,12 +40,19 @@ _VOLUME = frozenset({"bytes", "datagrams", "heartbeats", "packs", "packed_messag
 
 _LIVE = _core.STATES.index("LIVE")
 _UNKNOWN = "UNKNOWN"
+_MARK_SNAPSHOT = 1 << 2
+"""`events.marks`: the row comes from a snapshot and stands for all numbers up to its own."""
+
+
+Truths = list[dict[int, int]]
+"""Hash of a book by number of its instrument, for each variant of the load."""
 
 
 class Options(msgspec.Struct, frozen=True):
     """What is asked of it."""
 
-    truth: str
+    truths: list[str]
+    """None = nothing is known of what books are."""
     subscribers: int = 1
     pause_s: float = 0.0
     """What the consumer does after each batch, in time."""
@@ -53,9 +61,9 @@ class Options(msgspec.Struct, frozen=True):
 class Listener:
     """One subscriber and what it saw."""
 
-    def __init__(self, sub: Subscriber, truth: dict[int, int], pause_s: float) -> None:
+    def __init__(self, sub: Subscriber, truths: Truths, pause_s: float) -> None:
         self.sub = sub
-        self._truth = truth
+        self._truths = truths
         self._pause_s = pause_s
         self.compared = self.between = 0
         self.wrong: list[dict[str, Any]] = []
@@ -65,6 +73,8 @@ class Listener:
         self._kept = 0
         self._broken: dict[int, int] = {}
         self._heals_ns: list[int] = []
+        self.holes: list[dict[str, int]] = []
+        self._numbers: dict[tuple[int, int], int] = {}
         self._before: dict[str, int] = {}
         self._began_ns = mono_ns()
         self._live_ns = 0
@@ -75,6 +85,7 @@ class Listener:
             events = batch.events
             self.events += len(events)
             self._keep_times(events)
+            self._account(events)
             for at in np.flatnonzero(events["kind"] == KIND_STATE):
                 self._follow(int(events["instrument"][at]), int(events["state"][at]))
             self.lost_events += int(events["start"][events["kind"] == KIND_LOST].sum())
@@ -94,6 +105,24 @@ class Listener:
         if self._kept < DELAYS_MAX:
             self._kept += len(taken)
             self._delays.append(wall_ns() - taken["recv_ts"])
+
+    def _account(self, events: np.ndarray[Any, Any]) -> None:
+        """No number of an instrument is passed over in silence: what did not come was told to be lost."""
+        told = events[(events["instrument"] != 0) & (events["kind"] != KIND_STATE)]
+        columns = ("session", "instrument", "kind", "instr_seq", "start", "marks")
+        rows = zip(*(told[each].tolist() for each in columns), strict=True)
+        for session, instrument, kind, first, count, marks in rows:
+            key = session, instrument
+            last = self._numbers.get(key)
+            if kind == KIND_LOST:
+                expected, now = last and last + 1, first + count - 1
+            elif marks & _MARK_SNAPSHOT:
+                expected, now = last, first
+            else:
+                expected, now = last and last + 1, first
+            if last is not None and first != expected and len(self.holes) < WRONG_MAX:
+                self.holes.append({"session": session, "instrument": instrument, "last": last, "next": first})
+            self._numbers[key] = now
 
     def _follow(self, instrument: int, state: int) -> None:
         if state != _LIVE:
@@ -115,20 +144,21 @@ class Listener:
     def look(self) -> dict[str, Any]:
         """Compares every book that has one."""
         states: dict[str, int] = {}
+        sessions = [int(str(channel["session"])) for channel in self.sub.channels()]
+        truth = self._truths[variant(sessions[0])] if sessions and self._truths else {}
         for row in self.sub._receiver.instruments():
             name = symbol_of(row)
             info = self.sub.book(name).info()
             states[info["state"]] = states.get(info["state"], 0) + 1
             if info["state"] == _UNKNOWN or not info["hash"]:
                 continue
-            expected = self._truth.get(info["instr_seq"])
+            expected = truth.get(info["instr_seq"])
             if expected is None:
                 self.between += 1
                 continue
             self.compared += 1
             if expected != info["hash"] and len(self.wrong) < WRONG_MAX:
                 self.wrong.append({"symbol": name, "expected": expected, **info})
-        sessions = sorted({str(channel["session"]) for channel in self.sub.channels()})
         return {
             "states": states,
             "complete": self.sub.complete(),
@@ -155,8 +185,16 @@ class Listener:
         return {
             "delay_ms": percentiles(delays / 1e6),
             "heal_ms": percentiles(heals / 1e6),
+            "gaps": self._gaps(),
             "counters": {name: count for name, count in moved.items() if count and name not in _VOLUME},
         }
+
+    def _gaps(self) -> dict[str, dict[str, float]]:
+        """Holes that are over, by plane, cause and how they were made whole: how long that took, in ms."""
+        after: dict[str, list[float]] = {}
+        for gap in self.sub.gaps():
+            after.setdefault(f"{gap.plane}, {gap.cause}: {gap.repair}", []).append(gap.after_ns / 1e6)
+        return {how: percentiles(np.array(each)) for how, each in after.items()}
 
     def last(self) -> dict[str, Any]:
         """What is told at the end."""
@@ -165,6 +203,7 @@ class Listener:
             "channels": self.sub.channels(),
             "events": self.events,
             "lost_events": self.lost_events,
+            "holes": self.holes,
             "backwards": self.backwards,
             "proc_ns_max": self.proc_ns_max,
             **{name: value for name, value in self.mark().items() if name != "counters"},
@@ -184,7 +223,7 @@ def percentiles(values: np.ndarray[Any, Any]) -> dict[str, float]:
     }
 
 
-async def main(options: Options, truth: dict[int, int]) -> None:
+async def main(options: Options, truths: Truths) -> None:
     """Runs it."""
     config = read_config(None)
     listeners = []
@@ -195,7 +234,7 @@ async def main(options: Options, truth: dict[int, int]) -> None:
     async with asyncio.TaskGroup() as tasks:
         for _ in range(options.subscribers):
             sub = await subscriber(config).__aenter__()
-            listeners.append(Listener(sub, truth, options.pause_s))
+            listeners.append(Listener(sub, truths, options.pause_s))
         reading = [tasks.create_task(listener.read()) for listener in listeners]
         say(ready=True, rcvbuf=listeners[0].sub._receiver.effective_rcvbuf())
         told: asyncio.Queue[str] = asyncio.Queue()
@@ -228,11 +267,11 @@ def say(**what: Any) -> None:
     sys.stdout.flush()
 
 
-def read_truth(path: Path) -> dict[int, int]:
-    """The table that the tests made."""
-    return {int(number): value for number, value in json.loads(path.read_text()).items()}
+def read_truths(paths: list[str]) -> Truths:
+    """The tables that the tests made."""
+    return [msgspec.json.decode(Path(path).read_bytes(), type=dict[int, int]) for path in paths]
 
 
 if __name__ == "__main__":
     given = msgspec.json.decode(sys.argv[1], type=Options)
-    asyncio.run(main(given, read_truth(Path(given.truth))))
+    asyncio.run(main(given, read_truths(given.truths)))

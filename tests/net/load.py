@@ -1,7 +1,9 @@
 """The load: messages of a recorded session, handed to many instruments that each take them as theirs.
 
 Every instrument gets the same messages in the same order, so what its book is follows from its number alone:
-one table, made by a feed of its own, is the truth for all of them, in every session.
+one table, made by a feed of its own, is the truth for all of them. Sessions of an odd number get the changes
+of the book without the trades, so that the same number means another book there, and whoever mixed two
+sessions would be seen.
 """
 
 from __future__ import annotations
@@ -65,8 +67,16 @@ def _native(number: int) -> str:
     return f"{_base(number)}USDT"
 
 
-def read_load(capture: Path, most: int) -> Load:
-    """The first messages of the capture that stand behind its book."""
+VARIANTS: Final = 2
+
+
+def variant(session: int) -> int:
+    """Which of the loads a session gets."""
+    return session % VARIANTS
+
+
+def read_loads(capture: Path, most: int) -> list[Load]:
+    """The first messages of the capture that stand behind its book, for each variant."""
     listed = catalogue(VENUE, instrument_list(VENUE, [capture], scan(VENUE, [capture]))).by_native(_NATIVE)
     assert listed is not None
     lines = read_capture(capture)
@@ -78,7 +88,9 @@ def read_load(capture: Path, most: int) -> Load:
         early.append(line.data)
     covered = json.loads(book)["lastUpdateId"]
     behind = itertools.chain(early, (line.data for line in lines if line.kind == "recv"))
-    return Load(listed, book, list(itertools.islice(_useful(behind, covered), most)))
+    messages = list(_useful(behind, covered))
+    changes = [message for message in messages if _TAKEN[0] in message]
+    return [Load(listed, book, messages[:most]), Load(listed, book, changes[:most])]
 
 
 def _useful(messages: Iterator[bytes], covered: int) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 """A publisher: the load at a pace, over UDP as configured by the environment.
 
-    python -m net.publisher '{"load": ..., "state_dir": ..., "instruments": 200, "rate": 20000, ...}'
+    python -m net.publisher '{"loads": [...], "state_dir": ..., "instruments": 200, "rate": 20000, ...}'
 
 Says on standard output, a JSON object a line: `ready` with the session once every book was published, `done`
 when the load is over, with what its books are. Then it keeps the session alive. Lines on standard input:
@@ -19,10 +19,11 @@ from typing import Any
 
 import msgspec
 
-from net.load import VENUE, Books, Load, symbol
+from net.load import VENUE, Books, Load, symbol, variant
 from outcrier.clock import mono_ns, wall_ns
 from outcrier.config import load as read_config
 from outcrier.errors import OutcrierError
+from outcrier.feeder.occupied import check_superseded
 from outcrier.feeder.service import open_publisher
 from outcrier.feeder.state import VenueState
 
@@ -36,7 +37,7 @@ _END_NS = 500_000_000
 class Options(msgspec.Struct, frozen=True):
     """What is asked of it."""
 
-    load: str
+    loads: list[str]
     state_dir: str
     instruments: int
     rate: int
@@ -50,11 +51,13 @@ class Program:
     def __init__(self, options: Options, state: VenueState) -> None:
         self._options = options
         config = read_config(None)
-        self._publisher = open_publisher(config, [VENUE.number])
-        load = msgspec.json.decode(Path(options.load).read_bytes(), type=Load)
+        # True: what it sends is a drill, flagged TEST.
+        self._publisher = open_publisher(config, {VENUE.number: True})
+        self.session = state.next_session(wall_ns())
+        path = Path(options.loads[variant(self.session)])
+        load = msgspec.json.decode(path.read_bytes(), type=Load)
         natives = [load.instrument(number).native_symbol for number in range(options.instruments)]
         ids = state.ids(natives)
-        self.session = state.next_session(wall_ns())
         self._books = Books(
             self._publisher,
             load,
@@ -115,11 +118,14 @@ class Program:
         return sent
 
     def _idle(self, seconds: float) -> None:
-        feed = self._books.feed
-        if mono_ns() >= feed.deadline_ns():
-            feed.tick()
+        """Waits so long, or until something is due or a consumer asks."""
+        feed, bell = self._books.feed, self._publisher.wakeup_fileno()
+        wait_s = min(seconds, max(0.0, (feed.deadline_ns() - mono_ns()) / 1e9))
         # Not by time.sleep: libfaketime, which lets clocks step, does not know how Python sleeps.
-        select.select([], [], [], min(seconds, max(0.0, (feed.deadline_ns() - mono_ns()) / 1e9)))
+        asked, _, _ = select.select([bell] if bell >= 0 else [], [], [], wait_s)
+        if asked or mono_ns() >= feed.deadline_ns():
+            feed.tick()
+            check_superseded(self._publisher)
 
 
 def say(**what: Any) -> None:

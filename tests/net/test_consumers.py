@@ -73,7 +73,7 @@ def test_many_consumers_lose_the_same_frames(world: World) -> None:
 
 def test_late_joiners(world: World) -> None:
     publisher = world.publisher(seconds=60.0, rate=RATE // 4)
-    joiner = world.on_consumer("net.joiner", truth=str(world.truth), joins=JOINS, seed=7)
+    joiner = world.on_consumer("net.joiner", truths=world.truths, joins=JOINS, seed=7)
     with world.running(publisher, []):
         publisher.tell("go")
         with joiner:

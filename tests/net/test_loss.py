@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from net.namespaces import GROUP_A, GROUP_B
+from net.namespaces import GROUP_A, GROUP_B, RELAY_PORT
+from net.processes import Program, outcrier
 from net.record import record
 from net.world import World, settle
 
@@ -21,6 +24,8 @@ PHASE_S = 1.2
 
 CUT_S = 0.3
 """How long both cables are cut: 6,000 frames."""
+
+REPLAYED = "binance_usdm/usdm_btcusdt_2022-08-11"
 
 Phase = tuple[str, str]
 """What it is called, and which frames of each line are lost, in the words of nft; none where it is empty."""
@@ -92,3 +97,25 @@ def test_cut_cables(world: World) -> None:
     assert told["counters"]["gaps"] > 0
     errors = done["publisher"]["errors"]
     record("2: both cables cut", cut_s=CUT_S, sent=done["sent"], errors=errors, heal_ms=told["heal_ms"])
+
+
+def test_a_replayed_capture_through_a_bad_network(
+    world: World, capture: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """The programs that users run: replay, chaos, and a consumer that hears no other way."""
+    words = outcrier("replay", str(capture(REPLAYED)), "--speed", "max", "--rate", "2000", "--json")
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    replay = Program(world.lab.publisher, words, {**world.lab.environment("publisher"), **state})
+    consumer = replace(world, truths=[]).consumer(port=RELAY_PORT)
+    with world.relay("--loss", "10%", "--burst", "20/500", "--seed", "7") as relay, consumer, replay:
+        consumer.until("ready")
+        summary = replay.until("venues")
+        (books,) = consumer.ask("books")
+        ((told),) = consumer.ask("last")
+        lines = relay.said[-1]["lines"]
+    expected = {book["symbol"]: book["hash"] for venue in summary["venues"] for book in venue["books"]}
+    assert {name: book for name, (_, _, book) in books.items()} == expected
+    assert lines["a"]["lost"] > 0
+    assert lines["a"]["burst_lost"] > 0
+    assert told["counters"]["gaps"] > 0
+    assert not told["holes"]

@@ -10,16 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from net.processes import until
+from net.load import VENUE
+from net.namespaces import RELAY_PORT
+from net.processes import Program, until
 from net.record import record
 from net.world import World, all_live, settle
+from outcrier.feeder.state import SESSION_EPOCH_NS, VenueState
 
 pytestmark = pytest.mark.timeout(180)
 
 INSTRUMENTS, RATE = 20, 2_000
+ANOTHER_PORT = 9_201
 KILLS = 20
 KILL_S_MAX = 0.3
 """A publisher lives so long after its books are there, at most."""
+
+LATER = 1_000
+"""Sessions between one publisher and its successor, less one: they have different books."""
 
 STEP_S = 3_600
 PROC_NS_MAX = 4_000_000_000
@@ -80,6 +87,7 @@ def test_a_zombie_beside_its_successor(world: World) -> None:
         zombie.tell("go")
         old = zombie.until("ready")["session"]
         until(lambda: consumer.last("look") is not None, "a look")
+        come_later(world, "another", old)
         zombie.signal(signal.SIGSTOP)
         with world.publisher(instruments=INSTRUMENTS, rate=RATE, seconds=3.0, state="another") as second:
             new = second.until("ready")["session"]
@@ -95,6 +103,50 @@ def test_a_zombie_beside_its_successor(world: World) -> None:
     (channel,) = told["channels"]
     assert channel["session"] == new
     record("12: zombie", stopped_s=round(stopped_s, 3), old_session=told["counters"]["old_session"])
+
+
+def test_two_sessions_at_once(world: World) -> None:
+    """The way to the first publisher breaks, a second one takes its place, and the first is heard again."""
+    first = world.publisher(instruments=INSTRUMENTS, rate=RATE, seconds=60.0)
+    second = world.publisher(
+        instruments=INSTRUMENTS, rate=RATE, seconds=3.0, state="another", port=ANOTHER_PORT
+    )
+    consumer = world.consumer(port=RELAY_PORT)
+    with world.relay() as way, world.relay(port=ANOTHER_PORT), world.running(first, [consumer]):
+        first.tell("go")
+        old = first.until("ready")["session"]
+        come_later(world, "another", old)
+        way.signal(signal.SIGSTOP)
+        with second:
+            new = second.until("ready")["session"]
+            until(lambda: sessions_of(consumer) == [new], "the second publisher")
+            all_live(consumer)
+            way.signal(signal.SIGCONT)
+            second.tell("go")
+            second.until("done")
+            assert first.running, "it cannot hear that it was replaced"
+            way.kill()
+            ((told,),) = settle(second, [consumer])
+    counters = told["counters"]
+    assert new > old
+    assert counters["old_session"] > 100, "they came, and were refused"
+    assert counters["sessions"] == 2
+    assert counters["different_bytes"] == counters["second_publisher"] == 0
+    record(
+        "12: two sessions at once", old_session=counters["old_session"], split_brain=counters["split_brain"]
+    )
+
+
+def come_later(world: World, state: str, session: int) -> None:
+    """The next session of `state` is higher than `session` by an odd number: it has the other books."""
+    with VenueState(world.folder / state, "test", VENUE.name, VENUE.number) as kept:
+        kept.next_session(SESSION_EPOCH_NS + (session + LATER) * 1_000_000_000)
+
+
+def sessions_of(consumer: Program) -> list[int]:
+    """What a consumer hears."""
+    looks = consumer.last("look")
+    return [] if looks is None else looks["look"][0]["sessions"]
 
 
 @pytest.mark.parametrize("whose", ["publisher", "consumer"])

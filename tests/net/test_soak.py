@@ -61,14 +61,14 @@ def one_round(world: World, seed: int) -> Counter[str]:
     consumer = world.consumer(port=RELAY_PORT)
     try:
         with (
-            world.relay("--seed", str(seed), "--to-port", str(RELAY_PORT), *options) as relay,
+            world.relay("--seed", str(seed), *options) as relay,
             world.running(publisher, [consumer]),
         ):
             publisher.tell("go")
             publisher.until("done")
             # The quiet of the oracle: the network is whole again.
             relay.kill()
-            with world.relay("--to-port", str(RELAY_PORT)):
+            with world.relay():
                 ((told,),) = settle(publisher, [consumer])
     except BaseException as error:
         error.add_note(f"OUTCRIER_SOAK_SEED={seed}: outcrier chaos --seed {seed} {' '.join(options)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from net.namespaces import PORT, Lab
+from net.namespaces import PORT, RELAY_PORT, Lab
 from net.processes import PATIENCE_S, QUIET_S, Program, outcrier, python, until
 
 INSTRUMENTS: Final = 200
@@ -22,8 +22,8 @@ class World:
     """What a row runs with."""
 
     lab: Lab
-    load: Path
-    truth: Path
+    loads: list[str]
+    truths: list[str]
     folder: Path
 
     def publisher(
@@ -36,17 +36,18 @@ class World:
         before: Sequence[str] = (),
         environment: dict[str, str] | None = None,
         line_b: bool = True,
+        port: int = PORT,
     ) -> Program:
         """A publisher that is not started yet; `before`: words in front of the program."""
         words = python(
             "net.publisher",
-            load=self.load,
+            loads=self.loads,
             state_dir=self.folder / state,
             instruments=instruments,
             rate=rate,
             seconds=seconds,
         )
-        settings = {**self.lab.environment("publisher", line_b=line_b), **(environment or {})}
+        settings = {**self.lab.environment("publisher", port=port, line_b=line_b), **(environment or {})}
         return Program(self.lab.publisher, [*before, *words], settings)
 
     def consumer(
@@ -60,7 +61,7 @@ class World:
         before: Sequence[str] = (),
     ) -> Program:
         """A consumer that is not started yet."""
-        words = python("net.consumer", truth=self.truth, subscribers=subscribers, pause_s=pause_s)
+        words = python("net.consumer", truths=self.truths, subscribers=subscribers, pause_s=pause_s)
         settings = {
             **self.lab.environment("consumer", port=port, line_b=line_b),
             **(environment or {}),
@@ -88,10 +89,10 @@ class World:
             yield
 
     @contextmanager
-    def relay(self, *options: str) -> Iterator[Program]:
-        """`outcrier chaos` on the consumer's host."""
-        words = outcrier("chaos", "--json", *options)
-        with Program(self.lab.consumer, words, self.lab.environment("consumer")) as relay:
+    def relay(self, *options: str, port: int = PORT) -> Iterator[Program]:
+        """`outcrier chaos` on the consumer's host, from `port` to RELAY_PORT."""
+        words = outcrier("chaos", "--json", "--to-port", str(RELAY_PORT), *options)
+        with Program(self.lab.consumer, words, self.lab.environment("consumer", port=port)) as relay:
             relay.until("lines")
             yield relay
 
@@ -137,6 +138,7 @@ def never_wrong(consumer: Program) -> list[dict[str, Any]]:
     assert looks is not None
     for look, end in zip(looks["look"], last, strict=True):
         assert not look["wrong"], look["wrong"]
+        assert not end["holes"], end["holes"]
         assert look["compared"] > 10 * len(look["states"])
         assert look["compared"] > look["between"], "most looks find a book at the end of an event"
         end["compared"] = look["compared"]

@@ -1,7 +1,8 @@
 //! The channel's numbers, digest and heartbeat schedule, with time as an argument.
 
 use outcrier_core::event::{Bbo, NOT_GIVEN};
-use outcrier_core::publish::{About, Arrival, Channel, Host, Opening, Plane, SessionInfo};
+use outcrier_core::publish::{About, Arrival, Channel, Host, Opening, Plane, Repair, SessionInfo};
+use outcrier_core::wire::manifest::Signed;
 use outcrier_core::wire::{self, Message, NO_RECORDS, flags, msg};
 
 const MS: u64 = 1_000_000;
@@ -11,6 +12,8 @@ struct Bench {
     now_ns: u64,
     clock_error_ns: u32,
     sent: Vec<(u64, Plane, Vec<u8>)>,
+    repair: Repair,
+    manifest: Option<Signed>,
 }
 
 impl Host for Bench {
@@ -26,6 +29,12 @@ impl Host for Bench {
     }
     fn clock_error_ns(&mut self) -> u32 {
         self.clock_error_ns
+    }
+    fn repair(&mut self, _: u8, _: u32) -> Repair {
+        self.repair
+    }
+    fn manifest(&mut self, _: u8, _: u32) -> Option<Signed> {
+        self.manifest.take()
     }
 }
 
@@ -219,4 +228,75 @@ fn session_end_is_repeated_every_100_ms_for_5_s_and_then_nothing() {
     let frame = wire::check(&bench.sent.last().unwrap().2).unwrap();
     let Message::SessionEnd(end) = frame.message() else { panic!("not SESSION_END") };
     assert_eq!((end.last_seq, { frame.header.channel_seq }), (2, 3));
+}
+
+#[test]
+fn session_start_names_the_session_before_and_the_instruments_that_follow() {
+    let mut bench = Bench::default();
+    let opening = Opening::of(4_711, &[1_002, 1_001]);
+    let mut channel = Channel::new(SessionInfo { opening, ..info() });
+    let arrival = bench.arrival();
+    channel.start(&mut bench, arrival);
+    let frame = wire::check(&bench.sent[0].2).unwrap();
+    let Message::SessionStart(start) = frame.message() else { panic!("not SESSION_START") };
+    assert_eq!((start.prev_last_seq, start.n_instruments), (4_711, 2));
+    assert_eq!(start.registry_crc, wire::digest::registry_crc([(1_001, 1), (1_002, 1)]));
+    assert_eq!(Opening::of(0, &[]), Opening::default());
+}
+
+#[test]
+fn session_end_names_the_session_that_follows() {
+    let mut bench = Bench { now_ns: 1_000 * MS, ..Bench::default() };
+    let mut channel = started(&mut bench);
+    channel.end(&mut bench, 4, 90_000_002);
+    channel.end(&mut bench, 1, 5);
+    bench.run_until(&mut channel, 1_500 * MS);
+    for (_, _, bytes) in &bench.sent[1..] {
+        let Message::SessionEnd(end) = wire::check(bytes).unwrap().message() else {
+            panic!("not SESSION_END")
+        };
+        assert_eq!((end.reason, end.next_session), (4, 90_000_002));
+    }
+    assert_eq!(bench.sent.len(), 1 + 6);
+}
+
+#[test]
+fn heartbeats_tell_where_lost_frames_can_be_asked_for() {
+    let mut bench = Bench { now_ns: 1_000 * MS, ..Bench::default() };
+    let mut channel = started(&mut bench);
+    bench.repair = Repair { ipv4: 0x7F00_0001, udp_port: 9_011, tcp_port: 9_021, oldest_seq: None };
+    bench.run_until(&mut channel, 1_001 * MS);
+    bench.repair.oldest_seq = Some(1);
+    bench.run_until(&mut channel, 1_004 * MS);
+    let beats: Vec<wire::Heartbeat> = bench.sent[1..]
+        .iter()
+        .map(|(_, _, bytes)| match wire::check(bytes).unwrap().message() {
+            Message::Heartbeat(beat, _) => beat,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let told = |beat: &wire::Heartbeat| (beat.retx_ipv4, beat.retx_udp_port, beat.replay_tcp_port);
+    assert!(beats.len() >= 2 && beats.iter().all(|beat| told(beat) == (0x7F00_0001, 9_011, 9_021)));
+    assert_eq!(beats[0].oldest_retx_seq, 2, "nothing is kept: the next number");
+    assert_eq!(beats.last().unwrap().oldest_retx_seq, 1);
+}
+
+#[test]
+fn a_manifest_leaves_at_once_in_a_heartbeat_of_its_own_number() {
+    let mut bench = Bench { now_ns: 1_000 * MS, ..Bench::default() };
+    let mut channel = started(&mut bench);
+    for _ in 0..5 {
+        bbo(&mut channel, &mut bench);
+    }
+    bench.run_until(&mut channel, 1_000 * MS);
+    bench.sent.clear();
+    bench.manifest = Some(Signed { next: 4, chain64: 99, signature: [5; 64] });
+    channel.tick(&mut bench);
+    channel.tick(&mut bench);
+    assert_eq!(bench.sent.len(), 1, "once");
+    let frame = wire::check(&bench.sent[0].2).unwrap();
+    let Message::Heartbeat(beat, records) = frame.message() else { panic!("not HEARTBEAT") };
+    assert_eq!(({ frame.header.channel_seq }, beat.chain64), (4, 99));
+    assert_eq!(records.map(|record| record.signature).collect::<Vec<_>>(), [[5; 64]]);
+    assert_eq!((channel.counters().manifests, channel.last_seq(&mut bench)), (1, 6));
 }

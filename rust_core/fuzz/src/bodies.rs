@@ -171,7 +171,7 @@ impl Answers for Asker {
     }
 
     fn want(&mut self, wanted: &SnapWanted<'_>) {
-        assert!(wanted.wants.count() <= usize::from(u8::MAX));
+        assert!(u8::try_from(wanted.wants.count()).is_ok());
     }
 }
 

@@ -41,11 +41,6 @@ pub(crate) struct Cycle {
 }
 
 impl Cycle {
-    /// When something may be sent.
-    pub(crate) fn due_ns(&self) -> u64 {
-        if self.head.is_empty() { self.due_ns } else { self.due_ns.min(self.again_due_ns) }
-    }
-
     /// Begins a cycle whose first frame has this number.
     fn begin(&mut self, now_ns: u64, first_seq: u64) {
         self.id = self.id.wrapping_add(1).max(1);
@@ -154,6 +149,13 @@ impl Feed {
         }
         self.end_cycle(now_ns, host);
         true
+    }
+
+    /// When something of the snapshot plane may be sent.
+    pub(super) fn cycle_due_ns(&self) -> u64 {
+        let Cycle { due_ns, again_due_ns, head, .. } = &self.cycle;
+        let may_again = head.iter().any(|&index| self.has_had_its_turn(index as usize));
+        if may_again { *due_ns.min(again_due_ns) } else { *due_ns }
     }
 
     fn has_had_its_turn(&self, index: usize) -> bool {

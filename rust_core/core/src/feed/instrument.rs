@@ -375,8 +375,8 @@ impl Instrument {
             Vec::new()
         };
         let last_seq = to.last_seq();
-        let fragments = Fragments::new(self, &levels, last_seq, to.is_signed());
-        let n_fragments = if whole { fragments.count() } else { 0 };
+        let fragments = whole.then(|| Fragments::new(self, &levels, last_seq, to.is_signed()));
+        let n_fragments = fragments.as_ref().map_or(0, Fragments::count);
         let deriv = self.deriv.filter(|_| kinds & wire::snap_kinds::DERIV != 0);
         let mut left = 2 + n_fragments + usize::from(deriv.is_some());
         let made = small_u32(left);
@@ -392,9 +392,8 @@ impl Instrument {
         next(&mut about);
         let why = Why { reason: self.reason, ..Why::default() };
         to.frame(msg::STATUS, &about, &self.status_root(why, last_seq), NO_RECORDS);
-        for index in 0..n_fragments {
+        for (root, records) in fragments.iter().flat_map(|all| (0..n_fragments).map(|index| all.get(index))) {
             next(&mut about);
-            let (root, records) = fragments.get(index);
             to.frame(msg::BOOK_SNAPSHOT, &about, &root, records);
         }
         if let Some(deriv) = deriv {

@@ -319,7 +319,7 @@ impl Feed {
         if self.channel.has_ended() || self.instruments.is_empty() {
             return Some(beat);
         }
-        Some(beat.min(self.cycle.due_ns()))
+        Some(beat.min(self.cycle_due_ns()))
     }
 
     /// Ends the session: SESSION_END now and, by [`Feed::tick`], for 5 s. `next_session` is the one that follows at once;

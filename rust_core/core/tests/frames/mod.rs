@@ -68,11 +68,11 @@ pub(crate) fn session(
         publisher_id: 7,
         prev_session: 0,
         reason: 1,
+        opening: Opening::default(),
         replay: false,
         test: false,
         pack,
         signer,
-        opening: Opening::default(),
         build: String::new(),
     };
     let arrival = |tape: &Tape| Arrival {

@@ -61,10 +61,10 @@ fn made(folder: &Path) -> Vec<Vec<u8>> {
         publisher_id: 1,
         prev_session: 0,
         reason: 1,
+        opening: outcrier_core::publish::Opening::default(),
         replay: false,
         test: true,
         pack: false,
-        opening: outcrier_core::publish::Opening::default(),
         build: String::new(),
         signer: None,
     };
