@@ -4,6 +4,8 @@ use outcrier_core::chaos::Plan;
 use outcrier_core::receive::{Config, Recovery};
 use outcrier_core::retransmit::{Limits, ServerConfig};
 
+use crate::consumer::Consumer;
+use crate::host::Forgery;
 use crate::load::{Load, load};
 use crate::publisher::{Means, Start};
 use crate::world::{MS, Pace, S, TRANSIT_NS, US, World};
@@ -235,7 +237,7 @@ fn a_second_publisher_is_told_within_350_ms() {
         world.truth.taint(90_000_002, world.now_ns);
         world.publish(Start { session: 90_000_002, id: 3, ports: 2, ..start(20) });
         let is_told = |world: &World| {
-            let told = |name| move |consumer: &crate::consumer::Consumer| consumer.count(name) > 0;
+            let told = |name| move |consumer: &Consumer| consumer.count(name) > 0;
             let two = told("second_publisher");
             let different = told("different_bytes");
             world.consumers.iter().all(|consumer| two(consumer) || different(consumer))
@@ -288,4 +290,21 @@ fn a_slow_consumer_hurts_only_itself() {
     assert_eq!(slow.count("requests"), 0, "above its budget it asks for nothing");
     assert!(slow.oracle.lost > 5_000, "it is told what it lost");
     assert!(slow.is_live(INSTRUMENTS as usize), "the snapshot plane repairs it");
+}
+
+#[test]
+fn a_frame_that_differs_on_line_b_ends_the_session_for_everyone() {
+    let Some(load) = load() else { return };
+    let mut world = world(load, 51, 20, 2);
+    world.has_line_b = true;
+    world.truth.taint(90_000_001, world.now_ns);
+    world.publishers[0].host.forgery = Some(Forgery::LineB);
+    let all = |world: &World, holds: &dyn Fn(&Consumer) -> bool| world.consumers.iter().all(holds);
+    let is_told = |world: &World| all(world, &|consumer| consumer.count("different_bytes") > 0);
+    until(&mut world, 50 * MS, "the alarm", is_told);
+    world.run(world.now_ns + 500 * MS);
+    assert!(all(&world, &|consumer| consumer.is_live(0)), "nothing of it is LIVE any more");
+    world.publishers[0].is_alive = false;
+    world.publish(Start { session: 90_000_002, id: 2, ports: 1, ..start(20) });
+    until(&mut world, 500 * MS, "a new session heals", |world| all(world, &|consumer| consumer.is_live(20)));
 }
