@@ -215,7 +215,7 @@ class Witness:
     """(plane: 0 incremental, 1 snapshot, bytes)."""
 
     def __post_init__(self) -> None:
-        self._sockets = [_joined(group, self.net.port) for group in (self.net.group, self.net.snapshot_group)]
+        self._sockets = [joined(group, self.net.port) for group in (self.net.group, self.net.snapshot_group)]
         self._end = threading.Event()
         self._threads = [
             threading.Thread(target=self._read, args=each, name=f"witness-{each[0]}")
@@ -243,7 +243,11 @@ class Witness:
 
     def frames(self, plane: int = 0) -> list[wire.Frame]:
         """What came on a plane, decoded; a datagram that is no frame raises."""
-        return [wire.decode(data) for number, data in list(self.datagrams) if number == plane]
+        return [wire.decode(data) for data in self.of_plane(plane)]
+
+    def of_plane(self, plane: int) -> list[bytes]:
+        """What came on a plane, as it came."""
+        return [data for number, data in list(self.datagrams) if number == plane]
 
     def ended(self) -> bool:
         """Whether a SESSION_END came."""
@@ -251,7 +255,8 @@ class Witness:
         return any(data[2] == number for plane, data in list(self.datagrams) if plane == 0)
 
 
-def _joined(group: str, port: int) -> socket.socket:
+def joined(group: str, port: int) -> socket.socket:
+    """A plain socket that hears one group."""
     joined = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     joined.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
