@@ -161,10 +161,10 @@ def beat(frames: list[bytes], **root: int) -> bytes:
 
 
 def heard(*arrivals: tuple[int, bytes]) -> Report:
-    """What a monitor reports of datagrams by the numbers of their groups."""
+    """What a monitor reports of datagrams by the numbers of their lines."""
     monitor = _core.Monitor()
-    for group, data in arrivals:
-        monitor.datagram(group, data, SECOND)
+    for line, data in arrivals:
+        monitor.datagram(line, data, SECOND)
     address = Address("crypto", "127.0.0.1", AT.group_a, AT.group_snapshot, AT.port)
     return Reporter(address, 0, 0).take(monitor, mono_ns=SECOND, wall_ns=SECOND)
 

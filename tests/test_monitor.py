@@ -173,7 +173,7 @@ def test_instruments_states_and_texts_are_in_the_document(frames: list[bytes]) -
     for frame in frames:
         monitor.datagram(0, frame, SECOND)
     for line in (b"CONN|BINANCE|2|0|2\n", b"\x1b[2J\n"):
-        monitor.datagram(4, line, SECOND)
+        monitor.text(line, SECOND)
     told = report(monitor, reporter, 2 * SECOND, 2 * SECOND)
     (one,) = told.instruments
     kinds = Counter(

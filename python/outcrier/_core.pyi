@@ -594,8 +594,8 @@ class Relay:
 class Monitor:
     """Counts what is on every group, without books; frames with REPLAY and TEST too.
 
-    Groups by number: 0 line A, 1 snapshot plane, 2 line B, 3 repair, 4 text. Sans-I/O through `datagram`;
-    `open` attaches UDP sockets that `listen` drains without the GIL. Everything kept has a limit
+    Lines have the numbers of `Receiver.datagram`; text lines are counted apart. Sans-I/O through `datagram`
+    and `text`; `open` attaches UDP sockets that `listen` drains without the GIL. Everything kept has a limit
     (`core::tally`)."""
 
     def __new__(cls) -> Self: ...
@@ -619,21 +619,25 @@ class Monitor:
         """Receive buffer in effect, bytes as the kernel accounts them; 0 without sockets."""
     def listen(self, timeout_ns: int) -> None:
         """Counts what arrives for so long; returns early when a signal comes. Raises OSError."""
-    def datagram(self, group: int, data: bytes, rx_ns: int) -> None:
+    def datagram(self, line: int, data: bytes, rx_ns: int) -> None:
         """One datagram by hand; `rx_ns` in nanoseconds since the epoch."""
-    def group(self, group: int) -> dict[str, int]:
-        """Sums of the socket of a group: is_open, kernel_drops, datagrams, and of frames bytes (padding
-        included), padding_bytes, wrong_plane, unknown_type, refused_* by cause; of text refused_text,
-        overrun (lines that were not taken in time)."""
+    def text(self, data: bytes, rx_ns: int) -> None:
+        """One datagram of the text group by hand."""
+    def line(self, line: int) -> dict[str, int]:
+        """Sums of a line: is_open, kernel_drops, datagrams, bytes (padding included), padding_bytes,
+        wrong_plane, unknown_type, refused_* by cause."""
+    def texts(self) -> dict[str, int]:
+        """Sums of the text group: is_open, kernel_drops, datagrams, refused_text, overrun (lines that were not
+        taken in time)."""
     def truncated(self) -> int:
         """Datagrams longer than the buffer that holds every legal one."""
     def streams(self) -> list[dict[str, Any]]:
-        """Per channel and plane (0 incremental, 1 snapshot), copies by another group counted once: plane,
+        """Per channel and plane (0 incremental, 1 snapshot), copies by another line counted once: plane,
         channel, venue (number), session, sessions, replay, test, ended, split, differing, frames, bytes,
         last_ns, high, gaps, missing, late, too_old, old_session, heartbeat (root of the newest, or None),
-        types: (number, name, frames, messages inside PACKs, bytes, last_ns) each, and groups: group,
+        types: (number, name, frames, messages inside PACKs, bytes, last_ns) each, and lines: line,
         frames, bytes, last_ns, gaps, missing, duplicates, filled (numbers that had been missing), earlier
-        (numbers that it had before another group)."""
+        (numbers that it had before another line)."""
     def instruments(
         self, *, channel: int | None = None, text: str = "", limit: int = 100
     ) -> list[dict[str, Any]]:
@@ -647,7 +651,7 @@ class Monitor:
         instrument, state before, state, reason."""
     def gaps(self) -> list[dict[str, Any]]:
         """The last 256 gaps, the oldest first: channel, plane, session, first, count, left (still missing),
-        filled (numbers that came, by group), opened_ns, filled_ns (receive stamps; 0 = none)."""
+        filled (numbers that came, by line), opened_ns, filled_ns (receive stamps; 0 = none)."""
     def hops(self, channel: int) -> list[tuple[str, int, list[tuple[int, int, int]]]]:
         """exchange_to_recv, recv_to_send, send_to_kernel of a channel: durations below zero, and buckets as
         lower bound, upper bound (not included) in nanoseconds and count."""

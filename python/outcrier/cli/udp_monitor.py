@@ -100,7 +100,7 @@ def command(  # noqa: PLR0917  # click calls by name
         return
     report = _report_until(source, int(interval * 1e9), left, as_json=as_json)
     if left is not None and report is not None and not report.frames:
-        counters = {"dropped_replay": 0, "dropped_test": 0, **source.monitor.group(0)}
+        counters = {"dropped_replay": 0, "dropped_test": 0, **source.monitor.line(0)}
         raise NetworkError(diagnose(at.interface, at.group_a, at.port, counters))
 
 

@@ -8,8 +8,11 @@ import msgspec
 
 from outcrier.monitor.hops import HopReport
 
-GROUPS: Final = ("A", "snapshot", "B", "repair", "text")
-"""Names of the groups by the number that the core gives them."""
+LINES: Final = ("A", "snapshot", "B", "repair", "retransmit", "image")
+"""Names of the lines by the number that the core gives them; a monitor asks for nothing and hears four."""
+
+TEXT: Final = "text"
+"""Name of the group of the text lines."""
 
 PLANES: Final = ("incremental", "snapshot")
 """Names of the planes by number."""
