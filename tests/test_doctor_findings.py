@@ -22,8 +22,9 @@ from outcrier.config import MulticastConfig
 from outcrier.doctor import Finding, look, machine, network, publishers
 from outcrier.doctor.network import Multicast, Route, UdpSocket
 from outcrier.doctor.publishers import Probe
-from outcrier.monitor.report import Address, Report
+from outcrier.monitor.report import Report
 from outcrier.monitor.reporter import Reporter
+from outcrier.reception import Address
 from wire_reference import BY_NUMBER, decode, encode
 
 CaptureFinder = Callable[[str], Path]

@@ -16,8 +16,8 @@ from outcrier.capture.replay import replay_into
 from outcrier.errors import NetworkError
 from outcrier.monitor.app import Failed, MonitorApp, Sampled
 from outcrier.monitor.follower import Followed, Follower
-from outcrier.monitor.report import Address
 from outcrier.monitor.reporter import Reporter
+from outcrier.reception import Address
 
 CaptureFinder = Callable[[str], Path]
 Steps = Callable[["Screen"], Awaitable[None]]

@@ -59,8 +59,18 @@ def decode_frame(data: bytes) -> dict[str, Any]:
     `msg`, `root`, `records`, `messages`. Of a PACK the records are its sub-headers, the messages what each of
     them would have been alone, in the same form. Raises ValueError with the refusal."""
 
-def health_probe(*, channel: int, session: int, venue: int, correlation: int, consumer_id: int) -> bytes:
-    """RETX_REQUEST without ranges, which asks a retransmit server whether it is there."""
+def health_probe(
+    *,
+    channel: int,
+    session: int,
+    venue: int,
+    correlation: int,
+    consumer_id: int,
+    cookie: int = 0,
+    keys: str = "",
+) -> bytes:
+    """RETX_REQUEST without ranges, which asks a retransmit server whether it is there, padded so that an
+    answer can come. `keys`: the text of a key file, to sign it. Raises ValueError for what is no key."""
 
 def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
     """Message name, type number, part (header, root, record) and fields (name, format, offset) of every
@@ -577,6 +587,8 @@ class Relay:
         to_port: int,
         ttl: int,
         spared: bool,
+        sources: Sequence[str] = (),
+        reuse_port: bool = False,
     ) -> None:
         """Opens the sockets of a line. Lines of different `number` have fates of their own; nothing
         happens to one that is `spared`. Raises OSError that names group, interface and port, and
@@ -611,9 +623,11 @@ class Monitor:
         group_b: str = "",
         repair_group: str = "",
         text_group: str = "",
+        sources: Sequence[str] = (),
+        reuse_port: bool = False,
     ) -> None:
-        """Joins the groups that are not empty; an empty `interface_b` is `interface`. Raises OSError
-        that names group, interface and port."""
+        """Joins the groups that are not empty; an empty `interface_b` is `interface`; `sources` and
+        `reuse_port` as of `Receiver.open`. Raises OSError that names group, interface and port."""
     def close(self) -> None: ...
     def effective_rcvbuf(self) -> int:
         """Receive buffer in effect, bytes as the kernel accounts them; 0 without sockets."""
@@ -627,8 +641,8 @@ class Monitor:
         """Sums of a line: is_open, kernel_drops, datagrams, bytes (padding included), padding_bytes,
         wrong_plane, unknown_type, refused_* by cause."""
     def texts(self) -> dict[str, int]:
-        """Sums of the text group: is_open, kernel_drops, datagrams, refused_text, overrun (lines that were not
-        taken in time)."""
+        """Sums of the text group: is_open, kernel_drops, datagrams, refused_text, overrun (lines that were
+        not taken in time)."""
     def truncated(self) -> int:
         """Datagrams longer than the buffer that holds every legal one."""
     def streams(self) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ from outcrier.monitor.report import (
     LINES,
     PLANES,
     TEXT,
-    Address,
     Change,
     GapReport,
     GroupReport,
@@ -23,6 +22,7 @@ from outcrier.monitor.report import (
     TypeReport,
     Wish,
 )
+from outcrier.reception import Address
 from outcrier.venue_numbers import venue_name
 from outcrier.views import STATUSES, named
 

@@ -8,7 +8,7 @@ use outcrier_net::{ReceiveBuffers, SubscriberConfig, UdpSubscriber};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::{address, line as line_of, os_error, wire as plain};
+use crate::{address, addresses, line as line_of, os_error, wire as plain};
 
 /// Datagrams read from one socket before the other ones have their turn: none starves, and both copies of a number
 /// are read while the tally remembers the first (`COPIES_KEPT`).
@@ -105,7 +105,7 @@ impl Monitor {
 
     #[pyo3(signature = (
         *, interface, group, snapshot_group, port, rcvbuf_bytes, interface_b="", group_b="", repair_group="",
-        text_group="",
+        text_group="", sources=Vec::new(), reuse_port=false,
     ))]
     fn open(
         &mut self,
@@ -118,7 +118,10 @@ impl Monitor {
         group_b: &str,
         repair_group: &str,
         text_group: &str,
+        sources: Vec<String>,
+        reuse_port: bool,
     ) -> PyResult<()> {
+        let sources = addresses("sources", &sources)?;
         let line_a = address("interface", interface)?;
         let line_b = if interface_b.is_empty() { line_a } else { address("interface_b", interface_b)? };
         let wanted = [
@@ -139,8 +142,8 @@ impl Monitor {
                 group,
                 port,
                 rcvbuf_bytes,
-                sources: Vec::new(),
-                reuse_port: false,
+                sources: sources.clone(),
+                reuse_port,
             };
             let socket = UdpSubscriber::open(&config).map_err(|error| os_error(&error))?;
             listeners.push(Listener { source, socket });

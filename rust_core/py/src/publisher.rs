@@ -131,7 +131,7 @@ impl Publisher {
 }
 
 /// The keys of a key file's text; empty = none.
-fn keyring(text: &str) -> PyResult<Option<Keyring>> {
+pub(crate) fn keyring(text: &str) -> PyResult<Option<Keyring>> {
     if text.is_empty() { Ok(None) } else { Keyring::parse(text).map(Some).map_err(value_error) }
 }
 

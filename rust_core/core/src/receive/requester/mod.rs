@@ -10,7 +10,10 @@ use zerocopy::{Immutable, IntoBytes};
 use self::bucket::Bucket;
 use super::counters::Counters;
 use crate::wire::auth::Keyring;
-use crate::wire::{self, FrameBuf, Header, RetxRange, RetxReply, RetxRequest, flags, msg, retx_code};
+use crate::wire::{
+    self, AUTH_BYTES, FrameBuf, HEADER_BYTES, Header, RetxRange, RetxReply, RetxRequest, flags, msg,
+    retx_code,
+};
 
 /// Ranges of one request.
 pub const REQUEST_RANGES_MAX: usize = 16;
@@ -283,7 +286,18 @@ fn runs(ask: &Ask) -> Vec<(u64, u64)> {
     ask.ranges.iter().map(run).collect()
 }
 
-/// Builds and seals a request of ours. The only place where that is done, so that a key needs no other.
+/// RETX_REQUEST without ranges, `about` a channel, with its padding: asks a server whether it is there. Until the cookie is
+/// right, a server answers with no more bytes than it was asked with, so the request is as long as a signed reply.
+#[must_use]
+pub fn health_probe(about: Header, root: RetxRequest, keys: Option<&Keyring>) -> Vec<u8> {
+    let mut buf = FrameBuf::default();
+    seal_header(&mut buf, about, keys, &root, &[] as &[RetxRange]);
+    let mut datagram = buf.frame().to_vec();
+    datagram.resize(HEADER_BYTES + size_of::<RetxReply>() + AUTH_BYTES, 0);
+    datagram
+}
+
+/// Builds and seals a request of ours about numbers of a session.
 pub(super) fn seal_request<Root, Record>(
     buf: &mut FrameBuf,
     msg_type: u8,
@@ -296,11 +310,27 @@ pub(super) fn seal_request<Root, Record>(
     Root: IntoBytes + Immutable,
     Record: IntoBytes + Immutable,
 {
-    let signer = keys.map(|keys| keys.request_signer(about.channel, about.session));
     let header = Header {
         channel_seq: id,
-        flags: about.flags | if signer.is_some() { flags::AUTH } else { 0 },
+        flags: about.flags,
         ..Header::new(msg_type, about.channel, about.session, about.venue)
     };
+    seal_header(buf, header, keys, root, records);
+}
+
+/// The only place where requests are signed, so that a key needs no other.
+fn seal_header<Root, Record>(
+    buf: &mut FrameBuf,
+    header: Header,
+    keys: Option<&Keyring>,
+    root: &Root,
+    records: &[Record],
+) where
+    Root: IntoBytes + Immutable,
+    Record: IntoBytes + Immutable,
+{
+    let signer = keys.map(|keys| keys.request_signer(header.channel, header.session));
+    let auth = if signer.is_some() { flags::AUTH } else { 0 };
+    let header = Header { flags: header.flags | auth, ..header };
     wire::seal(buf.build(&header, root, records), 0, signer.as_ref().map(|signer| &signer.key));
 }
