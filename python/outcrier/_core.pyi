@@ -235,6 +235,10 @@ class Publisher:
     ) -> Publisher:
         """`retransmit` serves what was kept on free ports of 127.0.0.1; nothing is ever removed from the
         log."""
+    def change_keys(self, keys: str) -> None:
+        """Takes other keys (the text of a key file) for requests and other publishers at once; a feed signs
+        with the first one from its next `change_key`, or from its start. Raises ValueError for what is no
+        key, and for a publisher that does not sign."""
     def wakeup_fileno(self) -> int:
         """Readable when a consumer asked something of the feeds: call `tick` of every one of them. -1 without
         `retransmit`."""
@@ -405,6 +409,8 @@ class Feed:
     def tick(self) -> int:
         """Heartbeats, snapshot cycle, time limits of held diffs. Returns the monotonic ns at which to call
         again."""
+    def change_key(self) -> None:
+        """Signs with the publisher's first key from the next frame on."""
     def deadline_ns(self) -> int:
         """Monotonic ns of the next thing to do; moves earlier when frames are sent."""
     def close(self, reason: int = 0, next_session: int = 0) -> None:
