@@ -26,6 +26,7 @@ from outcrier.monitor.reporter import Reporter
 from outcrier.monitor.screen import lines, screen
 from outcrier.reception import Address
 from sockets import Child, Net, Witness, until
+from wire_reference import crc32c
 
 CaptureFinder = Callable[[str], Path]
 
@@ -135,16 +136,6 @@ def test_a_type_of_a_later_version_is_shown_by_its_number() -> None:
     shown = report(monitor, reporter, SECOND, SECOND)
     assert shown.groups[0].unknown_type == 1
     assert next(lines(shown)).endswith(" 0x3e=1")
-
-
-def crc32c(data: bytes) -> int:
-    """Castagnoli, bit by bit."""
-    value = 0xFFFFFFFF
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-    return value ^ 0xFFFFFFFF
 
 
 def test_what_one_line_loses_the_other_brings_and_the_document_says_so(frames: list[bytes]) -> None:

@@ -8,23 +8,13 @@ import msgspec
 
 from outcrier.config import MulticastConfig
 from outcrier.doctor.finding import Finding
+from outcrier.layout import RETX_CODES
 from outcrier.monitor.report import GroupReport, LineReport, Report, StreamReport
 
 CLOCK_ERROR_NS_MAX = 1_000_000
 """Above this frames carry CLOCK_BAD (docs/wire-format.md)."""
 
 _CLOCK_ERROR_UNKNOWN = 0xFFFF_FFFF
-_CODES = (
-    "ok",
-    "too old",
-    "too new",
-    "rate limited",
-    "bad session",
-    "bad MAC",
-    "need cookie",
-    "malformed",
-)
-"""RETX_REPLY.code by number."""
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -147,7 +137,7 @@ def retransmit_findings(family: str, report: Report, probes: Sequence[Probe]) ->
 
 
 def _answered(check: str, name: str, probe: Probe) -> Finding:
-    code = _CODES[probe.code] if probe.code < len(_CODES) else str(probe.code)
+    code = RETX_CODES[probe.code] if probe.code < len(RETX_CODES) else str(probe.code)
     after = f"{(probe.after_ns or 0) / 1e6:.1f} ms"
     text = f"{name}: the server at {probe.address}:{probe.port} answered {code!r} after {after}"
     if code == "bad MAC":

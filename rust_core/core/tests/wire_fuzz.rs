@@ -7,13 +7,12 @@
 #[path = "../../fuzz/src/bodies.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod bodies;
+mod counting;
 mod frames;
 mod mutate;
 mod shape_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use counting::ALLOCATIONS;
 use frames::{CHANNEL, SESSION, Sent, ring, session};
 use mutate::{Rng, damage};
 use outcrier_core::publish::Plane;
@@ -21,40 +20,6 @@ use outcrier_core::receive::{Config, Delivered, Line, Lost, Receiver, Sink, Stat
 use outcrier_core::wire::{
     self, FRAME_BYTES_MAX, FrameBuf, Header, RetxRange, RetxRequest, SnapRequest, SnapWant, flags, msg,
 };
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that ends has no counter any more; tests do not run there.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator with its own arguments.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// How often, as a part of the runs asked for: 10^6 where nothing is.
 fn runs(part: u64) -> u64 {
