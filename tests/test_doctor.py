@@ -17,7 +17,7 @@ from outcrier.capture.library import group_by_venue
 from outcrier.capture.replay import replay_into
 from outcrier.cli.main import run
 from outcrier.config import Config, MulticastSections, SubscriberConfig
-from outcrier.doctor import Finding, examine, look, publishers
+from outcrier.doctor import Finding, examine, look, network, publishers
 from outcrier.monitor.source import Source
 from outcrier.reception import Address
 from sockets import Child, Net, Witness, until
@@ -91,6 +91,11 @@ def test_a_feed_that_runs_is_shown(config: Config, net: Net, capture: CaptureFin
             return "published, session" in findings[0].text
 
         until(is_heard, "the channel heard")
+        # Its ear has discarded our frames by its filter; that is no want of buffer.
+        sockets = look.udp_sockets(net.port)
+        assert any(each.publishes and each.drops for each in sockets)
+        told = network.socket_findings("sockets crypto", (net.group,), net.port, sockets)
+        assert all("dropped" not in each.text for each in told)
     (finding,) = findings
     assert finding.level == "ok"
     assert "binance_usdm on channel 2 is published, session " in finding.text

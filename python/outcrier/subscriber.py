@@ -483,7 +483,7 @@ class Subscriber:
     def gaps(self, *, still_open: bool = False) -> list[Gap]:
         """What was missing and is whole again since the last call, in the order in which it ended; with
         `still_open` those that are not whole yet follow. At most 4,096 wait to be asked for, then the oldest
-        are dropped and counted (`gap_reports_lost`).
+        are dropped and counted (`gaps_unreported`).
         """
         rows = self._receiver.gaps()
         if still_open:

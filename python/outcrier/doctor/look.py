@@ -32,6 +32,9 @@ PROBE_S: Final = 0.3
 PROBE_TRIES: Final = 3
 """One for a cookie, one with it, and one more where a datagram is lost."""
 
+_PUBLISHERS: Final = {"run", "replay", "demo"}
+"""Verbs of `outcrier` that publish."""
+
 _NET: Final = Path("/proc/net")
 _CONF: Final = Path("/proc/sys/net/ipv4/conf")
 _CLASS: Final = Path("/sys/class/net")
@@ -68,16 +71,16 @@ def udp_sockets(port: int) -> list[network.UdpSocket]:
     owners = _owners({each.inode for each in found}) if found else {}
     named = []
     for each in found:
-        pid, program = owners.get(each.inode, (0, ""))
-        named.append(msgspec.structs.replace(each, pid=pid, program=program))
+        pid, program, publishes = owners.get(each.inode, (0, "", False))
+        named.append(msgspec.structs.replace(each, pid=pid, program=program, publishes=publishes))
     return named
 
 
-def _owners(inodes: set[int]) -> dict[int, tuple[int, str]]:
-    """Process and program by the inode of its socket."""
+def _owners(inodes: set[int]) -> dict[int, tuple[int, str, bool]]:
+    """Process, program and whether it publishes, by the inode of its socket."""
     links = {f"socket:[{inode}]": inode for inode in inodes}
-    owners: dict[int, tuple[int, str]] = {}
-    for process in psutil.process_iter(["pid", "name"]):
+    owners: dict[int, tuple[int, str, bool]] = {}
+    for process in psutil.process_iter(["pid", "name", "cmdline"]):
         try:
             descriptors = list(Path(f"/proc/{process.info['pid']}/fd").iterdir())
         except OSError:
@@ -88,7 +91,8 @@ def _owners(inodes: set[int]) -> dict[int, tuple[int, str]]:
             except OSError:
                 continue
             if inode is not None:
-                owners[inode] = process.info["pid"], process.info["name"]
+                publishes = not _PUBLISHERS.isdisjoint(process.info["cmdline"] or ())
+                owners[inode] = process.info["pid"], process.info["name"], publishes
     return owners
 
 
