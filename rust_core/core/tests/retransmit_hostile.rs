@@ -12,7 +12,7 @@ use outcrier_core::retransmit::{
     Answers, Archive, Limits, ServerConfig, SnapWanted, Store, Streams, Then, limits,
 };
 use outcrier_core::wire::{self, SnapWant};
-use receive_support::Rng;
+use receive_support::rng::Rng;
 use retransmit_support::{Ask, Bench, LINE, Log, SNAPSHOT, consumer, frames, range};
 
 /// Requests, each of another seed.

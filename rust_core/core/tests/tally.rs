@@ -10,7 +10,7 @@ use outcrier_core::tally::{
     CHANGES_KEPT, GAPS_KEPT, INSTRUMENTS_MAX, LINES_KEPT, NUMBERS_KEPT, Stream, Tally,
 };
 use outcrier_core::wire::{self, Header, NO_RECORDS, NO_ROOT, PackBuf, Refusal, Status, flags, msg, zeroed};
-use receive_support::{CHANNEL, Publisher, Rng, SESSION, VENUE, definition};
+use receive_support::{CHANNEL, Publisher, SESSION, VENUE, definition, rng::Rng};
 
 const ID: u32 = 11;
 

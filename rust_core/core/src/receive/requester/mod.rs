@@ -59,6 +59,17 @@ pub(super) struct Subject {
     pub(super) flags: u16,
 }
 
+impl Subject {
+    /// Header of a request with this correlation id.
+    pub(super) fn request(&self, msg_type: u8, id: u64) -> Header {
+        Header {
+            channel_seq: id,
+            flags: self.flags,
+            ..Header::new(msg_type, self.channel, self.session, self.venue)
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Ask {
     /// Correlation id; 0 until it is sent.
@@ -211,7 +222,7 @@ impl Requester {
         let root = RetxRequest { consumer_id, cookie: self.server(to, now_ns).cookie };
         counters.requests += 1;
         counters.requested += ask.frames;
-        seal_request(&mut self.buf, msg::RETX_REQUEST, &ask.about, ask.id, keys, &root, &ask.ranges);
+        seal_request(&mut self.buf, ask.about.request(msg::RETX_REQUEST, ask.id), keys, &root, &ask.ranges);
         if self.outstanding.len() >= OUTSTANDING_MAX {
             self.outstanding.pop_front();
         }
@@ -291,35 +302,14 @@ fn runs(ask: &Ask) -> Vec<(u64, u64)> {
 #[must_use]
 pub fn health_probe(about: Header, root: RetxRequest, keys: Option<&Keyring>) -> Vec<u8> {
     let mut buf = FrameBuf::default();
-    seal_header(&mut buf, about, keys, &root, &[] as &[RetxRange]);
+    seal_request(&mut buf, about, keys, &root, &[] as &[RetxRange]);
     let mut datagram = buf.frame().to_vec();
     datagram.resize(HEADER_BYTES + size_of::<RetxReply>() + AUTH_BYTES, 0);
     datagram
 }
 
-/// Builds and seals a request of ours about numbers of a session.
+/// Builds, signs and seals a request of ours. The only place where that is done, so that a key needs no other.
 pub(super) fn seal_request<Root, Record>(
-    buf: &mut FrameBuf,
-    msg_type: u8,
-    about: &Subject,
-    id: u64,
-    keys: Option<&Keyring>,
-    root: &Root,
-    records: &[Record],
-) where
-    Root: IntoBytes + Immutable,
-    Record: IntoBytes + Immutable,
-{
-    let header = Header {
-        channel_seq: id,
-        flags: about.flags,
-        ..Header::new(msg_type, about.channel, about.session, about.venue)
-    };
-    seal_header(buf, header, keys, root, records);
-}
-
-/// The only place where requests are signed, so that a key needs no other.
-fn seal_header<Root, Record>(
     buf: &mut FrameBuf,
     header: Header,
     keys: Option<&Keyring>,
