@@ -77,7 +77,7 @@ def test_without_options_every_datagram_arrives_as_it_was(
     last = reports(child)[-1]
     assert last["lines"]["a"]["seen"] == last["lines"]["a"]["sent"] > sent > 1_000
     assert last["lines"]["snapshot"]["seen"] > 0
-    # A group that is given stands alone: without line B and repair group.
+    # A group of line A that is given alone stands alone.
     assert list(last["lines"]) == ["a", "snapshot", "text"]
     assert last["waiting"] == 0
 
@@ -131,9 +131,9 @@ def test_lines_that_are_not_named_are_spared(net: Net, capture: CaptureFinder, t
 
 def test_it_ends_after_its_time_and_says_that_nothing_came(net: Net, tmp_path: Path) -> None:
     options = ["--seed", "3", "--for", "50ms", "--to-port", str(free_port())]
-    with Child(tmp_path, "chaos", *options, *net.options()) as child:
+    with Child(tmp_path, "chaos", *options, **net.environment()) as child:
         assert child.end() == NETWORK
-    assert f"seed 3; a, snapshot, text of port {net.port}" in child.out
+    assert f"seed 3; a, b, snapshot, repair, text of port {net.port}" in child.out
     assert f"nothing was heard on port {net.port} of interface 127.0.0.1" in child.err
 
 
@@ -189,6 +189,8 @@ def test_lines_follow_the_configuration() -> None:
         "to_interface": "10.0.0.1",
         "to_port": 9_101,
         "ttl": 1,
+        "sources": (),
+        "reuse_port": False,
     }
     assert {line["to_interface"] for line in lines_of(at, "127.0.0.1", 9_101).values()} == {"127.0.0.1"}
     alone = MulticastConfig(group_b="")

@@ -18,7 +18,7 @@ from outcrier.capture.library import group_by_venue
 from outcrier.capture.replay import replay_into
 from outcrier.cli.main import run
 from outcrier.dissector import BITS, FLAGS, NAMES, dissector
-from wire_reference import HEADER, LAYOUTS, Part, encode, encode_pack, encode_packed
+from wire_reference import HEADER, LAYOUTS, Part, crc32c, encode, encode_pack, encode_packed
 
 CaptureFinder = Callable[[str], Path]
 Pairs = list[tuple[str, Any]]
@@ -234,7 +234,7 @@ def test_every_field_of_every_type_is_shown(tmp_path: Path) -> None:
 def test_mac_padding_and_what_later_versions_append_are_shown(tmp_path: Path) -> None:
     auth = bytearray(BBO + bytes(range(8)))
     auth[4] |= 2
-    auth[62:66] = struct.pack("<I", int(_crc(bytes(auth[:62] + auth[66:106]))))
+    auth[62:66] = struct.pack("<I", int(crc32c(bytes(auth[:62] + auth[66:106]))))
     longer = encode("BBO", {"flags": 1}, {"bid_px": 5}, more_root=b"\x01\x02\x03")
     unknown = encode(0x3F, {"flags": 1}, more_root=b"\x07\x08")
     damaged = BBO[:70] + bytes([BBO[70] ^ 1]) + BBO[71:]
@@ -249,15 +249,6 @@ def test_mac_padding_and_what_later_versions_append_are_shown(tmp_path: Path) ->
     assert shown[2]["outcrier.payload"] == "07:08"
     assert shown[3]["outcrier.crc32c.ok"] in ("0", "False")
     assert shown[4] == {}
-
-
-def _crc(data: bytes) -> int:
-    value = 0xFFFFFFFF
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-    return value ^ 0xFFFFFFFF
 
 
 @NEEDS_TSHARK

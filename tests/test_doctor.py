@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ import msgspec
 import pytest
 
 from outcrier import _core
+from outcrier.capture.library import group_by_venue
+from outcrier.capture.replay import replay_into
 from outcrier.cli.main import run
-from outcrier.config import Config, MulticastSections
-from outcrier.doctor import Finding, examine, look, publishers
+from outcrier.config import Config, MulticastSections, SubscriberConfig
+from outcrier.doctor import Finding, examine, look, network, publishers
+from outcrier.monitor.source import Source
+from outcrier.reception import Address
 from sockets import Child, Net, Witness, until
 
 CaptureFinder = Callable[[str], Path]
@@ -86,10 +91,49 @@ def test_a_feed_that_runs_is_shown(config: Config, net: Net, capture: CaptureFin
             return "published, session" in findings[0].text
 
         until(is_heard, "the channel heard")
+        # Its ear has discarded our frames by its filter; that is no want of buffer.
+        sockets = look.udp_sockets(net.port)
+        assert any(each.publishes and each.drops for each in sockets)
+        told = network.socket_findings("sockets crypto", (net.group,), net.port, sockets)
+        assert all("dropped" not in each.text for each in told)
     (finding,) = findings
     assert finding.level == "ok"
     assert "binance_usdm on channel 2 is published, session " in finding.text
     assert " REPLAY by " in finding.text
+
+
+@pytest.mark.parametrize("keys", ["", "3: " + "6b" * 32 + "\n"])
+def test_the_retransmit_server_of_a_publisher_answers(net: Net, capture: CaptureFinder, keys: str) -> None:
+    at = net.multicast()
+    publisher = _core.Publisher.udp(
+        interface=at.interface,
+        group=at.group_a,
+        snapshot_group=at.group_snapshot,
+        port=at.port,
+        ttl=0,
+        retransmit=True,
+        keys=keys,
+    )
+    replay = replay_into(publisher, group_by_venue([capture(USDM)])[0])
+    with closing(Source(Address.of("crypto", at), SubscriberConfig())) as source:
+
+        def is_told() -> bool:
+            replay.feed.tick()
+            source.listen(10_000_000)
+            return any(stream.heartbeat for stream in source.take().channels)
+
+        until(is_told, "a heartbeat")
+        report = source.take()
+    (probe,) = look.probes(report, keys)
+    assert (probe.channel, probe.port) == (2, publisher.retransmit_ports()[0])
+    assert (probe.code, probe.oldest, probe.newest) == (0, 1, replay.feed.last_seq())
+    (finding,) = publishers.retransmit_findings("crypto", report, [probe])
+    assert (finding.level, " answered 'ok' after " in finding.text) == ("ok", True)
+    if keys:
+        # Who has no key is told, and not left without an answer.
+        (unsigned,) = publishers.retransmit_findings("crypto", report, look.probes(report))
+        assert (unsigned.level, " answered 'bad MAC' after " in unsigned.text) == ("warn", True)
+        assert "subscriber.key_file" in unsigned.do
 
 
 class _Deaf(socket.socket):

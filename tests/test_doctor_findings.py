@@ -22,8 +22,9 @@ from outcrier.config import MulticastConfig
 from outcrier.doctor import Finding, look, machine, network, publishers
 from outcrier.doctor.network import Multicast, Route, UdpSocket
 from outcrier.doctor.publishers import Probe
-from outcrier.monitor.report import Address, Report
+from outcrier.monitor.report import Report
 from outcrier.monitor.reporter import Reporter
+from outcrier.reception import Address
 from wire_reference import BY_NUMBER, decode, encode
 
 CaptureFinder = Callable[[str], Path]
@@ -161,10 +162,10 @@ def beat(frames: list[bytes], **root: int) -> bytes:
 
 
 def heard(*arrivals: tuple[int, bytes]) -> Report:
-    """What a monitor reports of datagrams by the numbers of their groups."""
+    """What a monitor reports of datagrams by the numbers of their lines."""
     monitor = _core.Monitor()
-    for group, data in arrivals:
-        monitor.datagram(group, data, SECOND)
+    for line, data in arrivals:
+        monitor.datagram(line, data, SECOND)
     address = Address("crypto", "127.0.0.1", AT.group_a, AT.group_snapshot, AT.port)
     return Reporter(address, 0, 0).take(monitor, mono_ns=SECOND, wall_ns=SECOND)
 

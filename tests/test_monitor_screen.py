@@ -16,8 +16,8 @@ from outcrier.capture.replay import replay_into
 from outcrier.errors import NetworkError
 from outcrier.monitor.app import Failed, MonitorApp, Sampled
 from outcrier.monitor.follower import Followed, Follower
-from outcrier.monitor.report import Address
 from outcrier.monitor.reporter import Reporter
+from outcrier.reception import Address
 
 CaptureFinder = Callable[[str], Path]
 Steps = Callable[["Screen"], Awaitable[None]]
@@ -295,7 +295,7 @@ def test_what_is_refused_and_the_text_lines_have_their_pages(frames: list[bytes]
         screen.monitor.datagram(1, frames[2], START)
         lines = (b"CONN|BINANCE|3|1|4\n", b"BINANCE|spot|trade|9,9,0,0|1763690000123\n", b"bad\x1b\n")
         for number, line in enumerate(lines):
-            screen.monitor.datagram(4, line, START + number * SECOND)
+            screen.monitor.text(line, START + number * SECOND)
         await screen.press("6")
         await screen.sample(1)
         rows = [line.split(maxsplit=7) for line in screen.text()[4:-2]]

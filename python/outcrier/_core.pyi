@@ -59,8 +59,18 @@ def decode_frame(data: bytes) -> dict[str, Any]:
     `msg`, `root`, `records`, `messages`. Of a PACK the records are its sub-headers, the messages what each of
     them would have been alone, in the same form. Raises ValueError with the refusal."""
 
-def health_probe(*, channel: int, session: int, venue: int, correlation: int, consumer_id: int) -> bytes:
-    """RETX_REQUEST without ranges, which asks a retransmit server whether it is there."""
+def health_probe(
+    *,
+    channel: int,
+    session: int,
+    venue: int,
+    correlation: int,
+    consumer_id: int,
+    cookie: int = 0,
+    keys: str = "",
+) -> bytes:
+    """RETX_REQUEST without ranges, which asks a retransmit server whether it is there, padded so that an
+    answer can come. `keys`: the text of a key file, to sign it. Raises ValueError for what is no key."""
 
 def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
     """Message name, type number, part (header, root, record) and fields (name, format, offset) of every
@@ -225,6 +235,10 @@ class Publisher:
     ) -> Publisher:
         """`retransmit` serves what was kept on free ports of 127.0.0.1; nothing is ever removed from the
         log."""
+    def change_keys(self, keys: str) -> None:
+        """Takes other keys (the text of a key file) for requests and other publishers at once; a feed signs
+        with the first one from its next `change_key`, or from its start. Raises ValueError for what is no
+        key, and for a publisher that does not sign."""
     def wakeup_fileno(self) -> int:
         """Readable when a consumer asked something of the feeds: call `tick` of every one of them. -1 without
         `retransmit`."""
@@ -395,6 +409,8 @@ class Feed:
     def tick(self) -> int:
         """Heartbeats, snapshot cycle, time limits of held diffs. Returns the monotonic ns at which to call
         again."""
+    def change_key(self) -> None:
+        """Signs with the publisher's first key from the next frame on."""
     def deadline_ns(self) -> int:
         """Monotonic ns of the next thing to do; moves earlier when frames are sent."""
     def close(self, reason: int = 0, next_session: int = 0) -> None:
@@ -577,6 +593,8 @@ class Relay:
         to_port: int,
         ttl: int,
         spared: bool,
+        sources: Sequence[str] = (),
+        reuse_port: bool = False,
     ) -> None:
         """Opens the sockets of a line. Lines of different `number` have fates of their own; nothing
         happens to one that is `spared`. Raises OSError that names group, interface and port, and
@@ -594,8 +612,8 @@ class Relay:
 class Monitor:
     """Counts what is on every group, without books; frames with REPLAY and TEST too.
 
-    Groups by number: 0 line A, 1 snapshot plane, 2 line B, 3 repair, 4 text. Sans-I/O through `datagram`;
-    `open` attaches UDP sockets that `listen` drains without the GIL. Everything kept has a limit
+    Lines have the numbers of `Receiver.datagram`; text lines are counted apart. Sans-I/O through `datagram`
+    and `text`; `open` attaches UDP sockets that `listen` drains without the GIL. Everything kept has a limit
     (`core::tally`)."""
 
     def __new__(cls) -> Self: ...
@@ -611,29 +629,35 @@ class Monitor:
         group_b: str = "",
         repair_group: str = "",
         text_group: str = "",
+        sources: Sequence[str] = (),
+        reuse_port: bool = False,
     ) -> None:
-        """Joins the groups that are not empty; an empty `interface_b` is `interface`. Raises OSError
-        that names group, interface and port."""
+        """Joins the groups that are not empty; an empty `interface_b` is `interface`; `sources` and
+        `reuse_port` as of `Receiver.open`. Raises OSError that names group, interface and port."""
     def close(self) -> None: ...
     def effective_rcvbuf(self) -> int:
         """Receive buffer in effect, bytes as the kernel accounts them; 0 without sockets."""
     def listen(self, timeout_ns: int) -> None:
         """Counts what arrives for so long; returns early when a signal comes. Raises OSError."""
-    def datagram(self, group: int, data: bytes, rx_ns: int) -> None:
+    def datagram(self, line: int, data: bytes, rx_ns: int) -> None:
         """One datagram by hand; `rx_ns` in nanoseconds since the epoch."""
-    def group(self, group: int) -> dict[str, int]:
-        """Sums of the socket of a group: is_open, kernel_drops, datagrams, and of frames bytes (padding
-        included), padding_bytes, wrong_plane, unknown_type, refused_* by cause; of text refused_text,
-        overrun (lines that were not taken in time)."""
+    def text(self, data: bytes, rx_ns: int) -> None:
+        """One datagram of the text group by hand."""
+    def line(self, line: int) -> dict[str, int]:
+        """Sums of a line: is_open, kernel_drops, datagrams, bytes (padding included), padding_bytes,
+        wrong_plane, unknown_type, refused_* by cause."""
+    def texts(self) -> dict[str, int]:
+        """Sums of the text group: is_open, kernel_drops, datagrams, refused_text, overrun (lines that were
+        not taken in time)."""
     def truncated(self) -> int:
         """Datagrams longer than the buffer that holds every legal one."""
     def streams(self) -> list[dict[str, Any]]:
-        """Per channel and plane (0 incremental, 1 snapshot), copies by another group counted once: plane,
+        """Per channel and plane (0 incremental, 1 snapshot), copies by another line counted once: plane,
         channel, venue (number), session, sessions, replay, test, ended, split, differing, frames, bytes,
         last_ns, high, gaps, missing, late, too_old, old_session, heartbeat (root of the newest, or None),
-        types: (number, name, frames, messages inside PACKs, bytes, last_ns) each, and groups: group,
+        types: (number, name, frames, messages inside PACKs, bytes, last_ns) each, and lines: line,
         frames, bytes, last_ns, gaps, missing, duplicates, filled (numbers that had been missing), earlier
-        (numbers that it had before another group)."""
+        (numbers that it had before another line)."""
     def instruments(
         self, *, channel: int | None = None, text: str = "", limit: int = 100
     ) -> list[dict[str, Any]]:
@@ -647,7 +671,7 @@ class Monitor:
         instrument, state before, state, reason."""
     def gaps(self) -> list[dict[str, Any]]:
         """The last 256 gaps, the oldest first: channel, plane, session, first, count, left (still missing),
-        filled (numbers that came, by group), opened_ns, filled_ns (receive stamps; 0 = none)."""
+        filled (numbers that came, by line), opened_ns, filled_ns (receive stamps; 0 = none)."""
     def hops(self, channel: int) -> list[tuple[str, int, list[tuple[int, int, int]]]]:
         """exchange_to_recv, recv_to_send, send_to_kernel of a channel: durations below zero, and buckets as
         lower bound, upper bound (not included) in nanoseconds and count."""

@@ -95,7 +95,8 @@ class FeederConfig(_Section, frozen=True):
         Meta(
             description=(
                 "File with the keys that sign every frame: a line of 64 hex digits a key, its number and a"
-                " colon before it; the first one signs. Others must not be able to read it."
+                " colon before it; the first one signs. Others must not be able to read it. SIGHUP reads it"
+                " again."
             ),
             extra={"unit": "path; empty = frames are not signed"},
         ),

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from outcrier._core import __version__, wire_layouts
-from outcrier.layout import REASONS
+from outcrier.layout import REASONS, RETX_CODES
 from outcrier.venue_numbers import VENUE_NAMES
 from outcrier.views import KINDS, OPTION_TYPES, QTY_UNITS, STATUSES
 
@@ -52,16 +52,7 @@ NAMES: Final[dict[tuple[str, str], Sequence[str] | Mapping[int, str]]] = {
     ("INSTRUMENT_DEF", "status"): STATUSES,
     ("INSTRUMENT_DEF", "option_type"): ("none", *OPTION_TYPES[1:]),
     ("INSTRUMENT_DEF", "qty_unit"): QTY_UNITS,
-    ("RETX_REPLY", "code"): (
-        "ok",
-        "too old",
-        "too new",
-        "rate limited",
-        "bad session",
-        "bad MAC",
-        "need cookie",
-        "malformed",
-    ),
+    ("RETX_REPLY", "code"): RETX_CODES,
     ("ORDER_OPS", "op"): (
         "",
         "add",

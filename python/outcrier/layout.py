@@ -39,6 +39,18 @@ MESSAGE_TYPES: Final[dict[str, tuple[int, ...]]] = {
 always.
 """
 
+RETX_CODES: Final = (
+    "ok",
+    "too old",
+    "too new",
+    "rate limited",
+    "bad session",
+    "bad MAC",
+    "need cookie",
+    "malformed",
+)
+"""RETX_REPLY.code by number."""
+
 REASONS: Final = {
     0: "none",
     1: "source gap",

@@ -13,25 +13,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 import msgspec
 
-from outcrier._core import Receiver
 from outcrier.batch import Batch, Directory
 from outcrier.clock import mono_ns
 from outcrier.config import MulticastConfig, MulticastSections, SubscriberConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.events import Event
 from outcrier.gaps import Gap, gap_of
-from outcrier.key_file import read_key_file
 from outcrier.prices import PriceKind, converter
 from outcrier.pump import Pump
+from outcrier.reception import Address, join, make_receiver, read_keys
 from outcrier.silence import Watch, accepted, diagnose, small_buffer
 from outcrier.views import BookView, Instrument, State, instrument_of, symbol_of
 from outcrier.wanted import core_symbol, type_numbers, unknown_symbol
@@ -107,33 +105,33 @@ class Subscriber:
         if feed not in FEEDS:
             raise ConfigurationError(f"unknown family of channels {feed!r}: there is {', '.join(FEEDS)}")
         addresses = FEEDS[feed]
-        self._interface = interface or addresses.interface
-        self._interface_b = addresses.interface_b if interface_b is None else interface_b
         alone = group is not None and group != addresses.group_a
-        self._group = group or addresses.group_a
-        self._group_b = _given(group_b, "" if alone else addresses.group_b)
-        self._snapshot_group = snapshot_group or addresses.group_snapshot
-        self._repair_group = _given(repair_group, "" if alone else addresses.group_repair)
-        self._port = port or addresses.port
+        self._address = Address(
+            feed,
+            interface or addresses.interface,
+            group or addresses.group_a,
+            snapshot_group or addresses.group_snapshot,
+            port or addresses.port,
+            interface_b=_given(interface_b, addresses.interface_b),
+            group_b=_given(group_b, "" if alone else addresses.group_b),
+            repair_group=_given(repair_group, "" if alone else addresses.group_repair),
+            sources=addresses.sources if sources is None else tuple(sources),
+            reuse_port=addresses.reuse_port if reuse_port is None else reuse_port,
+        )
         self._rcvbuf_bytes = rcvbuf_bytes or SubscriberConfig().rcvbuf_bytes
-        self._sources = list(addresses.sources if sources is None else sources)
-        self._reuse_port = addresses.reuse_port if reuse_port is None else reuse_port
         self._timeout_ns = None if timeout is None else int(timeout * 1e9)
         self._symbols = None if symbols is None else {text: core_symbol(text) for text in symbols}
         unknown = sorted(set(accept) - {"replay", "test"})
         if unknown:
             raise ConfigurationError(f"accept: {unknown[0]!r} is no flag: there are replay and test")
-        keys = read_key_file(Path(key_file)) if key_file else ""
-        self._receiver = _receiver(
-            keys=keys,
+        self._receiver = make_receiver(
+            repair=repair,
+            keys=read_keys(key_file),
             manifest_key=manifest_key,
             symbols=None if self._symbols is None else list(self._symbols.values()),
             types=type_numbers(types),
             accept_replay="replay" in accept,
             accept_test="test" in accept,
-            retransmit=repair,
-            consumer_id=secrets.randbits(63) + 1,
-            seed=secrets.randbits(64),
         )
         self._prices: PriceKind = prices
         self._convert = converter(prices)
@@ -157,23 +155,7 @@ class Subscriber:
         if self._opened:
             raise RuntimeError("a Subscriber can be opened once")
         self._opened = True
-        try:
-            self._receiver.open(
-                interface=self._interface,
-                interface_b=self._interface_b,
-                group=self._group,
-                group_b=self._group_b,
-                snapshot_group=self._snapshot_group,
-                repair_group=self._repair_group,
-                port=self._port,
-                rcvbuf_bytes=self._rcvbuf_bytes,
-                sources=self._sources,
-                reuse_port=self._reuse_port,
-            )
-        except OSError as error:
-            raise NetworkError(error.strerror or str(error)) from error
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from error
+        join(self._receiver, self._address, self._rcvbuf_bytes)
         now_ns = mono_ns()
         self._watch = Watch(now_ns, self._timeout_ns)
         self._known_ns = now_ns
@@ -366,7 +348,8 @@ class Subscriber:
         """One line: where this subscriber listens and why nothing is heard there, as far as the machine
         tells.
         """
-        return diagnose(self._interface, self._group, self._port, self._receiver.counters())
+        at = self._address
+        return diagnose(at.interface, at.group, at.port, self._receiver.counters())
 
     # Looking
 
@@ -500,7 +483,7 @@ class Subscriber:
     def gaps(self, *, still_open: bool = False) -> list[Gap]:
         """What was missing and is whole again since the last call, in the order in which it ended; with
         `still_open` those that are not whole yet follow. At most 4,096 wait to be asked for, then the oldest
-        are dropped and counted (`gap_reports_lost`).
+        are dropped and counted (`gaps_unreported`).
         """
         rows = self._receiver.gaps()
         if still_open:
@@ -508,12 +491,5 @@ class Subscriber:
         return [gap_of(row, self._directory.symbol) for row in rows]
 
 
-def _given(group: str | None, otherwise: str) -> str:
-    return otherwise if group is None else group
-
-
-def _receiver(**options: Any) -> Receiver:
-    try:
-        return Receiver(**options)
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from None
+def _given(text: str | None, otherwise: str) -> str:
+    return otherwise if text is None else text

@@ -211,6 +211,8 @@ def lines_of(at: MulticastConfig, to_interface: str | None, to_port: int) -> dic
             "interface": interface,
             "port": at.port,
             "ttl": at.ttl,
+            "sources": at.sources,
+            "reuse_port": at.reuse_port,
             "to_group": group,
             "to_interface": to_interface or interface,
             "to_port": to_port,

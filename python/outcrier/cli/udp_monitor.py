@@ -31,9 +31,10 @@ from outcrier.cli.output import (
 from outcrier.clock import mono_ns
 from outcrier.config import MulticastConfig
 from outcrier.errors import NetworkError
-from outcrier.monitor.report import Address, Report, Wish
+from outcrier.monitor.report import Report, Wish
 from outcrier.monitor.screen import lines, screen
 from outcrier.monitor.source import Source
+from outcrier.reception import Address
 from outcrier.silence import diagnose, small_buffer
 
 _SLICE_NS: Final = 200_000_000
@@ -90,9 +91,9 @@ def command(  # noqa: PLR0917  # click calls by name
     at: MulticastConfig = getattr(settings.multicast, feed)
     left = 1 if once else count
     run_screen = None if as_json or plain or left is not None or not is_terminal() else _screen()
-    rcvbuf_bytes = settings.subscriber.rcvbuf_bytes
-    source = Source(_address(feed, at), rcvbuf_bytes, window_ns=0 if run_screen is None else _WINDOW_NS)
-    warning = small_buffer(source.rcvbuf_bytes, rcvbuf_bytes)
+    window_ns = 0 if run_screen is None else _WINDOW_NS
+    source = Source(Address.of(feed, at), settings.subscriber, window_ns=window_ns)
+    warning = small_buffer(source.rcvbuf_bytes, settings.subscriber.rcvbuf_bytes)
     if warning:
         click.echo(f"udp_monitor: {warning}", err=True)
     if run_screen is not None:
@@ -100,22 +101,8 @@ def command(  # noqa: PLR0917  # click calls by name
         return
     report = _report_until(source, int(interval * 1e9), left, as_json=as_json)
     if left is not None and report is not None and not report.frames:
-        counters = {"dropped_replay": 0, "dropped_test": 0, **source.monitor.group(0)}
+        counters = {"dropped_replay": 0, "dropped_test": 0, **source.monitor.line(0)}
         raise NetworkError(diagnose(at.interface, at.group_a, at.port, counters))
-
-
-def _address(feed: str, at: MulticastConfig) -> Address:
-    return Address(
-        feed,
-        at.interface,
-        at.group_a,
-        at.group_snapshot,
-        at.port,
-        at.interface_b or at.interface,
-        at.group_b,
-        at.group_repair,
-        at.group_text,
-    )
 
 
 def _screen() -> Callable[[Source], None] | None:

@@ -7,15 +7,14 @@ a request for nothing to the retransmit server that a publisher tells of. `look`
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Iterator
 
 from outcrier import _core
-from outcrier.config import FAMILIES, Config, MulticastConfig
+from outcrier.config import FAMILIES, Config, MulticastConfig, SubscriberConfig
 from outcrier.doctor import look, machine, network, publishers
 from outcrier.doctor.finding import Finding
-from outcrier.errors import NetworkError
+from outcrier.errors import ConfigurationError, NetworkError
+from outcrier.reception import make_receiver, read_keys
 from outcrier.silence import interface_name
 
 __all__ = ["Finding", "examine"]
@@ -27,23 +26,32 @@ def examine(config: Config, config_error: str | None) -> Iterator[Finding]:
     """
     yield from machine.versions()
     yield machine.configuration(config_error)
-    if sys.platform != "linux":
-        text = f"sockets need Linux, this is {platform.system()}"
-        yield Finding("system", "fail", text, "run it on Linux")
-        return
     yield machine.kernel()
+    keys, wrong = _keys(config.subscriber)
+    if wrong:
+        yield Finding("keys", "fail", wrong, "mend subscriber.key_file or subscriber.manifest_key")
     at = config.multicast.crypto
     name = interface_name(at.interface)
     yield machine.interface_finding(at.interface, name)
     if name is not None:
         yield from _groups(at, name)
         for family in FAMILIES:
-            yield from _family(family, getattr(config.multicast, family))
+            yield from _family(family, getattr(config.multicast, family), keys)
     yield machine.buffer_finding(machine.look_at_buffer(config.subscriber.rcvbuf_bytes))
     yield machine.option_finding("UDP_SEGMENT", machine.UDP_SEGMENT, 1400, "batches leave frame by frame")
     yield machine.option_finding("UDP_GRO", machine.UDP_GRO, 1, "every datagram is read alone")
     daemons, chrony = machine.time_daemons(), machine.look_at_chrony()
     yield machine.clock_finding(_core.system_clock(), daemons, chrony)
+
+
+def _keys(consumer: SubscriberConfig) -> tuple[str, str]:
+    """Text of the key file, and what is wrong with the keys of a consumer."""
+    try:
+        keys = read_keys(consumer.key_file)
+        make_receiver(repair=False, keys=keys, manifest_key=consumer.manifest_key)
+    except ConfigurationError as error:
+        return "", str(error)
+    return keys, ""
 
 
 def _groups(at: MulticastConfig, name: str) -> Iterator[Finding]:
@@ -61,7 +69,7 @@ def _groups(at: MulticastConfig, name: str) -> Iterator[Finding]:
     yield machine.multicast_probe(at.interface, name, "snapshot", at.group_snapshot)
 
 
-def _family(family: str, at: MulticastConfig) -> Iterator[Finding]:
+def _family(family: str, at: MulticastConfig, keys: str) -> Iterator[Finding]:
     """Who listens and who publishes at the addresses of one family."""
     groups = tuple(filter(None, (at.group_a, at.group_b, at.group_snapshot, at.group_repair, at.group_text)))
     # Before the doctor's own sockets are there.
@@ -73,5 +81,5 @@ def _family(family: str, at: MulticastConfig) -> Iterator[Finding]:
         return
     yield from publishers.port_findings(family, at, report)
     yield from publishers.line_findings(family, at, report)
-    yield from publishers.retransmit_findings(family, report, look.probes(report))
+    yield from publishers.retransmit_findings(family, report, look.probes(report, keys))
     yield from publishers.clock_findings(family, report)

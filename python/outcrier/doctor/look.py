@@ -14,12 +14,13 @@ import psutil  # type: ignore[import-untyped]
 
 from outcrier import _core
 from outcrier.clock import mono_ns
-from outcrier.config import MulticastConfig
+from outcrier.config import MulticastConfig, SubscriberConfig
 from outcrier.doctor import network
 from outcrier.doctor.machine import number_in
 from outcrier.doctor.publishers import Probe
-from outcrier.monitor.report import Address, Report, StreamReport
+from outcrier.monitor.report import Report, StreamReport
 from outcrier.monitor.source import Source
+from outcrier.reception import Address
 from outcrier.silence import RCVBUF_BYTES_MIN
 
 LISTEN_NS: Final = 400_000_000
@@ -29,11 +30,17 @@ PROBE_S: Final = 0.3
 """A server on the same network answers within a millisecond; three tries of it."""
 
 PROBE_TRIES: Final = 3
+"""One for a cookie, one with it, and one more where a datagram is lost."""
+
+_PUBLISHERS: Final = {"run", "replay", "demo"}
+"""Verbs of `outcrier` that publish."""
 
 _NET: Final = Path("/proc/net")
 _CONF: Final = Path("/proc/sys/net/ipv4/conf")
 _CLASS: Final = Path("/sys/class/net")
 _REPLY: Final = 0x41
+_NEED_COOKIE: Final = 6
+"""RETX_REPLY.code: ask again with the cookie that came."""
 
 
 def routes() -> list[network.Route]:
@@ -64,16 +71,16 @@ def udp_sockets(port: int) -> list[network.UdpSocket]:
     owners = _owners({each.inode for each in found}) if found else {}
     named = []
     for each in found:
-        pid, program = owners.get(each.inode, (0, ""))
-        named.append(msgspec.structs.replace(each, pid=pid, program=program))
+        pid, program, publishes = owners.get(each.inode, (0, "", False))
+        named.append(msgspec.structs.replace(each, pid=pid, program=program, publishes=publishes))
     return named
 
 
-def _owners(inodes: set[int]) -> dict[int, tuple[int, str]]:
-    """Process and program by the inode of its socket."""
+def _owners(inodes: set[int]) -> dict[int, tuple[int, str, bool]]:
+    """Process, program and whether it publishes, by the inode of its socket."""
     links = {f"socket:[{inode}]": inode for inode in inodes}
-    owners: dict[int, tuple[int, str]] = {}
-    for process in psutil.process_iter(["pid", "name"]):
+    owners: dict[int, tuple[int, str, bool]] = {}
+    for process in psutil.process_iter(["pid", "name", "cmdline"]):
         try:
             descriptors = list(Path(f"/proc/{process.info['pid']}/fd").iterdir())
         except OSError:
@@ -84,24 +91,14 @@ def _owners(inodes: set[int]) -> dict[int, tuple[int, str]]:
             except OSError:
                 continue
             if inode is not None:
-                owners[inode] = process.info["pid"], process.info["name"]
+                publishes = not _PUBLISHERS.isdisjoint(process.info["cmdline"] or ())
+                owners[inode] = process.info["pid"], process.info["name"], publishes
     return owners
 
 
 def listen(family: str, at: MulticastConfig) -> Report:
     """What is heard on the groups in 400 ms. Raises NetworkError where they cannot be joined."""
-    address = Address(
-        family,
-        at.interface,
-        at.group_a,
-        at.group_snapshot,
-        at.port,
-        at.interface_b or at.interface,
-        at.group_b,
-        at.group_repair,
-        at.group_text,
-    )
-    source = Source(address, RCVBUF_BYTES_MIN)
+    source = Source(Address.of(family, at), SubscriberConfig(rcvbuf_bytes=RCVBUF_BYTES_MIN))
     try:
         end_ns = mono_ns() + LISTEN_NS
         while (left_ns := end_ns - mono_ns()) > 0:
@@ -111,29 +108,33 @@ def listen(family: str, at: MulticastConfig) -> Report:
         source.close()
 
 
-def probes(report: Report) -> list[Probe]:
-    """Asks every retransmit server that is told of whether it is there."""
+def probes(report: Report, keys: str = "") -> list[Probe]:
+    """Asks every retransmit server that is told of whether it is there; `keys`: the text of a key file."""
     streams = [stream for stream in report.channels if stream.plane == "incremental" and not stream.ended]
     return [
-        _probe(stream, stream.heartbeat)
+        _probe(stream, stream.heartbeat, keys)
         for stream in streams
         if stream.heartbeat and stream.heartbeat["retx_ipv4"]
     ]
 
 
-def _probe(stream: StreamReport, heartbeat: dict[str, int]) -> Probe:
+def _probe(stream: StreamReport, heartbeat: dict[str, int], keys: str) -> Probe:
     address = str(ipaddress.IPv4Address(heartbeat["retx_ipv4"]))
-    port, correlation = heartbeat["retx_udp_port"], secrets.randbits(63)
-    request = _core.health_probe(
-        channel=stream.channel,
-        session=stream.session,
-        venue=stream.venue_number,
-        correlation=correlation,
-        consumer_id=secrets.randbits(63),
-    )
+    port, cookie = heartbeat["retx_udp_port"], 0
+    last = Probe(stream.channel, address, port, None)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.settimeout(PROBE_S)
         for _ in range(PROBE_TRIES):
+            correlation = secrets.randbits(63)
+            request = _core.health_probe(
+                channel=stream.channel,
+                session=stream.session,
+                venue=stream.venue_number,
+                correlation=correlation,
+                consumer_id=secrets.randbits(63),
+                cookie=cookie,
+                keys=keys,
+            )
             begin_ns = mono_ns()
             try:
                 probe.connect((address, port))
@@ -142,19 +143,16 @@ def _probe(stream: StreamReport, heartbeat: dict[str, int]) -> Probe:
             except OSError:
                 # No answer in time, or the host says that nobody is there.
                 continue
-            if answer is not None:
-                root = answer["root"]
-                after_ns = mono_ns() - begin_ns
-                return Probe(
-                    stream.channel,
-                    address,
-                    port,
-                    after_ns,
-                    root["code"],
-                    root["oldest_seq"],
-                    root["newest_seq"],
-                )
-    return Probe(stream.channel, address, port, None)
+            if answer is None:
+                continue
+            root, after_ns = answer["root"], mono_ns() - begin_ns
+            last = Probe(
+                stream.channel, address, port, after_ns, root["code"], root["oldest_seq"], root["newest_seq"]
+            )
+            cookie = root["cookie"]
+            if root["code"] != _NEED_COOKIE:
+                break
+    return last
 
 
 def _answer(datagram: bytes, correlation: int) -> dict[str, Any] | None:

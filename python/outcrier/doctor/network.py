@@ -31,6 +31,8 @@ class UdpSocket(msgspec.Struct, frozen=True):
     program: str = ""
     """Name of the program; empty where this user may not see it."""
     pid: int = 0
+    publishes: bool = False
+    """Whether it is a feeder's ear: its filter discards all but news, which the kernel counts as drops."""
 
 
 class Multicast(msgspec.Struct, frozen=True):
@@ -158,7 +160,7 @@ def socket_findings(
                 " and Outcrier only shares the port if that program set SO_REUSEADDR"
             )
             yield Finding(check, "warn", text, f"bind it to its group, or move it: {show}")
-        if each.drops:
+        if each.drops and not each.publishes:
             text = f"the kernel dropped {each.drops:,} datagrams of {_who(each)} at {each.address}:{port}"
             yield Finding(
                 check,

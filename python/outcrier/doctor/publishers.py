@@ -8,23 +8,13 @@ import msgspec
 
 from outcrier.config import MulticastConfig
 from outcrier.doctor.finding import Finding
+from outcrier.layout import RETX_CODES
 from outcrier.monitor.report import GroupReport, LineReport, Report, StreamReport
 
 CLOCK_ERROR_NS_MAX = 1_000_000
 """Above this frames carry CLOCK_BAD (docs/wire-format.md)."""
 
 _CLOCK_ERROR_UNKNOWN = 0xFFFF_FFFF
-_CODES = (
-    "ok",
-    "too old",
-    "too new",
-    "rate limited",
-    "bad session",
-    "bad MAC",
-    "need cookie",
-    "malformed",
-)
-"""RETX_REPLY.code by number."""
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -143,15 +133,20 @@ def retransmit_findings(family: str, report: Report, probes: Sequence[Probe]) ->
             do = f"is it reachable? ip route get {probe.address}; sudo nft list ruleset"
             yield Finding(check, "fail", f"{name}: the server at {where} does not answer", do)
         else:
-            code = _CODES[probe.code] if probe.code < len(_CODES) else str(probe.code)
-            text = (
-                f"{name}: the server at {probe.address}:{probe.port} answered {code!r} after"
-                f" {probe.after_ns / 1e6:.1f} ms; it keeps {probe.oldest:,} to {probe.newest:,}"
-            )
-            if code in ("rate limited", "malformed", "bad session"):
-                yield Finding(check, "warn", text, "look at the log of the feed")
-            else:
-                yield Finding(check, "ok", text)
+            yield _answered(check, name, probe)
+
+
+def _answered(check: str, name: str, probe: Probe) -> Finding:
+    code = RETX_CODES[probe.code] if probe.code < len(RETX_CODES) else str(probe.code)
+    after = f"{(probe.after_ns or 0) / 1e6:.1f} ms"
+    text = f"{name}: the server at {probe.address}:{probe.port} answered {code!r} after {after}"
+    if code == "bad MAC":
+        return Finding(check, "warn", text, "it takes signed requests alone: set subscriber.key_file")
+    if code in ("rate limited", "malformed", "bad session"):
+        return Finding(check, "warn", text, "look at the log of the feed")
+    if code == "ok":
+        text += f"; it keeps {probe.oldest:,} to {probe.newest:,}"
+    return Finding(check, "ok", text)
 
 
 def clock_findings(family: str, report: Report) -> Iterator[Finding]:

@@ -155,6 +155,25 @@ class FeederService:
         for venue in self._venues:
             venue.serve_wishes()
 
+    def reload_keys(self) -> None:
+        """Reads `feeder.key_file` again and signs with its first key from the next frame on. Keys that cannot
+        be used are logged and those in use stay.
+        """
+        path = self._config.feeder.key_file
+        if not path:
+            _log.warning("nothing to read again: feeder.key_file is not set")
+            return
+        if self._publisher is None:
+            return  # It is opened with what the file holds by then.
+        try:
+            self._publisher.change_keys(_key(path))
+        except (ConfigurationError, ValueError) as error:
+            _log.error("the keys stay as they were: feeder.key_file: %s", error)
+            return
+        for venue in self._venues:
+            venue.change_key()
+        _log.warning("signing with the first key of %s from now on", path)
+
     async def _look_around(self) -> None:
         """Ten times a second: ends the process if another publisher has taken over, and says what is due on
         the text lines.
@@ -273,7 +292,9 @@ def serve(config: Config) -> list[VenueStatus]:
     async def run() -> list[VenueStatus]:
         stop = asyncio.Event()
         stop_on_signals(stop)
-        async with FeederService(config) as service:
+        service = FeederService(config)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.reload_keys)
+        async with service:
             await service.run(stop)
             return service.status()
 

@@ -224,6 +224,11 @@ class VenueFeeder:
             error=None if subscribed else self.reach.error,
         )
 
+    def change_key(self) -> None:
+        """Signs with the publisher's key of now; a later session does so anyway."""
+        if self._session is not None:
+            self._session.feed.change_key()
+
     def serve_wishes(self) -> None:
         """Consumers ask something of the feed."""
         if self._session is not None:

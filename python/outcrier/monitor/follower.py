@@ -9,10 +9,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from outcrier._core import STATES, Receiver, layouts
-from outcrier.errors import NetworkError
+from outcrier._core import STATES, layouts
 from outcrier.layout import REASONS, STATUS
-from outcrier.monitor.report import Address
+from outcrier.reception import make_receiver
 from outcrier.wanted import core_symbol
 
 DEPTH: Final = 10
@@ -65,28 +64,23 @@ class Followed(msgspec.Struct, frozen=True):
 
 
 class Follower:
-    """A Receiver for one symbol."""
+    """A Receiver for one symbol, which asks for what it lost as every consumer does."""
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, *, keys: str = "", manifest_key: str = "") -> None:
         """`symbol`: such as `BTC/USDT@binance`. Raises ConfigurationError for what is none."""
         self.symbol = symbol
         core = core_symbol(symbol)
-        self.receiver = Receiver(symbols=[core], types=[STATUS], accept_replay=True, accept_test=True)
+        self.receiver = make_receiver(
+            repair=True,
+            symbols=[core],
+            types=[STATUS],
+            accept_replay=True,
+            accept_test=True,
+            keys=keys,
+            manifest_key=manifest_key,
+        )
         self._core = core
         self._history: deque[Seen] = deque(maxlen=HISTORY)
-
-    def open(self, address: Address, rcvbuf_bytes: int) -> None:
-        """Joins the groups. Raises NetworkError."""
-        try:
-            self.receiver.open(
-                interface=address.interface,
-                group=address.group,
-                snapshot_group=address.snapshot_group,
-                port=address.port,
-                rcvbuf_bytes=rcvbuf_bytes,
-            )
-        except OSError as error:
-            raise NetworkError(error.strerror or str(error)) from error
 
     def poll(self) -> None:
         """Reads what has arrived."""

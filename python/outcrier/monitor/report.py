@@ -7,29 +7,19 @@ from typing import Final
 import msgspec
 
 from outcrier.monitor.hops import HopReport
+from outcrier.reception import Address
 
-GROUPS: Final = ("A", "snapshot", "B", "repair", "text")
-"""Names of the groups by the number that the core gives them."""
+LINES: Final = ("A", "snapshot", "B", "repair", "retransmit", "image")
+"""Names of the lines by the number that the core gives them; a monitor asks for nothing and hears four."""
+
+TEXT: Final = "text"
+"""Name of the group of the text lines."""
 
 PLANES: Final = ("incremental", "snapshot")
 """Names of the planes by number."""
 
 INSTRUMENTS_SHOWN: Final = 500
 """Instruments of one sample, the busiest first: more than anybody scrolls through; a filter finds others."""
-
-
-class Address(msgspec.Struct, frozen=True):
-    """Where is listened; an empty group is not."""
-
-    feed: str
-    interface: str
-    group: str
-    snapshot_group: str
-    port: int
-    interface_b: str = ""
-    group_b: str = ""
-    repair_group: str = ""
-    text_group: str = ""
 
 
 class Wish(msgspec.Struct, frozen=True):

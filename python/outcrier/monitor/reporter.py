@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 from outcrier.layout import REASONS
 from outcrier.monitor.hops import Hops
 from outcrier.monitor.report import (
-    GROUPS,
+    LINES,
     PLANES,
-    Address,
+    TEXT,
     Change,
     GapReport,
     GroupReport,
@@ -22,6 +22,7 @@ from outcrier.monitor.report import (
     TypeReport,
     Wish,
 )
+from outcrier.reception import Address
 from outcrier.venue_numbers import venue_name
 from outcrier.views import STATUSES, named
 
@@ -38,7 +39,8 @@ _REFUSED: Final = "refused_"
 class Counts(Protocol):
     """What is needed of `_core.Monitor`."""
 
-    def group(self, group: int) -> dict[str, int]: ...
+    def line(self, line: int) -> dict[str, int]: ...
+    def texts(self) -> dict[str, int]: ...
     def streams(self) -> list[dict[str, Any]]: ...
     def truncated(self) -> int: ...
     def instruments(
@@ -117,8 +119,8 @@ class Reporter:
 
     def _groups(self, counts: Counts, interval_s: float) -> list[GroupReport]:
         reports = []
-        for number, name in enumerate(GROUPS):
-            sums = counts.group(number)
+        named_sums = [(name, counts.line(number)) for number, name in enumerate(LINES)]
+        for name, sums in [*named_sums, (TEXT, counts.texts())]:
             if not sums["is_open"] and not sums["datagrams"]:
                 continue
             datagrams, n_bytes, drops = sums["datagrams"], sums.get("bytes", 0), sums["kernel_drops"]
@@ -129,12 +131,12 @@ class Reporter:
                 GroupReport(
                     name,
                     datagrams,
-                    self._since((number, "datagrams"), datagrams) / interval_s,
+                    self._since((name, "datagrams"), datagrams) / interval_s,
                     n_bytes,
-                    self._since((number, "bytes"), n_bytes) / interval_s,
+                    self._since((name, "bytes"), n_bytes) / interval_s,
                     sums.get("padding_bytes", 0),
                     drops,
-                    self._since((number, "drops"), drops),
+                    self._since((name, "drops"), drops),
                     sums.get("wrong_plane", 0),
                     sums.get("unknown_type", 0),
                     refused,
@@ -159,7 +161,7 @@ class Reporter:
             )
             for number, name, frames, packed, n_bytes, last_ns in stream["types"]
         )
-        lines = tuple(self._line(key, line, interval_s, wall_ns) for line in stream["groups"])
+        lines = tuple(self._line(key, line, interval_s, wall_ns) for line in stream["lines"])
         return StreamReport(
             channel=stream["channel"],
             plane=PLANES[stream["plane"]],
@@ -195,8 +197,8 @@ class Reporter:
         self, key: tuple[int, int], line: Mapping[str, int], interval_s: float, wall_ns: int
     ) -> LineReport:
         return LineReport(
-            GROUPS[line["group"]],
-            self._since((*key, "line", line["group"]), line["frames"]) / interval_s,
+            LINES[line["line"]],
+            self._since((*key, "line", line["line"]), line["frames"]) / interval_s,
             line["frames"],
             line["bytes"],
             line["gaps"],
@@ -236,7 +238,7 @@ def _change(row: tuple[int, int, int, int, int, int]) -> Change:
 
 
 def _gap(row: Mapping[str, Any]) -> GapReport:
-    filled = {name: count for name, count in zip(GROUPS, row["filled"], strict=False) if count}
+    filled = {name: count for name, count in zip(LINES, row["filled"], strict=True) if count}
     after_ns = row["filled_ns"] - row["opened_ns"] if row["filled_ns"] else None
     return GapReport(
         row["channel"],

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 from outcrier import _core
 from outcrier.clock import mono_ns, wall_ns
+from outcrier.config import SubscriberConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.monitor.follower import Followed, Follower
-from outcrier.monitor.report import Address, Report, Wish
+from outcrier.monitor.report import Report, Wish
 from outcrier.monitor.reporter import Reporter
+from outcrier.reception import Address, join, make_receiver, read_keys
 
 
 class Source:
     """Belongs to one thread."""
 
-    def __init__(self, address: Address, rcvbuf_bytes: int, *, window_ns: int = 0) -> None:
-        """Joins the groups. Raises NetworkError."""
+    def __init__(self, address: Address, consumer: SubscriberConfig, *, window_ns: int = 0) -> None:
+        """Joins the groups. `consumer`: receive buffer and keys; counting needs no keys, following does.
+        Raises NetworkError, and ConfigurationError for keys that are none.
+        """
         self._address = address
-        self._rcvbuf_bytes = rcvbuf_bytes
+        self._consumer = consumer
+        self._keys = read_keys(consumer.key_file)
+        make_receiver(repair=False, keys=self._keys, manifest_key=consumer.manifest_key)
         self._follower: Follower | None = None
         self.monitor = _core.Monitor()
-        try:
-            self.monitor.open(
-                interface=address.interface,
-                group=address.group,
-                snapshot_group=address.snapshot_group,
-                port=address.port,
-                rcvbuf_bytes=rcvbuf_bytes,
-                interface_b=address.interface_b,
-                group_b=address.group_b,
-                repair_group=address.repair_group,
-                text_group=address.text_group,
-            )
-        except OSError as error:
-            raise NetworkError(error.strerror or str(error)) from error
+        join(self.monitor, address, consumer.rcvbuf_bytes)
         self.rcvbuf_bytes = self.monitor.effective_rcvbuf()
         self._reporter = Reporter(address, self.rcvbuf_bytes, mono_ns(), window_ns=window_ns)
 
@@ -56,11 +49,11 @@ class Source:
             return None
         if self._follower is None:
             try:
-                follower = Follower(symbol)
+                follower = Follower(symbol, keys=self._keys, manifest_key=self._consumer.manifest_key)
             except ConfigurationError:
                 # Of a venue that this version does not know.
                 return None
-            follower.open(self._address, self._rcvbuf_bytes)
+            join(follower.receiver, self._address, self._consumer.rcvbuf_bytes)
             self._follower = follower
         self._follower.poll()
         return self._follower.look(wall_ns())

@@ -5,12 +5,12 @@
 //! and what `Book::reserve` takes ahead then. Faults and notices keep texts. None of these happens in the part of a
 //! session that is counted here, and the test says so if one does.
 
+mod counting;
 mod shape_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::HashMap;
 
+use counting::ALLOCATIONS;
 use outcrier_core::event::NOT_GIVEN;
 use outcrier_core::feed::{BookState, Feed};
 use outcrier_core::publish::{Arrival, Host, Opening, Plane, SessionInfo};
@@ -18,40 +18,6 @@ use outcrier_core::shape::Decoder;
 use outcrier_core::wire::{self, InstrumentDef};
 use serde_json::Value;
 use shape_support::{Line, captures, lines, shapes};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that ends has no counter any more; tests do not run there.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator with its own arguments.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// A host that counts frames, at the recorded time.
 #[derive(Default)]

@@ -1,49 +1,14 @@
 //! A live channel allocates nothing per frame: what a receiver takes from the heap while it applies real frames and
 //! collects their rows is what the books alone take for their new levels.
 
+mod counting;
 mod receive_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use counting::ALLOCATIONS;
 use outcrier_core::book::Book;
 use outcrier_core::event::Side;
 use outcrier_core::receive::{Collector, Config, Line, Mirror, Receiver, Reported};
 use receive_support::{LEVELS_A_FRAME, Load, Publisher, SESSION, VENUE, definition, load};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that ends has no counter any more; tests do not run there.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator with its own arguments.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Allocations while `work` runs.
 fn allocations(work: impl FnOnce()) -> u64 {

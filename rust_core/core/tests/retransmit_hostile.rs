@@ -1,56 +1,22 @@
 //! Mutated requests: no panic, no allocation before the checks pass, no answer beyond the rules.
 
+mod counting;
 mod receive_support;
 mod retransmit_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::SocketAddrV4;
 
+use counting::ALLOCATIONS;
 use outcrier_core::publish::Arrival;
 use outcrier_core::retransmit::{
     Answers, Archive, Limits, ServerConfig, SnapWanted, Store, Streams, Then, limits,
 };
 use outcrier_core::wire::{self, SnapWant};
-use receive_support::Rng;
+use receive_support::rng::Rng;
 use retransmit_support::{Ask, Bench, LINE, Log, SNAPSHOT, consumer, frames, range};
 
 /// Requests, each of another seed.
 const REQUESTS: u64 = 100_000;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that ends has no counter any more; tests do not run there.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator with its own arguments.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Sizes and counts of what was sent, without memory of its own.
 #[derive(Debug, Default)]

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use outcrier_core::event::{Level, Trade};
 use outcrier_core::receive::Line;
 use outcrier_core::tally::{
-    CHANGES_KEPT, GAPS_KEPT, Group, INSTRUMENTS_MAX, LINES_KEPT, NUMBERS_KEPT, Stream, Tally,
+    CHANGES_KEPT, GAPS_KEPT, INSTRUMENTS_MAX, LINES_KEPT, NUMBERS_KEPT, Stream, Tally,
 };
 use outcrier_core::wire::{self, Header, NO_RECORDS, NO_ROOT, PackBuf, Refusal, Status, flags, msg, zeroed};
-use receive_support::{CHANNEL, Publisher, Rng, SESSION, VENUE, definition};
+use receive_support::{CHANNEL, Publisher, SESSION, VENUE, definition, rng::Rng};
 
 const ID: u32 = 11;
 
@@ -26,10 +26,6 @@ fn sent(publisher: &mut Publisher, updates: i64) -> Vec<Vec<u8>> {
         publisher.delta(ID, &[Level { price, qty: 1 }], &[], 1, 0);
     }
     publisher.take().into_iter().map(|(_, frame)| frame).collect()
-}
-
-fn group(line: Line) -> Group {
-    if line == Line::Snapshot { Group::Snapshot } else { Group::A }
 }
 
 fn only(tally: &Tally) -> &Stream {
@@ -52,7 +48,7 @@ fn frames_are_counted_by_type_and_plane() {
     publisher.group(ID);
     let frames = publisher.take();
     for (at, (line, frame)) in (100..).zip(&frames) {
-        tally.on_datagram(group(*line), frame, at);
+        tally.on_datagram(*line, frame, at);
     }
     let streams: Vec<_> = tally.streams().collect();
     let [incremental, snapshot] = streams[..] else { panic!("{} streams", streams.len()) };
@@ -74,8 +70,8 @@ fn frames_are_counted_by_type_and_plane() {
     assert_eq!(incremental.total.frames, 4);
     assert_eq!(incremental.total.bytes, 122 + 130 + 106 + 290);
     assert!(types(snapshot).iter().any(|&(number, frames, ..)| (number, frames) == (msg::INSTRUMENT_DEF, 1)));
-    assert_eq!(tally.group(Group::A).datagrams, 4);
-    assert_eq!(tally.group(Group::Snapshot).datagrams, frames.len() as u64 - 4);
+    assert_eq!(tally.line(Line::A).datagrams, 4);
+    assert_eq!(tally.line(Line::Snapshot).datagrams, frames.len() as u64 - 4);
 }
 
 #[test]
@@ -84,17 +80,17 @@ fn what_is_no_frame_is_counted_by_cause_and_nothing_else() {
     let frames = sent(&mut publisher(SESSION), 1);
     let mut flipped = frames[0].clone();
     flipped[70] ^= 1;
-    tally.on_datagram(Group::A, &flipped, 1);
-    tally.on_datagram(Group::A, b"hello", 1);
-    tally.on_datagram(Group::A, &[0; 1_401], 1);
-    tally.on_datagram(Group::Snapshot, &frames[0], 1);
+    tally.on_datagram(Line::A, &flipped, 1);
+    tally.on_datagram(Line::A, b"hello", 1);
+    tally.on_datagram(Line::A, &[0; 1_401], 1);
+    tally.on_datagram(Line::Snapshot, &frames[0], 1);
     assert_eq!(tally.streams().count(), 0);
-    let plane = tally.group(Group::A);
+    let plane = tally.line(Line::A);
     let causes = [Refusal::Crc, Refusal::TooShort, Refusal::TooLong];
     assert_eq!(causes.map(|cause| plane.refused[cause as usize]), [1, 1, 1]);
     assert_eq!(plane.refused.iter().sum::<u64>(), 3);
     assert_eq!((plane.datagrams, plane.wrong_plane), (3, 0));
-    assert_eq!(tally.group(Group::Snapshot).wrong_plane, 1);
+    assert_eq!(tally.line(Line::Snapshot).wrong_plane, 1);
 }
 
 #[test]
@@ -103,9 +99,9 @@ fn padding_is_no_part_of_a_frame() {
     let mut frame = sent(&mut publisher(SESSION), 1).remove(0);
     let bytes = frame.len() as u64;
     frame.resize(1_000, 0);
-    tally.on_datagram(Group::A, &frame, 1);
+    tally.on_datagram(Line::A, &frame, 1);
     assert_eq!(only(&tally).total.bytes, bytes);
-    let plane = tally.group(Group::A);
+    let plane = tally.line(Line::A);
     assert_eq!((plane.bytes, plane.padding_bytes), (1_000, 1_000 - bytes));
 }
 
@@ -130,13 +126,13 @@ fn messages_of_a_pack_are_counted_by_their_types() {
     }
     let frame = pack.close().unwrap();
     wire::seal(frame, 1, None);
-    tally.on_datagram(Group::A, frame, 9);
+    tally.on_datagram(Line::A, frame, 9);
     let counts: Vec<_> = only(&tally)
         .types()
         .map(|(number, count)| (number, count.frames, count.packed, count.last_ns))
         .collect();
     assert_eq!(counts, [(msg::STATUS, 0, 1, 9), (msg::TRADE, 0, 2, 9), (msg::PACK, 1, 0, 9)]);
-    assert_eq!((only(&tally).total.frames, tally.group(Group::A).unknown_type), (1, 0));
+    assert_eq!((only(&tally).total.frames, tally.line(Line::A).unknown_type), (1, 0));
 }
 
 #[test]
@@ -145,14 +141,14 @@ fn a_loss_at_the_tail_is_told_by_the_heartbeat() {
     let mut publisher = publisher(SESSION);
     let frames = sent(&mut publisher, 5);
     for frame in &frames[..4] {
-        tally.on_datagram(Group::A, frame, 1);
+        tally.on_datagram(Line::A, frame, 1);
     }
     assert_eq!(only(&tally).numbers.missing, 0);
     publisher.heartbeat();
-    tally.on_datagram(Group::A, &publisher.one(), 1);
+    tally.on_datagram(Line::A, &publisher.one(), 1);
     assert_eq!((only(&tally).numbers.gaps, only(&tally).numbers.missing), (1, 3));
     for frame in &frames[4..] {
-        tally.on_datagram(Group::A, frame, 1);
+        tally.on_datagram(Line::A, frame, 1);
     }
     assert_eq!(
         (only(&tally).numbers.gaps, only(&tally).numbers.missing, only(&tally).numbers.late),
@@ -166,16 +162,16 @@ fn a_new_session_begins_its_own_numbers_and_the_old_one_is_counted_apart() {
     let (mut old, mut new) = (publisher(SESSION), publisher(SESSION + 1));
     let before = sent(&mut old, 20);
     for frame in &before[..10] {
-        tally.on_datagram(Group::A, frame, 1);
+        tally.on_datagram(Line::A, frame, 1);
     }
     old.end(SESSION + 1);
-    tally.on_datagram(Group::A, &old.one(), 1);
+    tally.on_datagram(Line::A, &old.one(), 1);
     assert!(only(&tally).ended);
     assert_eq!(only(&tally).numbers.missing, 12, "the end says how many there were");
     for frame in sent(&mut new, 3) {
-        tally.on_datagram(Group::A, &frame, 1);
+        tally.on_datagram(Line::A, &frame, 1);
     }
-    tally.on_datagram(Group::A, &before[12], 1);
+    tally.on_datagram(Line::A, &before[12], 1);
     let stream = only(&tally);
     assert_eq!((stream.session, stream.sessions, stream.ended), (SESSION + 1, 2, false));
     assert_eq!((stream.numbers.missing, stream.numbers.late, stream.old_session()), (12, 0, 1));
@@ -186,7 +182,7 @@ fn joining_in_the_middle_is_no_loss() {
     let mut tally = Tally::default();
     let frames = sent(&mut publisher(SESSION), 10);
     for at in [8, 7, 9, 9] {
-        tally.on_datagram(Group::A, &frames[at], 1);
+        tally.on_datagram(Line::A, &frames[at], 1);
     }
     let stream = only(&tally);
     assert_eq!(
@@ -194,7 +190,7 @@ fn joining_in_the_middle_is_no_loss() {
             stream.numbers.gaps,
             stream.numbers.missing,
             stream.numbers.late,
-            stream.heard(Group::A).unwrap().numbers.duplicates
+            stream.heard(Line::A).unwrap().numbers.duplicates
         ),
         (0, 0, 1, 1)
     );
@@ -215,7 +211,7 @@ fn any_order_is_counted_as_a_set_counts_it() {
         let (mut heard, mut duplicates, mut late, mut high) = (BTreeSet::new(), 0, 0, order[0]);
         for &at in &order {
             duplicates += u64::from(!heard.insert(at));
-            tally.on_datagram(Group::A, &frames[at], 1);
+            tally.on_datagram(Line::A, &frames[at], 1);
         }
         let mut seen = BTreeSet::new();
         for &at in &order {
@@ -225,7 +221,7 @@ fn any_order_is_counted_as_a_set_counts_it() {
         let missing = (order[0]..=high).filter(|at| !heard.contains(at)).count() as u64;
         let stream = only(&tally);
         assert_eq!(
-            (stream.heard(Group::A).unwrap().numbers.duplicates, stream.numbers.late),
+            (stream.heard(Line::A).unwrap().numbers.duplicates, stream.numbers.late),
             (duplicates, late),
             "seed {seed}"
         );
@@ -245,11 +241,11 @@ fn absurd_numbers_are_counted_and_no_more() {
         copy
     };
     for number in [0, 5, 0, u64::MAX, 6, u64::MAX - NUMBERS_KEPT, u64::MAX - NUMBERS_KEPT + 1, u64::MAX] {
-        tally.on_datagram(Group::A, &numbered(number), 1);
+        tally.on_datagram(Line::A, &numbered(number), 1);
     }
     let stream = only(&tally);
     assert_eq!(
-        (stream.numbers.too_old, stream.heard(Group::A).unwrap().numbers.duplicates, stream.numbers.late),
+        (stream.numbers.too_old, stream.heard(Line::A).unwrap().numbers.duplicates, stream.numbers.late),
         (4, 1, 1)
     );
     // From 1, where a channel begins: 1 to 4 and what lies between 5 and the last but one that came late.
@@ -264,15 +260,15 @@ fn two_lines_are_one_stream_and_each_is_counted_alone() {
     let frames = sent(&mut publisher(SESSION), 40);
     for (at, frame) in (0_i64..).zip(&frames) {
         if !matches!(at, 10 | 11 | 30) {
-            tally.on_datagram(Group::A, frame, 1_000 * at);
+            tally.on_datagram(Line::A, frame, 1_000 * at);
         }
         // Line B is 5 ns later up to 20, then 7 ns earlier.
         if !matches!(at, 20 | 30) {
-            tally.on_datagram(Group::B, frame, 1_000 * at + if at < 20 { 5 } else { -7 });
+            tally.on_datagram(Line::B, frame, 1_000 * at + if at < 20 { 5 } else { -7 });
         }
     }
     let stream = only(&tally);
-    let [a, b] = [Group::A, Group::B].map(|group| stream.heard(group).unwrap());
+    let [a, b] = [Line::A, Line::B].map(|line| stream.heard(line).unwrap());
     assert_eq!((a.numbers.gaps, a.numbers.missing, a.filled), (2, 3, 0));
     assert_eq!((b.numbers.gaps, b.numbers.missing, b.filled), (2, 2, 0));
     assert_eq!((stream.numbers.gaps, stream.numbers.missing, stream.total.frames), (1, 1, 41));
@@ -281,12 +277,12 @@ fn two_lines_are_one_stream_and_each_is_counted_alone() {
     assert_eq!((a.earlier, b.earlier), (17, 20));
     let gap = *tally.gaps().iter().next().unwrap();
     assert_eq!((gap.first, gap.count, gap.left(), gap.opened_ns), (31, 1, 1, 31_000));
-    tally.on_datagram(Group::Repair, &frames[30], 45_000);
-    tally.on_datagram(Group::Repair, &frames[30], 46_000);
+    tally.on_datagram(Line::Repair, &frames[30], 45_000);
+    tally.on_datagram(Line::Repair, &frames[30], 46_000);
     let stream = only(&tally);
-    assert_eq!((stream.numbers.missing, stream.heard(Group::Repair).unwrap().filled), (0, 1));
+    assert_eq!((stream.numbers.missing, stream.heard(Line::Repair).unwrap().filled), (0, 1));
     let gap = *tally.gaps().iter().next().unwrap();
-    assert_eq!((gap.left(), gap.filled[Group::Repair as usize], gap.filled_ns), (0, 1, 45_000));
+    assert_eq!((gap.left(), gap.filled[Line::Repair as usize], gap.filled_ns), (0, 1, 45_000));
     assert_eq!(tally.gaps().iter().count(), 1);
 }
 
@@ -295,9 +291,9 @@ fn a_copy_with_other_bytes_and_a_second_publisher_are_told() {
     let mut tally = Tally::default();
     let (mut one, mut other) = (publisher(SESSION), publisher(SESSION));
     let (ours, theirs) = (sent(&mut one, 3), sent(&mut other, 4));
-    for (group, frames) in [(Group::B, &ours), (Group::A, &theirs)] {
+    for (line, frames) in [(Line::B, &ours), (Line::A, &theirs)] {
         for frame in frames {
-            tally.on_datagram(group, frame, 1);
+            tally.on_datagram(line, frame, 1);
         }
     }
     assert_eq!(only(&tally).differing, 0, "the same bytes by another line");
@@ -305,15 +301,15 @@ fn a_copy_with_other_bytes_and_a_second_publisher_are_told() {
     changed[58] ^= 1;
     let end = changed.len();
     wire::seal(&mut changed[..end], 77, None);
-    tally.on_datagram(Group::B, &changed, 1);
-    assert_eq!(only(&tally).heard(Group::B).unwrap().numbers.duplicates, 1);
+    tally.on_datagram(Line::B, &changed, 1);
+    assert_eq!(only(&tally).heard(Line::B).unwrap().numbers.duplicates, 1);
     assert!(!only(&tally).split);
     one.heartbeat();
-    tally.on_datagram(Group::A, &one.one(), 1);
+    tally.on_datagram(Line::A, &one.one(), 1);
     let mut foreign = tally_heartbeat(&mut one);
     foreign[66] ^= 1;
     wire::seal(&mut foreign, 0, None);
-    tally.on_datagram(Group::A, &foreign, 1);
+    tally.on_datagram(Line::A, &foreign, 1);
     assert!(only(&tally).split);
 }
 
@@ -333,8 +329,8 @@ fn instruments_are_sampled_by_rate_and_found_by_name() {
     }
     publisher.bbo(ID);
     for (_, frame) in publisher.take() {
-        tally.on_datagram(Group::A, &frame, 5);
-        tally.on_datagram(Group::B, &frame, 6);
+        tally.on_datagram(Line::A, &frame, 5);
+        tally.on_datagram(Line::B, &frame, 6);
     }
     let names = |sample: Vec<(u64, outcrier_core::tally::Instrument)>| -> Vec<(u64, String, u64)> {
         sample.iter().map(|(since, each)| (*since, each.symbol().to_owned(), each.bbos)).collect()
@@ -344,7 +340,7 @@ fn instruments_are_sampled_by_rate_and_found_by_name() {
     assert_eq!(names(tally.instruments_mut().sample(Some(CHANNEL), "btc", 10)).len(), 1);
     assert!(tally.instruments_mut().sample(Some(CHANNEL + 1), "", 10).is_empty());
     publisher.bbo(ID);
-    tally.on_datagram(Group::A, &publisher.one(), 7);
+    tally.on_datagram(Line::A, &publisher.one(), 7);
     let busiest = tally.instruments_mut().sample(None, "", 1);
     assert_eq!(names(busiest), [(1, "BTC/USDT".to_owned(), 2)]);
 }
@@ -357,7 +353,7 @@ fn changes_of_state_are_kept_up_to_a_limit_and_repeats_are_none() {
         publisher.status(ID, state, 0);
     }
     for (at, (_, frame)) in (100..).zip(publisher.take()) {
-        tally.on_datagram(Group::A, &frame, at);
+        tally.on_datagram(Line::A, &frame, at);
     }
     let changes = |tally: &Tally| -> Vec<(i64, u8, u8)> {
         tally.instruments().changes().map(|each| (each.at_ns, each.before, each.state)).collect()
@@ -366,7 +362,7 @@ fn changes_of_state_are_kept_up_to_a_limit_and_repeats_are_none() {
     assert_eq!(told[told.len() - 2..], [(103, 1, 2), (105, 2, 1)]);
     for number in 0..2 * CHANGES_KEPT {
         publisher.status(ID, 2 - (number % 2) as u8, 0);
-        tally.on_datagram(Group::A, &publisher.one(), 200);
+        tally.on_datagram(Line::A, &publisher.one(), 200);
     }
     assert_eq!(changes(&tally).len(), CHANGES_KEPT);
 }
@@ -380,7 +376,7 @@ fn instruments_beyond_the_limit_are_counted_together() {
         frame[10..18].copy_from_slice(&(number + 3).to_le_bytes());
         frame[26..30].copy_from_slice(&(number as u32 + 1).to_le_bytes());
         wire::seal(&mut frame, 1, None);
-        tally.on_datagram(Group::A, &frame, 1);
+        tally.on_datagram(Line::A, &frame, 1);
     }
     assert_eq!((tally.instruments().len(), tally.instruments().untracked), (INSTRUMENTS_MAX, more));
 }
@@ -390,7 +386,7 @@ fn gaps_are_kept_up_to_a_limit() {
     let mut tally = Tally::default();
     let frames = sent(&mut publisher(SESSION), 3 * GAPS_KEPT as i64);
     for frame in frames.iter().step_by(2) {
-        tally.on_datagram(Group::A, frame, 1);
+        tally.on_datagram(Line::A, frame, 1);
     }
     assert_eq!(tally.gaps().iter().count(), GAPS_KEPT);
     assert_eq!(only(&tally).numbers.gaps, frames.len() as u64 / 2 - 1 + frames.len() as u64 % 2);
@@ -411,12 +407,12 @@ fn hops_are_measured_of_first_copies_of_messages() {
         wire::seal(frame, 300, None);
     };
     timed(&mut frame, 0, 10);
-    tally.on_datagram(Group::A, &frame, 1_500_450);
-    tally.on_datagram(Group::B, &frame, 1_900_000);
+    tally.on_datagram(Line::A, &frame, 1_500_450);
+    tally.on_datagram(Line::B, &frame, 1_900_000);
     timed(&mut frame, flags::REPLAY | flags::NO_EXCH_TS, 11);
-    tally.on_datagram(Group::A, &frame, 9_000_000);
+    tally.on_datagram(Line::A, &frame, 9_000_000);
     timed(&mut frame, 0, 12);
-    tally.on_datagram(Group::A, &frame, 1_000_000);
+    tally.on_datagram(Line::A, &frame, 1_000_000);
     let hops = &only(&tally).hops;
     let buckets = |hop: &outcrier_core::tally::Histogram| -> Vec<_> { hop.buckets().collect() };
     assert_eq!(buckets(&hops.exchange_to_recv), [(491_520, 524_288, 2)]);

@@ -7,13 +7,12 @@
 #[path = "../../fuzz/src/bodies.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod bodies;
+mod counting;
 mod frames;
 mod mutate;
 mod shape_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use counting::ALLOCATIONS;
 use frames::{CHANNEL, SESSION, Sent, ring, session};
 use mutate::{Rng, damage};
 use outcrier_core::publish::Plane;
@@ -21,40 +20,6 @@ use outcrier_core::receive::{Config, Delivered, Line, Lost, Receiver, Sink, Stat
 use outcrier_core::wire::{
     self, FRAME_BYTES_MAX, FrameBuf, Header, RetxRange, RetxRequest, SnapRequest, SnapWant, flags, msg,
 };
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that ends has no counter any more; tests do not run there.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator with its own arguments.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// How often, as a part of the runs asked for: 10^6 where nothing is.
 fn runs(part: u64) -> u64 {
@@ -80,11 +45,11 @@ fn no_flip_of_a_frames_bits_is_accepted() {
         let (mut damaged, mut accepted, mut refused) = ([0; FRAME_BYTES_MAX], 0_u64, [0_u64; 9]);
         let mut wrong_mac = 0;
         for _ in 0..runs_here {
-            let frame = &sent[rng.below(sent.len())].bytes;
+            let frame = &sent[rng.place(sent.len())].bytes;
             let damaged = &mut damaged[..frame.len()];
             damaged.copy_from_slice(frame);
-            for _ in 0..=rng.below(8) {
-                damaged[rng.below(frame.len())] ^= 1 << rng.below(8);
+            for _ in 0..=rng.place(8) {
+                damaged[rng.place(frame.len())] ^= 1 << rng.place(8);
             }
             if damaged == frame {
                 continue; // Two flips of the same bit.
@@ -108,15 +73,15 @@ fn flips_in_padding_change_nothing() {
     let (mut keys, mut rng) = (ring(4, 1), Rng::new(3));
     let mut flipped = 0;
     for _ in 0..runs(10) {
-        let frame = &sent[rng.below(sent.len())].bytes;
+        let frame = &sent[rng.place(sent.len())].bytes;
         let mut padded = [0; FRAME_BYTES_MAX];
         padded[..frame.len()].copy_from_slice(frame);
-        let padding = rng.below(FRAME_BYTES_MAX - frame.len() + 1);
+        let padding = rng.place(FRAME_BYTES_MAX - frame.len() + 1);
         if padding == 0 {
             continue;
         }
-        for _ in 0..=rng.below(4) {
-            padded[frame.len() + rng.below(padding)] ^= 1 << rng.below(8);
+        for _ in 0..=rng.place(4) {
+            padded[frame.len() + rng.place(padding)] ^= 1 << rng.place(8);
         }
         let checked = wire::check(&padded[..frame.len() + padding]).unwrap();
         assert_eq!(checked.bytes, &frame[..]);
@@ -134,7 +99,7 @@ fn no_damage_makes_the_decoder_panic_or_allocate() {
     let mut bytes = Vec::with_capacity(4 * FRAME_BYTES_MAX);
     let (mut accepted, mut allocated) = (0_u64, 0);
     for _ in 0..runs(1) {
-        let (frame, other) = (rng.below(sent.len()), rng.below(sent.len()));
+        let (frame, other) = (rng.place(sent.len()), rng.place(sent.len()));
         bytes.clear();
         bytes.extend_from_slice(&sent[frame].bytes);
         damage(&mut bytes, &sent[other].bytes, FRAME_BYTES_MAX + 8, &mut rng);
@@ -178,23 +143,23 @@ fn a_receiver_allocates_nothing_for_frames_that_it_does_not_believe() {
 
 /// A row of steps for the receiver: a part of a session, with damage here and there.
 fn heard(sent: &[Sent], rng: &mut Rng) -> Vec<u8> {
-    let begin = if rng.below(2) == 0 { 0 } else { rng.below(sent.len()) };
+    let begin = if rng.place(2) == 0 { 0 } else { rng.place(sent.len()) };
     let mut steps = Vec::new();
     for frame in sent[begin..].iter().take(40) {
         let mut bytes = frame.bytes.clone();
-        let mut what = match (frame.plane, rng.below(8)) {
-            (_, 0) => [3, 4, 5, 6, 7][rng.below(5)],
+        let mut what = match (frame.plane, rng.place(8)) {
+            (_, 0) => [3, 4, 5, 6, 7][rng.place(5)],
             (Plane::Snapshot, _) => Line::Snapshot as u8,
             (Plane::Incremental, 1) => Line::B as u8,
             (Plane::Incremental, _) => Line::A as u8,
         };
-        if rng.below(6) == 0 {
-            damage(&mut bytes, &sent[rng.below(sent.len())].bytes, FRAME_BYTES_MAX, rng);
+        if rng.place(6) == 0 {
+            damage(&mut bytes, &sent[rng.place(sent.len())].bytes, FRAME_BYTES_MAX, rng);
             what |= bodies::MEND;
         }
-        let time = if rng.below(20) == 0 { rng.below(24) } else { rng.below(8) };
+        let time = if rng.place(20) == 0 { rng.place(24) } else { rng.place(8) };
         bodies::put_step(&mut steps, what, u8::try_from(time).unwrap(), &bytes);
-        if rng.below(10) == 0 {
+        if rng.place(10) == 0 {
             bodies::put_step(&mut steps, 6, 10, &[]);
         }
     }
@@ -218,17 +183,17 @@ fn no_row_of_datagrams_makes_the_receiver_panic() {
 fn requests(keys: Option<wire::auth::Signer>, rng: &mut Rng) -> Vec<u8> {
     let mut buffer = FrameBuf::default();
     let bits = if keys.is_some() { flags::AUTH } else { 0 };
-    let plane = if rng.below(3) == 0 { 0x80 } else { 0 };
+    let plane = if rng.place(3) == 0 { 0x80 } else { 0 };
     let header = |msg_type| Header { flags: bits, ..Header::new(msg_type, CHANNEL | plane, SESSION, 2) };
     let key = keys.as_ref().map(|signer| &signer.key);
-    if rng.below(4) == 0 {
+    if rng.place(4) == 0 {
         let wants: Vec<_> =
-            (0..rng.below(20) as u32).map(|instrument| SnapWant { instrument, kinds: 15 }).collect();
+            (0..rng.place(20) as u32).map(|instrument| SnapWant { instrument, kinds: 15 }).collect();
         let root = SnapRequest { consumer_id: 1, cookie: 0 };
         wire::seal(buffer.build(&header(msg::SNAP_REQUEST), &root, &wants), 0, key);
     } else {
         let range = |at: usize| RetxRange { begin_seq: at as u64, n_frames: 1 + at as u32 % 50, reserved: 0 };
-        let ranges: Vec<_> = (0..rng.below(18)).map(|_| range(rng.below(400))).collect();
+        let ranges: Vec<_> = (0..rng.place(18)).map(|_| range(rng.place(400))).collect();
         let root = RetxRequest { consumer_id: 1, cookie: 0 };
         wire::seal(buffer.build(&header(msg::RETX_REQUEST), &root, &ranges), 0, key);
     }
@@ -249,12 +214,12 @@ fn no_request_makes_the_retransmit_server_panic() {
             for turn in 0..20 {
                 let mut bytes = requests(signer, &mut rng);
                 let mut what = if turn == 0 { 0 } else { bodies::COOKIE };
-                if rng.below(3) == 0 {
+                if rng.place(3) == 0 {
                     let other = requests(signer, &mut rng);
                     damage(&mut bytes, &other, FRAME_BYTES_MAX, &mut rng);
                     what |= bodies::MEND;
                 }
-                bodies::put_step(&mut steps, what | rng.below(2) as u8, rng.below(20) as u8, &bytes);
+                bodies::put_step(&mut steps, what | rng.place(2) as u8, rng.place(20) as u8, &bytes);
             }
             answers += bodies::request(&steps, None);
             answers += bodies::request(&steps, Some(bodies::keys()));

@@ -187,10 +187,7 @@ impl SystemClock {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
-const UNKNOWN: SystemClock = SystemClock { synchronised: false, offset_ns: 0, estimate_us: 0, maximum_us: 0 };
-
-/// Asks the system how it keeps its wall clock. One system call; elsewhere than on Linux nothing is known.
+/// Asks the system how it keeps its wall clock. One system call.
 #[must_use]
 pub fn system_clock() -> SystemClock {
     read::system_clock()
@@ -213,7 +210,6 @@ fn read_pair() -> (u64, i64) {
     (best.1, best.2)
 }
 
-#[cfg(unix)]
 mod read {
     /// Fields are non-negative for both clocks used, and seconds in ns fit 63 bits until the year 2262.
     fn clock_ns(clock: libc::clockid_t) -> i64 {
@@ -232,7 +228,6 @@ mod read {
         clock_ns(libc::CLOCK_REALTIME)
     }
 
-    #[cfg(target_os = "linux")]
     pub(super) fn system_clock() -> super::SystemClock {
         // SAFETY: timex is plain integers, for which all zeros is a value.
         let mut timex: libc::timex = unsafe { std::mem::zeroed() };
@@ -245,33 +240,6 @@ mod read {
             estimate_us: timex.esterror,
             maximum_us: timex.maxerror,
         }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn system_clock() -> super::SystemClock {
-        super::UNKNOWN
-    }
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::disallowed_methods, reason = "this is the module that reads the clock")]
-mod read {
-    use std::sync::OnceLock;
-    use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
-    static START: OnceLock<Instant> = OnceLock::new();
-
-    pub(super) fn mono_ns() -> u64 {
-        u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    pub(super) fn wall_ns() -> i64 {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
-    }
-
-    pub(super) fn system_clock() -> super::SystemClock {
-        super::UNKNOWN
     }
 }
 

@@ -29,8 +29,6 @@ impl fmt::Display for Endpoint {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NetError {
-    /// This system is not Linux.
-    NotLinux,
     /// The address given as a group is not a multicast address.
     NotMulticast(Endpoint),
     /// The interface is 0.0.0.0, which leaves the choice to the routing table.
@@ -107,7 +105,6 @@ pub enum NetError {
 
 impl NetError {
     /// Sorts what the system said at `step` by what a person can do about it.
-    #[cfg(target_os = "linux")]
     pub(crate) fn from_os(at: Endpoint, step: &'static str, source: io::Error) -> NetError {
         match source.raw_os_error().unwrap_or(0) {
             libc::EADDRNOTAVAIL | libc::ENODEV | libc::ENXIO => NetError::NoSuchInterface { at, source },
@@ -124,8 +121,7 @@ impl NetError {
     /// The system's error number, where the system had a say.
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
-            NetError::NotLinux
-            | NetError::NotMulticast(_)
+            NetError::NotMulticast(_)
             | NetError::InterfaceNotNamed(_)
             | NetError::Ttl { .. }
             | NetError::HearsItself(_)
@@ -145,7 +141,6 @@ impl NetError {
 impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NetError::NotLinux => f.write_str("Outcrier's multicast sockets need Linux"),
             NetError::NotMulticast(at) => {
                 write!(f, "{} is not a multicast group (224.0.0.0 to 239.255.255.255): {at}", at.group)
             }
@@ -187,8 +182,7 @@ impl fmt::Display for NetError {
 impl std::error::Error for NetError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            NetError::NotLinux
-            | NetError::NotMulticast(_)
+            NetError::NotMulticast(_)
             | NetError::InterfaceNotNamed(_)
             | NetError::Ttl { .. }
             | NetError::HearsItself(_)
@@ -206,7 +200,6 @@ impl std::error::Error for NetError {
 }
 
 /// What is refused before the system is asked.
-#[cfg(target_os = "linux")]
 pub(crate) fn check_endpoint(at: Endpoint) -> Result<(), NetError> {
     if !at.group.is_multicast() {
         return Err(NetError::NotMulticast(at));
@@ -217,7 +210,7 @@ pub(crate) fn check_endpoint(at: Endpoint) -> Result<(), NetError> {
     Ok(())
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

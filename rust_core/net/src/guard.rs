@@ -88,6 +88,11 @@ impl Guard {
         })
     }
 
+    /// Hears frames signed by other keys from now on.
+    pub fn change_keys(&self, keys: Keyring) {
+        self.lock().arbiter.change_keys(keys);
+    }
+
     /// Listens for `for_ns` and returns what other sessions were heard meanwhile on `channels`. The channels stay watched.
     ///
     /// # Errors

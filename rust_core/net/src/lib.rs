@@ -10,49 +10,33 @@
 //! * [`log`]: what was published, on the disk, by a thread of its own;
 //! * [`RepairSocket`] and [`ImageStream`]: a consumer's way to the server that sends again what was lost.
 //!
-//! To the sockets bytes are bytes: they do not look into a frame. Opening a socket needs Linux, whose group
-//! binding, drop accounting and stamps the socket rules of `docs/wire-format.md` rest on; elsewhere the crate
-//! compiles and `open` returns [`NetError::NotLinux`].
+//! To the sockets bytes are bytes: they do not look into a frame. The crate is for Linux alone, whose group binding, drop
+//! accounting and stamps the socket rules of `docs/wire-format.md` rest on; `outcrier-core` builds everywhere.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("outcrier-net needs Linux; outcrier-core builds elsewhere, too");
 
 mod batch;
 pub mod clock;
 mod error;
-#[cfg(target_os = "linux")]
 pub mod guard;
-#[cfg(target_os = "linux")]
 pub mod log;
-#[cfg(target_os = "linux")]
 pub mod publisher;
-#[cfg(target_os = "linux")]
 mod receive_buffers;
 pub mod relay;
-#[cfg(target_os = "linux")]
 mod repair;
-#[cfg(target_os = "linux")]
 pub mod retransmit;
-#[cfg(target_os = "linux")]
 pub mod subscriber;
-#[cfg(not(target_os = "linux"))]
-mod unsupported;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 pub use batch::{Added, BATCH_BYTES_MAX, BATCH_FRAMES_MAX, Batch};
 pub use error::{Endpoint, NetError};
-#[cfg(target_os = "linux")]
 pub use guard::Guard;
-#[cfg(target_os = "linux")]
 pub use publisher::UdpPublisher;
-#[cfg(target_os = "linux")]
 pub use receive_buffers::ReceiveBuffers;
-#[cfg(target_os = "linux")]
 pub use repair::{ImageStream, RepairSocket, Stream};
-#[cfg(target_os = "linux")]
 pub use subscriber::{UdpSubscriber, wait};
-#[cfg(not(target_os = "linux"))]
-pub use unsupported::{
-    Guard, ImageStream, ReceiveBuffers, RepairSocket, Stream, UdpPublisher, UdpSubscriber, wait,
-};
 
 /// Largest datagram that is sent, in bytes: room for VXLAN or WireGuard over IPv4 within an Ethernet MTU, so
 /// that no datagram is ever fragmented (wire format, "Numeric limits").

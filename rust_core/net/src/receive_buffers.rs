@@ -5,7 +5,7 @@
 //! does not keep batches, is a buffer of one datagram. A buffer is cut here, so that nobody else sees the difference.
 
 use std::os::fd::RawFd;
-use std::{fmt, io, mem, ptr};
+use std::{fmt, io, mem, ptr, slice};
 
 use crate::Datagram;
 
@@ -156,33 +156,98 @@ impl Info {
             truncated: message.msg_flags & libc::MSG_TRUNC != 0,
             ..Self::default()
         };
-        // SAFETY: `message` is as recvmmsg left it: msg_control points to msg_controllen bytes that the kernel wrote.
+        // SAFETY: `message` is as recvmmsg left it: msg_control points to msg_controllen bytes that the kernel wrote, aligned
+        // as `Control` is.
         let mut at = unsafe { libc::CMSG_FIRSTHDR(message) };
         while !at.is_null() {
-            // SAFETY: a header returned by CMSG_FIRSTHDR or CMSG_NXTHDR lies whole within the control bytes.
-            let (level, kind) = unsafe { ((*at).cmsg_level, (*at).cmsg_type) };
-            // SAFETY: the same header; its data follow it.
-            let data = unsafe { libc::CMSG_DATA(at) };
-            match (level, kind) {
-                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
-                    // SAFETY: the kernel gives this type a timespec, unaligned at worst.
-                    let time = unsafe { ptr::read_unaligned(data.cast::<libc::timespec>()) };
-                    info.kernel_ts_ns = time.tv_sec * 1_000_000_000 + time.tv_nsec;
-                }
-                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
-                    // SAFETY: the kernel gives this type a u32, unaligned at worst.
-                    info.drops = Some(unsafe { ptr::read_unaligned(data.cast::<u32>()) });
-                }
-                (libc::SOL_UDP, libc::UDP_GRO) => {
-                    // SAFETY: the kernel gives this type an int, unaligned at worst.
-                    let slot_bytes = unsafe { ptr::read_unaligned(data.cast::<i32>()) };
-                    info.slot_bytes = usize::try_from(slot_bytes).unwrap_or(0);
-                }
-                _ => {}
-            }
+            // SAFETY: a header returned by CMSG_FIRSTHDR or CMSG_NXTHDR lies whole within the control bytes; nobody writes
+            // them while `message` is borrowed.
+            let header = unsafe { &*at };
+            // SAFETY: CMSG_LEN only computes.
+            let header_bytes = unsafe { libc::CMSG_LEN(0) } as usize;
+            let data_bytes = (header.cmsg_len as usize).saturating_sub(header_bytes);
+            // SAFETY: a message's data follow its header, and the kernel wrote cmsg_len bytes of both, also where it cut
+            // them for want of room.
+            let data = unsafe { slice::from_raw_parts(libc::CMSG_DATA(at), data_bytes) };
+            info.take(header.cmsg_level, header.cmsg_type, data);
             // SAFETY: `message` and `at` are as above; the macro stays within msg_controllen.
             at = unsafe { libc::CMSG_NXTHDR(message, at) };
         }
         info
+    }
+
+    /// One control message; what is shorter than its type, for it was cut, says nothing.
+    fn take(&mut self, level: libc::c_int, kind: libc::c_int, data: &[u8]) {
+        match (level, kind) {
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                // A timespec of 64-bit systems: seconds, nanoseconds.
+                if let Some((seconds, rest)) = data.split_first_chunk()
+                    && let Some(nanoseconds) = rest.first_chunk()
+                {
+                    self.kernel_ts_ns =
+                        i64::from_ne_bytes(*seconds) * 1_000_000_000 + i64::from_ne_bytes(*nanoseconds);
+                }
+            }
+            (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                self.drops = data.first_chunk().map(|count| u32::from_ne_bytes(*count));
+            }
+            (libc::SOL_UDP, libc::UDP_GRO) => {
+                let slot_bytes = data.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+                self.slot_bytes = usize::try_from(slot_bytes).unwrap_or(0);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lays out control messages as cmsg(3) says: each at a multiple of 8 bytes, a header of 16, then its data.
+    fn laid_out(messages: &[(i32, i32, &[u8])]) -> (Control, usize) {
+        let (mut control, mut end) = (Control([0; CONTROL_BYTES]), 0);
+        for (level, kind, data) in messages {
+            let start = end;
+            let length = 16 + data.len();
+            let header = [&length.to_ne_bytes()[..], &level.to_ne_bytes(), &kind.to_ne_bytes()].concat();
+            for part in [header.as_slice(), *data] {
+                control.0[end..end + part.len()].copy_from_slice(part);
+                end += part.len();
+            }
+            end = start + (end - start).next_multiple_of(8);
+        }
+        (control, end)
+    }
+
+    fn read(messages: &[(i32, i32, &[u8])], cut: usize) -> Info {
+        let (mut control, end) = laid_out(messages);
+        // SAFETY: mmsghdr is plain integers and pointers, for which all zeros is a value.
+        let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+        header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+        header.msg_hdr.msg_controllen = (end - cut) as _;
+        Info::read(&header)
+    }
+
+    #[test]
+    fn control_messages_are_read_in_any_order_and_cut_ones_say_nothing() {
+        let time = [1_700_000_000_i64.to_ne_bytes(), 123_456_789_i64.to_ne_bytes()].concat();
+        let (drops, slot) = (7_u32.to_ne_bytes(), 386_i32.to_ne_bytes());
+        let stamp = (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, time.as_slice());
+        let overflow = (libc::SOL_SOCKET, libc::SO_RXQ_OVFL, drops.as_slice());
+        let segments = (libc::SOL_UDP, libc::UDP_GRO, slot.as_slice());
+        for messages in [[stamp, overflow, segments], [segments, stamp, overflow]] {
+            let info = read(&messages, 0);
+            let read = (info.kernel_ts_ns, info.drops, info.slot_bytes);
+            assert_eq!(read, (1_700_000_000_123_456_789, Some(7), 386));
+        }
+        let cut = [stamp, (libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &drops[..2])];
+        let info = read(&cut, 0);
+        assert_eq!((info.kernel_ts_ns, info.drops, info.slot_bytes), (1_700_000_000_123_456_789, None, 0));
+        let info = read(&[segments, (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &time[..8])], 0);
+        assert_eq!((info.kernel_ts_ns, info.slot_bytes), (0, 386));
+        // No room for another header.
+        let info = read(&[segments, overflow], 16);
+        assert_eq!((info.drops, info.slot_bytes), (None, 386));
     }
 }

@@ -28,7 +28,6 @@ const TURN_DATAGRAMS: usize = 1_024;
 const DROPS_EVERY_NS: u64 = 100_000_000;
 
 /// Send buffer asked of the kernel, in bytes, which doubles it: 3,600 datagrams of 1,400 B that become due together.
-#[cfg(target_os = "linux")]
 const SNDBUF_BYTES: usize = 4 << 20;
 
 /// One line to relay.
@@ -109,7 +108,6 @@ impl Outlet {
     }
 }
 
-#[cfg(target_os = "linux")]
 fn outlet_socket(ttl: u8, at: Endpoint) -> Result<Socket, NetError> {
     use crate::publisher::line::{probe_route, sending_socket};
     if ttl > 1 {
@@ -121,11 +119,6 @@ fn outlet_socket(ttl: u8, at: Endpoint) -> Result<Socket, NetError> {
     let asked = socket.set_send_buffer_size(SNDBUF_BYTES);
     asked.map_err(|source| NetError::from_os(at, "set the send buffer", source))?;
     Ok(socket)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn outlet_socket(_ttl: u8, _at: Endpoint) -> Result<Socket, NetError> {
-    Err(NetError::NotLinux)
 }
 
 /// A datagram that is not due yet.

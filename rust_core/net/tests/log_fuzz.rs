@@ -29,20 +29,20 @@ fn no_damage_makes_the_reader_panic() {
     let runs = asked.unwrap_or(1_000_000_u64) / 200;
     let (mut rng, mut whole, mut items) = (Rng::new(1), 0, 0);
     for _ in 0..runs {
-        let begin = rng.below(sent.len() - FRAMES);
+        let begin = rng.place(sent.len() - FRAMES);
         let mut bytes = vec![0];
         for frame in &sent[begin..begin + FRAMES] {
             let mut body = frame.bytes.clone();
-            let is_damaged = rng.below(6) == 0;
+            let is_damaged = rng.place(6) == 0;
             if is_damaged {
                 damage(&mut body, &sent[begin].bytes, 1_500, &mut rng);
             }
             // Kinds of records that a writer writes, and others; a right CRC, and none.
-            let kind = if is_damaged { rng.below(8) as u8 } else { 1 };
-            let mend = if rng.below(40) == 0 { 0 } else { log::MEND };
+            let kind = if is_damaged { rng.place(8) as u8 } else { 1 };
+            let mend = if rng.place(40) == 0 { 0 } else { log::MEND };
             log::put_record(&mut bytes, kind | mend, 1, &body);
         }
-        if rng.below(4) == 0 {
+        if rng.place(4) == 0 {
             let from = bytes.clone();
             damage(&mut bytes, &from, usize::MAX, &mut rng);
         }

@@ -1,6 +1,5 @@
 //! A process without descriptors takes no connection, and takes them again when it has some. Alone in its binary, for the
 //! limit is of the whole process.
-#![cfg(target_os = "linux")]
 
 #[path = "retransmit/common.rs"]
 mod common;

@@ -364,6 +364,14 @@ impl Feed {
         self.deadline_ns()
     }
 
+    fn change_key(&mut self) {
+        self.act(0, |feed, machine, _| {
+            if let Some(signer) = machine.signer(feed.info().session) {
+                feed.change_key(machine, signer);
+            }
+        });
+    }
+
     fn deadline_ns(&mut self) -> u64 {
         let deadline_ns = self.settled().deadline_ns().unwrap_or(u64::MAX);
         if self.wishes.are_waiting() { 0 } else { deadline_ns }

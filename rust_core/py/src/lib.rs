@@ -74,7 +74,12 @@ fn address(name: &str, text: &str) -> PyResult<Ipv4Addr> {
     text.parse().map_err(|_| value_error(format!("{name} {text:?} is no IPv4 address")))
 }
 
-/// The same, where empty text means none.
+/// IPv4 addresses given as texts.
+fn addresses(name: &str, texts: &[String]) -> PyResult<Vec<Ipv4Addr>> {
+    texts.iter().map(|text| address(name, text)).collect()
+}
+
+/// The same of one, where empty text means none.
 fn optional_address(name: &str, text: &str) -> PyResult<Option<Ipv4Addr>> {
     if text.is_empty() { Ok(None) } else { address(name, text).map(Some) }
 }

@@ -1,13 +1,14 @@
 //! `Monitor`: what is on the wire in numbers, by sockets that stay joined.
 
-use outcrier_core::tally::{Group, Hops, Instrument, Stream, Tally};
+use outcrier_core::receive::Line;
+use outcrier_core::tally::{Hops, Instrument, Stream, Tally};
 use outcrier_core::wire::{self, Layout, Refusal};
 use outcrier_net::clock::mono_ns;
 use outcrier_net::{ReceiveBuffers, SubscriberConfig, UdpSubscriber};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::{address, os_error, value_error, wire as plain};
+use crate::{address, addresses, line as line_of, os_error, wire as plain};
 
 /// Datagrams read from one socket before the other ones have their turn: none starves, and both copies of a number
 /// are read while the tally remembers the first (`COPIES_KEPT`).
@@ -17,16 +18,13 @@ const TURN_DATAGRAMS: usize = 4_096;
 /// woken for each; at 1,000,000 frames/s of 1,400 B a pause brings 2.8 MB, less than the least buffer.
 const NAP_NS: u64 = 2_000_000;
 
-/// Number of the text group; the others are those of [`Group`].
-const TEXT: u8 = 4;
-
 /// Name of a hop, durations below zero, and of each bucket lower bound, upper bound and count.
 type HopRow = (&'static str, u64, Vec<(u64, u64, u64)>);
 
 /// What a socket brings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
-    Frames(Group),
+    Frames(Line),
     Text,
 }
 
@@ -54,7 +52,11 @@ impl Monitor {
             while read < TURN_DATAGRAMS {
                 let received = listener.socket.recv(&mut self.buffers, |datagram| {
                     self.truncated += u64::from(datagram.truncated);
-                    take(&mut self.tally, listener.source, datagram.bytes, datagram.kernel_ts_ns);
+                    let (bytes, rx_ns) = (datagram.bytes, datagram.kernel_ts_ns);
+                    match listener.source {
+                        Source::Frames(line) => self.tally.on_datagram(line, bytes, rx_ns),
+                        Source::Text => self.tally.texts.on_datagram(bytes, rx_ns),
+                    }
                 })?;
                 read += received.datagrams;
                 if !received.may_have_more {
@@ -64,6 +66,15 @@ impl Monitor {
             any |= read > 0;
         }
         Ok(any)
+    }
+
+    /// Whether a source is listened to, and what the kernel dropped of it.
+    fn socket<'py>(&mut self, py: Python<'py>, source: Source) -> PyResult<Bound<'py, PyDict>> {
+        let open = self.listeners.iter_mut().find(|each| each.source == source);
+        let all = PyDict::new(py);
+        all.set_item("is_open", open.is_some())?;
+        all.set_item("kernel_drops", open.map_or(0, |each| each.socket.meminfo_drops()))?;
+        Ok(all)
     }
 
     fn listen_until(&mut self, end_ns: u64) -> std::io::Result<()> {
@@ -84,22 +95,6 @@ impl Monitor {
     }
 }
 
-fn take(tally: &mut Tally, source: Source, datagram: &[u8], rx_ns: i64) {
-    match source {
-        Source::Frames(group) => tally.on_datagram(group, datagram, rx_ns),
-        Source::Text => tally.texts.on_datagram(datagram, rx_ns),
-    }
-}
-
-fn source(number: u8) -> PyResult<Source> {
-    if number == TEXT {
-        return Ok(Source::Text);
-    }
-    let found = Group::ALL.into_iter().find(|group| *group as u8 == number);
-    let wrong = || value_error(format!("{number} is no group: 0 A, 1 snapshot, 2 B, 3 repair, 4 text"));
-    found.map(Source::Frames).ok_or_else(wrong)
-}
-
 #[pymethods]
 impl Monitor {
     #[new]
@@ -110,7 +105,7 @@ impl Monitor {
 
     #[pyo3(signature = (
         *, interface, group, snapshot_group, port, rcvbuf_bytes, interface_b="", group_b="", repair_group="",
-        text_group="",
+        text_group="", sources=Vec::new(), reuse_port=false,
     ))]
     fn open(
         &mut self,
@@ -123,14 +118,17 @@ impl Monitor {
         group_b: &str,
         repair_group: &str,
         text_group: &str,
+        sources: Vec<String>,
+        reuse_port: bool,
     ) -> PyResult<()> {
+        let sources = addresses("sources", &sources)?;
         let line_a = address("interface", interface)?;
         let line_b = if interface_b.is_empty() { line_a } else { address("interface_b", interface_b)? };
         let wanted = [
-            (Source::Frames(Group::A), "group", line_a, group),
-            (Source::Frames(Group::Snapshot), "snapshot_group", line_a, snapshot_group),
-            (Source::Frames(Group::B), "group_b", line_b, group_b),
-            (Source::Frames(Group::Repair), "repair_group", line_a, repair_group),
+            (Source::Frames(Line::A), "group", line_a, group),
+            (Source::Frames(Line::Snapshot), "snapshot_group", line_a, snapshot_group),
+            (Source::Frames(Line::B), "group_b", line_b, group_b),
+            (Source::Frames(Line::Repair), "repair_group", line_a, repair_group),
             (Source::Text, "text_group", line_a, text_group),
         ];
         let mut listeners = Vec::with_capacity(wanted.len());
@@ -144,8 +142,8 @@ impl Monitor {
                 group,
                 port,
                 rcvbuf_bytes,
-                sources: Vec::new(),
-                reuse_port: false,
+                sources: sources.clone(),
+                reuse_port,
             };
             let socket = UdpSubscriber::open(&config).map_err(|error| os_error(&error))?;
             listeners.push(Listener { source, socket });
@@ -167,25 +165,19 @@ impl Monitor {
         py.detach(|| self.listen_until(end_ns)).map_err(PyErr::from)
     }
 
-    fn datagram(&mut self, group: u8, data: &[u8], rx_ns: i64) -> PyResult<()> {
-        take(&mut self.tally, source(group)?, data, rx_ns);
+    fn datagram(&mut self, line: u8, data: &[u8], rx_ns: i64) -> PyResult<()> {
+        self.tally.on_datagram(line_of(line)?, data, rx_ns);
         Ok(())
     }
 
-    fn group<'py>(&mut self, py: Python<'py>, group: u8) -> PyResult<Bound<'py, PyDict>> {
-        let source = source(group)?;
-        let open = self.listeners.iter_mut().find(|each| each.source == source);
-        let all = PyDict::new(py);
-        all.set_item("is_open", open.is_some())?;
-        all.set_item("kernel_drops", open.map_or(0, |each| each.socket.meminfo_drops()))?;
-        let Source::Frames(group) = source else {
-            let texts = &self.tally.texts;
-            all.set_item("datagrams", texts.lines + texts.refused)?;
-            all.set_item("refused_text", texts.refused)?;
-            all.set_item("overrun", texts.overrun)?;
-            return Ok(all);
-        };
-        let count = self.tally.group(group);
+    fn text(&mut self, data: &[u8], rx_ns: i64) {
+        self.tally.texts.on_datagram(data, rx_ns);
+    }
+
+    fn line<'py>(&mut self, py: Python<'py>, line: u8) -> PyResult<Bound<'py, PyDict>> {
+        let line = line_of(line)?;
+        let all = self.socket(py, Source::Frames(line))?;
+        let count = self.tally.line(line);
         all.set_item("datagrams", count.datagrams)?;
         all.set_item("bytes", count.bytes)?;
         all.set_item("padding_bytes", count.padding_bytes)?;
@@ -194,6 +186,15 @@ impl Monitor {
         for refusal in Refusal::ALL {
             all.set_item(format!("refused_{refusal}"), count.refused[refusal as usize])?;
         }
+        Ok(all)
+    }
+
+    fn texts<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = self.socket(py, Source::Text)?;
+        let texts = &self.tally.texts;
+        all.set_item("datagrams", texts.lines + texts.refused)?;
+        all.set_item("refused_text", texts.refused)?;
+        all.set_item("overrun", texts.overrun)?;
         Ok(all)
     }
 
@@ -293,10 +294,10 @@ fn describe<'py>(py: Python<'py>, stream: &Stream) -> PyResult<Bound<'py, PyDict
     info.set_item("late", stream.numbers.late)?;
     info.set_item("too_old", stream.numbers.too_old)?;
     info.set_item("old_session", stream.old_session())?;
-    let heard = Group::ALL.into_iter().filter_map(|group| Some((group, stream.heard(group)?)));
-    let groups = heard.map(|(group, heard)| {
+    let heard = Line::ALL.into_iter().filter_map(|line| Some((line, stream.heard(line)?)));
+    let lines = heard.map(|(line, heard)| {
         let each = PyDict::new(py);
-        each.set_item("group", group as u8)?;
+        each.set_item("line", line as u8)?;
         each.set_item("frames", heard.total.frames)?;
         each.set_item("bytes", heard.total.bytes)?;
         each.set_item("last_ns", heard.total.last_ns)?;
@@ -307,7 +308,7 @@ fn describe<'py>(py: Python<'py>, stream: &Stream) -> PyResult<Bound<'py, PyDict
         each.set_item("earlier", heard.earlier)?;
         Ok(each)
     });
-    info.set_item("groups", groups.collect::<PyResult<Vec<_>>>()?)?;
+    info.set_item("lines", lines.collect::<PyResult<Vec<_>>>()?)?;
     let heartbeat = stream.heartbeat.map(|heartbeat| plain::dict(py, &heartbeat.values())).transpose()?;
     info.set_item("heartbeat", heartbeat)?;
     let types: Vec<_> = stream

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outcrier_core::publish::arbitration::{Heard, Own, Superseded};
+use outcrier_core::wire::auth::Keyring;
 use outcrier_net::{Batch, Guard, PublisherCounters, UdpPublisher};
 
 /// Text lines that a list in memory keeps: who only wants the frames of a long recording takes none.
@@ -65,6 +66,13 @@ impl Outlet {
                 texts.push_back(line.to_vec());
                 true
             }
+        }
+    }
+
+    /// Others' frames are to be signed by other keys from now on.
+    pub(crate) fn change_keys(&self, keys: Keyring) {
+        if let Self::Udp(udp) = self {
+            udp.guard.change_keys(keys);
         }
     }
 

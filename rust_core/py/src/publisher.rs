@@ -29,7 +29,8 @@ const LOG_SYNC_MS: u64 = 50;
 /// What the feeds of a publisher share.
 pub(crate) struct Shared {
     outlet: Outlet,
-    keys: Option<Keyring>,
+    /// `None`: frames are not signed.
+    keys: Option<Mutex<Keyring>>,
     upkeep: Upkeep,
     /// Frames dropped because another publisher has taken over.
     silenced: AtomicU64,
@@ -50,7 +51,7 @@ impl Machine {
 
     /// What the frames of a session are signed with.
     pub(crate) fn signer(&self, session: u32) -> Option<Signer> {
-        self.shared.keys.as_ref().map(|keys| keys.signer(self.channel, session))
+        self.shared.keys.as_ref().map(|keys| lock(keys).signer(self.channel, session))
     }
 
     /// The mailbox of the server, where there is one.
@@ -126,12 +127,13 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     fn over(outlet: Outlet, keys: Option<Keyring>, upkeep: Upkeep) -> Self {
+        let keys = keys.map(Mutex::new);
         Self { shared: Arc::new(Shared { outlet, keys, upkeep, silenced: AtomicU64::new(0) }) }
     }
 }
 
 /// The keys of a key file's text; empty = none.
-fn keyring(text: &str) -> PyResult<Option<Keyring>> {
+pub(crate) fn keyring(text: &str) -> PyResult<Option<Keyring>> {
     if text.is_empty() { Ok(None) } else { Keyring::parse(text).map(Some).map_err(value_error) }
 }
 
@@ -225,6 +227,19 @@ impl Publisher {
         };
         let upkeep = Upkeep::open(serve.as_ref(), &logged, keys.clone(), None)?;
         Ok(Self::over(Outlet::Memory(Mutex::default()), keys, upkeep))
+    }
+
+    fn change_keys(&self, keys: &str) -> PyResult<()> {
+        let (Some(current), Some(new)) = (&self.shared.keys, keyring(keys)?) else {
+            return Err(value_error("a publisher signs from its start to its end, or not at all"));
+        };
+        // Who asks or speaks with the new keys must be understood before anybody can have heard of them.
+        self.shared.outlet.change_keys(new.clone());
+        if let Some(mailbox) = self.shared.upkeep.mailbox() {
+            mailbox.change_keys(new.clone());
+        }
+        *lock(current) = new;
+        Ok(())
     }
 
     fn wakeup_fileno(&self) -> i32 {

@@ -9,7 +9,6 @@ use outcrier_core::publish::Plane;
 use outcrier_core::receive::{
     self, Collector, Config, GapRepair, GapReport, KnownInstrument, Mirror, Recovery, Wanted, rows,
 };
-use outcrier_core::wire::auth::Keyring;
 use outcrier_core::wire::manifest::PublicKey;
 use outcrier_core::wire::text_of;
 use outcrier_net::clock::mono_ns;
@@ -18,8 +17,9 @@ use pyo3::exceptions::{PyKeyError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::publisher::keyring;
 use crate::sockets::{Groups, PollError, SocketSums, Sockets};
-use crate::{address, line, os_error, value_error};
+use crate::{address, addresses, line, os_error, value_error};
 
 const _: () = assert!(DATAGRAM_BYTES_MAX == outcrier_core::wire::FRAME_BYTES_MAX);
 
@@ -94,7 +94,7 @@ impl Receiver {
             None => Wanted::All,
             Some(texts) => Wanted::symbols(texts.iter().map(String::as_str)).map_err(value_error)?,
         };
-        let keys = (!keys.is_empty()).then(|| Keyring::parse(keys)).transpose().map_err(value_error)?;
+        let keys = keyring(keys)?;
         let manifest_key = (!manifest_key.is_empty()).then(|| PublicKey::parse(manifest_key));
         let manifest_key = manifest_key.transpose().map_err(value_error)?;
         Ok(Self {
@@ -133,8 +133,7 @@ impl Receiver {
         let interface = address("interface", interface)?;
         let interface_b =
             if interface_b.is_empty() { interface } else { address("interface_b", interface_b)? };
-        let sources: Vec<_> =
-            sources.iter().map(|text| address("sources", text)).collect::<Result<_, _>>()?;
+        let sources = addresses("sources", &sources)?;
         let config = |interface, name, group: &str| {
             let (group, sources) = (address(name, group)?, sources.clone());
             PyResult::Ok(SubscriberConfig { interface, group, port, rcvbuf_bytes, sources, reuse_port })

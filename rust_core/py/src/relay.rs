@@ -7,7 +7,7 @@ use outcrier_net::relay::{self, RelayLine};
 use outcrier_net::{Endpoint, NetError, SubscriberConfig};
 use pyo3::prelude::*;
 
-use crate::{address, os_error, value_error};
+use crate::{address, addresses, os_error, value_error};
 
 /// Lines through a bad network.
 #[pyclass(module = "outcrier._core")]
@@ -59,7 +59,8 @@ impl Relay {
         Ok(Self { relay: relay::Relay::new(), plan, seed, rcvbuf_bytes, names: Vec::new() })
     }
 
-    #[pyo3(signature = (name, *, number, group, interface, port, to_group, to_interface, to_port, ttl, spared))]
+    #[pyo3(signature = (name, *, number, group, interface, port, to_group, to_interface, to_port, ttl, spared,
+                        sources=Vec::new(), reuse_port=false))]
     fn add_line(
         &mut self,
         name: String,
@@ -72,6 +73,8 @@ impl Relay {
         to_port: u16,
         ttl: u8,
         spared: bool,
+        sources: Vec<String>,
+        reuse_port: bool,
     ) -> PyResult<()> {
         let line = RelayLine {
             from: SubscriberConfig {
@@ -79,8 +82,8 @@ impl Relay {
                 group: address("group", group)?,
                 port,
                 rcvbuf_bytes: self.rcvbuf_bytes,
-                sources: Vec::new(),
-                reuse_port: false,
+                sources: addresses("sources", &sources)?,
+                reuse_port,
             },
             to: Endpoint {
                 group: address("to_group", to_group)?,

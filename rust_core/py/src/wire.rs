@@ -1,11 +1,11 @@
 //! Frames in plain values, for tools and tests that do not care for speed.
 
-use outcrier_core::wire::{
-    self, Described, FieldLayout, FrameBuf, Header, RetxRange, RetxRequest, Value, Values, msg,
-};
+use outcrier_core::receive;
+use outcrier_core::wire::{self, Described, FieldLayout, Header, RetxRequest, Value, Values, msg};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList};
 
+use crate::publisher::keyring;
 use crate::value_error;
 
 fn value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
@@ -50,9 +50,9 @@ pub(crate) fn wire_layouts() -> Vec<(&'static str, u8, &'static str, Vec<FieldLa
     wire::layouts()
 }
 
-/// RETX_REQUEST without ranges: asks a retransmit server whether it is there, and for nothing.
+/// Asks a retransmit server whether it is there, and for nothing.
 #[pyfunction]
-#[pyo3(signature = (*, channel, session, venue, correlation, consumer_id))]
+#[pyo3(signature = (*, channel, session, venue, correlation, consumer_id, cookie=0, keys=""))]
 pub(crate) fn health_probe<'py>(
     py: Python<'py>,
     channel: u8,
@@ -60,11 +60,12 @@ pub(crate) fn health_probe<'py>(
     venue: u16,
     correlation: u64,
     consumer_id: u64,
-) -> Bound<'py, PyBytes> {
-    let header =
+    cookie: u64,
+    keys: &str,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let keys = keyring(keys)?;
+    let about =
         Header { channel_seq: correlation, ..Header::new(msg::RETX_REQUEST, channel, session, venue) };
-    let mut buffer = FrameBuf::default();
-    let frame = buffer.build(&header, &RetxRequest { consumer_id, cookie: 0 }, &[] as &[RetxRange]);
-    wire::seal(frame, 0, None);
-    PyBytes::new(py, buffer.frame())
+    let probe = receive::health_probe(about, RetxRequest { consumer_id, cookie }, keys.as_ref());
+    Ok(PyBytes::new(py, &probe))
 }

@@ -100,6 +100,11 @@ impl Arbiter {
         }
     }
 
+    /// Takes other keys from now on.
+    pub fn change_keys(&mut self, keys: Keyring) {
+        self.keys = Some(keys);
+    }
+
     /// Frames that were not signed as they must be.
     #[must_use]
     pub fn unauthentic(&self) -> u64 {

@@ -52,7 +52,9 @@ pub use self::numbers::{MISSING_MAX, NUMBERS_KEPT};
 pub use self::overrun::KERNEL_DROPS_MAX;
 pub use self::plane::{GROUP_FRAMES_MAX, SNAPSHOT_HOLE_MAX, SNAPSHOT_REORDER_MAX, SNAPSHOT_WINDOW_NS};
 pub use self::registry::INSTRUMENTS_MAX;
-pub use self::requester::{FRAMES_PER_S, REQUEST_FRAMES_MAX, REQUEST_RANGES_MAX, REQUESTS_PER_S, Request};
+pub use self::requester::{
+    FRAMES_PER_S, REQUEST_FRAMES_MAX, REQUEST_RANGES_MAX, REQUESTS_PER_S, Request, health_probe,
+};
 pub use self::sink::{Delivered, Lost, Sink, StateChange};
 pub use self::skew::{WINDOW_DEFAULT_NS, WINDOW_MAX_NS, WINDOW_MIN_NS};
 pub use self::state::{ChannelState, Publisher, Reception, Reported, reason, worse};

@@ -154,6 +154,11 @@ impl Server {
         }
     }
 
+    /// Takes requests signed by other keys from now on.
+    pub fn change_keys(&mut self, keys: Keyring) {
+        self.keys = Some(keys);
+    }
+
     /// Sums since the server was made.
     #[must_use]
     pub fn counters(&self) -> ServerCounters {

@@ -85,6 +85,11 @@ impl Streams {
         }
     }
 
+    /// Takes requests signed by other keys from now on.
+    pub fn change_keys(&mut self, keys: Keyring) {
+        self.keys = Some(keys);
+    }
+
     /// Sums since it was made.
     #[must_use]
     pub fn counters(&self) -> StreamCounters {

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{GROUPS, Group};
+use super::LINES;
+use crate::receive::Line;
 
 /// Gaps that are kept, of all channels together; their sums are kept by the streams.
 pub const GAPS_KEPT: usize = 256;
@@ -18,8 +19,8 @@ pub struct Gap {
     pub first: u64,
     /// How many.
     pub count: u64,
-    /// How many of them came, by group.
-    pub filled: [u64; GROUPS],
+    /// How many of them came, by line.
+    pub filled: [u64; LINES],
     /// Receive stamp of the frame that showed it, nanoseconds since the epoch.
     pub opened_ns: i64,
     /// Receive stamp of the last one that came; 0 = none came.
@@ -50,19 +51,19 @@ impl Gaps {
         if self.kept.len() == GAPS_KEPT {
             self.kept.pop_front();
         }
-        let filled = [0; GROUPS];
+        let filled = [0; LINES];
         self.kept.push_back(Gap { channel, session, first, count, filled, opened_ns, filled_ns: 0 });
     }
 
     /// A number that had been missing came.
-    pub(super) fn fill(&mut self, channel: u8, session: u32, number: u64, group: Group, rx_ns: i64) {
+    pub(super) fn fill(&mut self, channel: u8, session: u32, number: u64, line: Line, rx_ns: i64) {
         let mut kept = self.kept.iter_mut().rev();
         let found = kept.find(|gap| {
             (gap.channel, gap.session) == (channel, session)
                 && number.checked_sub(gap.first).is_some_and(|offset| offset < gap.count)
         });
         if let Some(gap) = found {
-            gap.filled[group as usize] += 1;
+            gap.filled[line as usize] += 1;
             gap.filled_ns = rx_ns;
         }
     }

@@ -1,4 +1,4 @@
-//! Counting what is on the wire, sans-I/O: per channel, plane, group, message type and instrument, without books.
+//! Counting what is on the wire, sans-I/O: per channel, plane, line, message type and instrument, without books.
 //!
 //! A [`Tally`] checks every datagram as a receiver does and then only counts it, so that a monitor keeps up with
 //! whatever the machine can receive. Frames with REPLAY and TEST are counted like all others.
@@ -17,28 +17,11 @@ pub use self::numbers::{NUMBERS_KEPT, Numbers};
 pub use self::stream::{COPIES_KEPT, Heard, Hops, Stream};
 pub use self::texts::{LINE_BYTES_MAX, LINES_KEPT, TextLine, Texts};
 
+use crate::receive::Line;
 use crate::wire::{self, Refusal, msg};
 
 const CHANNELS: usize = 1 << u8::BITS;
-const GROUPS: usize = Group::ALL.len();
-
-/// Which multicast group a frame came by. The numbers are those that Python knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
-    /// Line A of the incremental plane.
-    A = 0,
-    /// The snapshot plane.
-    Snapshot = 1,
-    /// Line B of the incremental plane: the same bytes.
-    B = 2,
-    /// Frames of either plane that were asked for again by several.
-    Repair = 3,
-}
-
-impl Group {
-    /// Every group in the order of its number.
-    pub const ALL: [Self; 4] = [Self::A, Self::Snapshot, Self::B, Self::Repair];
-}
+const LINES: usize = Line::ALL.len();
 
 /// Frames of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,7 +46,7 @@ impl Count {
 
 /// What came by one socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GroupCount {
+pub struct LineCount {
     /// Datagrams handed in.
     pub datagrams: u64,
     /// Their bytes, padding included.
@@ -81,7 +64,7 @@ pub struct GroupCount {
 /// Sums of everything heard. Takes at most about 90 MB, whatever is sent; about 0.3 MB for a channel on two lines.
 #[derive(Debug)]
 pub struct Tally {
-    groups: [GroupCount; GROUPS],
+    lines: [LineCount; LINES],
     /// By the header's `channel`, whose highest bit is the plane.
     streams: Vec<Option<Box<Stream>>>,
     gaps: Gaps,
@@ -93,7 +76,7 @@ pub struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         Self {
-            groups: Default::default(),
+            lines: Default::default(),
             streams: (0..CHANNELS).map(|_| None).collect(),
             gaps: Gaps::default(),
             instruments: Instruments::default(),
@@ -104,8 +87,8 @@ impl Default for Tally {
 
 impl Tally {
     /// Takes one datagram. `rx_ns` is the kernel's stamp, nanoseconds since the epoch.
-    pub fn on_datagram(&mut self, group: Group, datagram: &[u8], rx_ns: i64) {
-        let count = &mut self.groups[group as usize];
+    pub fn on_datagram(&mut self, line: Line, datagram: &[u8], rx_ns: i64) {
+        let count = &mut self.lines[line as usize];
         count.datagrams += 1;
         count.bytes += datagram.len() as u64;
         let frame = match wire::check(datagram) {
@@ -118,7 +101,7 @@ impl Tally {
         count.padding_bytes += (datagram.len() - frame.bytes.len()) as u64;
         let header = &frame.header;
         let is_snapshot = header.is_snapshot_plane();
-        if group != Group::Repair && is_snapshot != (group == Group::Snapshot) {
+        if !line.carries(is_snapshot) {
             count.wrong_plane += 1;
             return;
         }
@@ -126,7 +109,7 @@ impl Tally {
         count.unknown_type += u64::from(is_unknown);
         let is_new = self.streams[usize::from(header.channel)]
             .get_or_insert_with(|| Box::new(Stream::new(header)))
-            .take(group, &frame, rx_ns, &mut self.gaps);
+            .take(line, &frame, rx_ns, &mut self.gaps);
         match (is_new, is_snapshot) {
             (true, false) => self.instruments.take(&frame, rx_ns),
             (true, true) => self.instruments.describe(&frame, rx_ns),
@@ -134,10 +117,10 @@ impl Tally {
         }
     }
 
-    /// What came by the socket of a group.
+    /// What came by the socket of a line.
     #[must_use]
-    pub fn group(&self, group: Group) -> &GroupCount {
-        &self.groups[group as usize]
+    pub fn line(&self, line: Line) -> &LineCount {
+        &self.lines[line as usize]
     }
 
     /// Every plane of every channel heard, the incremental ones first, by channel.

@@ -1,11 +1,12 @@
-//! One plane of one channel: what each group brought of it, and what is left after arbitration.
+//! One plane of one channel: what each line brought of it, and what is left after arbitration.
 
 use std::ops::RangeInclusive;
 
 use super::gaps::Gaps;
 use super::histogram::Histogram;
 use super::numbers::{Arrival, Numbers};
-use super::{Count, GROUPS, Group};
+use super::{Count, LINES};
+use crate::receive::Line;
 use crate::wire::{self, CHANNEL_SNAPSHOT, Frame, Header, Heartbeat, Message, flags, msg};
 
 const TYPES: usize = 1 << u8::BITS;
@@ -14,16 +15,16 @@ const TYPES: usize = 1 << u8::BITS;
 /// shorter than this.
 pub const COPIES_KEPT: usize = 8_192;
 
-/// What one group brought of a stream.
+/// What one line brought of a stream.
 #[derive(Clone, Debug)]
 pub struct Heard {
     /// All its frames, copies too.
     pub total: Count,
     /// Its numbers alone. Those of the repair group have holes by nature.
     pub numbers: Numbers,
-    /// Numbers that this group brought and no other had.
+    /// Numbers that this line brought and no other had.
     pub filled: u64,
-    /// Numbers that came by this group earlier than by another one, by the kernel's stamps.
+    /// Numbers that came by this line earlier than by another one, by the kernel's stamps.
     pub earlier: u64,
     /// Frames of an older session than the highest heard by it.
     pub old_session: u64,
@@ -36,7 +37,7 @@ struct Copy {
     number: u64,
     rx_ns: i64,
     crc32c: u32,
-    group: Group,
+    line: Line,
 }
 
 /// Durations of the hops of one channel.
@@ -75,13 +76,13 @@ pub struct Stream {
     pub differing: u64,
     /// Frames of this session, each number and each heartbeat once.
     pub total: Count,
-    /// Numbers after arbitration: `missing` is what no group brought.
+    /// Numbers after arbitration: `missing` is what no line brought.
     pub numbers: Numbers,
     /// The newest heartbeat of this session.
     pub heartbeat: Option<Heartbeat>,
     /// Durations; of the incremental plane only.
     pub hops: Hops,
-    heard: [Option<Box<Heard>>; GROUPS],
+    heard: [Option<Box<Heard>>; LINES],
     copies: Option<Box<[Option<Copy>]>>,
     types: Box<[Count; TYPES]>,
 }
@@ -103,7 +104,7 @@ impl Stream {
             numbers: Numbers::new(1),
             heartbeat: None,
             hops: Hops::default(),
-            heard: [const { None }; GROUPS],
+            heard: [const { None }; LINES],
             copies: None,
             types: Box::new([Count::default(); TYPES]),
         };
@@ -117,13 +118,13 @@ impl Stream {
         types.filter(|(_, count)| count.frames + count.packed > 0)
     }
 
-    /// What one group brought; `None` if nothing.
+    /// What one line brought; `None` if nothing.
     #[must_use]
-    pub fn heard(&self, group: Group) -> Option<&Heard> {
-        self.heard[group as usize].as_deref()
+    pub fn heard(&self, line: Line) -> Option<&Heard> {
+        self.heard[line as usize].as_deref()
     }
 
-    /// Frames of older sessions, of all groups.
+    /// Frames of older sessions, of all lines.
     #[must_use]
     pub fn old_session(&self) -> u64 {
         self.heard.iter().flatten().map(|heard| heard.old_session).sum()
@@ -142,19 +143,19 @@ impl Stream {
     }
 
     /// Whether the frame is none that came before, and of this session.
-    pub(super) fn take(&mut self, group: Group, frame: &Frame<'_>, rx_ns: i64, gaps: &mut Gaps) -> bool {
+    pub(super) fn take(&mut self, line: Line, frame: &Frame<'_>, rx_ns: i64, gaps: &mut Gaps) -> bool {
         let header = &frame.header;
         self.venue = header.venue;
         self.replay = header.has(flags::REPLAY);
         self.test = header.has(flags::TEST);
-        if !self.hear(group, header, rx_ns) {
+        if !self.hear(line, header, rx_ns) {
             return false;
         }
         if header.session > self.session {
             self.begin(header);
         }
         let is_new = if wire::is_numbered(header.msg_type) {
-            self.number(group, header, rx_ns, gaps)
+            self.number(line, header, rx_ns, gaps)
         } else {
             self.unnumbered(frame, rx_ns, gaps)
         };
@@ -164,9 +165,9 @@ impl Stream {
         is_new
     }
 
-    /// Follows the numbers of one group alone; `false` if the frame's session is over.
-    fn hear(&mut self, group: Group, header: &Header, rx_ns: i64) -> bool {
-        let heard = self.heard[group as usize].get_or_insert_with(|| {
+    /// Follows the numbers of one line alone; `false` if the frame's session is over.
+    fn hear(&mut self, line: Line, header: &Header, rx_ns: i64) -> bool {
+        let heard = self.heard[line as usize].get_or_insert_with(|| {
             Box::new(Heard {
                 total: Count::default(),
                 numbers: Numbers::new(header.channel_seq),
@@ -193,35 +194,35 @@ impl Stream {
         true
     }
 
-    fn number(&mut self, group: Group, header: &Header, rx_ns: i64, gaps: &mut Gaps) -> bool {
+    fn number(&mut self, line: Line, header: &Header, rx_ns: i64, gaps: &mut Gaps) -> bool {
         let number = header.channel_seq;
         match self.numbers.number(number) {
             Arrival::Higher(gap) => self.open(gap, rx_ns, gaps),
             Arrival::Late => {
-                if let Some(heard) = &mut self.heard[group as usize] {
+                if let Some(heard) = &mut self.heard[line as usize] {
                     heard.filled += 1;
                 }
-                gaps.fill(self.wire_channel(), self.session, number, group, rx_ns);
+                gaps.fill(self.wire_channel(), self.session, number, line, rx_ns);
             }
             Arrival::Before => {}
             Arrival::Duplicate => {
-                self.compare(group, header, rx_ns);
+                self.compare(line, header, rx_ns);
                 return false;
             }
             Arrival::TooOld => return false,
         }
-        if group != Group::A && self.copies.is_none() {
+        if line != Line::A && self.copies.is_none() {
             self.copies = Some(vec![None; COPIES_KEPT].into_boxed_slice());
         }
         if let Some(copies) = &mut self.copies {
-            copies[slot(number)] = Some(Copy { number, rx_ns, crc32c: header.crc32c, group });
+            copies[slot(number)] = Some(Copy { number, rx_ns, crc32c: header.crc32c, line });
         }
         true
     }
 
-    /// The second copy of a number tells which group was the earlier one.
-    fn compare(&mut self, group: Group, header: &Header, rx_ns: i64) {
-        if self.copies.is_none() && group != Group::A {
+    /// The second copy of a number tells which line was the earlier one.
+    fn compare(&mut self, line: Line, header: &Header, rx_ns: i64) {
+        if self.copies.is_none() && line != Line::A {
             self.copies = Some(vec![None; COPIES_KEPT].into_boxed_slice());
         }
         let Some(entry) = self.copies.as_mut().map(|copies| &mut copies[slot(header.channel_seq)]) else {
@@ -229,10 +230,10 @@ impl Stream {
         };
         let Some(copy) = entry.filter(|copy| copy.number == header.channel_seq) else { return };
         self.differing += u64::from(copy.crc32c != header.crc32c);
-        if copy.group == group {
+        if copy.line == line {
             return;
         }
-        let earlier = if rx_ns < copy.rx_ns { group } else { copy.group };
+        let earlier = if rx_ns < copy.rx_ns { line } else { copy.line };
         if let Some(heard) = &mut self.heard[earlier as usize] {
             heard.earlier += 1;
         }

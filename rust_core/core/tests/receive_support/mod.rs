@@ -3,6 +3,8 @@
 
 pub(crate) mod asks;
 pub(crate) mod pair;
+#[path = "../rng/mod.rs"]
+pub(crate) mod rng;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader};
@@ -107,31 +109,6 @@ pub(crate) fn mend_crc(frame: &mut [u8]) {
     if let Some(payload) = frame.get(wire::HEADER_BYTES..end) {
         let crc = crc32c::crc32c_append(crc32c::crc32c(&frame[..62]), payload);
         frame[62..66].copy_from_slice(&crc.to_le_bytes());
-    }
-}
-
-/// XorShift64*: the schedule of a seed.
-#[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
-
-impl Rng {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
-        self.below(1_000) < per_mille
     }
 }
 

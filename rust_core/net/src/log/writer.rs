@@ -134,13 +134,15 @@ impl Writer {
     /// it is damaged, with it as corrupt.
     fn push_mark(&mut self) {
         let Some(live) = &mut self.live else { return };
-        let mut segments = self.catalog.lock();
-        let Some(Entry { index, .. }) = segments.back_mut() else { return };
+        // Not held while the disk is written to: the server asks the catalogue, and must not wait for it.
+        let Some(last_ns) = self.catalog.lock().back().map(|entry| entry.index.last_ns) else { return };
         self.mark.clear();
-        record::push_mark(&mut self.mark, index.last_ns, live.synced_to);
+        record::push_mark(&mut self.mark, last_ns, live.synced_to);
         record::seal(&mut self.mark, live.seed, live.offset);
         if write_all(&mut *live.file, &self.mark, live.offset).is_ok() {
-            index.add(live.offset, &record::laid(&self.mark));
+            if let Some(entry) = self.catalog.lock().back_mut() {
+                entry.index.add(live.offset, &record::laid(&self.mark));
+            }
             live.offset += self.mark.len() as u64;
         } // Else what was written of it is overwritten by the next group.
     }

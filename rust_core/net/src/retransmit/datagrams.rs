@@ -64,6 +64,8 @@ pub(super) struct Datagrams {
     archive: Option<Box<dyn Archive + Send>>,
     counters: DatagramCounters,
     upkeep_due_ns: u64,
+    /// Changes of keys that were taken.
+    keys_seen: u64,
 }
 
 impl Datagrams {
@@ -75,7 +77,7 @@ impl Datagrams {
         archive: Option<Box<dyn Archive + Send>>,
     ) -> Self {
         let counters = DatagramCounters::default();
-        Self { socket, shared, server, repair, archive, counters, upkeep_due_ns: 0 }
+        Self { socket, shared, server, repair, archive, counters, upkeep_due_ns: 0, keys_seen: 0 }
     }
 
     /// Answers until the bell rings.
@@ -101,6 +103,9 @@ impl Datagrams {
 
     /// Answers what has come.
     fn turn(&mut self) {
+        if let Some(keys) = self.shared.take_keys(&mut self.keys_seen) {
+            self.server.change_keys(keys);
+        }
         let mut datagram = [0; DATAGRAM_ROOM];
         for _ in 0..REQUESTS_PER_TURN {
             match self.socket.recv_from(&mut datagram) {

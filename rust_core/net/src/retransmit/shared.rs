@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outcrier_core::retransmit::{Frames, Limits, Store};
+use outcrier_core::wire::auth::Keyring;
 use outcrier_core::wire::{CHANNEL_NUMBER, FRAME_BYTES_MAX, SnapWant};
 
 use super::counters::ServiceCounters;
@@ -91,6 +92,13 @@ struct Answers {
     dropped: u64,
 }
 
+/// Keys that took the place of those of the start, and how often that happened.
+#[derive(Debug, Default)]
+struct NewKeys {
+    changes: u64,
+    keys: Option<Keyring>,
+}
+
 /// An image that a feed gave, `None` = it could not.
 pub(super) type Answer = (u64, Option<Arc<Units>>);
 
@@ -104,6 +112,7 @@ pub struct Shared {
     /// Session and lowest number of each channel's log, as the server last saw it.
     archived: Mutex<HashMap<u8, (u32, u64)>>,
     counters: Mutex<ServiceCounters>,
+    keys: Mutex<NewKeys>,
     /// Rings at the feeds' loop.
     feed_bell: Bell,
     /// Rings at the thread of the streams.
@@ -128,6 +137,7 @@ impl Shared {
             answers: Mutex::default(),
             archived: Mutex::default(),
             counters: Mutex::default(),
+            keys: Mutex::default(),
             feed_bell: Bell::new()?,
             stream_bell: Bell::new()?,
         }))
@@ -154,6 +164,23 @@ impl Shared {
         };
         let archived = lock(&self.archived).get(&channel).copied();
         Some(archived.filter(|archived| archived.0 == session).map_or(kept, |archived| kept.min(archived.1)))
+    }
+
+    /// Has the server take requests signed by other keys, each of its threads before its next turn.
+    pub fn change_keys(&self, keys: Keyring) {
+        let mut new = lock(&self.keys);
+        new.changes += 1;
+        new.keys = Some(keys);
+    }
+
+    /// Keys that a thread has not taken, which has taken those of `seen` changes.
+    pub(super) fn take_keys(&self, seen: &mut u64) -> Option<Keyring> {
+        let new = lock(&self.keys);
+        if new.changes == *seen {
+            return None;
+        }
+        *seen = new.changes;
+        new.keys.clone()
     }
 
     /// What consumers want of the feed of this channel, in the order asked. Silences [`Shared::wake_fd`], so that whoever

@@ -34,6 +34,8 @@ pub(super) struct Loop {
     archive: Option<Box<dyn Archive + Send>>,
     connections: Vec<Connection>,
     counters: ConnectionCounters,
+    /// Changes of keys that were taken.
+    keys_seen: u64,
 }
 
 impl Loop {
@@ -44,7 +46,8 @@ impl Loop {
         archive: Option<Box<dyn Archive + Send>>,
     ) -> Self {
         let connections = Vec::with_capacity(CONNECTIONS_MAX);
-        Self { listener, shared, streams, archive, connections, counters: ConnectionCounters::default() }
+        let counters = ConnectionCounters::default();
+        Self { listener, shared, streams, archive, connections, counters, keys_seen: 0 }
     }
 
     /// Serves until the bell rings.
@@ -116,6 +119,9 @@ impl Loop {
 
     /// Looks after every connection.
     fn turn(&mut self, polled: &[libc::pollfd], now_ns: u64) {
+        if let Some(keys) = self.shared.take_keys(&mut self.keys_seen) {
+            self.streams.change_keys(keys);
+        }
         let mut ready = polled.iter();
         let Self { connections, shared, streams, archive, counters, .. } = self;
         let mut serve = |connection: &mut Connection, revents: libc::c_short| -> Option<End> {

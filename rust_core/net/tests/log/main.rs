@@ -1,5 +1,4 @@
 //! The log as a publisher uses it, what a crash leaves of it, and disks that are full, slow or broken.
-#![cfg(target_os = "linux")]
 
 mod common;
 mod crash;

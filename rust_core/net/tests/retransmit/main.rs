@@ -1,5 +1,4 @@
 //! The retransmit service over 127.0.0.1, with the frames of a real session.
-#![cfg(target_os = "linux")]
 
 #[path = "../../../core/tests/receive_support/mod.rs"]
 mod receive_support;

@@ -1,5 +1,4 @@
 //! Sockets as a feeder and a consumer use them, over 127.0.0.1 with TTL 0.
-#![cfg(target_os = "linux")]
 
 mod batches;
 mod captures;

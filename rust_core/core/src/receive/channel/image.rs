@@ -77,7 +77,7 @@ impl Channel {
         let about = self.subject_at(to, self.number | CHANNEL_SNAPSHOT);
         let mut buf = FrameBuf::default();
         let root = SnapRequest { consumer_id, cookie: 0 };
-        seal_request(&mut buf, msg::SNAP_REQUEST, &about, id, keys, &root, &wants);
+        seal_request(&mut buf, about.request(msg::SNAP_REQUEST, id), keys, &root, &wants);
         self.session.image =
             Image { asked_ns: Some(now_ns), given_up, whole: wants.is_empty(), ..Image::default() };
         Some(ImageWanted { to, channel: self.number, request: buf.frame().to_vec() })

@@ -10,7 +10,10 @@ use zerocopy::{Immutable, IntoBytes};
 use self::bucket::Bucket;
 use super::counters::Counters;
 use crate::wire::auth::Keyring;
-use crate::wire::{self, FrameBuf, Header, RetxRange, RetxReply, RetxRequest, flags, msg, retx_code};
+use crate::wire::{
+    self, AUTH_BYTES, FrameBuf, HEADER_BYTES, Header, RetxRange, RetxReply, RetxRequest, flags, msg,
+    retx_code,
+};
 
 /// Ranges of one request.
 pub const REQUEST_RANGES_MAX: usize = 16;
@@ -54,6 +57,17 @@ pub(super) struct Subject {
     pub(super) venue: u16,
     /// REPLAY and TEST, as all frames of the session have them.
     pub(super) flags: u16,
+}
+
+impl Subject {
+    /// Header of a request with this correlation id.
+    pub(super) fn request(&self, msg_type: u8, id: u64) -> Header {
+        Header {
+            channel_seq: id,
+            flags: self.flags,
+            ..Header::new(msg_type, self.channel, self.session, self.venue)
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -208,7 +222,7 @@ impl Requester {
         let root = RetxRequest { consumer_id, cookie: self.server(to, now_ns).cookie };
         counters.requests += 1;
         counters.requested += ask.frames;
-        seal_request(&mut self.buf, msg::RETX_REQUEST, &ask.about, ask.id, keys, &root, &ask.ranges);
+        seal_request(&mut self.buf, ask.about.request(msg::RETX_REQUEST, ask.id), keys, &root, &ask.ranges);
         if self.outstanding.len() >= OUTSTANDING_MAX {
             self.outstanding.pop_front();
         }
@@ -283,12 +297,21 @@ fn runs(ask: &Ask) -> Vec<(u64, u64)> {
     ask.ranges.iter().map(run).collect()
 }
 
-/// Builds and seals a request of ours. The only place where that is done, so that a key needs no other.
+/// RETX_REQUEST without ranges, `about` a channel, with its padding: asks a server whether it is there. Until the cookie is
+/// right, a server answers with no more bytes than it was asked with, so the request is as long as a signed reply.
+#[must_use]
+pub fn health_probe(about: Header, root: RetxRequest, keys: Option<&Keyring>) -> Vec<u8> {
+    let mut buf = FrameBuf::default();
+    seal_request(&mut buf, about, keys, &root, &[] as &[RetxRange]);
+    let mut datagram = buf.frame().to_vec();
+    datagram.resize(HEADER_BYTES + size_of::<RetxReply>() + AUTH_BYTES, 0);
+    datagram
+}
+
+/// Builds, signs and seals a request of ours. The only place where that is done, so that a key needs no other.
 pub(super) fn seal_request<Root, Record>(
     buf: &mut FrameBuf,
-    msg_type: u8,
-    about: &Subject,
-    id: u64,
+    header: Header,
     keys: Option<&Keyring>,
     root: &Root,
     records: &[Record],
@@ -296,11 +319,8 @@ pub(super) fn seal_request<Root, Record>(
     Root: IntoBytes + Immutable,
     Record: IntoBytes + Immutable,
 {
-    let signer = keys.map(|keys| keys.request_signer(about.channel, about.session));
-    let header = Header {
-        channel_seq: id,
-        flags: about.flags | if signer.is_some() { flags::AUTH } else { 0 },
-        ..Header::new(msg_type, about.channel, about.session, about.venue)
-    };
+    let signer = keys.map(|keys| keys.request_signer(header.channel, header.session));
+    let auth = if signer.is_some() { flags::AUTH } else { 0 };
+    let header = Header { flags: header.flags | auth, ..header };
     wire::seal(buf.build(&header, root, records), 0, signer.as_ref().map(|signer| &signer.key));
 }
