@@ -102,6 +102,7 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "last_seq": lambda bench: bench.feed.last_seq(),
     "kinds": lambda bench: bench.feed.kinds(),
     "books_not_live": lambda bench: bench.feed.books_not_live(),
+    "change_key": lambda bench: bench.feed.change_key(),
 }
 
 REFUSED: dict[str, Callable[[Bench], object]] = {
