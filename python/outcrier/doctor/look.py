@@ -32,8 +32,8 @@ PROBE_S: Final = 0.3
 PROBE_TRIES: Final = 3
 """One for a cookie, one with it, and one more where a datagram is lost."""
 
-_PUBLISHERS: Final = {"run", "replay", "demo"}
-"""Verbs of `outcrier` that publish."""
+_PUBLISHERS: Final = {"run", "replay", "outcrier.demo.feed"}
+"""Words in the command line of programs that publish: verbs of `outcrier`, and the feed of its demo."""
 
 _NET: Final = Path("/proc/net")
 _CONF: Final = Path("/proc/sys/net/ipv4/conf")
