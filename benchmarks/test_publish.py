@@ -53,10 +53,10 @@ PARTS: Final = {
 }
 LOGGED: Final = "ours, guard, store, line B, log"
 
-pytestmark = [
-    pytest.mark.record_only,
-    pytest.mark.parametrize("consumers", list(ROWS)),
-]
+_FEW: Final = (1, 4)
+"""Consumers of the cases between line A alone and all parts; with sixteen all of them would take minutes."""
+
+pytestmark = pytest.mark.record_only
 
 
 @pytest.fixture
@@ -71,16 +71,21 @@ def _record(measure: Measure, case: str, outcome: Outcome, consumers: int) -> No
     measure.value(ROWS[consumers], case, outcome.sender_cpu_ns, lost=outcome.lost())
 
 
-@pytest.mark.parametrize("case", list(PARTS))
+@pytest.mark.parametrize(
+    ("consumers", "case"),
+    [(consumers, case) for consumers in ROWS for case in PARTS if case == OURS or consumers in _FEW],
+)
 def test_ours(measure: Measure, wire: Wire, consumers: int, case: str) -> None:
     _record(measure, case, wire.ours(FLOWS[consumers], consumers, parts=PARTS[case]), consumers)
 
 
+@pytest.mark.parametrize("consumers", list(ROWS))
 def test_ours_logged(measure: Measure, wire: Wire, consumers: int, folder: Path) -> None:
     parts = Parts(guard=True, kept=True, line_b=True, log=folder)
     _record(measure, LOGGED, wire.ours(FLOWS[consumers], consumers, parts=parts), consumers)
 
 
 @pytest.mark.peer
+@pytest.mark.parametrize("consumers", list(ROWS))
 def test_zeromq(measure: Measure, wire: Wire, consumers: int) -> None:
     _record(measure, PEER, wire.zeromq(FLOWS[consumers], consumers), consumers)
