@@ -41,6 +41,9 @@ LEFT_OUT: dict[str, str] = {}
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("outcrier benchmarks")
     group.addoption("--record", type=Path, metavar="DIRECTORY", help="measure, and write the record there")
+    group.addoption(
+        "--name", default="", help="behind date and revision in the name of a record of some rows"
+    )
     group.addoption("--rounds", type=int, default=ROUNDS, help="rounds of a record (default: %(default)s)")
     group.addoption("--order", type=int, default=2026, metavar="SEED", help="seed of the order of the cases")
 
@@ -201,6 +204,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             seed=config.getoption("--order"),
             command=" ".join(config.invocation_params.args),
             started=config.stash[STARTED],
+            name=config.getoption("--name"),
             floors=None if floors is None else floors.why_not,
             failed=tuple(FAILED),
             left_out=tuple(f"{case}: {reason}" for case, reason in LEFT_OUT.items()),

@@ -50,6 +50,13 @@ class OurFeed:
 
 def our_feed(messages: MessageSet, listed: Sequence[Instrument], publisher: _core.Publisher) -> OurFeed:
     """A feed with the books of the set's snapshots, which have already left."""
+    ours = begun_feed(messages, listed, publisher)
+    publisher.take()
+    return ours
+
+
+def begun_feed(messages: MessageSet, listed: Sequence[Instrument], publisher: _core.Publisher) -> OurFeed:
+    """The same, its first frames still at hand."""
     venue = venue_by_name(messages.venue)
     feed = _core.Feed(
         publisher,
@@ -67,5 +74,4 @@ def our_feed(messages: MessageSet, listed: Sequence[Instrument], publisher: _cor
             indices[symbol] = feed.add_instrument(**to_core_kwargs(instrument, wire_id))
             feed.on_snapshot(indices[symbol], messages.snapshots[symbol])
     feed.notices()
-    publisher.take()
     return OurFeed(feed, publisher, indices)

@@ -80,12 +80,12 @@ def publish(port: str, path: str, count_text: str, burst_text: str, every_text: 
         due_ns += every_ns
         for message in islice(following, min(burst, count - sent)):
             send(message)
-    wall_ns = time.monotonic_ns() - start_ns
+    end_ns = time.monotonic_ns()
     sys.stdin.readline()
     cpu_ns = time.process_time_ns() - start_cpu_ns
     socket.close(linger=0)
     context.term()
-    return {"sent": count, "cpu_ns": cpu_ns, "wall_ns": wall_ns}
+    return {"sent": count, "cpu_ns": cpu_ns, "wall_ns": end_ns - start_ns, "end_ns": end_ns}
 
 
 def consume(port: str, count_text: str) -> dict[str, float]:
@@ -124,6 +124,7 @@ def consume(port: str, count_text: str) -> dict[str, float]:
     return {
         "frames": frames,
         "checksum": checksum(tops),
+        "end_ns": end_ns,
         "wall_ns": (end_ns - start_ns) / timed,
         "cpu_ns": (end_cpu_ns - start_cpu_ns) / timed,
         "receiving_thread_cpu_ns": (end_thread_ns - start_thread_ns) / timed,

@@ -23,6 +23,8 @@ class Session:
     seed: int
     command: str
     started: Load
+    name: str
+    """Tells a record of some rows from that of all; empty for the latter."""
     floors: str | None
     """Why the floor programs were not built; None if they were."""
     failed: tuple[str, ...]
@@ -61,10 +63,11 @@ def record_of(results: Results, session: Session) -> dict[str, Any]:
 
 
 def write_record(folder: Path, results: Results, session: Session) -> Path:
-    """Writes DATE-REVISION.json and .md below `folder` and gives the path of the latter."""
+    """Writes DATE-REVISION[-NAME].json and .md below `folder` and gives the path of the latter."""
     record = record_of(results, session)
     folder.mkdir(parents=True, exist_ok=True)
-    marks = "-changed" * record["revision"]["is_changed"] + "-failed" * bool(session.failed)
+    marks = f"-{session.name}" * bool(session.name)
+    marks += "-changed" * record["revision"]["is_changed"] + "-failed" * bool(session.failed)
     stem = f"{record['date'][:10]}-{record['revision']['commit'][:8]}{marks}"
     (folder / f"{stem}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     path = folder / f"{stem}.md"

@@ -1,9 +1,10 @@
 """A consumer in a process of its own: reads batches, looks at the top of the book, says what it took.
 
-    python -m benchmarks.sockets.consume PORT SYMBOL COUNT [PROGRESS]
+    python -m benchmarks.sockets.consume PORT SYMBOL COUNT PROGRESS OPTIONS
 
 Prints `ready` once it listens and `live` once the book is LIVE; then a line of JSON when COUNT frames came,
-the session ended or nothing came for SILENCE_S. PROGRESS is a file that is told how many frames were taken.
+the session ended or nothing came for SILENCE_S. PROGRESS is a file that is told how many frames were taken,
+or empty. OPTIONS are more of `Subscriber` as JSON.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import time
 from hashlib import blake2b
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -25,8 +27,11 @@ from outcrier.layout import BOOK_DELTA, TRADE
 SILENCE_S = 10.0
 """Without an event for this long there is none left: a busy machine starts sixteen processes in less."""
 
+COUNTERS: Final = ("missing", "filled", "given_up", "kernel_drops", "requests", "duplicates", "heartbeats")
+"""What a consumer says of its losses."""
 
-def main(port: str, symbol: str, count_text: str, progress: str = "") -> None:
+
+def main(port: str, symbol: str, count_text: str, progress: str, options: str) -> None:
     count = int(count_text)
     taken = np.zeros(1, np.uint64)
     if progress:
@@ -45,6 +50,7 @@ def main(port: str, symbol: str, count_text: str, progress: str = "") -> None:
         snapshot_group=SNAPSHOT_GROUP,
         port=int(port),
         timeout=SILENCE_S,
+        **json.loads(options),
     )
     with sub:
         print("ready", flush=True)
@@ -74,6 +80,7 @@ def main(port: str, symbol: str, count_text: str, progress: str = "") -> None:
             pass  # Silence: what is missing was lost.
         bids, asks = view.mantissas(0)
         timed = max(1, frames - first) if start_ns else 1
+        counters = sub.counters()
         answer = {
             "frames": frames,
             "batches": batches,
@@ -82,6 +89,8 @@ def main(port: str, symbol: str, count_text: str, progress: str = "") -> None:
             "book": blake2b(bids.tobytes() + asks.tobytes(), digest_size=16).hexdigest(),
             "wall_ns": (end_ns - start_ns) / timed,
             "cpu_ns": (end_cpu_ns - start_cpu_ns) / timed,
+            "end_ns": end_ns,
+            **{name: counters[name] for name in COUNTERS},
             "complaints": complaints,
         }
     print(json.dumps(answer, default=str), flush=True)

@@ -18,16 +18,35 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from benchmarks.sockets.load import BATCH, Frames, Load, free_port, pinned
+from benchmarks.sockets.load import (
+    BATCH,
+    LINE_B_GROUP,
+    REPAIR_GROUP,
+    Frames,
+    Load,
+    Parts,
+    free_port,
+    pinned,
+)
 from outcrier.config import SubscriberConfig
 
 SENDER_CORE, CONSUMER_CORE = 0, 1
+APART: Final = (SENDER_CORE, CONSUMER_CORE)
+"""What the sender does and what consumers do show apart."""
+ANYWHERE: Final = (None, None)
+"""Where the system wants them: one core would be too few for the consumers."""
+Cores = tuple[int | None, int | None]
+"""Of the sender and of the consumers."""
 PROGRESS_BYTES: Final = 8
 BATCH_CHARGE_BYTES: Final = 64 * 1024
 """More than the kernel charges a receive buffer for a batch of 24,704 bytes."""
 WINDOW_MAX: Final = 64 * BATCH
 """More would not make the batches that Python takes cheaper."""
 _SO_RCVBUFFORCE: Final = 33
+
+
+LINE_A: Final = Parts()
+"""A publisher of ready messages and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,15 @@ class Outcome:
         """Messages missing at the consumer that lost most."""
         return max(int(self.sender["sent"]) - int(each["frames"]) for each in self.consumers)
 
+    def behind_ms(self) -> float:
+        """From the end of the last send until the slowest consumer had its last message."""
+        last_ns = max(int(each["end_ns"]) for each in self.consumers)
+        return (last_ns - int(self.sender["end_ns"])) / 1e6
+
+    def sent_per_s(self) -> int:
+        """What the sender made of the pace."""
+        return round(1e9 * int(self.sender["sent"]) / int(self.sender["wall_ns"]))
+
 
 @dataclass(frozen=True)
 class Wire:
@@ -68,16 +96,32 @@ class Wire:
     path: Path
     program: Path
 
-    def ours(self, flow: Flow, consumers: int = 1) -> Outcome:
-        """Our publisher and consumers. Those that lost nothing have the right book: that is checked."""
+    def ours(
+        self,
+        flow: Flow,
+        consumers: int = 1,
+        *,
+        parts: Parts = LINE_A,
+        repair: bool = True,
+        cores: Cores = APART,
+    ) -> Outcome:
+        """Our publisher and consumers. Those that lost nothing have the right book: that is checked.
+
+        With `repair` consumers ask for what they lost, where the publisher has a server.
+        """
         port = free_port()
         with ExitStack() as stack:
             progress = self.path.with_suffix(".progress") if flow.window else None
             if progress is not None:
                 progress.write_bytes(bytes(PROGRESS_BYTES))
-            words = [str(port), self.frames.symbol, str(flow.count), *([str(progress)] if progress else [])]
+            options = {
+                "repair": repair,
+                "group_b": LINE_B_GROUP if parts.line_b else "",
+                "repair_group": REPAIR_GROUP if parts.kept else "",
+            }
+            words = [str(port), self.frames.symbol, str(flow.count), str(progress or ""), json.dumps(options)]
             listening = [
-                stack.enter_context(Program("benchmarks.sockets.consume", words, CONSUMER_CORE))
+                stack.enter_context(Program("benchmarks.sockets.consume", words, cores[1]))
                 for _ in range(consumers)
             ]
             expect(listening, "ready")
@@ -89,13 +133,15 @@ class Wire:
                     count=flow.count,
                     burst=flow.burst,
                     every_ns=flow.every_ns,
+                    parts=parts,
                     progress=(progress, flow.window) if progress else None,
-                    core=SENDER_CORE,
+                    core=cores[0],
                 )
             )
             expect(listening, "live")
-            outcome = Outcome(load.run(), [each.answer() for each in listening])
-            load.end()
+            sent = load.run()
+            answers = [each.answer() for each in listening]
+            outcome = Outcome(sent | load.end(), answers)
         book = blake2b(digest_size=16)
         for side in self.frames.book(flow.count):
             book.update(np.array(side, np.int64).tobytes())
@@ -107,7 +153,7 @@ class Wire:
                 assert consumer["state"] != "LIVE", "frames are missing and nobody says so"
         return outcome
 
-    def zeromq(self, flow: Flow, consumers: int = 1) -> Outcome:
+    def zeromq(self, flow: Flow, consumers: int = 1, *, cores: Cores = APART) -> Outcome:
         """ZeroMQ's. What the consumers took is checked."""
         pytest.importorskip("zmq", reason="pyzmq is not installed")
         from benchmarks.compare import zeromq  # noqa: PLC0415 - an extra
@@ -118,10 +164,10 @@ class Wire:
         module = "benchmarks.compare.zeromq"
         with ExitStack() as stack:
             words = ["publish", port, str(self.path), *map(str, (flow.count, flow.burst, flow.every_ns))]
-            sender = stack.enter_context(Program(module, words, SENDER_CORE))
+            sender = stack.enter_context(Program(module, words, cores[0]))
             expect([sender], "ready")
             taking = [
-                stack.enter_context(Program(module, ["consume", port, str(flow.count)], CONSUMER_CORE))
+                stack.enter_context(Program(module, ["consume", port, str(flow.count)], cores[1]))
                 for _ in range(consumers)
             ]
             expect(taking, "live")
@@ -147,9 +193,9 @@ def window() -> int:
 
 
 class Program:
-    """A module of the benchmarks that runs as a process on one core. Use as a context manager."""
+    """A module of the benchmarks that runs as a process, on one core if told. Use as a context manager."""
 
-    def __init__(self, module: str, arguments: Sequence[str], core: int) -> None:
+    def __init__(self, module: str, arguments: Sequence[str], core: int | None) -> None:
         root = Path(__file__).resolve().parent.parent.parent
         paths = [str(root / "python"), str(root / "tests")]
         self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Frames of 386 bytes from a capture, and the program that sends them (`rust_core/net/examples/load.rs`).
+"""Frames of 386 bytes from a capture, and the program that sends them (`rust_core/net/examples/load`).
 
 The level updates of the USD-M session of 2024 stand in the order in which they came, 18 to a BOOK_DELTA (378
 bytes); each batch of 64 begins with a TRADE of eight trades (386 bytes), to whose length a segmented send
@@ -32,7 +32,9 @@ BATCH: Final = 64
 """Frames of one segmented send."""
 
 GROUP: Final = "239.77.77.77"
+LINE_B_GROUP: Final = "239.77.77.78"
 SNAPSHOT_GROUP: Final = "239.77.77.79"
+REPAIR_GROUP: Final = "239.77.77.80"
 INTERFACE: Final = "127.0.0.1"
 
 _LEVELS: Final = 18
@@ -205,6 +207,28 @@ def free_port() -> int:
         return number
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What the publisher has on its way out beside line A."""
+
+    guard: bool = False
+    """The ear for other publishers."""
+    kept: bool = False
+    """The store of the retransmit server, and that server."""
+    line_b: bool = False
+    log: Path | None = None
+    """The folder of the log."""
+
+    def options(self) -> list[str]:
+        """In the form of the load program."""
+        return [
+            *(["guard=yes"] if self.guard else []),
+            *([f"repair={REPAIR_GROUP}"] if self.kept else []),
+            *([f"line_b={LINE_B_GROUP}"] if self.line_b else []),
+            *([f"log={self.log}"] if self.log is not None else []),
+        ]
+
+
 class Load:
     """The load program, its opening sent. Use as a context manager, then `run`."""
 
@@ -217,11 +241,13 @@ class Load:
         count: int,
         burst: int,
         every_ns: int,
+        parts: Parts,
         progress: tuple[Path, int] | None = None,
         core: int | None = None,
     ) -> None:
-        flow = [] if progress is None else [progress[0], progress[1]]
-        arguments = [INTERFACE, GROUP, SNAPSHOT_GROUP, port, frames, count, burst, every_ns, *flow]
+        flow = [] if progress is None else [f"progress={progress[0]}", f"window={progress[1]}"]
+        wanted = [INTERFACE, GROUP, SNAPSHOT_GROUP, port, frames, count, burst, every_ns]
+        arguments = [*wanted, *flow, *parts.options()]
         self._process = subprocess.Popen(
             [*pinned(core), str(program), *map(str, arguments)],
             stdin=subprocess.PIPE,
@@ -239,14 +265,19 @@ class Load:
     def run(self) -> dict[str, Any]:
         """Sends all; what it says of it."""
         self._tell()
+        return self._answer()
+
+    def end(self) -> dict[str, Any]:
+        """Ends the session; what it says of those who lost something."""
+        self._tell()
+        answer = self._answer()
+        assert self._process.wait(_END_SECONDS_MAX) == 0
+        return answer
+
+    def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
-
-    def end(self) -> None:
-        """Ends the session."""
-        self._tell()
-        assert self._process.wait(_END_SECONDS_MAX) == 0
 
     def _tell(self) -> None:
         assert self._process.stdin is not None
