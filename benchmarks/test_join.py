@@ -31,9 +31,11 @@ RATE: Final = 5_000
 _SECONDS: Final = 120.0
 """Longer than all of them take; each instrument's part of the load lasts as long."""
 _MESSAGES: Final = 600
+_DEPTH: Final = 200
+"""Levels of each side that the recorded book begins with: those of the snapshot plane's limit of a second."""
 
 ROW: Final = Row(
-    "late join, 1,000 instruments of 1,000 levels a side, slowest of 10",
+    "late join, 1,000 instruments of 200 levels a side, slowest of 10",
     "ms",
     (),
     "from `Subscriber` opened until every book is LIVE, over loopback, 5,000 messages/s meanwhile; publisher"
@@ -54,6 +56,10 @@ def files(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     folder = tmp_path_factory.mktemp("join")
     load, table = folder / "load.json", folder / "truth.json"
     read = read_load(capture_path(data_dir, CAPTURE), _MESSAGES)
+    book = json.loads(read.book)
+    for side in ("bids", "asks"):
+        book[side] = book[side][:_DEPTH]
+    read = msgspec.structs.replace(read, book=json.dumps(book).encode())
     load.write_bytes(msgspec.json.encode(read))
     table.write_bytes(msgspec.json.encode(truth(read)))
     return load, table

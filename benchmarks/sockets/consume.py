@@ -27,7 +27,7 @@ from outcrier.layout import BOOK_DELTA, TRADE
 SILENCE_S = 10.0
 """Without an event for this long there is none left: a busy machine starts sixteen processes in less."""
 
-COUNTERS: Final = ("missing", "filled", "given_up", "kernel_drops", "requests", "duplicates", "heartbeats")
+COUNTERS: Final = ("missing", "filled", "given_up", "kernel_drops", "requests", "held_overflow", "heartbeats")
 """What a consumer says of its losses."""
 
 

@@ -218,6 +218,8 @@ class Parts:
     line_b: bool = False
     log: Path | None = None
     """The folder of the log."""
+    lose: int = 0
+    """One batch in so many is kept and not sent; 0 = none."""
 
     def options(self) -> list[str]:
         """In the form of the load program."""
@@ -226,6 +228,7 @@ class Parts:
             *([f"repair={REPAIR_GROUP}"] if self.kept else []),
             *([f"line_b={LINE_B_GROUP}"] if self.line_b else []),
             *([f"log={self.log}"] if self.log is not None else []),
+            *([f"lose={self.lose}"] if self.lose else []),
         ]
 
 

@@ -15,6 +15,7 @@
 //! | `guard=yes` | listens for other publishers, as the product does |
 //! | `repair=GROUP` | keeps every frame and serves those that consumers lost; heartbeats name the server |
 //! | `log=DIR` | logs every frame |
+//! | `lose=N` | one batch in N does not leave, and is kept like the others |
 //!
 //! Only the sending is timed (`cpu_ns`: this thread from a ready burst until it has left, and all other threads all the
 //! time): the frames of a burst are sealed before it.
@@ -115,6 +116,7 @@ impl Options {
                 "line_b" => options.parts.line_b = Some(group()?),
                 "guard" => options.parts.guard = value == "yes",
                 "repair" => options.parts.repair = Some(group()?),
+                "lose" => options.parts.lose = Some(value.parse()?),
                 "log" => options.parts.log = Some(value.into()),
                 _ => return Err(format!("there is no option {name}").into()),
             }

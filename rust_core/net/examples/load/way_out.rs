@@ -1,5 +1,6 @@
 //! The publisher's way out, as much of it as is asked for: what each part costs shows in a case of its own.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ pub(crate) struct Parts {
     pub(crate) repair: Option<Ipv4Addr>,
     /// The folder of the log.
     pub(crate) log: Option<PathBuf>,
+    /// One batch in so many is kept and not sent: consumers must ask for it.
+    pub(crate) lose: Option<u64>,
 }
 
 struct Serving {
@@ -43,6 +46,8 @@ pub(crate) struct WayOut {
     serving: Option<Serving>,
     log: Option<Log>,
     channel: u8,
+    lose: Option<u64>,
+    batches: Cell<u64>,
 }
 
 impl WayOut {
@@ -59,7 +64,8 @@ impl WayOut {
         }
         let log = parts.log.as_ref().map(|dir| Log::open(dir, &LogConfig::default())).transpose()?;
         let serving = parts.repair.map(|_| serve(config.interface, &socket, log.as_ref())).transpose()?;
-        Ok(Self { socket, guard, serving, log, channel: own.channel })
+        let (channel, lose) = (own.channel, parts.lose);
+        Ok(Self { socket, guard, serving, log, channel, lose, batches: Cell::new(0) })
     }
 
     /// Lets frames leave, and keeps them.
@@ -68,7 +74,10 @@ impl WayOut {
         if self.guard.as_ref().is_some_and(|guard| !guard.may_send(self.channel, now_ns)) {
             return; // They are missing at every consumer then.
         }
-        self.socket.send_batch(batch);
+        self.batches.set(self.batches.get() + 1);
+        if !self.lose.is_some_and(|lose| self.batches.get().is_multiple_of(lose)) {
+            self.socket.send_batch(batch);
+        }
         let frames = || batch.datagrams().map(|(frame, _)| frame);
         if let Some(serving) = &self.serving {
             serving.shared.keep(frames(), now_ns);
