@@ -51,11 +51,11 @@ pytestmark = [pytest.mark.record_only, pytest.mark.once]
 @pytest.fixture(scope="module")
 def files(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The load, and what books are by their number."""
-    from net.load import CAPTURE, read_load, truth  # noqa: PLC0415 - of the tests
+    from net.load import CAPTURE, read_loads, truth  # noqa: PLC0415 - of the tests
 
     folder = tmp_path_factory.mktemp("join")
     load, table = folder / "load.json", folder / "truth.json"
-    read = read_load(capture_path(data_dir, CAPTURE), _MESSAGES)
+    read = read_loads(capture_path(data_dir, CAPTURE), _MESSAGES)[0]
     book = json.loads(read.book)
     for side in ("bids", "asks"):
         book[side] = book[side][:_DEPTH]
@@ -107,12 +107,14 @@ def test_ours(measure: Measure, files: tuple[Path, Path], tmp_path: Path, on: st
     }
     settings = {f"OUTCRIER__MULTICAST__CRYPTO__{key.upper()}": value for key, value in crypto.items()}
     feed = {"instruments": INSTRUMENTS, "rate": RATE, "seconds": _SECONDS}
-    with _program("net.publisher", settings | WAYS[on], load=load, state_dir=tmp_path, **feed) as publisher:
+    with _program(
+        "net.publisher", settings | WAYS[on], loads=[load, load], state_dir=tmp_path, **feed
+    ) as publisher:
         _until(publisher.stdout, "ready")
         assert publisher.stdin is not None
         publisher.stdin.write("go\n")
         publisher.stdin.flush()
-        with _program("net.joiner", settings, truth=table, joins=JOINS, seed=7) as joiner:
+        with _program("net.joiner", settings, truths=[table, table], joins=JOINS, seed=7) as joiner:
             *joins, _ = _until(joiner.stdout, "over")
     assert len(joins) == JOINS
     for each in joins:
