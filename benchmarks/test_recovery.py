@@ -69,8 +69,8 @@ HEALED = Row(
     "250,000 messages/s to 4 Python consumers, 0.25 % lost on the way, lost after recovery",
     "lost of 1 M",
     (Limit(0),),
-    "the same, but a segmented send in 400 does not leave: each consumer misses 64 messages ten times a second"
-    " and asks the server. All are of one instrument, which waits with at most 4,096 messages, 16 ms.",
+    "the same, but a segmented send in 400 does not leave: each consumer misses 64 messages ten times a"
+    " second and asks the server. All are of one instrument, which waits with at most 4,096 messages, 16 ms.",
 )
 BEHIND = Row(
     "250,000 messages/s to 4 Python consumers, last message behind the last send", "ms", (), _HOW_RATE
