@@ -29,6 +29,7 @@ TESTS = {
     "states": ("receive_states", ""),
     "recovery": ("receive_recovery", ""),
     "publish": ("publish", ""),
+    "events": ("feed_events", ""),
     "store": ("retransmit_store", ""),
     "server": ("retransmit_server", ""),
 }
