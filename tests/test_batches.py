@@ -11,9 +11,11 @@ import pytest
 
 from feed_bench import Bench, lines
 from outcrier import _core
+from outcrier.clock import mono_ns
 from outcrier.feeder.backoff import SECOND_NS, AttemptBudget
-from outcrier.feeder.connection import Connection, ConnectionSpec, Failed, Lost, Subscribed
+from outcrier.feeder.connection import Connection, ConnectionSpec, Failed, Lost, Renew, Subscribed
 from outcrier.feeder.driver import ConnectionDriver
+from outcrier.feeder.plan import PlannedConnection
 from outcrier.feeder.transport import Connector, LinkListener
 
 CaptureFinder = Callable[[str], Path]
@@ -231,7 +233,7 @@ class Owner:
         self.told.append("over")
         self.feed.deadline_ns()
 
-    def connection_changed(self, driver: ConnectionDriver, what: Subscribed | Lost | Failed) -> None:  # noqa: ARG002
+    def connection_changed(self, driver: ConnectionDriver, what: Subscribed | Lost | Failed | Renew) -> None:  # noqa: ARG002
         self.told.append(type(what).__name__)
         if isinstance(what, Lost):
             self.feed.disconnected([0])
@@ -265,7 +267,7 @@ def opened(bench: Bench) -> Iterator[tuple[ConnectionDriver, LinkListener, Owner
             asked.set()
 
         connectors.append(connect)
-        driver.start()
+        driver.apply(driver.machine.start(mono_ns()))
         await asked.wait()
 
     connectors: list[Connector] = []
@@ -278,9 +280,7 @@ def opened(bench: Bench) -> Iterator[tuple[ConnectionDriver, LinkListener, Owner
             AttemptBudget(10, SECOND_NS),
             lambda: 0.5,
         ),
-        books=(0,),
-        bookless=(),
-        subscriptions=1,
+        planned=PlannedConnection(1, "ws://x", ""),
         owner=owner,
         take=bench.feed.on_frame,
         connector_for=lambda _: connectors[0],

@@ -24,6 +24,7 @@ from outcrier.feeder.connection import (
     Failed,
     Lost,
     Probe,
+    Renew,
     Send,
     State,
     Subscribed,
@@ -335,7 +336,7 @@ def test_a_new_link_begins_to_count_anew() -> None:
     assert feed(machine, now_ns, 0, 10) == []
 
 
-def test_reconnects_before_the_venue_cuts_and_not_all_at_once() -> None:
+def test_asks_for_another_link_before_the_venue_cuts_and_not_all_at_once() -> None:
     times = set()
     for seed in range(30):
         machine, now_ns = live(seed=seed)
@@ -349,22 +350,85 @@ def test_reconnects_before_the_venue_cuts_and_not_all_at_once() -> None:
             machine.received(now_ns, 1, 10)
             assert now_ns < DAY_NS, "the venue was faster"
         assert now_ns >= deadline_ns
-        assert effects[0] == Lost("planned reconnect")
-        assert isinstance(effects[1], Close)
-        assert effects[2] == Connect(SPEC.url, 10.0)
+        assert effects == [Renew("lifetime")]
+        assert (machine.state, machine.subscribed) == (State.CONNECTED, True), "the link goes on"
         times.add(now_ns)
     assert len(times) > 20
+    machine.received(now_ns, 1, 10)
+    assert machine.tick(now_ns + 1) == [], "told once"
+    machine.renew_later(now_ns, 60 * SECOND_NS)
+    machine.received(now_ns + 60 * SECOND_NS, 1, 10)
+    assert machine.tick(now_ns + 60 * SECOND_NS) == [Renew("lifetime")]
 
 
-def test_an_announced_shutdown_reconnects_at_once_but_not_in_a_loop() -> None:
+def test_a_venue_that_never_cuts_is_not_renewed() -> None:
+    machine, now_ns = live(spec=dataclasses.replace(SPEC, lifetime_ns=0))
+    for day in range(1, 30):
+        machine.received(now_ns + day * DAY_NS, 1, 10)
+        assert machine.tick(now_ns + day * DAY_NS) == []
+
+
+def test_an_announced_shutdown_asks_for_another_link_but_not_in_a_loop() -> None:
     machine, now_ns = live()
-    now_ns += STABLE_NS
-    effects = machine.shutdown_announced(now_ns)
-    assert effects[0] == Lost("server shutdown announced")
-    assert effects[-1] == Connect(SPEC.url, 10.0)
-    machine.opened(now_ns)
-    assert not any(isinstance(effect, Connect) for effect in machine.shutdown_announced(now_ns + 1))
+    assert machine.shutdown_announced(now_ns + STABLE_NS) == [Renew("server shutdown announced")]
+    assert machine.state is State.CONNECTED
+    machine, now_ns = live()
+    effects = machine.shutdown_announced(now_ns + 1)
+    assert effects[0] == Lost("server shutdown announced"), "it is announced to every new link"
+    assert not any(isinstance(effect, Connect) for effect in effects)
     assert machine.state is State.RECONNECTING
+
+
+def test_more_is_asked_for_on_an_open_link_paced_and_must_be_acknowledged() -> None:
+    machine, now_ns = live()
+    assert machine.ask(now_ns, [Request("four"), Request("five")]) == [Send("four")]
+    assert run(machine, now_ns, now_ns + SECOND_NS // 2) == [(now_ns + SECOND_NS // 4, Send("five"))]
+    assert machine.acknowledged(now_ns + SECOND_NS, 2) == []
+    assert machine.subscribed
+    now_ns += SECOND_NS
+    machine.ask(now_ns, [Request("six")])
+    late = [effect for at_ns, effect in feeding(machine, now_ns, 11 * SECOND_NS) if isinstance(effect, Lost)]
+    assert late == [Lost("subscription not acknowledged")]
+    assert machine.ask(now_ns, [Request("seven")]) == [], "the next link asks for everything"
+
+
+def test_a_refusal_of_what_is_asked_for_later_leaves_the_link_alone() -> None:
+    machine, now_ns = live()
+    machine.ask(now_ns, [Request("four")])
+    assert machine.rejected(now_ns, "no such symbol") == []
+    assert not [e for _, e in feeding(machine, now_ns, 20 * SECOND_NS) if isinstance(e, Lost)]
+
+
+def test_no_window_has_more_messages_than_the_venue_takes() -> None:
+    """OKX: 480 requests an hour and connection."""
+    spec = dataclasses.replace(
+        SPEC, subscribe=(), messages_per_second=100.0, messages_max=5, messages_window_ns=60 * SECOND_NS
+    )
+    machine, now_ns = live(spec=spec)
+    machine.ask(now_ns, [Request(str(number), acks=0) for number in range(13)])
+    sent = [0] + [at for at, e in feeding(machine, now_ns, 200 * SECOND_NS) if isinstance(e, Send)]
+    assert len(sent) == 13
+    assert all(later - earlier >= 60 * SECOND_NS for earlier, later in zip(sent[1:], sent[6:], strict=False))
+    assert sent[-1] - now_ns <= 121 * SECOND_NS, "and no slower than that"
+
+
+def test_a_venue_that_wants_to_be_pinged_is_by_its_own_word() -> None:
+    spec = dataclasses.replace(SPEC, client_ping="ping", client_ping_every_ns=20 * SECOND_NS)
+    machine, now_ns = live(spec=spec)
+    pings = [at - SECOND_NS for at, e in feeding(machine, now_ns, 65 * SECOND_NS) if isinstance(e, Probe)]
+    assert [round(at / SECOND_NS) for at in pings] == [20, 40, 60], "after the opening"
+    machine, now_ns = live(spec=spec)
+    silent = run(machine, now_ns, now_ns + spec.expected_silence_ns)
+    assert silent[-1][1] == Probe("ping"), "silence is asked about in the same way"
+
+
+def feeding(machine: Connection, now_ns: int, for_ns: int) -> list[tuple[int, Effect]]:
+    """The effects while a message comes ten times a second."""
+    told: list[tuple[int, Effect]] = []
+    for at_ns in range(now_ns, now_ns + for_ns, SECOND_NS // 10):
+        machine.received(at_ns, 1, 10)
+        told += [(at_ns, effect) for effect in machine.tick(at_ns)]
+    return told
 
 
 def test_a_rate_limit_holds_every_connection_of_the_venue_back() -> None:

@@ -13,7 +13,8 @@ from outcrier.capture.format import read_capture
 from outcrier.config import VenueConfig
 from outcrier.errors import ConfigurationError
 from outcrier.feeder.backoff import SECOND_NS
-from outcrier.feeder.plan import LIMITED_PER_CATEGORY, check_venue, plan_venue, select, spec_of
+from outcrier.feeder.plan import check_venue, plan_venue, spec_of
+from outcrier.feeder.selection import LIMITED_PER_CATEGORY, select
 from outcrier.instruments import Catalogue, Trading
 from outcrier.venues import VENUES
 from outcrier.venues.binance import SUBSCRIBE_BYTES_MAX
@@ -95,8 +96,8 @@ def test_every_stream_is_planned_once_within_the_limits_of_the_venue(
                 assert len(request.text.encode()) <= SUBSCRIBE_BYTES_MAX
                 asked += json.loads(request.text)["params"]
         assert sorted(asked) == sorted(streams)
-        books = [book.native_symbol for connection in plan.connections for book in connection.books]
-        assert sorted(books) == sorted(i.native_symbol for i in plan.instruments)
+        books = [native for connection in plan.connections for native in plan.books(connection)]
+        assert sorted(books) == sorted(plan.instruments)
         spec = spec_of(plan.connections[0], venue)
         assert spec.lifetime_ns <= 86_400 * SECOND_NS
         assert 0 < spec.expected_silence_ns <= 60 * SECOND_NS

@@ -27,7 +27,7 @@ from outcrier.capture.library import instrument_list, scan
 from outcrier.capture.stand_in import Faults, StandIn, stand_in_config
 from outcrier.config import load, render
 from outcrier.errors import CaptureError, ConfigurationError, NetworkError
-from outcrier.feeder.plan import plan_connections
+from outcrier.feeder.plan import Planner
 from outcrier.feeder.service import FeederService
 from outcrier.venues import venue_by_name
 from outcrier.venues.binance import BINANCE, BINANCE_COINM, BINANCE_USDM, Binance
@@ -550,7 +550,9 @@ def test_the_configuration_fits_the_capture(
                 stand_in.exchange.rest(protocol.instruments_requests()[0].target, 0.0).body
             )
             mine = [each for each in instruments if each.native_symbol in section.symbols]
-            plans = plan_connections(protocol, mine, section.channels, {"depth": speed}, section.ws_url)
+            planner = Planner(protocol, section.channels, {"depth": speed}, section.ws_url)
+            planner.add(mine)
+            plans = planner.connections
             asked = {stream for plan in plans for stream in plan.streams}
             assert asked >= set(stand_in.found.streams), "every recorded stream is subscribed"
             assert all(plan.url.startswith(stand_in.ws_url) for plan in plans)

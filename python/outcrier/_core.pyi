@@ -421,6 +421,10 @@ class Feed:
     def kinds(self) -> dict[str, tuple[int, int, int, int]]:
         """Events received and published, frames refused, gaps, by kind of message: book, trade, bbo, ticker,
         candle, deriv (with liquidations)."""
+    def activity(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Messages so far, and the monotonic time of the last one in nanoseconds (0 = none), each of shape
+        (indices, 6): book, trade, bbo, ticker, candle, deriv (with liquidations). Bounds of the time
+        are those of a read."""
     def books_not_live(self) -> int:
         """Books that are recovering or stale."""
     def notices(self) -> list[tuple[str, int, int, int, str]]:

@@ -85,7 +85,9 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Send a protocol ping; tell `pong`."""
+    """Send a protocol ping, or `text` where the venue has a ping of its own; tell `pong`."""
+
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,14 @@ class Failed:
     wait_ns: int
 
 
-Effect = Connect | Send | Probe | Close | Subscribed | Lost | Failed
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """The venue will cut the link: another one should take over. Told once; the link goes on."""
+
+    reason: str
+
+
+Effect = Connect | Send | Probe | Close | Subscribed | Lost | Failed | Renew
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +142,16 @@ class ConnectionSpec:
     expected_silence_ns: int
     """Longest silence expected of these streams."""
     lifetime_ns: int
-    """After this the venue cuts the connection."""
+    """After this the venue cuts the connection; 0 = it does not."""
     cadence_ns: int = 0
     """The venue promises a message at least this often; 0 = it does not."""
+    messages_max: int = 0
+    """Messages of ours, pings not counted, in any `messages_window_ns` of a link; 0 = no such limit."""
+    messages_window_ns: int = SECOND_NS
+    client_ping: str = ""
+    """The venue's own ping; empty = that of the protocol."""
+    client_ping_every_ns: int = 0
+    """The venue wants to be pinged this often; 0 = it does not."""
 
 
 class Connection:
@@ -166,6 +182,8 @@ class Connection:
         self._probed_at_ns: int | None = None
         self._pong_ns = 0
         self._renew_at_ns: int | None = None
+        self._ping_at_ns: int | None = None
+        self._sends: AttemptBudget | None = None
         self._subscribed_ns = 0
         self._faults = FaultWindow()
 
@@ -176,13 +194,31 @@ class Connection:
 
     # Inputs.
 
-    def start(self, now_ns: int) -> list[Effect]:
-        """Begins to connect; nothing if it has begun."""
+    def start(self, now_ns: int, wait_ns: int = 0) -> list[Effect]:
+        """Begins to connect, `wait_ns` from now; nothing if it has begun."""
         if self.state is not State.DISCONNECTED:
             return []
         self.state = State.RECONNECTING
-        self._next_ns = now_ns
+        self._next_ns = now_ns + wait_ns
         return self.tick(now_ns)
+
+    def respec(self, spec: ConnectionSpec) -> None:
+        """What the connection is for has changed: the next link asks for it. The open one is told by
+        `ask`.
+        """
+        self._spec = spec
+
+    def ask(self, now_ns: int, requests: Sequence[Request]) -> list[Effect]:
+        """Sends more requests on the open link, paced; nothing on another: the next one asks by itself."""
+        if self.state is not State.CONNECTED:
+            return []
+        self._unsent.extend(requests)
+        return self.tick(now_ns)
+
+    def renew_later(self, now_ns: int, wait_ns: int) -> None:
+        """Nothing could take over: `Renew` is told once more, `wait_ns` from now."""
+        if self.state is State.CONNECTED:
+            self._renew_at_ns = now_ns + wait_ns
 
     def opened(self, now_ns: int) -> list[Effect]:
         """The link asked for by Connect is open."""
@@ -199,7 +235,10 @@ class Connection:
         self._send_at_ns = now_ns
         self._acknowledge_by_ns = self._probed_at_ns = None
         share = LIFETIME_SHARE_MIN + LIFETIME_SHARE_SPREAD * self._random()
-        self._renew_at_ns = now_ns + int(self._spec.lifetime_ns * share)
+        spec = self._spec
+        self._renew_at_ns = now_ns + int(spec.lifetime_ns * share) if spec.lifetime_ns else None
+        self._ping_at_ns = now_ns + spec.client_ping_every_ns if spec.client_ping_every_ns else None
+        self._sends = AttemptBudget(spec.messages_max, spec.messages_window_ns) if spec.messages_max else None
         return self.tick(now_ns) if self._unsent else [*self._all_acknowledged(now_ns), *self.tick(now_ns)]
 
     def received(self, now_ns: int, messages: int, n_bytes: int) -> None:
@@ -222,15 +261,21 @@ class Connection:
 
     def acknowledged(self, now_ns: int, count: int = 1) -> list[Effect]:
         """The venue acknowledged so much of what it was asked; more than was asked is ignored."""
-        if self.state is not State.CONNECTED or self.subscribed:
+        if self.state is not State.CONNECTED:
             return []
         self._awaited -= min(count, self._awaited)
+        if not self._awaited:
+            self._acknowledge_by_ns = None
         return self._all_acknowledged(now_ns)
 
     def rejected(self, now_ns: int, text: str) -> list[Effect]:
-        """The venue refused a subscribe message: the connection is of no use as it is."""
-        if self.state is not State.CONNECTED or self.subscribed:
+        """The venue refused a message of ours. Before everything is subscribed the connection is of no use as
+        it is; later only what was asked for in addition is refused.
+        """
+        if self.state is not State.CONNECTED:
             return []
+        if self.subscribed:
+            return self.acknowledged(now_ns)
         return self._give_up(now_ns, f"subscription refused: {text}")
 
     def closed(self, now_ns: int, code: int, reason: str) -> list[Effect]:
@@ -250,7 +295,13 @@ class Connection:
 
     def shutdown_announced(self, now_ns: int) -> list[Effect]:
         """The venue is about to cut the connection (Binance `serverShutdown`): a new one at once."""
-        return self._renew(now_ns, "server shutdown announced")
+        if self.state is not State.CONNECTED:
+            return []
+        if not self._is_stable(now_ns):
+            # A venue that announces its end to every new connection must not be asked in a loop.
+            return self._give_up(now_ns, "server shutdown announced")
+        self._renew_at_ns = None
+        return [Renew("server shutdown announced")]
 
     def stop(self) -> list[Effect]:
         """Ends the connection for good."""
@@ -279,7 +330,13 @@ class Connection:
         if self.state is not State.CONNECTED:
             return self._next_ns
         send_at_ns = self._send_at_ns if self._unsent else None
-        times = (self._silence_deadline_ns(), send_at_ns, self._acknowledge_by_ns, self._renew_at_ns)
+        times = (
+            self._silence_deadline_ns(),
+            send_at_ns,
+            self._acknowledge_by_ns,
+            self._renew_at_ns,
+            self._ping_at_ns,
+        )
         return min(time_ns for time_ns in times if time_ns is not None)
 
     # What happens inside.
@@ -299,17 +356,22 @@ class Connection:
     def _tick_connected(self, now_ns: int) -> list[Effect]:
         effects: list[Effect] = []
         while self._unsent and now_ns >= self._send_at_ns:
+            again_ns = 0 if self._sends is None else self._sends.take(now_ns)
+            if again_ns:
+                self._send_at_ns = again_ns
+                break
             request = self._unsent.popleft()
             self._awaited += request.acks
             effects.append(Send(request.text))
             self._count_sent(now_ns)
             if not self._unsent:
-                self._acknowledge_by_ns = now_ns + ACKNOWLEDGE_TIMEOUT_NS
+                self._acknowledge_by_ns = now_ns + ACKNOWLEDGE_TIMEOUT_NS if self._awaited else None
                 effects += self._all_acknowledged(now_ns)
         if self._acknowledge_by_ns is not None and now_ns >= self._acknowledge_by_ns:
             return [*effects, *self._give_up(now_ns, "subscription not acknowledged")]
         if self._renew_at_ns is not None and now_ns >= self._renew_at_ns:
-            return [*effects, *self._renew(now_ns, "planned reconnect")]
+            self._renew_at_ns = None
+            effects.append(Renew("lifetime"))
         silence_ns = now_ns - self.last_received_ns
         expected_ns = self._spec.expected_silence_ns
         if self._probed_at_ns is not None and now_ns >= self._probed_at_ns + expected_ns:
@@ -321,9 +383,16 @@ class Connection:
         alive_ns = max(self.last_received_ns, self._pong_ns)
         if self._probed_at_ns is None and now_ns >= alive_ns + expected_ns:
             self._probed_at_ns = now_ns
-            self._count_sent(now_ns)
-            effects.append(Probe())
+            effects.append(self._probe(now_ns))
+        if self._ping_at_ns is not None and now_ns >= self._ping_at_ns:
+            effects.append(self._probe(now_ns))
         return effects
+
+    def _probe(self, now_ns: int) -> Probe:
+        self._count_sent(now_ns)
+        if self._ping_at_ns is not None:
+            self._ping_at_ns = now_ns + self._spec.client_ping_every_ns
+        return Probe(self._spec.client_ping)
 
     def _silence_deadline_ns(self) -> int:
         expected_ns = self._spec.expected_silence_ns
@@ -353,24 +422,13 @@ class Connection:
         self._back_off(now_ns)
         return [Lost(reason), Close(CLOSE_NORMAL, reason), *self.tick(now_ns)]
 
-    def _renew(self, now_ns: int, reason: str) -> list[Effect]:
-        if self.state is not State.CONNECTED:
-            return []
-        if not self._is_stable(now_ns):
-            # A venue that announces its end to every new connection must not be asked in a loop.
-            return self._give_up(now_ns, reason)
-        self._failures = 0
-        self._leave()
-        self._next_ns = now_ns
-        return [Lost(reason), Close(CLOSE_NORMAL, reason), *self.tick(now_ns)]
-
     def _is_stable(self, now_ns: int) -> bool:
         return self.subscribed and now_ns - self._subscribed_ns >= STABLE_NS
 
     def _leave(self) -> None:
         self.state = State.RECONNECTING
         self.subscribed = False
-        self._renew_at_ns = None
+        self._renew_at_ns = self._ping_at_ns = None
 
     def _back_off(self, now_ns: int, error: TransportError | None = None) -> int:
         """Waits with full jitter, or as long as the venue asks; returns the wait."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from outcrier.clock import mono_ns
@@ -15,11 +15,14 @@ from outcrier.feeder.connection import (
     Failed,
     Lost,
     Probe,
+    Renew,
     Send,
     State,
     Subscribed,
 )
+from outcrier.feeder.plan import PlannedConnection
 from outcrier.feeder.transport import CLOSE_NORMAL, Connector, Link, TransportError
+from outcrier.venues.base import Request
 
 
 class Owner(Protocol):
@@ -31,8 +34,8 @@ class Owner(Protocol):
     def read_over(self) -> None:
         """The messages of a socket read are with the core."""
 
-    def connection_changed(self, driver: ConnectionDriver, what: Subscribed | Lost | Failed) -> None:
-        """The connection carries everything asked for, or is gone, or did not come about."""
+    def connection_changed(self, driver: ConnectionDriver, what: Subscribed | Lost | Failed | Renew) -> None:
+        """The connection carries everything asked for, or is gone, or did not come about, or will be cut."""
 
     def reschedule(self) -> None:
         """A deadline may have moved."""
@@ -111,9 +114,7 @@ class ConnectionDriver:
         *,
         conn_id: int,
         machine: Connection,
-        books: tuple[int, ...],
-        bookless: tuple[int, ...],
-        subscriptions: int,
+        planned: PlannedConnection,
         owner: Owner,
         take: Callable[[int, bytes, int, bool], int],
         connector_for: Callable[[str], Connector],
@@ -121,22 +122,27 @@ class ConnectionDriver:
         self.conn_id = conn_id
         """Number on the wire, from 1."""
         self.machine = machine
-        self.books = books
+        self.planned = planned
+        self.books: tuple[int, ...] = ()
         """Indices of the books that are stale when the connection is lost."""
-        self.bookless = bookless
+        self.bookless: tuple[int, ...] = ()
         """Indices of instruments without a book that have streams here: stale with it too."""
-        self.subscriptions = subscriptions
-        """Streams it carries."""
         self.owner = owner
         self.take = take
         """`_core.Feed.on_frame`."""
         self.wire: _Wire | None = None
         self._connector_for = connector_for
         self._opening: asyncio.Task[None] | None = None
+        self._numbered = 0
 
-    def start(self) -> None:
-        """Begins to connect."""
-        self.apply(self.machine.start(mono_ns()))
+    def next_number(self) -> int:
+        """A number for the next request that no request before it had on this link."""
+        return max(self._numbered, len(self.machine.spec.subscribe)) + 1
+
+    def request(self, now_ns: int, requests: Sequence[Request]) -> None:
+        """Sends more requests on the open link."""
+        self._numbered = self.next_number() - 1 + len(requests)
+        self.apply(self.machine.ask(now_ns, requests))
 
     def tick(self, now_ns: int) -> None:
         """Does what is due."""
@@ -156,6 +162,8 @@ class ConnectionDriver:
     def _apply(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
+                case Connect() if self.machine.state is not State.CONNECTING:
+                    pass  # Stopped by what was told before.
                 case Connect():
                     self.wire = _Wire(self)
                     self._opening = asyncio.create_task(self._open(effect, self.wire))
@@ -163,14 +171,22 @@ class ConnectionDriver:
                     if self.wire is not None and self.wire.link is not None:
                         self.wire.link.send(effect.text)
                 case Probe():
-                    if self.wire is not None and self.wire.link is not None:
-                        self.wire.link.ping()
+                    self._probe(effect.text)
                 case Close():
                     self._close(effect)
-                case Subscribed() | Lost() | Failed():
+                case Subscribed() | Lost() | Failed() | Renew():
                     self.owner.connection_changed(self, effect)
         if effects:
             self.owner.reschedule()
+
+    def _probe(self, text: str) -> None:
+        link = None if self.wire is None else self.wire.link
+        if link is None:
+            return
+        if text:
+            link.send(text)
+        else:
+            link.ping()
 
     def _close(self, effect: Close) -> None:
         wire, self.wire = self.wire, None
@@ -186,6 +202,11 @@ class ConnectionDriver:
             if self.wire is wire:
                 self.wire = None
                 self.apply(self.machine.failed(mono_ns(), error))
+
+    @property
+    def subscriptions(self) -> int:
+        """Streams it carries."""
+        return self.planned.n_streams
 
     @property
     def is_connected(self) -> bool:

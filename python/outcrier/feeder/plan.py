@@ -1,141 +1,220 @@
-"""What a venue publishes and over which connections: instruments chosen by the configuration, then the
-venue's plan.
-"""
+"""Over which connections a venue's streams come: within its limits, at the start and while they run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from outcrier.config import VenueConfig
 from outcrier.errors import ConfigurationError
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.connection import ConnectionSpec
-from outcrier.instruments import Catalogue, Instrument, Trading
-from outcrier.venues.base import Channel, ConnectionPlan, Limits, Venue
-
-LIMITED_PER_CATEGORY: Final = 10
-"""Instruments of one venue, kind and quote in LIMITED_MODE."""
-
-FIRST_BASES: Final = ("BTC", "ETH")
-"""What LIMITED_MODE takes first in a category. After these it keeps the order of the venue's own list."""
-
-ALL: Final = "*"
-"""The symbol that stands for all instruments that trade."""
-
-_TRADING: Final = frozenset({Trading.OPEN, Trading.PRE_OPEN, Trading.AUCTION})
-"""States in which "*" takes an instrument: the others have no book, some for years (Binance spot: BREAK)."""
-
-
-_Part: TypeAlias = tuple[Instrument | None, list[str]]
-"""Streams of one instrument, or of the whole venue (None)."""
+from outcrier.feeder.selection import select
+from outcrier.instruments import Catalogue, Instrument
+from outcrier.venues.base import Channel, Limits, Venue
 
 
 @dataclass(frozen=True, slots=True)
-class VenuePlan:
-    """What to publish and how to get it."""
+class Part:
+    """Streams of one instrument, or of the whole venue (None), on one connection."""
 
-    instruments: tuple[Instrument, ...]
-    connections: tuple[ConnectionPlan, ...]
-    channels: tuple[str, ...]
+    instrument: Instrument | None
+    streams: tuple[str, ...]
 
-    def bookless(self, connection: ConnectionPlan) -> list[str]:
+
+@dataclass(slots=True)
+class PlannedConnection:
+    """A connection and what it carries now."""
+
+    number: int
+    """From 1, never given again."""
+    url: str
+    route: str
+    parts: dict[str, Part] = field(default_factory=dict)
+    """By native symbol; those of the whole venue by the name of the stream."""
+    n_streams: int = 0
+    chars: int = 0
+    """Characters of the names of all streams."""
+
+    def put(self, key: str, part: Part) -> None:
+        """Takes a part that is not here yet."""
+        self.parts[key] = part
+        self.n_streams += len(part.streams)
+        self.chars += sum(map(len, part.streams))
+
+    def pop(self, key: str) -> tuple[str, ...]:
+        """Takes a part out, if it is here; its streams."""
+        part = self.parts.pop(key, None)
+        if part is None:
+            return ()
+        self.n_streams -= len(part.streams)
+        self.chars -= sum(map(len, part.streams))
+        return part.streams
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Every stream, those of an instrument together."""
+        return tuple(stream for part in self.parts.values() for stream in part.streams)
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Instruments with at least one stream here."""
+        return tuple(part.instrument for part in self.parts.values() if part.instrument is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a connection has to do for a new plan; it is opened if new, and closed if nothing is left."""
+
+    connection: PlannedConnection
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    is_new: bool = False
+
+
+class Planner:
+    """Spreads the streams of a venue over connections within its limits, also while they run: a change
+    touches no stream of another instrument.
+    """
+
+    def __init__(
+        self, venue: Venue, channels: Sequence[str], speeds: Mapping[str, str], ws_url: str = ""
+    ) -> None:
+        """`ws_url` replaces the venue's base unless it is empty."""
+        self.venue = venue
+        self.channels = tuple(channels)
+        self.instruments: dict[str, Instrument] = {}
+        """By native symbol, in the order added."""
+        self._speeds = dict(speeds)
+        self._base = (ws_url or venue.ws_url).rstrip("/")
+        self._connections: dict[int, PlannedConnection] = {}
+        self._last = 0
+
+    @property
+    def connections(self) -> list[PlannedConnection]:
+        """Those in use, by number."""
+        return list(self._connections.values())
+
+    def add(self, instruments: Iterable[Instrument]) -> list[Change]:
+        """Plans the streams of instruments that are not planned yet; connections are filled one after the
+        other. Raises ConfigurationError, with nothing changed, where the venue allows no further connection.
+        """
+        fresh = [each for each in instruments if each.native_symbol not in self.instruments]
+        if not fresh:
+            return []
+        before = set(self._connections)
+        added: dict[int, list[str]] = {}
+        for route, key, part in self._parts(fresh):
+            connection = self._with_room(route, part)
+            connection.put(key, part)
+            added.setdefault(connection.number, []).extend(part.streams)
+        self.instruments |= {each.native_symbol: each for each in fresh}
+        wanted, most = len(self._connections), self.venue.limits.connections
+        if 0 < most < wanted:
+            self.remove(each.native_symbol for each in fresh)
+            raise ConfigurationError(
+                f"venues.{self.venue.name}: {wanted} connections are needed, {most} are allowed"
+            )
+        return [
+            Change(self._connections[number], tuple(streams), is_new=number not in before)
+            for number, streams in sorted(added.items())
+        ]
+
+    def remove(self, natives: Iterable[str]) -> list[Change]:
+        """Takes instruments out of the plan; the streams of the whole venue go with the last one."""
+        gone = [native for native in natives if self.instruments.pop(native, None) is not None]
+        if gone and not self.instruments:
+            gone += [key for each in self.connections for key in each.parts]
+        changes: list[Change] = []
+        for connection in self.connections:
+            streams = tuple(stream for key in gone for stream in connection.pop(key))
+            if streams:
+                changes.append(Change(connection, removed=streams))
+            if not connection.parts:
+                del self._connections[connection.number]
+        return changes
+
+    def with_book(self) -> set[str]:
+        """Native symbols whose book a stream feeds."""
+        return {native for each in self.connections for native in self.books(each)}
+
+    def book_streams(self, connection: PlannedConnection, native: str) -> list[str]:
+        """The streams of `connection` that feed the book of the instrument."""
+        part = connection.parts.get(native)
+        streams = () if part is None else part.streams
+        return [stream for stream in streams if any(c.book for c in channels_of(self.venue, [stream]))]
+
+    def books(self, connection: PlannedConnection) -> list[str]:
+        """Native symbols whose book `connection` feeds: stale when it is lost."""
+        return [native for native in connection.parts if self.book_streams(connection, native)]
+
+    def bookless(self, connection: PlannedConnection) -> list[str]:
         """Native symbols of the instruments without a book that live and die with `connection`.
 
         Those with a stream there, and those without a stream of their own, told of by streams of all
         instruments.
         """
-        with_book = {book.native_symbol for each in self.connections for book in each.books}
-        streamed = {other.native_symbol for each in self.connections for other in each.instruments}
-        here = {instrument.native_symbol for instrument in connection.instruments}
-        natives = [instrument.native_symbol for instrument in self.instruments]
-        return [n for n in natives if n not in with_book and (n in here or n not in streamed)]
+        with_book = self.with_book()
+        streamed = {native for each in self.connections for native in each.parts}
+        here = connection.parts
+        return [n for n in self.instruments if n not in with_book and (n in here or n not in streamed)]
+
+    def _parts(self, instruments: Iterable[Instrument]) -> list[tuple[str, str, Part]]:
+        """(route, key, part) of what is to be added, by route."""
+        parts: list[tuple[str, str, Part]] = []
+        for instrument in instruments:
+            own: dict[str, list[str]] = {}
+            for stream in self.venue.streams(instrument, self.channels, self._speeds):
+                own.setdefault(self.venue.route(stream), []).append(stream)
+            parts += [
+                (route, instrument.native_symbol, Part(instrument, tuple(streams)))
+                for route, streams in own.items()
+            ]
+        if not self.instruments:
+            for channel in map(self.venue.channels.__getitem__, self.channels):
+                if channel.whole_venue:
+                    stream = self.venue.whole_venue_stream(channel)
+                    parts.append((self.venue.route(stream), stream, Part(None, (stream,))))
+        return sorted(parts, key=lambda part: part[0])
+
+    def _with_room(self, route: str, part: Part) -> PlannedConnection:
+        """The first connection of the route that takes the part; an instrument's streams stay together, so
+        that a loss hits the fewest.
+        """
+        for connection in self._connections.values():
+            if connection.route == route and not _is_full(self.venue.limits, connection, part):
+                return connection
+        self._last += 1
+        connection = PlannedConnection(self._last, self._base + route, route)
+        self._connections[connection.number] = connection
+        return connection
 
 
-def plan_venue(venue: Venue, catalogue: Catalogue, config: VenueConfig, *, limited: bool) -> VenuePlan:
+def _is_full(limits: Limits, connection: PlannedConnection, part: Part) -> bool:
+    return bool(connection.parts) and (
+        0 < limits.streams_per_connection < connection.n_streams + len(part.streams)
+        or 0 < limits.symbols_per_connection <= len(connection.parts)
+        or 0 < limits.chars_per_connection < connection.chars + sum(map(len, part.streams))
+    )
+
+
+def channels_of(venue: Venue, streams: Iterable[str]) -> list[Channel]:
+    """The channels of streams, as far as they are subscribed here."""
+    named = (venue.channel_of(stream) for stream in streams)
+    return [venue.channels[each[0]] for each in named if each is not None]
+
+
+def plan_venue(venue: Venue, catalogue: Catalogue, config: VenueConfig, *, limited: bool) -> Planner:
     """The plan of one venue. Raises ConfigurationError: unknown symbol, channel or speed, or nothing left to
     publish.
     """
     channels = config.channels or venue.default_channels
-    speeds = speeds_of(venue, channels, config)
     instruments = select(catalogue, config.symbols, limited=limited)
     if not instruments:
         raise ConfigurationError(f"venues.{venue.name}.symbols: none of {len(catalogue)} instruments is left")
-    connections = plan_connections(venue, instruments, channels, speeds, config.ws_url)
-    return VenuePlan(tuple(instruments), tuple(connections), tuple(channels))
-
-
-def plan_connections(
-    venue: Venue,
-    instruments: Sequence[Instrument],
-    channels: Sequence[str],
-    speeds: Mapping[str, str],
-    ws_url: str = "",
-) -> list[ConnectionPlan]:
-    """Connections that carry `channels` of `instruments`, filled one after the other up to the venue's
-    limits; `ws_url` replaces the venue's base unless it is empty.
-    """
-    routes: dict[str, list[_Part]] = {}
-    for instrument in instruments:
-        own: dict[str, list[str]] = {}
-        for stream in venue.streams(instrument, channels, speeds):
-            own.setdefault(venue.route(stream), []).append(stream)
-        for route, streams in own.items():
-            routes.setdefault(route, []).append((instrument, streams))
-    for name in channels if instruments else ():
-        if venue.channels[name].whole_venue:
-            stream = venue.whole_venue_stream(venue.channels[name])
-            routes.setdefault(venue.route(stream), []).append((None, [stream]))
-    base = (ws_url or venue.ws_url).rstrip("/")
-    return [
-        _connection(venue, base + route, filled)
-        for route, parts in sorted(routes.items())
-        for filled in _fill(venue.limits, parts)
-    ]
-
-
-def _fill(limits: Limits, parts: Sequence[_Part]) -> Iterator[list[_Part]]:
-    """Fills connections; the streams of an instrument stay together, so that a loss hits the fewest."""
-    filled: list[_Part] = []
-    streams = chars = 0
-    for part in parts:
-        more = sum(map(len, part[1]))
-        is_full = (
-            0 < limits.streams_per_connection < streams + len(part[1])
-            or 0 < limits.symbols_per_connection <= len(filled)
-            or 0 < limits.chars_per_connection < chars + more
-        )
-        if filled and is_full:
-            yield filled
-            filled, streams, chars = [], 0, 0
-        filled.append(part)
-        streams += len(part[1])
-        chars += more
-    if filled:
-        yield filled
-
-
-def _connection(venue: Venue, url: str, parts: Sequence[_Part]) -> ConnectionPlan:
-    streams = tuple(stream for _, own in parts for stream in own)
-    fed = [(instrument, own) for instrument, own in parts if instrument is not None]
-    return ConnectionPlan(
-        url=url,
-        streams=streams,
-        instruments=tuple(instrument for instrument, _ in fed),
-        books=tuple(
-            instrument for instrument, own in fed if any(channel.book for channel in _channels_of(venue, own))
-        ),
-        # The shortest one that a stream promises.
-        cadence_s=min(
-            (channel.cadence_s for channel in _channels_of(venue, streams) if channel.cadence_s), default=0.0
-        ),
-    )
-
-
-def _channels_of(venue: Venue, streams: Iterable[str]) -> list[Channel]:
-    named = (venue.channel_of(stream) for stream in streams)
-    return [venue.channels[each[0]] for each in named if each is not None]
+    planner = Planner(venue, channels, speeds_of(venue, channels, config), config.ws_url)
+    planner.add(instruments)
+    return planner
 
 
 def check_venue(venue: Venue, config: VenueConfig) -> None:
@@ -155,46 +234,21 @@ def speeds_of(venue: Venue, channels: Sequence[str], config: VenueConfig) -> dic
     return speeds
 
 
-def select(catalogue: Catalogue, symbols: Iterable[str], *, limited: bool) -> list[Instrument]:
-    """The instruments that `symbols` name, each once, in the order of the symbols, then of the venue's list.
-
-    With `limited` at most LIMITED_PER_CATEGORY of each kind and quote: the bases of FIRST_BASES, then the
-    first of the order above. Symbols named one by one are taken whatever their status, "*" takes those that
-    trade.
-    """
-    chosen: dict[str, Instrument] = {}
-    for symbol in symbols:
-        if symbol == ALL:
-            found = [instrument for instrument in catalogue if instrument.status in _TRADING]
-        else:
-            found = [catalogue.find(symbol)]
-        for instrument in found:
-            chosen.setdefault(instrument.native_symbol, instrument)
-    instruments = list(chosen.values())
-    if not limited:
-        return instruments
-    instruments.sort(key=lambda instrument: _base_rank(instrument.base))
-    counts: dict[str, int] = {}
-    kept: list[Instrument] = []
-    for instrument in instruments:
-        count = counts.get(instrument.category, 0)
-        if count < LIMITED_PER_CATEGORY:
-            counts[instrument.category] = count + 1
-            kept.append(instrument)
-    return kept
-
-
-def spec_of(plan: ConnectionPlan, venue: Venue) -> ConnectionSpec:
+def spec_of(connection: PlannedConnection, venue: Venue) -> ConnectionSpec:
     """What the connection machine must know of a planned connection."""
+    keepalive, limits = venue.keepalive, venue.limits
+    # The shortest one that a stream promises.
+    cadences = [each.cadence_s for each in channels_of(venue, connection.streams) if each.cadence_s]
+    greeting = venue.greeting()
     return ConnectionSpec(
-        url=plan.url,
-        subscribe=(*venue.greeting(), *venue.subscribe(plan.streams)),
-        messages_per_second=venue.limits.messages_per_s,
-        expected_silence_ns=int(venue.keepalive.expected_silence_s * SECOND_NS),
-        lifetime_ns=int(venue.keepalive.lifetime_s * SECOND_NS),
-        cadence_ns=int(plan.cadence_s * SECOND_NS),
+        url=connection.url,
+        subscribe=(*greeting, *venue.subscribe(connection.streams, number=len(greeting) + 1)),
+        messages_per_second=limits.messages_per_s,
+        messages_max=limits.messages,
+        messages_window_ns=int(limits.messages_window_s * SECOND_NS),
+        expected_silence_ns=int(keepalive.expected_silence_s * SECOND_NS),
+        lifetime_ns=int(keepalive.lifetime_s * SECOND_NS),
+        cadence_ns=int(min(cadences, default=0.0) * SECOND_NS),
+        client_ping=keepalive.client_ping,
+        client_ping_every_ns=int(keepalive.client_ping_every_s * SECOND_NS),
     )
-
-
-def _base_rank(base: str) -> int:
-    return FIRST_BASES.index(base) if base in FIRST_BASES else len(FIRST_BASES)

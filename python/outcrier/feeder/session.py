@@ -8,27 +8,29 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 from outcrier import _core
 from outcrier.clock import mono_ns
-from outcrier.feeder.backoff import SECOND_NS, AttemptBudget
-from outcrier.feeder.connection import Connection, Failed, Lost, Send, Subscribed
+from outcrier.feeder.backoff import SECOND_NS
+from outcrier.feeder.connection import Failed, Lost, Renew, Send, Subscribed
 from outcrier.feeder.driver import ConnectionDriver
 from outcrier.feeder.ending import end_session
 from outcrier.feeder.faults import FaultKeeper
 from outcrier.feeder.health import CONN_EVERY_NS, publish_connection, publish_connections
+from outcrier.feeder.links import Links
 from outcrier.feeder.logs import LimitedLog
-from outcrier.feeder.plan import VenuePlan, spec_of
+from outcrier.feeder.plan import Change, Planner
 from outcrier.feeder.reach import Reach
 from outcrier.feeder.rest import InstrumentList, VenueRest
+from outcrier.feeder.roster import Roster
 from outcrier.feeder.snapshots import SnapshotScheduler, WeightPool
+from outcrier.feeder.stream_silence import StreamSilence
 from outcrier.feeder.tap import Tap
 from outcrier.feeder.timer import LoopTimer
 from outcrier.feeder.transport import Connector, TransportError
-from outcrier.instruments import Instrument, Trading, to_core_kwargs
+from outcrier.instruments import Instrument
 from outcrier.venues.base import (
     Ack,
     Control,
@@ -39,7 +41,6 @@ from outcrier.venues.base import (
     Several,
     Shutdown,
     Unknown,
-    Venue,
 )
 
 UNKNOWN_NAMES_MAX: Final = 100
@@ -49,11 +50,11 @@ SETTLE_NS: Final = SECOND_NS // 2
 """Between a subscription and the first snapshot: some diffs are held by then, so that a snapshot out of a
 cache that lags is seen to be too old before the book goes live with it."""
 
-_SIZES: Final = ("price_exp", "qty_exp", "tick_size", "lot_size", "min_qty")
-"""Arguments of `_core.Feed.update_sizes`."""
+BOOK_WAIT_NS: Final = 10 * SECOND_NS
+"""From a subscription to the whole book in the stream; then it is asked for once more."""
 
-_ENDED: Final = frozenset({Trading.CLOSED, Trading.DELISTED})
-"""States in which a venue answers no request for a book: asked again and again it would ban the address."""
+RESYNC_POOL: Final = 1_000_000
+"""Weight a minute of subscriptions anew: the limit of messages of each connection paces them."""
 
 # STATUS numbers of docs/wire-format.md.
 SCOPE_CONNECTION: Final = 4
@@ -73,6 +74,14 @@ class Counts:
 
     gaps: int = 0
     faults: int = 0
+    refused: int = 0
+    """Streams that the venue refused."""
+    refused_sizes: int = 0
+    """Of the faults, sizes of later instrument lists."""
+    resubscribed: int = 0
+    """Streams asked for anew on an open link."""
+    silent: int = 0
+    """Streams found silent beyond what their rate explains."""
     unknown: Counter[str] = field(default_factory=Counter)
 
 
@@ -82,9 +91,8 @@ class VenueSession:
     def __init__(
         self,
         *,
-        venue: Venue,
-        plan: VenuePlan,
-        ids: Mapping[str, int],
+        planner: Planner,
+        ids_of: Callable[[Iterable[str]], Mapping[str, int]],
         feed: _core.Feed,
         rest: VenueRest,
         pool: WeightPool,
@@ -95,78 +103,106 @@ class VenueSession:
         faults_path: Path,
         tap: Tap | None = None,
     ) -> None:
-        """Defines the instruments on the wire under their stable `ids`."""
+        """Defines the instruments on the wire under their stable ids, which `ids_of` gives."""
         self.feed = feed
         self._keeper = FaultKeeper(feed, faults_path, lambda text: reach.note("samples", text))
-        self.instruments = plan.instruments
         self.counts = Counts()
         self.live: set[int] = set()
         """Books that are live."""
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the first exception of a callback: a bug of ours that nobody else would see."""
-        self._venue = venue
+        self._planner = planner
+        self._venue = venue = planner.venue
+        self._ids_of = ids_of
         self._rest = rest
         self._log = log
         self._reach = reach
-        self._indices: dict[str, int] = {}
-        self._statuses: list[int] = []
-        self._listed: list[Instrument] = list(plan.instruments)
-        with_book = {book.native_symbol for connection in plan.connections for book in connection.books}
-        for instrument in plan.instruments:
-            native = instrument.native_symbol
-            arguments = to_core_kwargs(instrument, ids[native])
-            self._indices[native] = feed.add_instrument(**arguments, has_book=native in with_book)
-            self._statuses.append(instrument.status)
-        self.books = len(with_book)
-        snapshot = venue.snapshot_request(plan.instruments[0])
-        weight = 1 if snapshot is None else snapshot.weight
-        at_once = venue.limits.snapshots_at_once
-        self.scheduler = SnapshotScheduler(pool, weight, at_once, random.random)
+        self.roster = Roster(feed, log)
+        self._define(planner.instruments.values())
+        weights = [each.weight for each in map(venue.snapshot_request, planner.instruments.values()) if each]
+        self._in_stream = not weights
+        self.scheduler = SnapshotScheduler(
+            pool if weights else WeightPool(RESYNC_POOL),
+            max(weights, default=1),
+            venue.limits.snapshots_at_once,
+            random.random,
+        )
         self._fetches: dict[int, asyncio.Task[None]] = {}
-        budget = AttemptBudget(venue.limits.connects, int(venue.limits.connects_window_s * SECOND_NS))
-        self.drivers = [
-            ConnectionDriver(
-                conn_id=number,
-                machine=Connection(spec_of(connection, venue), budget, random.random),
-                books=tuple(self._indices[book.native_symbol] for book in connection.books),
-                bookless=tuple(self._indices[native] for native in plan.bookless(connection)),
-                subscriptions=len(connection.streams),
-                owner=self,
-                take=feed.on_frame,
-                connector_for=connector_for
-                if tap is None
-                else tap.connectors(
-                    venue, number, [book.native_symbol for book in connection.books], connector_for
-                ),
-            )
-            for number, connection in enumerate(plan.connections, start=1)
-        ]
-        self._carriers = {index: driver for driver in self.drivers for index in driver.books}
-        self._bookless = {
-            index: [driver for driver in self.drivers if index in driver.bookless]
-            for index in {index for driver in self.drivers for index in driver.bookless}
-        }
+        self._awaited: dict[int, int] = {}
+        """Until when a whole book in the stream is waited for, by index."""
+        self.links = Links(
+            owner=self,
+            planner=planner,
+            roster=self.roster,
+            feed=feed,
+            connector_for=connector_for,
+            random=random,
+            log=log,
+            tap=tap,
+        )
+        self._silence = StreamSilence()
         loop = asyncio.get_running_loop()
         self._feed_timer = LoopTimer(loop, self._tick_feed, self.fail)
         self._house_timer = LoopTimer(loop, self._tick_house, self.fail)
         self._conn_at_ns = 0
+        self._started = False
 
     def start(self) -> None:
         """Begins to connect and to send heartbeats."""
         now_ns = mono_ns()
+        self._started = True
         self._conn_at_ns = now_ns + CONN_EVERY_NS
-        for driver in self.drivers:
-            driver.start()
+        self.links.apply(Change(each, is_new=True) for each in self._planner.connections)
         self._feed_timer.at(self.feed.deadline_ns(), now_ns)
         self.reschedule()
+
+    # Instruments.
+
+    def add(self, instruments: Iterable[Instrument]) -> None:
+        """Publishes further instruments. Raises ConfigurationError where the venue's limits forbid it."""
+        fresh = [each for each in instruments if each.native_symbol not in self._planner.instruments]
+        changes = self._planner.add(fresh)
+        self._define(fresh)
+        if self._started:
+            self.links.apply(changes)
+            self._revive(self.links.drivers)
+
+    def remove(self, natives: Iterable[str]) -> None:
+        """Publishes these no longer; the others are not touched."""
+        gone = [native for native in natives if native in self._planner.instruments]
+        changes = self._planner.remove(gone)
+        indices = [index for native in gone if (index := self.roster.index(native)) is not None]
+        self._drop_fetches(indices)
+        self.live.difference_update(indices)
+        for native in gone:
+            self.roster.remove(native)
+        if self._started:
+            self.links.apply(changes)
+
+    def _define(self, instruments: Iterable[Instrument]) -> None:
+        instruments = list(instruments)
+        ids = self._ids_of(each.native_symbol for each in instruments)
+        with_book = self._planner.with_book()
+        for each in instruments:
+            native = each.native_symbol
+            self.roster.add(each, ids[native], has_book=native in with_book)
+
+    @property
+    def drivers(self) -> list[ConnectionDriver]:
+        """The connections, by number on the wire."""
+        return self.links.drivers
+
+    @property
+    def books(self) -> int:
+        """Instruments with a book."""
+        return len(self.roster.with_book)
 
     async def close(self, reason: int = 0, next_session: int = 0) -> None:
         """Closes the connections, ends the session and repeats its end; takes `ending.END_REPEATS_NS`.
 
         `next_session` is the one that follows at once, 0 = unknown.
         """
-        for driver in self.drivers:
-            driver.stop()
+        self.links.stop()
         for fetch in self._fetches.values():
             fetch.cancel()
         self._feed_timer.cancel()
@@ -213,9 +249,13 @@ class VenueSession:
                 driver.machine.pong(now_ns)
             case Reply(text=text):
                 driver.apply([Send(text)])
-            case Error(code=code, message=message):
-                self._reach.note(f"conn={driver.conn_id} error", f"{code}: {message}")
-                driver.apply(driver.machine.rejected(now_ns, f"{code}: {message}"))
+            case Error(code=code, message=message, stream=stream):
+                self._reach.note(f"conn={driver.conn_id} error", f"{stream or ''} {code}: {message}")
+                if stream is None:
+                    driver.apply(driver.machine.rejected(now_ns, f"{code}: {message}"))
+                else:  # The others are not concerned.
+                    self.counts.refused += 1
+                    driver.apply(driver.machine.acknowledged(now_ns))
             case Shutdown():
                 driver.apply(driver.machine.shutdown_announced(now_ns))
             case InstrumentStatus(native_symbol=native, status=status):
@@ -233,8 +273,14 @@ class VenueSession:
             kinds.append(kind)
             match kind:
                 case "LIVE":
-                    if index in self._carriers:
+                    if index in self.roster.with_book:
                         self.live.add(index)
+                    if self._in_stream:
+                        self._awaited.pop(index, None)
+                        self.scheduler.forget([index])
+                    continue
+                case "SWITCHED":
+                    self.links.switched(index)
                     continue
                 case "STALE":
                     self.live.discard(index)
@@ -253,76 +299,57 @@ class VenueSession:
                     self.counts.gaps += 1
                 case "FAULT":
                     self.counts.faults += 1
-            symbol = self.instruments[index].symbol if index >= 0 else "-"
+            symbol = self.roster.symbol(index)
             level = logging.INFO if kind == "REFINED" else logging.WARNING
             self._log.log(now_ns, level, kind.lower(), f"{symbol} expected {expected} got {got} {text}")
         return kinds
 
     def _want(self, not_before_ns: int, index: int) -> None:
-        """Asks for a snapshot, unless trading has ended or diffs do not flow: the subscription will ask."""
-        if self._carriers[index].machine.subscribed and self._statuses[index] not in _ENDED:
+        """Asks for the whole book, unless trading has ended or diffs do not flow: a subscription will ask."""
+        carrier = self.links.carrier(index)
+        if carrier is not None and carrier.machine.subscribed and not self.roster.has_ended(index):
             self.scheduler.want(not_before_ns, index)
 
     def set_status(self, native_symbol: str, status: int) -> None:
         """Publishes the trading status of an instrument if it is ours and changed."""
-        index = self._indices.get(native_symbol)
-        if index is None or self._statuses[index] == status:
-            return
-        self._statuses[index] = status
-        self.feed.set_trading_status(index, status)
-        if status in _ENDED:
+        index = self.roster.set_status(native_symbol, status)
+        if index is not None:
+            self._status_changed(index)
+
+    def _status_changed(self, index: int) -> None:
+        if self.roster.has_ended(index):
             self._drop_fetches([index])
-        elif index in self._carriers and index not in self.live:
+        elif index in self.roster.with_book and index not in self.live:
             self._want(mono_ns(), index)
-        self._log.log(mono_ns(), logging.INFO, f"trading status {status}", native_symbol)
 
     def take_list(self, listed: InstrumentList) -> None:
-        """Publishes what a later instrument list changes: trading status, tick, lot, least quantity."""
-        for index, known in enumerate(self._listed):
-            native = known.native_symbol
-            now = listed.catalogue.by_native(native)
-            if now is None:
-                if listed.is_gone(native):
-                    self.set_status(native, Trading.DELISTED)
-                continue
-            self.set_status(native, now.status)
-            if _sizes(now) == _sizes(known) or self._update_sizes(index, now):
-                self._listed[index] = now
-
-    def _update_sizes(self, index: int, now: Instrument) -> bool:
-        """Publishes new sizes. Those that the wire cannot hold at the exponents in force are a fault: the old
-        ones stay.
-        """
-        sizes = to_core_kwargs(now, 0)
-        text = f"{now.native_symbol} tick {now.tick_size} lot {now.lot_size} least {now.min_qty}"
-        try:
-            self.feed.update_sizes(index, **{key: sizes[key] for key in _SIZES})
-        except ValueError as error:
-            self.counts.faults += 1
-            self._log.log(mono_ns(), logging.WARNING, "new sizes refused", f"{text}: {error}")
-            return False
-        self._log.log(mono_ns(), logging.INFO, "new sizes", text)
-        return True
+        """Publishes what a later instrument list changes."""
+        for index in self.roster.take_list(listed):
+            self._status_changed(index)
+        self.counts.faults += self.roster.refused_sizes - self.counts.refused_sizes
+        self.counts.refused_sizes = self.roster.refused_sizes
 
     # Connections.
 
-    def connection_changed(self, driver: ConnectionDriver, what: Subscribed | Lost | Failed) -> None:
-        """The connection carries everything asked for, or is gone, or did not come about."""
+    def connection_changed(self, driver: ConnectionDriver, what: Subscribed | Lost | Failed | Renew) -> None:
+        """The connection carries everything asked for, or is gone, or did not come about, or will be cut."""
         name = f"conn={driver.conn_id}"
         match what:
             case Subscribed():
                 self._reach.succeeded()
+                self.links.subscribed(driver)
+                wait_ns = BOOK_WAIT_NS if self._in_stream else SETTLE_NS
                 for index in driver.books:
                     if index not in self.live:
-                        self._want(mono_ns() + SETTLE_NS, index)
-                self._revive(driver)
+                        self._want(mono_ns() + wait_ns, index)
+                self._revive([driver])
                 self._log.log(mono_ns(), logging.INFO, name, f"{driver.subscriptions} streams subscribed")
                 self.feed.publish_status(
                     scope=SCOPE_CONNECTION, state=STATE_LIVE, reason=REASON_NONE, conn_id=driver.conn_id
                 )
             case Lost(reason=reason):
                 self._reach.note(name, f"lost: {reason}")
-                self._forget((*driver.books, *driver.bookless))
+                self._forget(driver.conn_id, self.links.lost(driver))
                 self.feed.publish_status(
                     scope=SCOPE_CONNECTION,
                     state=STATE_STALE,
@@ -332,29 +359,29 @@ class VenueSession:
                 )
             case Failed(error=error, wait_ns=wait_ns):
                 self._reach.failed(name, error, wait_ns)
+            case Renew(reason=reason):
+                self.links.renew(driver, reason)
         publish_connection(self.feed, driver, mono_ns())
 
-    def _revive(self, driver: ConnectionDriver) -> None:
+    def _revive(self, drivers: Iterable[ConnectionDriver]) -> None:
         """Instruments without a book are live once all their streams are subscribed."""
-        whole = [
-            index
-            for index in driver.bookless
-            if all(carrier.machine.subscribed for carrier in self._bookless[index])
-        ]
+        indices = {index for driver in drivers for index in driver.bookless}
+        whole = sorted(index for index in indices if self.links.is_carried(index))
         if whole:
             self.feed.connected(whole)
             self._take_notices()
 
-    def _forget(self, indices: Sequence[int]) -> None:
-        """The connection of these instruments is gone."""
-        self._drop_fetches(indices)
-        self.feed.disconnected(indices)
+    def _forget(self, conn_id: int, indices: Sequence[int]) -> None:
+        """The connection of these instruments is gone; those that come by another one stay live."""
+        self.feed.disconnected(indices, conn_id)
         self._take_notices()
-        self.live.difference_update(indices)
+        self._drop_fetches(index for index in indices if index not in self.live)
 
     def _drop_fetches(self, indices: Iterable[int]) -> None:
         """Nobody wants these books any more, neither those waiting nor those under way."""
+        indices = list(indices)
         for index in indices:
+            self._awaited.pop(index, None)
             fetch = self._fetches.pop(index, None)
             if fetch is not None:
                 fetch.cancel()
@@ -365,7 +392,13 @@ class VenueSession:
     def reschedule(self) -> None:
         """Sets the timer of everything but the core to the nearest deadline."""
         deadlines = [driver.machine.deadline_ns for driver in self.drivers]
-        times = (*deadlines, self.scheduler.deadline_ns, self._conn_at_ns)
+        times = (
+            *deadlines,
+            *self._awaited.values(),
+            self.links.deadline_ns,
+            self.scheduler.deadline_ns,
+            self._conn_at_ns,
+        )
         self._house_timer.at(min(time_ns for time_ns in times if time_ns is not None), mono_ns())
 
     def serve_wishes(self) -> None:
@@ -391,15 +424,46 @@ class VenueSession:
 
     def _tick_house(self) -> None:
         now_ns = mono_ns()
-        for driver in self.drivers:
-            driver.tick(now_ns)
+        self.links.tick(now_ns)
+        for index in [index for index, until_ns in self._awaited.items() if now_ns >= until_ns]:
+            del self._awaited[index]
+            self.scheduler.failed(now_ns, index)
         for index in self.scheduler.due(now_ns):
-            self._fetches[index] = asyncio.create_task(self._guarded(self._fetch(index)))
+            if self._in_stream:
+                self._ask_again(now_ns, index)
+            else:
+                self._fetches[index] = asyncio.create_task(self._guarded(self._fetch(index)))
         if now_ns >= self._conn_at_ns:
             self._conn_at_ns = now_ns + CONN_EVERY_NS
             publish_connections(self.feed, self.drivers, now_ns)
             self._keeper.sample()
+            self._look_for_silence(now_ns)
         self.reschedule()
+
+    def _ask_again(self, now_ns: int, index: int) -> None:
+        """Subscribes a book anew: the venue then sends the whole one."""
+        if self.links.resubscribe(index, book_only=True):
+            self.counts.resubscribed += 1
+            self._awaited[index] = now_ns + BOOK_WAIT_NS
+            self._log.log(now_ns, logging.INFO, "book asked for again", self.roster.symbol(index))
+        else:
+            self.scheduler.failed(now_ns, index)
+
+    def _look_for_silence(self, now_ns: int) -> None:
+        """Streams that are silent far beyond their own rate are subscribed anew; a book that stays silent
+        even so is no longer believed.
+        """
+        counts, last_ns = self.feed.activity()
+        for silent in self._silence.look(now_ns, counts, last_ns):
+            if not self.roster.is_trading(silent.index):
+                continue
+            self.counts.silent += 1
+            self._log.log(now_ns, logging.WARNING, "silent", f"{self.roster.symbol(silent.index)} {silent}")
+            if silent.again and silent.is_book:
+                self.feed.resync(silent.index, REASON_DISCONNECT)
+            if self.links.resubscribe(silent.index, book_only=silent.is_book):
+                self.counts.resubscribed += 1
+        self._take_notices()
 
     # Snapshots.
 
@@ -411,7 +475,7 @@ class VenueSession:
 
     async def _fetch(self, index: int) -> None:
         """One snapshot; a cancelled one (connection lost) leaves nothing behind."""
-        instrument = self.instruments[index]
+        instrument = self.roster[index]
         request = self._venue.snapshot_request(instrument)
         if request is None:
             return
@@ -436,7 +500,3 @@ class VenueSession:
             if self._fetches.get(index) is asyncio.current_task():
                 del self._fetches[index]
         self.reschedule()
-
-
-def _sizes(instrument: Instrument) -> tuple[Decimal, Decimal, Decimal]:
-    return instrument.tick_size, instrument.lot_size, instrument.min_qty

@@ -17,7 +17,7 @@ from outcrier.feeder.ending import end_session
 from outcrier.feeder.http import HttpClient
 from outcrier.feeder.logs import LimitedLog
 from outcrier.feeder.occupied import RECONFIGURATION, Succession, hear, succeed
-from outcrier.feeder.plan import VenuePlan, check_venue, plan_venue
+from outcrier.feeder.plan import Planner, check_venue, plan_venue
 from outcrier.feeder.reach import Reach
 from outcrier.feeder.rest import InstrumentList, VenueRest
 from outcrier.feeder.session import SessionFull, VenueSession
@@ -103,7 +103,7 @@ class VenueFeeder:
         found = heard.get(self.venue.number)
         return succeed(found, last_session=state.last_session, last_seq=state.last_seq)
 
-    async def _renew(self, session: VenueSession, plan: VenuePlan) -> VenueSession:
+    async def _renew(self, session: VenueSession, plan: Planner) -> VenueSession:
         """A new session in place of one whose numbers run out; the old one names it."""
         before = self._state.last_session
         number = self._state.next_session(wall_ns())
@@ -118,12 +118,12 @@ class VenueFeeder:
             self._state.ended(self._session.feed.last_seq())
 
     async def _open_session(
-        self, plan: VenuePlan, after: Succession, number: int | None = None
+        self, plan: Planner, after: Succession, number: int | None = None
     ) -> VenueSession:
         """`number` None = the next free one."""
         venue, around = self.venue, self._around
-        ids = self._state.ids(instrument.native_symbol for instrument in plan.instruments)
-        listed = [each for each in plan.instruments if each.status != Trading.DELISTED]
+        ids = self._state.ids(plan.instruments)
+        listed = [each for each in plan.instruments.values() if each.status != Trading.DELISTED]
         feed = _core.Feed(
             around.publisher,
             venue=venue.number,
@@ -142,9 +142,8 @@ class VenueFeeder:
         self._log.log(mono_ns(), logging.INFO, "session", text + (", TEST" if self.test else ""))
         try:
             return VenueSession(
-                venue=venue,
-                plan=plan,
-                ids=ids,
+                planner=plan,
+                ids_of=self._state.ids,
                 feed=feed,
                 rest=self._rest,
                 pool=self._pool,
@@ -206,7 +205,7 @@ class VenueFeeder:
         return VenueStatus(
             venue=self.venue.name,
             test=self.test,
-            instruments=len(session.instruments) if session is not None else 0,
+            instruments=len(session.roster) if session is not None else 0,
             books=session.books if session is not None else 0,
             live=len(session.live) if session is not None else 0,
             stale=session.books - len(session.live) if session is not None else 0,

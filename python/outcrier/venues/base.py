@@ -104,19 +104,6 @@ class Request(msgspec.Struct, frozen=True):
     """Acknowledgements (`Ack.count`) that it takes; 0 = the venue answers nothing."""
 
 
-class ConnectionPlan(msgspec.Struct, frozen=True):
-    """One connection to open."""
-
-    url: str
-    streams: tuple[str, ...]
-    instruments: tuple[Instrument, ...]
-    """Instruments with at least one stream here."""
-    books: tuple[Instrument, ...]
-    """Instruments whose book is fed by this connection: stale when it is lost."""
-    cadence_s: float = 0.0
-    """A message comes at least this often whatever the market does; 0 = no stream here promises that."""
-
-
 class Fault(msgspec.Struct, frozen=True):
     """Something a venue sent that could not be used. Counted and kept, never raised."""
 

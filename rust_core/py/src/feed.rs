@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use numpy::ndarray::Array2;
+use numpy::{IntoPyArray, PyArray2};
 use outcrier_core::event::{Level, Side};
-use outcrier_core::feed;
+use outcrier_core::feed::{self, ACTIVITY_KINDS, Activity};
 use outcrier_core::instrument::Scale;
 use outcrier_core::publish::{Arrival, Opening, SessionInfo};
 use outcrier_core::shape::Decoder;
@@ -391,6 +393,15 @@ impl Feed {
         all.into_iter()
             .map(|(name, sums)| (name, (sums.received, sums.published, sums.rejected, sums.gaps)))
             .collect()
+    }
+
+    fn activity<'py>(&mut self, py: Python<'py>) -> (Bound<'py, PyArray2<u64>>, Bound<'py, PyArray2<u64>>) {
+        let rows = self.settled().activity();
+        let shape = (rows.len(), ACTIVITY_KINDS);
+        let table = |value: fn(&Activity) -> u64| {
+            Array2::from_shape_fn(shape, |(index, kind)| value(&rows[index][kind])).into_pyarray(py)
+        };
+        (table(|each| each.messages), table(|each| each.last_ns))
     }
 
     fn books_not_live(&mut self) -> usize {

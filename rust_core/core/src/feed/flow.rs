@@ -21,6 +21,7 @@ impl Feed {
         for event in &decoded.events {
             self.check_time(event, arrival);
             self.count_kind(event);
+            self.activity.note(event.instrument, &event.body, arrival.mono_ns);
             match event.body {
                 Body::Book { snapshot: true, .. } => self.in_stream_book(event, decoded, host, arrival),
                 Body::Book { .. } => self.book_event(event, decoded, host, arrival),

@@ -7,6 +7,7 @@
 //! continues the last one. *Stale*: something is missing; STATUS(stale) has gone out, the book is forgotten, diffs are held
 //! again. The way back to live is always the same: the whole book in-band with RESET, then STATUS(live).
 
+mod activity;
 mod cycle;
 mod flow;
 mod fragments;
@@ -17,6 +18,7 @@ mod kinds;
 mod notice;
 mod refusals;
 
+pub use activity::{ACTIVITY_KINDS, Activity};
 pub use cycle::{
     AGAIN_FRAMES_PER_S, CYCLE_MIN_NS, GROUPS_PER_TICK_MAX, HEAD_EVERY_NS, SNAPSHOT_FRAMES_PER_S,
 };
@@ -37,6 +39,7 @@ use crate::sequence::Continuity;
 use crate::shape::{Decoder, Outcome};
 use crate::wire::auth::Signer;
 use crate::wire::{self, InstrumentDef, NO_RECORDS, flags, msg, status};
+use activity::Activities;
 use cycle::Cycle;
 use instrument::{Instrument, Why};
 
@@ -78,6 +81,7 @@ pub struct Feed {
     /// Receive time of the last frame: a replay's snapshot plane stands at it, not at the clock on the wall.
     last_recv_ts: i64,
     kinds: Kinds,
+    activity: Activities,
     /// That the numbers run out was told.
     told_full: bool,
 }
@@ -110,6 +114,7 @@ impl Feed {
             shift_time,
             last_recv_ts: arrival.recv_ts,
             kinds: Kinds::default(),
+            activity: Activities::default(),
             told_full: false,
         })
     }
@@ -136,6 +141,7 @@ impl Feed {
         let mut instrument = Instrument::new(id, *def, has_book, Continuity::new(rule, splice));
         instrument.define(&mut self.channel, host, arrival);
         self.instruments.push(instrument);
+        self.activity.add(index);
         Ok(index)
     }
 
@@ -367,6 +373,12 @@ impl Feed {
     #[must_use]
     pub fn kinds(&self) -> &Kinds {
         &self.kinds
+    }
+
+    /// Messages by index of the instrument and kind.
+    #[must_use]
+    pub fn activity(&self) -> &[[Activity; ACTIVITY_KINDS]] {
+        self.activity.rows()
     }
 
     /// Books that the venue has and that are not live now.

@@ -1,0 +1,291 @@
+"""The connections of a session: one for each that is planned, and for a while a second one that takes over
+before the venue cuts the first.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from outcrier import _core
+from outcrier.clock import mono_ns
+from outcrier.feeder.backoff import SECOND_NS, AttemptBudget
+from outcrier.feeder.connection import Connection
+from outcrier.feeder.driver import ConnectionDriver, Owner
+from outcrier.feeder.logs import LimitedLog
+from outcrier.feeder.plan import Change, PlannedConnection, Planner, spec_of
+from outcrier.feeder.roster import Roster
+from outcrier.feeder.tap import Tap
+from outcrier.feeder.transport import Connector
+
+START_SPREAD_NS: Final = SECOND_NS // 10
+"""Connections that begin together begin within so much for each of them: a thousand streams must not be
+asked for in the same instant.
+"""
+
+TAKE_OVER_NS: Final = 10 * SECOND_NS
+"""After the subscription of the second connection: what has not moved over by then is quiet, and what is
+under way on the first one has long arrived.
+"""
+
+RENEW_AGAIN_NS: Final = 60 * SECOND_NS
+"""After a second connection was lost before it took over."""
+
+# STATUS numbers of docs/wire-format.md.
+_SCOPE_CONNECTION: Final = 4
+_STATE_CLOSED: Final = 5
+
+
+@dataclass(slots=True)
+class _Place:
+    """A planned connection with the drivers that carry it."""
+
+    planned: PlannedConnection
+    main: ConnectionDriver
+    second: ConnectionDriver | None = None
+    """Takes over."""
+    waiting: set[int] = field(default_factory=set)
+    """Instruments that have not moved over."""
+    until_ns: int | None = None
+    """The first one is let go by then; None = the second one is not subscribed."""
+
+
+class Links:
+    """Opens, feeds, replaces and closes the connections of a plan."""
+
+    def __init__(
+        self,
+        *,
+        owner: Owner,
+        planner: Planner,
+        roster: Roster,
+        feed: _core.Feed,
+        connector_for: Callable[[str], Connector],
+        random: random.Random,
+        log: LimitedLog,
+        tap: Tap | None,
+    ) -> None:
+        self._owner = owner
+        self._planner = planner
+        self._venue = planner.venue
+        self._roster = roster
+        self._feed = feed
+        self._connector_for = connector_for
+        self._random = random
+        self._log = log
+        self._tap = tap
+        limits = planner.venue.limits
+        self._budget = AttemptBudget(limits.connects, int(limits.connects_window_s * SECOND_NS))
+        self._places: dict[int, _Place] = {}
+        self._last_id = 0
+        self.take_overs = 0
+        """Connections that another one has replaced before the venue cut them."""
+        self.closed_reconnects = 0
+        """Links opened again by connections that are no longer there."""
+
+    @property
+    def drivers(self) -> list[ConnectionDriver]:
+        """All of them, by number on the wire."""
+        places = self._places.values()
+        drivers = [place.main for place in places] + [place.second for place in places if place.second]
+        return sorted(drivers, key=lambda driver: driver.conn_id)
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Carries out what the planner has changed; indices are known to the roster."""
+        now_ns = mono_ns()
+        fresh: list[ConnectionDriver] = []
+        for change in changes:
+            planned = change.connection
+            place = self._places.get(planned.number)
+            if place is None:
+                place = self._places[planned.number] = _Place(planned, self._driver(planned))
+                fresh.append(place.main)
+            elif not planned.parts:
+                self._close(place)
+            else:
+                self._ask(place, change, now_ns)
+        self._renew_members()
+        for driver in fresh:
+            wait_ns = int(self._random.random() * START_SPREAD_NS * len(fresh))
+            driver.apply(driver.machine.start(now_ns, wait_ns))
+        self._owner.reschedule()
+
+    def stop(self) -> None:
+        """Closes all."""
+        for driver in self.drivers:
+            driver.stop()
+
+    def carrier(self, index: int) -> ConnectionDriver | None:
+        """The connection that feeds the book of an instrument."""
+        return next((place.main for place in self._places.values() if index in place.main.books), None)
+
+    def is_carried(self, index: int) -> bool:
+        """Whether every stream of an instrument without a book is subscribed."""
+        mine = [place.main for place in self._places.values() if index in place.main.bookless]
+        return bool(mine) and all(driver.machine.subscribed for driver in mine)
+
+    def resubscribe(self, index: int, *, book_only: bool) -> bool:
+        """Gives the streams of an instrument up and asks for them anew; whether there is anybody to ask."""
+        native = self._roster[index].native_symbol
+        asked = False
+        for place in self._places.values():
+            part = place.planned.parts.get(native)
+            if part is None or not place.main.machine.subscribed:
+                continue
+            streams = self._planner.book_streams(place.planned, native) if book_only else part.streams
+            if streams:
+                change = Change(place.planned, added=tuple(streams), removed=tuple(streams))
+                self._ask(place, change, mono_ns())
+                asked = True
+        return asked
+
+    # Taking over.
+
+    def renew(self, driver: ConnectionDriver, reason: str) -> None:
+        """The venue will cut this connection: a second one begins beside it."""
+        place = self._place_of(driver)
+        if place is None or place.second is not None or place.main is not driver:
+            return
+        second = place.second = self._driver(place.planned)
+        second.books, second.bookless = driver.books, driver.bookless
+        place.waiting = {*driver.books, *driver.bookless}
+        place.until_ns = None
+        self._feed.overlap(driver.conn_id, second.conn_id, sorted(place.waiting))
+        self._log.log(
+            mono_ns(), logging.INFO, f"conn={driver.conn_id}", f"{reason}: conn={second.conn_id} takes over"
+        )
+        second.apply(second.machine.start(mono_ns()))
+
+    def subscribed(self, driver: ConnectionDriver) -> None:
+        """A connection carries everything asked for."""
+        place = self._place_of(driver)
+        if place is not None and place.second is driver:
+            place.until_ns = mono_ns() + TAKE_OVER_NS
+            self._let_go_if_done(place)
+
+    def switched(self, index: int) -> None:
+        """An instrument comes by the second connection now."""
+        for place in self._places.values():
+            if index in place.waiting:
+                place.waiting.discard(index)
+                self._let_go_if_done(place)
+
+    def lost(self, driver: ConnectionDriver) -> list[int]:
+        """A link is gone; the indices that were lost with it, as far as the core does not take them from the
+        other one.
+        """
+        place = self._place_of(driver)
+        indices = [*driver.books, *driver.bookless]
+        if place is None:
+            return []
+        if driver is place.second:
+            place.second, place.until_ns = None, None
+            self._drop(driver)
+            place.main.machine.renew_later(mono_ns(), RENEW_AGAIN_NS)
+        elif place.second is not None:
+            place.main, place.second, place.until_ns = place.second, None, None
+            self.take_overs += 1
+            self._drop(driver)
+        return indices
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When `tick` is next needed."""
+        times = [place.until_ns for place in self._places.values() if place.until_ns is not None]
+        return min(times, default=None)
+
+    def tick(self, now_ns: int) -> None:
+        """Does what is due on every connection."""
+        for place in list(self._places.values()):
+            for driver in (place.main, place.second):
+                if driver is not None:
+                    driver.tick(now_ns)
+            if place.until_ns is not None and now_ns >= place.until_ns:
+                self._let_go(place)
+
+    def _let_go_if_done(self, place: _Place) -> None:
+        if place.until_ns is not None and not place.waiting:
+            self._let_go(place)
+
+    def _let_go(self, place: _Place) -> None:
+        """The second connection has taken over: the first one is closed."""
+        first, second = place.main, place.second
+        if second is None:
+            return
+        self._feed.end_overlap(first.conn_id, second.conn_id)
+        place.main, place.second, place.until_ns = second, None, None
+        place.waiting = set()
+        self.take_overs += 1
+        self._drop(first)
+
+    # What happens inside.
+
+    def _driver(self, planned: PlannedConnection) -> ConnectionDriver:
+        self._last_id += 1
+        number, connector_for = self._last_id, self._connector_for
+        if self._tap is not None:
+            books = self._planner.books(planned)
+            connector_for = self._tap.connectors(self._venue, number, books, connector_for)
+        return ConnectionDriver(
+            conn_id=number,
+            machine=Connection(spec_of(planned, self._venue), self._budget, self._random.random),
+            planned=planned,
+            owner=self._owner,
+            take=self._feed.on_frame,
+            connector_for=connector_for,
+        )
+
+    def _ask(self, place: _Place, change: Change, now_ns: int) -> None:
+        """Tells the open links what changed, and the next ones by their spec."""
+        again = set(change.added) & set(change.removed)
+        kept = [stream for stream in place.planned.streams if stream not in change.added]
+        spec = spec_of(place.planned, self._venue)
+        for driver in (place.main, place.second):
+            if driver is None:
+                continue
+            driver.machine.respec(spec)
+            requests = []
+            if change.removed:
+                held = [stream for stream in place.planned.streams if stream not in again]
+                requests += self._venue.unsubscribe(change.removed, held, driver.next_number())
+            if change.added:
+                requests += self._venue.subscribe(change.added, kept, driver.next_number() + len(requests))
+            driver.request(now_ns, requests)
+
+    def _renew_members(self) -> None:
+        """Who carries what, after a change of plan."""
+        for place in self._places.values():
+            books = self._indices(self._planner.books(place.planned))
+            bookless = self._indices(self._planner.bookless(place.planned))
+            joined = {*books, *bookless} - {*place.main.books, *place.main.bookless}
+            for driver in (place.main, place.second):
+                if driver is not None:
+                    driver.books, driver.bookless = books, bookless
+            if place.second is not None and joined:
+                place.waiting |= joined
+                self._feed.overlap(place.main.conn_id, place.second.conn_id, sorted(joined))
+            place.waiting &= {*books, *bookless}
+
+    def _indices(self, natives: Iterable[str]) -> tuple[int, ...]:
+        found = (self._roster.index(native) for native in natives)
+        return tuple(index for index in found if index is not None)
+
+    def _place_of(self, driver: ConnectionDriver) -> _Place | None:
+        return self._places.get(driver.planned.number)
+
+    def _close(self, place: _Place) -> None:
+        del self._places[place.planned.number]
+        for driver in (place.main, place.second):
+            if driver is not None:
+                self._drop(driver)
+
+    def _drop(self, driver: ConnectionDriver) -> None:
+        """Closes a connection for good; monitors are told that its number is gone."""
+        driver.stop()
+        self.closed_reconnects += driver.machine.reconnects
+        self._feed.publish_status(
+            scope=_SCOPE_CONNECTION, state=_STATE_CLOSED, reason=0, conn_id=driver.conn_id
+        )
