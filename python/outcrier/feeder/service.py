@@ -3,7 +3,7 @@
     async with FeederService(config) as service:
         await service.run(stop)            # an asyncio.Event; `service.status()` at any time
 
-`serve` is the whole program of `outcrier run`: loop, signals, summary.
+`serve` is the whole program of `outcrier run`: loop, signals, what systemd and /health are told, summary.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import os
 import random
 import secrets
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,17 +27,22 @@ from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.busy_poll import BusyPoll
 from outcrier.feeder.http import HttpClient
+from outcrier.feeder.http_server import HttpServer
+from outcrier.feeder.logs import LimitedLog
+from outcrier.feeder.notify import Notifier
 from outcrier.feeder.occupied import check_superseded, hear
+from outcrier.feeder.operator_log import OperatorLog
+from outcrier.feeder.readiness import Start
+from outcrier.feeder.report import Report
 from outcrier.feeder.state import VenueState, default_state_dir
 from outcrier.feeder.status import VenueStatus
 from outcrier.feeder.tap import Tap
 from outcrier.feeder.text_lines import AT_ONCE_NS, TextLines
 from outcrier.feeder.transport import Connector, TransportError, connector_for
 from outcrier.feeder.venue_feeder import Surroundings, VenueFeeder
-from outcrier.key_file import read_key_file
+from outcrier.feeder.watch import Watch
+from outcrier.key_file import key_path, read_key_file
 from outcrier.venues import VENUES
-
-_log = logging.getLogger("outcrier.feeder")
 
 
 class FeederService:
@@ -58,6 +63,7 @@ class FeederService:
         self._config = config
         self._publisher = publisher
         self._lines = TextLines()
+        self._log = LimitedLog(logging.getLogger("outcrier.feeder"))
         self._connectors = connectors
         self._tap = tap
         self._environ = os.environ if environ is None else environ
@@ -155,24 +161,27 @@ class FeederService:
         for venue in self._venues:
             venue.serve_wishes()
 
-    def reload_keys(self) -> None:
-        """Reads `feeder.key_file` again and signs with its first key from the next frame on. Keys that cannot
-        be used are logged and those in use stay.
+    def reload(self) -> None:
+        """Reads again what may change while it runs: `feeder.key_file`, with whose first key it signs from
+        the next frame on. Keys that cannot be used are logged and those in use stay.
         """
         path = self._config.feeder.key_file
         if not path:
-            _log.warning("nothing to read again: feeder.key_file is not set")
+            self._note(logging.WARNING, "nothing to reload", "feeder.key_file is not set")
             return
         if self._publisher is None:
             return  # It is opened with what the file holds by then.
         try:
             self._publisher.change_keys(_key(path))
         except (ConfigurationError, ValueError) as error:
-            _log.error("the keys stay as they were: feeder.key_file: %s", error)
+            self._note(logging.ERROR, "the keys stay as they were", f"feeder.key_file: {error}")
             return
         for venue in self._venues:
             venue.change_key()
-        _log.warning("signing with the first key of %s from now on", path)
+        self._note(logging.WARNING, "keys changed", f"signing with the first key of {path} from now on")
+
+    def _note(self, level: int, cause: str, text: str) -> None:
+        self._log.log(mono_ns(), level, cause, text)
 
     async def _look_around(self) -> None:
         """Ten times a second: ends the process if another publisher has taken over, and says what is due on
@@ -203,6 +212,23 @@ class FeederService:
     def status(self) -> list[VenueStatus]:
         """Every venue now."""
         return [venue.status() for venue in self._venues]
+
+    def starts(self) -> list[Start]:
+        """How far the start of every venue is."""
+        return [venue.start() for venue in self._venues]
+
+    def ticks(self) -> dict[str, int]:
+        """By venue that has a session: how often its core did what was due."""
+        return {venue.venue.name: ticks for venue in self._venues if (ticks := venue.ticks()) is not None}
+
+    def feeds(self) -> dict[str, _core.Feed]:
+        """By venue that has a session: what counts."""
+        return {venue.venue.name: feed for venue in self._venues if (feed := venue.feed()) is not None}
+
+    @property
+    def publisher(self) -> _core.Publisher | None:
+        """None before the start."""
+        return self._publisher
 
 
 def open_publisher(config: Config, channels: Mapping[int, bool], *, logged: bool = True) -> _core.Publisher:
@@ -253,7 +279,7 @@ def open_publisher(config: Config, channels: Mapping[int, bool], *, logged: bool
 
 
 def _key(path: str) -> str:
-    return read_key_file(Path(path)) if path else ""
+    return read_key_file(key_path(path, os.environ)) if path else ""
 
 
 def _is_published(name: str, config: VenueConfig) -> bool:
@@ -286,17 +312,44 @@ def stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-def serve(config: Config) -> list[VenueStatus]:
-    """Runs the feeder until SIGINT or SIGTERM and returns how the venues were at the end."""
+def serve(config: Config, log: OperatorLog | None = None) -> list[VenueStatus]:
+    """Runs the feeder until SIGINT or SIGTERM and returns how the venues were at the end; `log` is for its
+    counters.
+    """
 
-    async def run() -> list[VenueStatus]:
+    async def run(notifier: Notifier) -> list[VenueStatus]:
         stop = asyncio.Event()
         stop_on_signals(stop)
         service = FeederService(config)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.reload_keys)
-        async with service:
+        watch = Watch(service, notifier)
+        report = Report(service, watch, log)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.reload)
+        async with service, _watched(watch, report, config.feeder.health_port, stop):
             await service.run(stop)
             return service.status()
 
-    with asyncio.Runner(loop_factory=loop_factory(config.feeder.event_loop)) as runner:
-        return runner.run(run())
+    with (
+        closing(Notifier(os.environ)) as notifier,
+        asyncio.Runner(loop_factory=loop_factory(config.feeder.event_loop)) as runner,
+    ):
+        return runner.run(run(notifier))
+
+
+@asynccontextmanager
+async def _watched(
+    watch: Watch, report: Report, health_port: int, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Watches over a service meanwhile, and answers those who ask for its health."""
+    pages = {"/health": report.health, "/metrics": report.metrics}
+    async with AsyncExitStack() as stack:
+        if health_port:
+            report.server = await stack.enter_async_context(HttpServer(health_port, pages))
+        task = asyncio.create_task(watch.run(stop))
+        # Unwatched it must not go on: systemd starts it again.
+        task.add_done_callback(lambda _: stop.set())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

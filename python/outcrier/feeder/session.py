@@ -91,6 +91,10 @@ class VenueSession:
         self.counts = Counts()
         self.live: set[int] = set()
         """Books that are live."""
+        self.been_live: set[int] = set()
+        """Books that are or were live."""
+        self.ticks = 0
+        """Times that the core did what was due."""
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the first exception of a callback: a bug of ours that nobody else would see."""
         self._venue = venue
@@ -213,6 +217,7 @@ class VenueSession:
                 case "LIVE":
                     if index in self._carriers:
                         self.live.add(index)
+                        self.been_live.add(index)
                     continue
                 case "STALE":
                     self.live.discard(index)
@@ -362,6 +367,7 @@ class VenueSession:
 
     def _tick_core(self) -> None:
         next_ns = self.feed.tick()
+        self.ticks += 1
         # The core gives notices from here too: held diffs have a time limit.
         if self._take_notices():
             self.reschedule()
@@ -378,6 +384,11 @@ class VenueSession:
             publish_connections(self.feed, self.drivers, now_ns)
             self._keeper.sample()
         self.reschedule()
+
+    def closed(self) -> set[int]:
+        """Books that are not live and cannot be: trading has ended."""
+        ended = (index for index in self._carriers if self._statuses[index] in _ENDED)
+        return {index for index in ended if index not in self.live}
 
     # Snapshots.
 

@@ -19,6 +19,7 @@ from outcrier.feeder.logs import LimitedLog
 from outcrier.feeder.occupied import RECONFIGURATION, Succession, hear, succeed
 from outcrier.feeder.plan import VenuePlan, check_venue, plan_venue
 from outcrier.feeder.reach import Reach
+from outcrier.feeder.readiness import Start
 from outcrier.feeder.rest import InstrumentList, VenueRest
 from outcrier.feeder.session import SessionFull, VenueSession
 from outcrier.feeder.snapshots import WeightPool
@@ -65,7 +66,7 @@ class VenueFeeder:
         self._config = config
         self._state = state
         self._around = around
-        self._log = LimitedLog(logging.getLogger("outcrier.feeder"), f"venue={venue.name}")
+        self._log = LimitedLog(logging.getLogger("outcrier.feeder"), venue.name)
         self.reach = Reach(self._log)
         limits = venue.limits
         self._pool = around.pools.setdefault(limits.weight_pool, WeightPool(limits.weight_per_minute))
@@ -210,6 +211,7 @@ class VenueFeeder:
             books=session.books if session is not None else 0,
             live=len(session.live) if session is not None else 0,
             stale=session.books - len(session.live) if session is not None else 0,
+            closed=len(session.closed()) if session is not None else 0,
             connections=len(machines),
             connected=sum(driver.is_connected for driver in drivers),
             subscribed=subscribed,
@@ -224,6 +226,27 @@ class VenueFeeder:
             error=None if subscribed else self.reach.error,
         )
 
+    def start(self) -> Start:
+        """How far the start is."""
+        session = self._session
+        if session is None:
+            return Start(venue=self.venue.name, listed=False)
+        sums, closed = session.feed.counters(), session.closed()
+        return Start(
+            venue=self.venue.name,
+            listed=True,
+            connections=len(session.drivers),
+            subscribed=sum(driver.machine.subscribed for driver in session.drivers),
+            books=session.books - len(closed),
+            been_live=len(session.been_live - closed),
+            cycles_begun=sums["cycles_begun"],
+            cycles=sums["cycles"],
+        )
+
+    def ticks(self) -> int | None:
+        """Times that the core of the session did what was due; None before it."""
+        return None if self._session is None else self._session.ticks
+
     def change_key(self) -> None:
         """Signs with the publisher's key of now; a later session does so anyway."""
         if self._session is not None:
@@ -233,6 +256,10 @@ class VenueFeeder:
         """Consumers ask something of the feed."""
         if self._session is not None:
             self._session.serve_wishes()
+
+    def feed(self) -> _core.Feed | None:
+        """What counts; None before the session."""
+        return None if self._session is None else self._session.feed
 
     def counts(self) -> VenueCounts | None:
         """What the text lines tell of the venue; None before its session."""
