@@ -69,11 +69,11 @@ def test_the_service_changes_its_key_and_nobody_loses_a_frame(
     async def scene(service: FeederService) -> None:
         await more(200)
         write(path, text(NEW, OLD))
-        service.reload_keys()
+        await service.reload()
         await more(200)
         write(path, "no key\n")
         with caplog.at_level(logging.ERROR):
-            service.reload_keys()
+            await service.reload()
         await more(50)
 
     async def run() -> None:

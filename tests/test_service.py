@@ -838,7 +838,7 @@ def test_the_loop_is_the_one_asked_for() -> None:
 
 
 def test_a_cause_is_logged_once_a_second_with_its_count(caplog: pytest.LogCaptureFixture) -> None:
-    log = LimitedLog(logging.getLogger("outcrier.test"), "venue=x")
+    log = LimitedLog(logging.getLogger("outcrier.test"), "x")
     second = 1_000_000_000
     with caplog.at_level(logging.INFO):
         for step in range(25):

@@ -98,9 +98,31 @@ class FeederConfig(_Section, frozen=True):
                 " colon before it; the first one signs. Others must not be able to read it. SIGHUP reads it"
                 " again."
             ),
-            extra={"unit": "path; empty = frames are not signed"},
+            extra={"unit": "path, or credential:NAME of systemd; empty = frames are not signed"},
         ),
     ] = ""
+    control_dir: Annotated[
+        str,
+        Meta(
+            description=(
+                "Directory of the sockets for `outcrier ctl`, one a process; nobody but the owner may use"
+                " them."
+            ),
+            extra={"unit": "path; empty = $RUNTIME_DIRECTORY (set by systemd), else control in state_dir"},
+        ),
+    ] = ""
+    history_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 32,
+            description=(
+                "Memory for the last messages of each instrument, up to 10,000 of one, that `outcrier book"
+                " SYMBOL --history` shows; shared by the venues. The oldest leave first; 0 = none are kept."
+            ),
+            extra={"unit": "bytes, 0 to 4294967296"},
+        ),
+    ] = 128 * 1024 * 1024
     retransmit: Annotated[
         bool,
         Meta(
@@ -164,9 +186,49 @@ class FeederConfig(_Section, frozen=True):
                 "File with the Ed25519 key (64 hex digits) that signs once a second what was logged, so that"
                 " no consumer can forge the feed. Needs log_dir. Others must not be able to read it."
             ),
-            extra={"unit": "path; empty = no manifests"},
+            extra={"unit": "path, or credential:NAME of systemd; empty = no manifests"},
         ),
     ] = ""
+    operator_log: Annotated[
+        str,
+        Meta(
+            description=(
+                "File for what `outcrier run` has to tell its operator, a JSON object a line; nothing is then"
+                " on the terminal. One feeder writes it, and rotates it itself. The directory must be there."
+            ),
+            extra={"unit": "path; empty = text on stderr"},
+        ),
+    ] = ""
+    operator_log_mb: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1024,
+            description="The operator's log goes on in a new file before it is longer.",
+            extra={"unit": "MiB, 1 to 1024"},
+        ),
+    ] = 16
+    operator_log_files: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Files of it that are kept, the one in use counted; the oldest goes.",
+            extra={"unit": "files, 1 to 100"},
+        ),
+    ] = 8
+    health_port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65_535,
+            description=(
+                "TCP port of 127.0.0.1 on which `outcrier run` answers GET /health (is every venue live?) and"
+                " GET /metrics (Prometheus)."
+            ),
+            extra={"unit": "port number, 1 to 65535; 0 = off"},
+        ),
+    ] = 0
     instruments_refresh_s: Annotated[
         int,
         Meta(

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import ConfigurationError
 
+CREDENTIAL = "credential:"
+"""Begins a path that names a credential of systemd instead (systemd.exec(5), LoadCredential=)."""
+
 # A key file has two lines of some 70 characters, and room for comments.
 KEY_FILE_BYTES_MAX = 4_096
+
+
+def key_path(text: str, environ: Mapping[str, str]) -> Path:
+    """The file that a configuration means: `credential:NAME` is NAME in $CREDENTIALS_DIRECTORY, where systemd
+    puts a service's secrets. Raises ConfigurationError where there is none.
+    """
+    if not text.startswith(CREDENTIAL):
+        return Path(text)
+    name, folder = text.removeprefix(CREDENTIAL), environ.get("CREDENTIALS_DIRECTORY", "")
+    if not name or "/" in name or name in {".", ".."}:
+        raise ConfigurationError(f"key file {text}: {name!r} is no name of a credential")
+    if not folder:
+        raise ConfigurationError(
+            f"key file {text}: $CREDENTIALS_DIRECTORY is not set, which a service with LoadCredential= has"
+        )
+    return Path(folder) / name
 
 
 def read_key_file(path: Path) -> str:

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from outcrier.cli.ctl import history as messages_of
 from outcrier.cli.output import (
     clean,
     is_terminal,
@@ -53,6 +54,13 @@ _REFRESH_S = 0.1
     help="End with code 4 if the book is not LIVE within this time (with --watch: if nothing is heard for"
     f" it); 0 = wait for ever.  [default: {LIVE_WITHIN_S:g}, with --watch 0]",
 )
+@click.option(
+    "--history",
+    type=click.IntRange(min=1, max=10_000),
+    metavar="N",
+    help="Print instead the last N messages about it as the venue sent them, which the feeder on this host"
+    " keeps (feeder.history_bytes_max).",
+)
 @wire_options
 def command(  # noqa: PLR0917  # click calls by name
     symbol: str,
@@ -60,10 +68,16 @@ def command(  # noqa: PLR0917  # click calls by name
     depth: int,
     as_json: bool,
     timeout: float | None,
+    history: int | None,
     wire: Config,
 ) -> None:
     """Print the book of SYMBOL@VENUE, such as BTC/USDT:PERP@binance_usdm, when it is LIVE."""
     log_to_stderr()
+    if history is not None:
+        for at_ns, connection, message in messages_of(symbol, history, wire):
+            row = {"t": at_ns, "conn": connection, "d": message}
+            click.echo(json_line(row) if as_json else f"{utc(at_ns)} conn={connection} {clean(message)}")
+        return
     if timeout is None:
         timeout = 0.0 if watch else LIVE_WITHIN_S
     unopened = subscriber(wire, symbols=[symbol], types=["book"], timeout=timeout or None)

@@ -15,6 +15,7 @@ from outcrier.errors import OutcrierError
 VERBS: Final = (
     "demo",
     "run",
+    "ctl",
     "tail",
     "book",
     "instruments",

@@ -1,8 +1,14 @@
-"""One line per cause at most once a second: a storm at a venue must not become a storm on the disk."""
+"""What the feeder tells its operator: a line for a cause at most once a second, with its venue and cause as
+fields of the record, for the terminal (text) and for the operator's log (JSON).
+
+A storm at a venue must not become a storm on the disk.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from outcrier.feeder.backoff import SECOND_NS
@@ -10,14 +16,45 @@ from outcrier.feeder.backoff import SECOND_NS
 CAUSES_MAX: Final = 256
 """Causes told apart; beyond, further ones share one: what a venue sends must not grow our memory."""
 
+HELD_BACK: Final = "held_back"
+"""Count of a line: how often its cause came since the line before and was not written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The parts of a line, which `told_of` finds in its record."""
+
+    cause: str
+    message: str
+    venue: str = ""
+    """Empty = the process as a whole."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def tell(logger: logging.Logger, level: int, told: Told, error: Exception | None = None) -> None:
+    """Logs a line with its parts, and the traceback of `error`; its text is
+    `venue=VENUE CAUSE: MESSAGE (12 more in between)`.
+    """
+    venue = f"venue={told.venue} " if told.venue else ""
+    held = told.counts.get(HELD_BACK, 0)
+    more = f" ({held} more in between)" if held else ""
+    extra = {"told": told}
+    logger.log(level, "%s%s: %s%s", venue, told.cause, told.message, more, exc_info=error, extra=extra)
+
+
+def told_of(record: logging.LogRecord) -> Told:
+    """The parts of a line; one that another library logged has the library as cause."""
+    told = getattr(record, "told", None)
+    return told if isinstance(told, Told) else Told(record.name, record.getMessage())
+
 
 class LimitedLog:
     """A logger that repeats a cause at most once a second and then says how often it came."""
 
-    def __init__(self, logger: logging.Logger, prefix: str) -> None:
-        """`prefix` begins every line, such as `venue=binance`."""
+    def __init__(self, logger: logging.Logger, venue: str = "") -> None:
+        """`venue` is what every line is about; empty = the process as a whole."""
         self._logger = logger
-        self._prefix = prefix
+        self._venue = venue
         self._causes: dict[str, tuple[int, int]] = {}
 
     def log(self, now_ns: int, level: int, cause: str, text: str) -> None:
@@ -28,5 +65,5 @@ class LimitedLog:
             self._causes[key] = (last_ns, held + 1)
             return
         self._causes[key] = (now_ns, 0)
-        more = f" ({held} more in between)" if held else ""
-        self._logger.log(level, "%s %s: %s%s", self._prefix, cause, " ".join(text.split()), more)
+        counts = {HELD_BACK: held} if held else {}
+        tell(self._logger, level, Told(cause, " ".join(text.split()), self._venue, counts))

@@ -57,23 +57,29 @@ def is_rule(symbol: str) -> bool:
     return symbol == ALL or RULE.fullmatch(symbol) is not None
 
 
+def covers(rule: str, instrument: Instrument) -> bool:
+    """Whether a rule names an instrument, whatever its status; a symbol covers nothing."""
+    if rule == ALL:
+        return True
+    parts = RULE.fullmatch(rule)
+    return (
+        parts is not None
+        and parts["kind"] in {ALL, instrument.kind.name.lower()}
+        and parts["quote"] in {ALL, instrument.quote}
+    )
+
+
 def matching(catalogue: Catalogue, symbol: str) -> list[Instrument]:
-    """The instruments that a symbol or rule names. Raises ConfigurationError for what it cannot name."""
-    if symbol == ALL:
-        return [instrument for instrument in catalogue if instrument.status in _TRADING]
-    rule = RULE.fullmatch(symbol)
-    if rule is None:
+    """The instruments that a symbol names, or those that trade of a rule. Raises ConfigurationError for what
+    it cannot name.
+    """
+    if not is_rule(symbol):
         return [catalogue.find(symbol)]
-    kinds = [kind.name.lower() for kind in Kind]
-    if rule["kind"] not in {ALL, *kinds}:
-        raise ConfigurationError(f"{symbol!r}: no kind {rule['kind']}: {', '.join(kinds)} or {ALL}")
-    return [
-        instrument
-        for instrument in catalogue
-        if instrument.status in _TRADING
-        and rule["kind"] in {ALL, instrument.kind.name.lower()}
-        and rule["quote"] in {ALL, instrument.quote}
-    ]
+    kinds = [ALL, *(kind.name.lower() for kind in Kind)]
+    kind = symbol.partition(":")[0]
+    if kind not in kinds:
+        raise ConfigurationError(f"{symbol!r} is a rule of no kind: kinds are {', '.join(kinds)}")
+    return [each for each in catalogue if each.status in _TRADING and covers(symbol, each)]
 
 
 def _base_rank(base: str) -> int:

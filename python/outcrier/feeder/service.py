@@ -3,7 +3,7 @@
     async with FeederService(config) as service:
         await service.run(stop)            # an asyncio.Event; `service.status()` at any time
 
-`serve` is the whole program of `outcrier run`: loop, signals, summary.
+`serve` is the whole program of `outcrier run`: loop, signals, what systemd and /health are told, summary.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import os
 import random
 import secrets
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import msgspec
 
 from outcrier import _core
 from outcrier.clock import mono_ns, wall_ns
@@ -26,18 +29,34 @@ from outcrier.config import Config, MulticastConfig, VenueConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.busy_poll import BusyPoll
+from outcrier.feeder.control import ControlServer, control_dir
 from outcrier.feeder.http import HttpClient
+from outcrier.feeder.http_server import HttpServer
+from outcrier.feeder.logs import LimitedLog
+from outcrier.feeder.notify import Notifier
 from outcrier.feeder.occupied import check_superseded, hear
+from outcrier.feeder.operator_log import OperatorLog
+from outcrier.feeder.readiness import Start
+from outcrier.feeder.report import Report
 from outcrier.feeder.state import VenueState, default_state_dir
 from outcrier.feeder.status import VenueStatus
 from outcrier.feeder.tap import Tap
 from outcrier.feeder.text_lines import AT_ONCE_NS, TextLines
 from outcrier.feeder.transport import Connector, TransportError, connector_for
 from outcrier.feeder.venue_feeder import Surroundings, VenueFeeder
-from outcrier.key_file import read_key_file
-from outcrier.venues import VENUES
+from outcrier.feeder.watch import Watch
+from outcrier.key_file import key_path, read_key_file
+from outcrier.venues import VENUES, venue_by_name
 
-_log = logging.getLogger("outcrier.feeder")
+
+@dataclass(slots=True)
+class _Running:
+    """A venue with what it has taken."""
+
+    feeder: VenueFeeder
+    config: VenueConfig
+    stack: AsyncExitStack
+    task: asyncio.Task[None] | None = None
 
 
 class FeederService:
@@ -51,18 +70,25 @@ class FeederService:
         connectors: Callable[[str], Connector] = connector_for,
         environ: Mapping[str, str] | None = None,
         tap: Tap | None = None,
+        read_again: Callable[[], Config] | None = None,
     ) -> None:
-        """`publisher` None = UDP multicast as configured; `tap` listens in on the connections. Raises
-        ConfigurationError: no venue is enabled.
+        """`publisher` None = UDP multicast as configured; `tap` listens in on the connections; `read_again`
+        gives the configuration as it is by then. Raises ConfigurationError: no venue is enabled.
         """
         self._config = config
+        self._read_again = read_again
         self._publisher = publisher
         self._lines = TextLines()
+        self._log = LimitedLog(logging.getLogger("outcrier.feeder"))
         self._connectors = connectors
         self._tap = tap
         self._environ = os.environ if environ is None else environ
-        self._venues: list[VenueFeeder] = []
-        self._stack = AsyncExitStack()
+        self._running: dict[str, _Running] = {}
+        self._around: Surroundings | None = None
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Gets what ends the process: what a venue raised."""
+        self._changing = asyncio.Lock()
+        """One venue starts or stops at a time."""
         if not config.enabled_venues():
             raise ConfigurationError("no venue is enabled: set venues.<name>.enabled")
 
@@ -79,7 +105,7 @@ class FeederService:
                 }
                 publisher = await asyncio.to_thread(open_publisher, self._config, channels)
                 self._publisher = publisher
-            around = Surroundings(
+            self._around = Surroundings(
                 publisher=publisher,
                 publisher_id=secrets.randbits(63) + 1,
                 connector_for=self._connectors,
@@ -92,27 +118,42 @@ class FeederService:
                 tap=self._tap,
             )
             for name, venue_config in self._config.enabled_venues().items():
-                http = await self._stack.enter_async_context(HttpClient())
-                self._venues.append(self._open_venue(name, venue_config, http, around))
+                await self._open_venue(name, venue_config)
         except BaseException:
-            await self._stack.aclose()
+            await self._close_venues()
             raise
         return self
 
-    def _open_venue(
-        self, name: str, config: VenueConfig, http: HttpClient, around: Surroundings
-    ) -> VenueFeeder:
-        venue = VENUES[name]
+    @property
+    def _venues(self) -> list[VenueFeeder]:
+        return [running.feeder for running in self._running.values()]
+
+    async def _open_venue(self, name: str, config: VenueConfig) -> None:
+        """Takes what the venue needs for itself. Raises ConfigurationError, NetworkError."""
+        around = self._around
+        if around is None:
+            raise RuntimeError("a service is entered before it has venues")
+        venue = venue_by_name(name)
         published = _is_published(name, config)
         state_dir = Path(self._config.feeder.state_dir or default_state_dir(self._environ))
-        state = VenueState(state_dir, "live" if published else "test", name, venue.number)
-        self._stack.enter_context(state)
-        return VenueFeeder(venue, config, state, http, around)
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(HttpClient())
+            state = stack.enter_context(
+                VenueState(state_dir, "live" if published else "test", name, venue.number)
+            )
+            feeder = VenueFeeder(venue, config, state, http, around)
+            self._running[name] = _Running(feeder, config, stack.pop_all())
+
+    async def _close_venues(self) -> None:
+        """Gives back what the venues have taken; their sessions have ended."""
+        for running in self._running.values():
+            await running.stack.aclose()
+        self._running.clear()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stack.aclose()
+        await self._close_venues()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publishes until `stop` is set, then ends every session, within a second.
@@ -120,23 +161,79 @@ class FeederService:
         Venues that cannot be reached are tried again for ever. Raises ConfigurationError (unknown symbol)
         when a venue's instrument list shows it, SupersededError when another publisher has taken over.
         """
-        stopping = asyncio.create_task(stop.wait())
-        running = [asyncio.create_task(venue.run()) for venue in self._venues]
-        running.append(asyncio.create_task(self._look_around()))
+        tasks: list[asyncio.Future[Any]] = [
+            asyncio.create_task(stop.wait()),
+            asyncio.create_task(self._look_around()),
+        ]
+        for running in self._running.values():
+            self._begin(running)
         try:
             with self._doorbell(), BusyPoll() if self._config.feeder.busy_poll else nullcontext():
-                done, _ = await asyncio.wait({stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait({*tasks, self._failed}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (stopping, *running):
-                task.cancel()
-            await asyncio.gather(stopping, *running, return_exceptions=True)
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             # All of them, whatever one of them raises.
-            closed = await asyncio.gather(*(venue.close() for venue in self._venues), return_exceptions=True)
+            ends = (self._end(running) for running in self._running.values())
+            closed = await asyncio.gather(*ends, return_exceptions=True)
         for outcome in closed:
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    def _begin(self, running: _Running) -> None:
+        running.task = asyncio.create_task(running.feeder.run())
+        running.task.add_done_callback(self._venue_ended)
+
+    def _venue_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def _end(self, running: _Running) -> None:
+        """Ends the session of a venue."""
+        if running.task is not None:
+            running.task.remove_done_callback(self._venue_ended)
+            running.task.cancel()
+            await asyncio.gather(running.task, return_exceptions=True)
+        await running.feeder.close()
+
+    # Venues that come and go.
+
+    async def start_venue(self, name: str, config: VenueConfig | None = None) -> None:
+        """Publishes a further venue, as configured or as `config` says. Raises ConfigurationError, also for
+        one that runs, and NetworkError.
+        """
+        async with self._changing:
+            if name in self._running:
+                raise ConfigurationError(f"{name} runs already")
+            given = config or self._config.venues.get(name, VenueConfig())
+            await self._open_venue(name, msgspec.structs.replace(given, enabled=True))
+            self._begin(self._running[name])
+            self._note(logging.INFO, "venue started", name)
+
+    async def stop_venue(self, name: str) -> None:
+        """Ends the session of a venue; the others go on. Raises ConfigurationError for one that does not
+        run.
+        """
+        async with self._changing:
+            running = self._running.get(name)
+            if running is None:
+                raise ConfigurationError(f"{name} does not run; running are {', '.join(self._running)}")
+            try:
+                await self._end(running)
+            finally:
+                del self._running[name]
+                await running.stack.aclose()
+            self._note(logging.INFO, "venue stopped", name)
+
+    def venue(self, name: str) -> VenueFeeder:
+        """A venue that runs. Raises ConfigurationError for another."""
+        running = self._running.get(name)
+        if running is None:
+            raise ConfigurationError(f"{name} does not run; running are {', '.join(self._running) or 'none'}")
+        return running.feeder
 
     @contextmanager
     def _doorbell(self) -> Iterator[None]:
@@ -155,24 +252,65 @@ class FeederService:
         for venue in self._venues:
             venue.serve_wishes()
 
-    def reload_keys(self) -> None:
-        """Reads `feeder.key_file` again and signs with its first key from the next frame on. Keys that cannot
-        be used are logged and those in use stay.
+    async def reload(self) -> None:
+        """Reads the configuration again: venues start, stop and change their symbols, keys are those that
+        their file holds by now; a venue of which anything else changed starts anew. What needs a new process
+        is named. A configuration that cannot be used is logged, and the one in force stays.
         """
-        path = self._config.feeder.key_file
-        if not path:
-            _log.warning("nothing to read again: feeder.key_file is not set")
+        if self._read_again is not None:
+            try:
+                config = self._read_again()
+            except ConfigurationError as error:
+                self._note(logging.ERROR, "the configuration stays as it was", str(error))
+                return
+            self._name_what_stays(config)
+            before, self._config = self._config, msgspec.structs.replace(self._config, venues=config.venues)
+            await self._change_venues(before.enabled_venues(), config.enabled_venues())
+        self._reload_keys()
+
+    def _name_what_stays(self, config: Config) -> None:
+        """Keys outside of `venues` are those of the process."""
+        for section in ("feeder", "multicast", "subscriber"):
+            if getattr(config, section) != getattr(self._config, section):
+                self._note(logging.WARNING, "needs a restart", f"[{section}] has changed")
+
+    async def _change_venues(self, before: Mapping[str, VenueConfig], now: Mapping[str, VenueConfig]) -> None:
+        for name in before.keys() | now.keys():
+            running = self._running.get(name)
+            wanted = now.get(name)
+            try:
+                if running is not None and wanted is None and name in before:
+                    await self.stop_venue(name)
+                elif running is None and wanted is not None:
+                    await self.start_venue(name, wanted)
+                elif running is not None and wanted is not None and wanted != running.config:
+                    await self._reconfigure(running, wanted)
+            except (ConfigurationError, NetworkError) as error:
+                self._note(logging.ERROR, f"venues.{name} stays as it was", str(error))
+
+    async def _reconfigure(self, running: _Running, config: VenueConfig) -> None:
+        if msgspec.structs.replace(config, symbols=running.config.symbols) == running.config:
+            running.feeder.reconfigure(config.symbols)
+            running.config = config
             return
-        if self._publisher is None:
+        await self.stop_venue(running.feeder.venue.name)
+        await self.start_venue(running.feeder.venue.name, config)
+
+    def _reload_keys(self) -> None:
+        path = self._config.feeder.key_file
+        if not path or self._publisher is None:
             return  # It is opened with what the file holds by then.
         try:
             self._publisher.change_keys(_key(path))
         except (ConfigurationError, ValueError) as error:
-            _log.error("the keys stay as they were: feeder.key_file: %s", error)
+            self._note(logging.ERROR, "the keys stay as they were", f"feeder.key_file: {error}")
             return
         for venue in self._venues:
             venue.change_key()
-        _log.warning("signing with the first key of %s from now on", path)
+        self._note(logging.WARNING, "keys read again", f"signing with the first key of {path} from now on")
+
+    def _note(self, level: int, cause: str, text: str) -> None:
+        self._log.log(mono_ns(), level, cause, text)
 
     async def _look_around(self) -> None:
         """Ten times a second: ends the process if another publisher has taken over, and says what is due on
@@ -203,6 +341,23 @@ class FeederService:
     def status(self) -> list[VenueStatus]:
         """Every venue now."""
         return [venue.status() for venue in self._venues]
+
+    def starts(self) -> list[Start]:
+        """How far the start of every venue is."""
+        return [venue.start() for venue in self._venues]
+
+    def ticks(self) -> dict[str, int]:
+        """By venue that has a session: how often its core did what was due."""
+        return {venue.venue.name: ticks for venue in self._venues if (ticks := venue.ticks()) is not None}
+
+    def feeds(self) -> dict[str, _core.Feed]:
+        """By venue that has a session: what counts."""
+        return {venue.venue.name: feed for venue in self._venues if (feed := venue.feed()) is not None}
+
+    @property
+    def publisher(self) -> _core.Publisher | None:
+        """None before the start."""
+        return self._publisher
 
 
 def open_publisher(config: Config, channels: Mapping[int, bool], *, logged: bool = True) -> _core.Publisher:
@@ -253,7 +408,7 @@ def open_publisher(config: Config, channels: Mapping[int, bool], *, logged: bool
 
 
 def _key(path: str) -> str:
-    return read_key_file(Path(path)) if path else ""
+    return read_key_file(key_path(path, os.environ)) if path else ""
 
 
 def _is_published(name: str, config: VenueConfig) -> bool:
@@ -286,17 +441,47 @@ def stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-def serve(config: Config) -> list[VenueStatus]:
-    """Runs the feeder until SIGINT or SIGTERM and returns how the venues were at the end."""
+def serve(
+    config: Config, log: OperatorLog | None = None, read_again: Callable[[], Config] | None = None
+) -> list[VenueStatus]:
+    """Runs the feeder until SIGINT or SIGTERM and returns how the venues were at the end; `log` is for its
+    counters, `read_again` for SIGHUP.
+    """
 
-    async def run() -> list[VenueStatus]:
+    async def run(notifier: Notifier) -> list[VenueStatus]:
         stop = asyncio.Event()
         stop_on_signals(stop)
-        service = FeederService(config)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.reload_keys)
-        async with service:
+        service = FeederService(config, read_again=read_again)
+        watch = Watch(service, notifier)
+        report = Report(service, watch, log)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.reload)
+        control = ControlServer(service, control_dir(config.feeder, os.environ))
+        async with service, control, _watched(watch, report, config.feeder.health_port, stop):
             await service.run(stop)
             return service.status()
 
-    with asyncio.Runner(loop_factory=loop_factory(config.feeder.event_loop)) as runner:
-        return runner.run(run())
+    with (
+        closing(Notifier(os.environ)) as notifier,
+        asyncio.Runner(loop_factory=loop_factory(config.feeder.event_loop)) as runner,
+    ):
+        return runner.run(run(notifier))
+
+
+@asynccontextmanager
+async def _watched(
+    watch: Watch, report: Report, health_port: int, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Watches over a service meanwhile, and answers those who ask for its health."""
+    pages = {"/health": report.health, "/metrics": report.metrics}
+    async with AsyncExitStack() as stack:
+        if health_port:
+            report.server = await stack.enter_async_context(HttpServer(health_port, pages))
+        task = asyncio.create_task(watch.run(stop))
+        # Unwatched it must not go on: systemd starts it again.
+        task.add_done_callback(lambda _: stop.set())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

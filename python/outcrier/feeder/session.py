@@ -109,6 +109,10 @@ class VenueSession:
         self.counts = Counts()
         self.live: set[int] = set()
         """Books that are live."""
+        self.been_live: set[int] = set()
+        """Books that are or were live."""
+        self.ticks = 0
+        """Times that the core did what was due."""
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the first exception of a callback: a bug of ours that nobody else would see."""
         self._planner = planner
@@ -174,6 +178,7 @@ class VenueSession:
         indices = [index for native in gone if (index := self.roster.index(native)) is not None]
         self._drop_fetches(indices)
         self.live.difference_update(indices)
+        self.been_live.difference_update(indices)
         for native in gone:
             self.roster.remove(native)
         if self._started:
@@ -186,6 +191,11 @@ class VenueSession:
         for each in instruments:
             native = each.native_symbol
             self.roster.add(each, ids[native], has_book=native in with_book)
+
+    @property
+    def published(self) -> Mapping[str, Instrument]:
+        """The instruments, by native symbol."""
+        return self._planner.instruments
 
     @property
     def drivers(self) -> list[ConnectionDriver]:
@@ -275,6 +285,7 @@ class VenueSession:
                 case "LIVE":
                     if index in self.roster.with_book:
                         self.live.add(index)
+                        self.been_live.add(index)
                     if self._in_stream:
                         self._awaited.pop(index, None)
                         self.scheduler.forget([index])
@@ -417,6 +428,7 @@ class VenueSession:
 
     def _tick_core(self) -> None:
         next_ns = self.feed.tick()
+        self.ticks += 1
         # The core gives notices from here too: held diffs have a time limit.
         if self._take_notices():
             self.reschedule()
@@ -464,6 +476,11 @@ class VenueSession:
             if self.links.resubscribe(silent.index, book_only=silent.is_book):
                 self.counts.resubscribed += 1
         self._take_notices()
+
+    def closed(self) -> set[int]:
+        """Books that are not live and cannot be: trading has ended."""
+        ended = (index for index in self.roster.with_book if self.roster.has_ended(index))
+        return {index for index in ended if index not in self.live}
 
     # Snapshots.
 

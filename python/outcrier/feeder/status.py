@@ -19,6 +19,8 @@ class VenueStatus:
     live: int
     stale: int
     """Books that are not live, whatever the reason."""
+    closed: int
+    """Of those, books of instruments that do not trade any more: nothing of them can be live."""
     connections: int
     connected: int
     subscribed: int
@@ -34,3 +36,21 @@ class VenueStatus:
     """One line; empty = none yet."""
     error: TransportError | None
     """Why nothing of the venue is reached now; None = something is, or nothing was tried yet."""
+
+    @property
+    def is_live(self) -> bool:
+        """Every connection carries all that it was asked for, and every book that trades is live."""
+        return not self.why_not
+
+    @property
+    def why_not(self) -> str:
+        """Why the venue is not live, one line; empty = it is."""
+        error = f": {self.error}" if self.error else ""
+        if not self.connections:
+            return f"no instrument list yet{error}"
+        reasons = []
+        if self.subscribed < self.connections:
+            reasons.append(f"{self.subscribed} of {self.connections} connections subscribed{error}")
+        if recovering := self.stale - self.closed:
+            reasons.append(f"{recovering} of {self.books - self.closed} books not live")
+        return ", ".join(reasons)

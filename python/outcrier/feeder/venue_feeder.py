@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from outcrier import _core
 from outcrier.clock import mono_ns, wall_ns
 from outcrier.config import VenueConfig
+from outcrier.errors import ConfigurationError
 from outcrier.feeder.backoff import SECOND_NS, full_jitter_ns
+from outcrier.feeder.choice import Choice
 from outcrier.feeder.connection import BACKOFF_BASE_NS, BACKOFF_CAP_NS, REGION_WAIT_NS
 from outcrier.feeder.ending import end_session
 from outcrier.feeder.http import HttpClient
@@ -19,6 +21,7 @@ from outcrier.feeder.logs import LimitedLog
 from outcrier.feeder.occupied import RECONFIGURATION, Succession, hear, succeed
 from outcrier.feeder.plan import Planner, check_venue, plan_venue
 from outcrier.feeder.reach import Reach
+from outcrier.feeder.readiness import Start
 from outcrier.feeder.rest import InstrumentList, VenueRest
 from outcrier.feeder.session import SessionFull, VenueSession
 from outcrier.feeder.snapshots import WeightPool
@@ -27,7 +30,7 @@ from outcrier.feeder.status import VenueStatus
 from outcrier.feeder.tap import Tap
 from outcrier.feeder.text_lines import VenueCounts
 from outcrier.feeder.transport import Connector, Reason, TransportError
-from outcrier.instruments import Trading
+from outcrier.instruments import Catalogue, Trading
 from outcrier.venue_numbers import TABLE
 from outcrier.venues.base import Venue
 
@@ -65,12 +68,15 @@ class VenueFeeder:
         self._config = config
         self._state = state
         self._around = around
-        self._log = LimitedLog(logging.getLogger("outcrier.feeder"), f"venue={venue.name}")
+        self._log = LimitedLog(logging.getLogger("outcrier.feeder"), venue.name)
         self.reach = Reach(self._log)
         limits = venue.limits
         self._pool = around.pools.setdefault(limits.weight_pool, WeightPool(limits.weight_per_minute))
         self._rest = VenueRest(venue, config.rest_url, http, self._pool, around.tap)
         self._session: VenueSession | None = None
+        self._choice = Choice(config.symbols, limited=around.limited)
+        self._catalogue: Catalogue | None = None
+        """The newest list."""
 
     async def run(self) -> None:
         """Publishes until cancelled. Retries whatever a venue or network does; raises ConfigurationError.
@@ -78,6 +84,7 @@ class VenueFeeder:
         What a callback of ours raises is raised here too.
         """
         listed = await self._first_instruments()
+        self._catalogue = listed.catalogue
         plan = plan_venue(self.venue, listed.catalogue, self._config, limited=self._around.limited)
         session = await self._open_session(plan, await self._succession())
         while True:
@@ -192,7 +199,62 @@ class VenueFeeder:
             except TransportError as error:
                 self.reach.note("instruments", str(error))
             else:
+                self._catalogue = listed.catalogue
                 session.take_list(listed)
+                self._follow()
+
+    # What the operator wants.
+
+    def add(self, symbols: Sequence[str]) -> list[str]:
+        """Publishes further symbols, or what further rules name; canonical symbols that are new. Raises
+        ConfigurationError.
+        """
+        self._choice.add(self._known(), symbols)
+        return self._follow()
+
+    def remove(self, symbols: Sequence[str]) -> list[str]:
+        """Publishes these no longer; canonical symbols that are gone. Raises ConfigurationError."""
+        self._choice.remove(self._known(), symbols)
+        return self._follow()
+
+    def reconfigure(self, symbols: Sequence[str]) -> None:
+        """The configuration names other symbols now."""
+        self._choice.replace(symbols)
+        if self._catalogue is not None:
+            self._follow()
+
+    def _known(self) -> Catalogue:
+        if self._catalogue is None:
+            why = self.reach.last_error or "it was just asked for"
+            raise ConfigurationError(f"{self.venue.name} has sent no instrument list yet: {why}")
+        return self._catalogue
+
+    def _follow(self) -> list[str]:
+        """Publishes what is wanted by now; canonical symbols that came or went."""
+        session, catalogue = self._session, self._catalogue
+        if session is None or catalogue is None:
+            return []
+        step = self._choice.step(catalogue, session.published)
+        if not step.added and not step.removed:
+            return []
+        gone = [session.published[native].symbol for native in step.removed]
+        session.remove(step.removed)
+        session.add(step.added)
+        came = [instrument.symbol for instrument in step.added]
+        text = f"{len(came)} more, {len(gone)} fewer: {' '.join([*came, *gone])[:200]}"
+        self._log.log(mono_ns(), logging.INFO, "instruments", text)
+        return [*came, *gone]
+
+    def history(self, symbol: str, last: int) -> list[tuple[int, int, bytes]]:
+        """The last messages of an instrument: (receive time in ns since the epoch, connection, message).
+        Raises ConfigurationError for one that is not published.
+        """
+        session = self._session
+        instrument = self._known().find(symbol)
+        index = None if session is None else session.roster.index(instrument.native_symbol)
+        if session is None or index is None:
+            raise ConfigurationError(f"{instrument.full_symbol} is not published")
+        return session.feed.history(index, last)
 
     # What others see.
 
@@ -209,6 +271,7 @@ class VenueFeeder:
             books=session.books if session is not None else 0,
             live=len(session.live) if session is not None else 0,
             stale=session.books - len(session.live) if session is not None else 0,
+            closed=len(session.closed()) if session is not None else 0,
             connections=len(machines),
             connected=sum(driver.is_connected for driver in drivers),
             subscribed=subscribed,
@@ -223,6 +286,27 @@ class VenueFeeder:
             error=None if subscribed else self.reach.error,
         )
 
+    def start(self) -> Start:
+        """How far the start is."""
+        session = self._session
+        if session is None:
+            return Start(venue=self.venue.name, listed=False)
+        sums, closed = session.feed.counters(), session.closed()
+        return Start(
+            venue=self.venue.name,
+            listed=True,
+            connections=len(session.drivers),
+            subscribed=sum(driver.machine.subscribed for driver in session.drivers),
+            books=session.books - len(closed),
+            been_live=len(session.been_live - closed),
+            cycles_begun=sums["cycles_begun"],
+            cycles=sums["cycles"],
+        )
+
+    def ticks(self) -> int | None:
+        """Times that the core of the session did what was due; None before it."""
+        return None if self._session is None else self._session.ticks
+
     def change_key(self) -> None:
         """Signs with the publisher's key of now; a later session does so anyway."""
         if self._session is not None:
@@ -232,6 +316,10 @@ class VenueFeeder:
         """Consumers ask something of the feed."""
         if self._session is not None:
             self._session.serve_wishes()
+
+    def feed(self) -> _core.Feed | None:
+        """What counts; None before the session."""
+        return None if self._session is None else self._session.feed
 
     def counts(self) -> VenueCounts | None:
         """What the text lines tell of the venue; None before its session."""

@@ -124,6 +124,7 @@ impl Feed {
         let in_turn = now_ns >= self.cycle.due_ns;
         if in_turn && !self.cycle.is_under_way {
             self.cycle.begin(now_ns, self.channel.next_snapshot_seq());
+            self.journal.counters.cycles_begun += 1;
         }
         if let Some(index) = self.take_head(now_ns, in_turn) {
             let is_again = self.has_had_its_turn(index);
@@ -200,6 +201,7 @@ impl Feed {
             &root,
             NO_RECORDS,
         );
+        self.journal.counters.cycles += 1;
         let promised_ns = length_ns.max(CYCLE_MIN_NS);
         self.channel.set_snapshot_cycle_ms(u32::try_from(promised_ns / 1_000_000).unwrap_or(u32::MAX));
     }

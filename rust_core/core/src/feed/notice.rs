@@ -156,6 +156,10 @@ counters! {
         heads_moved,
         /// Such wishes refused because the instrument had just been moved.
         heads_limited,
+        /// Snapshot cycles begun.
+        cycles_begun,
+        /// Snapshot cycles sent whole, with their CYCLE_END.
+        cycles,
     }
 }
 
