@@ -103,7 +103,7 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "def_version": lambda bench: bench.feed.def_version(0),
     "last_seq": lambda bench: bench.feed.last_seq(),
     "kinds": lambda bench: bench.feed.kinds(),
-    "activity": lambda feed: feed.activity(),
+    "activity": lambda bench: bench.feed.activity(),
     "books_not_live": lambda bench: bench.feed.books_not_live(),
     "change_key": lambda bench: bench.feed.change_key(),
 }

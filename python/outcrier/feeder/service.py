@@ -85,8 +85,8 @@ class FeederService:
         self._environ = os.environ if environ is None else environ
         self._running: dict[str, _Running] = {}
         self._around: Surroundings | None = None
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Gets what ends the process: what a venue raised."""
+        self._failed: asyncio.Future[None] | None = None
+        """Of a run: gets what ends it, which a venue raised."""
         self._changing = asyncio.Lock()
         """One venue starts or stops at a time."""
         if not config.enabled_venues():
@@ -165,14 +165,16 @@ class FeederService:
             asyncio.create_task(stop.wait()),
             asyncio.create_task(self._look_around()),
         ]
+        failed = self._failed = asyncio.get_running_loop().create_future()
         for running in self._running.values():
             self._begin(running)
         try:
             with self._doorbell(), BusyPoll() if self._config.feeder.busy_poll else nullcontext():
-                done, _ = await asyncio.wait({*tasks, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait({*tasks, failed}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
+            failed.cancel()
             for each in tasks:
                 each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -188,8 +190,12 @@ class FeederService:
         running.task.add_done_callback(self._venue_ended)
 
     def _venue_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
-            self._failed.set_exception(error)
+        failed = self._failed
+        if failed is None or failed.done() or task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            failed.set_exception(error)
 
     async def _end(self, running: _Running) -> None:
         """Ends the session of a venue."""
