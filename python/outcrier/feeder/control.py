@@ -13,8 +13,8 @@ import asyncio
 import os
 import socket
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -80,6 +80,18 @@ def control_dir(feeder: FeederConfig, environ: Mapping[str, str]) -> Path:
     return Path(feeder.state_dir or default_state_dir(environ)) / "control"
 
 
+@contextmanager
+def _address(path: Path) -> Iterator[str]:
+    """An address of the socket at `path` that the system takes: it allows 107 bytes (unix(7)), and a state
+    directory may be deeper than that.
+    """
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 def sockets(directory: Path) -> list[Path]:
     """The sockets of feeders that live; those that dead ones have left are removed, as far as allowed."""
     alive: list[Path] = []
@@ -89,7 +101,8 @@ def sockets(directory: Path) -> list[Path]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(1.0)
             try:
-                probe.connect(str(path))
+                with _address(path) as address:
+                    probe.connect(address)
             except ConnectionRefusedError:
                 _remove(path)
             except OSError:
@@ -129,7 +142,8 @@ class ControlServer:
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 # Before it listens: nobody connects through a mode that was not ours.
-                listener.bind(str(self.path))
+                with _address(self.path) as address:
+                    listener.bind(address)
                 self.path.chmod(0o600)
                 self._server = await asyncio.start_unix_server(
                     self._serve, sock=listener, limit=REQUEST_BYTES_MAX
@@ -212,7 +226,8 @@ def ask(path: Path, request: Request, timeout_s: float = 10.0) -> Reply:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(timeout_s)
-            link.connect(str(path))
+            with _address(path) as address:
+                link.connect(address)
             link.sendall(msgspec.json.encode(request) + b"\n")
             with link.makefile("rb") as answers:
                 line = answers.readline()
