@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ from outcrier import _core
 
 pytest_plugins = ["pytester"]
 
-SOURCE_SUFFIXES = {".py", ".pyi", ".rs", ".toml", ".md", ".service"}
+SOURCE_SUFFIXES = {".py", ".pyi", ".rs", ".toml", ".md", ".service", ".target", ".conf"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CARGO = tomllib.loads((ROOT / "Cargo.toml").read_text())
 
@@ -222,27 +221,6 @@ def test_make_help_lists_every_target(bare_path: Path) -> None:
     assert phony is not None
     shown = {line.split()[1] for line in make("help", bare_path).stdout.splitlines()}
     assert shown == set(phony[1].split()) - {"toolchain"}
-
-
-def test_unit_file_passes_systemds_own_check(tmp_path: Path) -> None:
-    text = (ROOT / "systemd/outcrier-feed.service").read_text()
-    command = re.search(r"^ExecStart=(\S+) run --config /etc/outcrier/outcrier.toml$", text, re.MULTILINE)
-    assert command is not None
-    if shutil.which("systemd-analyze") is None:
-        return  # what could be checked without it is checked
-    # The check wants the program to be there.
-    program(tmp_path / "outcrier", "exit 0")
-    unit = tmp_path / "outcrier-feed.service"
-    unit.write_text(text.replace(command[1], str(tmp_path / "outcrier")))
-    result = subprocess.run(
-        ["systemd-analyze", "verify", str(unit)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"SYSTEMD_LOG_LEVEL": "warning"},
-    )
-    ours = [line for line in result.stderr.splitlines() if "outcrier" in line]
-    assert (result.returncode, ours) == (0, [])
 
 
 INNER_TESTS = """

@@ -11,7 +11,7 @@
 //! * [`survey()`] tells what a directory holds.
 //!
 //! The bytes are described in `record.rs`, what is made of a crash in `scan.rs`, and how it is operated in
-//! `docs/operations.md`.
+//! `docs/operating.md`.
 
 mod archive;
 mod directory;
