@@ -20,7 +20,7 @@ from outcrier.capture.decoding import Shapes
 from outcrier.capture.format import CaptureLine
 from outcrier.capture.library import read_session
 from outcrier.errors import ConfigurationError
-from outcrier.instruments import Instrument, to_core_kwargs
+from outcrier.instruments import to_core_kwargs
 from outcrier.shapes import Shape
 from outcrier.venues import Venue
 from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
@@ -131,21 +131,24 @@ class Exchange:
 
     def copies(self, emission: Emission) -> Iterator[tuple[str, str]]:
         """Native symbol and stream of each copy of a message; `renamed` makes its text."""
-        for name in self._copies.get(emission.symbol or "", ()):
-            yield name, self._copied_stream(emission.stream, name)
+        if self.venue.channel_of(emission.stream) is not None:
+            for name in self._copies.get(emission.symbol or "", ()):
+                yield name, self._stream_of(emission.stream, name)
 
     def renamed(self, emission: Emission, text: str, name: str) -> str:
         """The message `text` of an emission as one of the copy `name`."""
         return self.side.renamed(text, emission.symbol or "", name)
 
-    def _copied_stream(self, stream: str, name: str) -> str:
-        found = self._names.get((stream, name))
+    def _stream_of(self, stream: str, symbol: str) -> str:
+        """The same channel of another instrument; `stream` itself where that is not listed."""
+        found = self._names.get((stream, symbol))
         if found is None:
-            channel, speed = self.venue.channel_of(stream) or ("", "")
-            speeds = {channel: speed} if speed else {}
-            instrument = self._listed[name]
-            (found,) = self.venue.streams(instrument, (channel,), speeds)
-            self._names[stream, name] = found
+            named, instrument = self.venue.channel_of(stream), self._listed.get(symbol)
+            found = stream
+            if named is not None and instrument is not None:
+                channel, speed = named
+                (found,) = self.venue.streams(instrument, (channel,), {channel: speed} if speed else {})
+            self._names[stream, symbol] = found
         return found
 
     def _of(self, stream: str) -> tuple[str | None, str | None]:
@@ -188,7 +191,7 @@ class Exchange:
         """What a client is sent at the beginning of a stream, at the present state."""
         symbol = self.venue.native_symbol_of(stream)
         original = self._originals.get(symbol or "", symbol)
-        recorded = stream if original == symbol else self._original_stream(stream, original or "")
+        recorded = stream if original == symbol else self._stream_of(stream, original or "")
         book = None
         if book_symbol_of(self.venue, stream) is not None:
             book = self._stream_books.get(recorded)
@@ -198,18 +201,6 @@ class Exchange:
         if symbol is None or original is None or original == symbol:
             return texts
         return [self.side.renamed(text, original, symbol) for text in texts]
-
-    def _original_stream(self, stream: str, symbol: str) -> str:
-        channel, speed = self.venue.channel_of(stream) or ("", "")
-        instrument = self._listed.get(symbol)
-        if instrument is None or not channel:
-            return stream
-        found = self.venue.streams(instrument, (channel,), {channel: speed} if speed else {})
-        return found[0] if found else stream
-
-    def copied(self) -> list[Instrument]:
-        """The instruments that are copies."""
-        return [self._listed[name] for name in self._originals]
 
     def _recorded_books(self, paths: Sequence[Path], found: Scan) -> dict[str, RecordedBook]:
         """The first recorded REST book of each symbol."""

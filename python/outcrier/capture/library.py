@@ -19,7 +19,6 @@ ENVIRONMENT_KEY: Final = "OUTCRIER_DATA"
 """Names the folder that holds `captures/` and MANIFEST.json."""
 
 _MANIFEST: Final = "MANIFEST.json"
-_INSTRUMENTS: Final = "*_instruments*"
 
 DEMO_RATE_MIN: Final = 10.0
 """Messages a second below which a capture makes no moving picture."""
@@ -179,13 +178,15 @@ def _timed(path: Path, source: int) -> Iterator[tuple[int, CaptureLine]]:
 
 
 def list_of(venue: Venue, paths: Sequence[Path]) -> Path | None:
-    """The recorded instrument list for captures: by the venue's patterns, else the newest beside them."""
+    """The recorded instrument list for captures: by the venue's patterns, else the newest that
+    `outcrier record` has left beside them.
+    """
     folder = paths[0].resolve().parent
     for pattern in venue.instrument_lists:
         found = sorted(folder.parent.glob(f"{pattern}.jsonl*"))
         if found:
             return found[-1]
-    beside = sorted(folder.glob(_INSTRUMENTS))
+    beside = sorted(folder.glob(f"{venue.name}_instruments*"))
     return beside[-1] if beside else None
 
 

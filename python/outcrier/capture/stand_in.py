@@ -331,6 +331,7 @@ class StandIn:
             self.counters.breach(kind)
             answers = self._side.on_breach(connection.client, kind)
             if answers is None:
+                await connection.drained()
                 await connection.socket.close(_CLOSE_POLICY, "Too many requests")
                 return False
             for text in answers:
