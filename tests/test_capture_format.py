@@ -11,16 +11,14 @@ from typing import Any
 
 import pytest
 
+from outcrier.capture.contents import instrument_lists, instruments_of, scan
 from outcrier.capture.format import CaptureLine, Pace, read_capture
 from outcrier.capture.library import (
     CaptureGroup,
     data_folder,
     demo_groups,
     group_by_venue,
-    instrument_list,
-    instruments_of,
     read_session,
-    scan,
     venue_of,
 )
 from outcrier.errors import CaptureError, ConfigurationError
@@ -236,7 +234,7 @@ def test_what_no_list_holds_comes_from_what_is_printed(capture: CaptureFinder, t
     # The list as the exchange would answer has the listed ones and this one.
     venue = VENUES["binance"]
     found = scan(venue, [path])
-    instruments, faults = venue.parse_instruments(instrument_list(venue, [path], found))
+    instruments, faults = venue.parse_instruments(*instrument_lists(venue, [path], found).values())
     assert (len(instruments), faults) == (1696, [])
 
 
