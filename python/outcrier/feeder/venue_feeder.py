@@ -25,7 +25,7 @@ from outcrier.feeder.snapshots import WeightPool
 from outcrier.feeder.state import VenueState
 from outcrier.feeder.status import VenueStatus
 from outcrier.feeder.tap import Tap
-from outcrier.feeder.text_lines import VenueCounts
+from outcrier.feeder.text_lines import VenueCounts, VenueTrouble
 from outcrier.feeder.transport import Connector, Reason, TransportError
 from outcrier.instruments import Trading
 from outcrier.venue_numbers import TABLE
@@ -233,6 +233,13 @@ class VenueFeeder:
         """Consumers ask something of the feed."""
         if self._session is not None:
             self._session.serve_wishes()
+
+    def trouble(self) -> VenueTrouble | None:
+        """What went wrong last, for the text lines; None = nothing yet."""
+        if not self.reach.last_error:
+            return None
+        exchange, product = EXCHANGE_PRODUCTS[self.venue.name]
+        return VenueTrouble(exchange, product, self.reach.last_error_ms, self.reach.last_error)
 
     def counts(self) -> VenueCounts | None:
         """What the text lines tell of the venue; None before its session."""
