@@ -238,7 +238,7 @@ class VenueFeeder:
         """What went wrong last, for the text lines; None = nothing yet."""
         if not self.reach.last_error:
             return None
-        exchange, product = EXCHANGE_PRODUCTS[self.venue.name]
+        _, exchange, product = TABLE[self.venue.name]
         return VenueTrouble(exchange, product, self.reach.last_error_ms, self.reach.last_error)
 
     def counts(self) -> VenueCounts | None:
