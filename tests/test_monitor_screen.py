@@ -112,7 +112,7 @@ def levels_end(lines: list[str]) -> int:
 
 
 def title(time: str, *groups: str) -> str:
-    left = f" udp_monitor  crypto port 9001 on lo {' '.join(groups)}   REPLAY"
+    left = f" udp_monitor  REPLAY   crypto port 9001 on lo {' '.join(groups)}"
     return f"{left}{f'{time} UTC'.rjust(WIDTH - 1 - len(left))}"
 
 

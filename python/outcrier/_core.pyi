@@ -684,7 +684,6 @@ class Monitor:
         """Messages that `take_told` did not fetch in time."""
     def take_told(self) -> list[dict[str, Any]]:
         """CONN, SESSION_START, and STATUS that is not about an instrument, since the last call, at most
-        16,384: the fields of their roots with msg, rx_ns, sent_ns (publisher's wall clock), channel, venue,
-        session, seq."""
+        16,384: the fields of their roots with msg, rx_ns, channel, venue, session, seq."""
     def take_texts(self) -> list[tuple[int, str]]:
         """Text lines since the last call, at most 1,024: receive stamp and line without its end."""

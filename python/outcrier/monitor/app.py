@@ -23,7 +23,7 @@ from outcrier.monitor.table import Line
 PERIOD_NS: Final = 100_000_000
 """Ten looks a second: what a person can follow."""
 
-ShownCo = TypeVar("ShownCo", covariant=True)
+Shown_co = TypeVar("Shown_co", covariant=True)
 
 _style = functools.cache(Style.parse)
 """The styles are a few dozen constants."""
@@ -40,13 +40,13 @@ class MonitorScreen(Protocol[Shown]):
         """Every line; None: nothing was counted yet."""
 
 
-class Listener(Protocol[ShownCo]):
+class Listener(Protocol[Shown_co]):
     """The counts behind a screen; belongs to one thread."""
 
     def listen(self, timeout_ns: int) -> None:
         """Counts for so long. Raises NetworkError."""
 
-    def look(self) -> ShownCo:
+    def look(self) -> Shown_co:
         """What was counted up to now, as the screen wants it. Raises NetworkError."""
 
     def close(self) -> None:

@@ -63,10 +63,11 @@ def title(
     program: str, where: str, groups: dict[str, bool], words: list[str], *, time_ns: int, width: int
 ) -> Line:
     """The first line. `groups`: whether something comes by them; `words`: what nobody shall overlook."""
-    parts: list[Part] = [(f" {program} ", f"bold {BAR}"), (f" {where} ", BAR)]
-    parts += [(f"{group} ", f"green {BAR}" if heard else f"dim {BAR}") for group, heard in groups.items()]
+    parts: list[Part] = [(f" {program} ", f"bold {BAR}")]
     for word in words:
-        parts += [(" ", BAR), (f" {word} ", LOUD)]
+        parts += [(f" {word} ", LOUD), (" ", BAR)]
+    parts.append((f" {where} ", BAR))
+    parts += [(f"{group} ", f"green {BAR}" if heard else f"dim {BAR}") for group, heard in groups.items()]
     used = sum(len(text) for text, _ in parts)
     parts.append((f"{clock(time_ns)} UTC ".rjust(max(width - used, 0)), BAR))
     return tuple(parts)

@@ -305,7 +305,6 @@ impl Monitor {
             let info = plain::dict(py, &root)?;
             info.set_item("msg", name)?;
             info.set_item("rx_ns", told.rx_ns)?;
-            info.set_item("sent_ns", told.sent_ns)?;
             info.set_item("channel", told.channel)?;
             info.set_item("venue", told.venue)?;
             info.set_item("session", told.session)?;

@@ -24,8 +24,6 @@ pub enum Saying {
 pub struct Told {
     /// Receive stamp, nanoseconds since the epoch.
     pub rx_ns: i64,
-    /// Time of sending by the publisher's wall clock, nanoseconds since the epoch.
-    pub sent_ns: i64,
     /// 1–127.
     pub channel: u8,
     /// Venue number.
@@ -69,7 +67,6 @@ impl Tellings {
         let header = &frame.header;
         self.kept.push_back(Told {
             rx_ns,
-            sent_ns: header.recv_ts.saturating_add(i64::from(header.proc_ns)),
             channel: header.channel_number(),
             venue: header.venue,
             session: header.session,
