@@ -10,38 +10,26 @@ from typing import Any, Final, Literal
 import msgspec
 
 from outcrier.clock import SESSION_EPOCH_NS
-from outcrier.layout import REASONS
-from outcrier.monitor.health import (
-    ConnectionHealth,
-    HealthEvent,
-    NotLive,
-    StateCount,
-    VenueHealth,
-    VenueState,
-)
+from outcrier.monitor.health import HealthEvent, VenueHealth, VenueState
 from outcrier.monitor.health_rules import GONE, NOT_LIVE, UNTOLD_NS, Signs, judge
+from outcrier.monitor.health_told import (
+    Rates,
+    Told,
+    describe,
+    not_live,
+    reason,
+    silence_ms,
+    state_counts,
+    status_name,
+    text,
+)
 from outcrier.venue_numbers import venue_name
-from outcrier.views import STATUSES, named
 
 CONNECTIONS_MAX: Final = 1_000
 """Connections of a channel that are followed: far more than any venue grants one address."""
 
-RATE_WINDOW_NS: Final = 3_000_000_000
-"""Rates are of so long, at least of two CONN messages: what is lost or late in one second does not show as a
-burst in the next.
-"""
-
-RATE_LEAST_NS: Final = 500_000_000
-"""Two messages that are closer, because something changed, tell no rate."""
-
 _WHOLE_CYCLES: Final = 2
 """Between the ends of two snapshot cycles lies a whole one; the first end that is heard may be of a part."""
-
-_TOLD_MAX: Final = 64
-"""Sums kept for a rate: a connection that flutters tells more of them than one a second."""
-
-_NEVER_MS: Final = 2**32 - 1
-"""CONN.silence_ms of a connection that never brought a message."""
 
 _SAME_LOSS_NS: Final = 2_000_000_000
 """The text line about a loss follows its STATUS within this time: it comes at most ten times a second, and is
@@ -52,51 +40,6 @@ _LOST: Final = re.compile(r"conn=(\d+) lost: (.*)")
 _CONNECTION: Final = 4
 _LIVE: Final = 1
 _STALE: Final = 2
-
-
-class Rates:
-    """Messages and bytes a second, from sums that are told now and then."""
-
-    def __init__(self) -> None:
-        self._told: deque[tuple[int, int, int]] = deque(maxlen=_TOLD_MAX)
-
-    def add(self, at_ns: int, messages: int, n_bytes: int) -> None:
-        """The sums of one moment. Where they fall, somebody has begun to count anew."""
-        told = self._told
-        if told and (at_ns < told[-1][0] or messages < told[-1][1] or n_bytes < told[-1][2]):
-            told.clear()
-        told.append((at_ns, messages, n_bytes))
-        while len(told) > 2 and told[1][0] <= at_ns - RATE_WINDOW_NS:
-            told.popleft()
-
-    def per_s(self) -> tuple[float | None, float | None]:
-        """None = too little is known."""
-        if not self._told or self._told[-1][0] - self._told[0][0] < RATE_LEAST_NS:
-            return None, None
-        (from_ns, messages, n_bytes), (to_ns, more, more_bytes) = self._told[0], self._told[-1]
-        span_s = (to_ns - from_ns) / 1_000_000_000
-        return (more - messages) / span_s, (more_bytes - n_bytes) / span_s
-
-
-class Told(msgspec.Struct):
-    """What was said last of a connection, or of all of them."""
-
-    root: Mapping[str, Any]
-    """Fields of CONN; empty = none came yet."""
-    seq: int
-    """Number of the frame: what came late is older than what is known."""
-    rx_ns: int
-    rates: Rates
-    state: Literal["open", "lost"]
-    since_ns: int
-    since_known: bool
-    status: str = ""
-    status_ns: int = 0
-
-    def value(self, field: str) -> int:
-        """A field of the last CONN; 0 before one came."""
-        found: int = self.root.get(field, 0)
-        return found
 
 
 class Channel:
@@ -142,8 +85,8 @@ class Channel:
         elif told["scope"] == _CONNECTION:
             self._status(told)
         else:
-            text = " ".join(filter(None, (_status_name(told), _reason(told["reason"]), _text(told))))
-            self._event(told["rx_ns"], text, is_bad=told["state"] != _LIVE)
+            whole = " ".join(filter(None, (status_name(told), reason(told["reason"]), text(told))))
+            self._event(told["rx_ns"], whole, is_bad=told["state"] != _LIVE)
 
     def _follow_session(self, session: int, at_ns: int) -> None:
         if session == self._session:
@@ -164,7 +107,7 @@ class Channel:
         if known is None or (known.root and told["seq"] <= known.seq):
             return
         if conn_id and known.root:
-            self._turn(conn_id, known, "open" if told["connected"] else "lost", rx_ns)
+            self._turn(known, "open" if told["connected"] else "lost", rx_ns, told)
         elif conn_id and not known.status:
             known.state = "open" if told["connected"] else "lost"
         known.root, known.seq, known.rx_ns = told, told["seq"], rx_ns
@@ -176,32 +119,37 @@ class Channel:
         known = self._connection(told["conn_id"], told)
         if known is None or told["since_ts"] < known.status_ns:
             return
-        text = _text(told) or _reason(told["reason"])
-        lost = told["state"] == _STALE
-        known.status, known.status_ns = (f"lost: {text}" if lost else _status_name(told)), told["since_ts"]
-        if lost:
+        why = text(told) or reason(told["reason"])
+        is_lost = told["state"] == _STALE
+        known.status = f"lost: {why}" if is_lost else status_name(told)
+        known.status_ns = told["since_ts"]
+        if is_lost:
             self._error(told["rx_ns"], f"conn={told['conn_id']} {known.status}")
-            self._turn(told["conn_id"], known, "lost", told["since_ts"], f"lost: {text}")
+        if known.root and told["seq"] < known.seq:
+            return
+        known.seq = told["seq"]
+        if is_lost:
+            self._turn(known, "lost", told["since_ts"], told, f"lost: {why}")
         elif told["state"] == _LIVE:
             known.status = "subscribed"
-            self._turn(told["conn_id"], known, "open", told["since_ts"], "subscribed", is_news=True)
+            self._turn(known, "open", told["since_ts"], told, "subscribed", is_news=True)
 
     def _turn(
         self,
-        conn_id: int,
         known: Told,
         state: Literal["open", "lost"],
-        at_ns: int,
+        since_ns: int,
+        told: Mapping[str, Any],
         text: str = "",
         *,
         is_news: bool = False,
     ) -> None:
-        """Another state, or `is_news` whatever it was: an event."""
+        """`told` tells another state, or `is_news` whatever it was: an event."""
         if known.state == state and not is_news and known.root:
             return
         if known.state != state or not known.since_known:
-            known.state, known.since_ns, known.since_known = state, at_ns, True
-        self._event(at_ns, f"conn {conn_id} {text or state}", is_bad=state == "lost")
+            known.state, known.since_ns, known.since_known = state, since_ns, True
+        self._event(told["rx_ns"], f"conn {told['conn_id']} {text or state}", is_bad=state == "lost")
 
     def _connection(self, conn_id: int, told: Mapping[str, Any]) -> Told | None:
         known = self._connections.get(conn_id)
@@ -265,21 +213,21 @@ class Channel:
         self,
         stream: Mapping[str, Any],
         states: Iterable[tuple[int, int, int]],
-        not_live: Iterable[Mapping[str, Any]],
+        unsure: Iterable[Mapping[str, Any]],
         cycles: int,
         wall_ns: int,
     ) -> VenueHealth:
-        """`stream`: the incremental plane; `states`: state, reason and count; `not_live`: those to list;
+        """`stream`: the incremental plane; `states`: state, reason and count; `unsure`: instruments to list;
         `cycles`: snapshot cycles whose end was heard.
         """
         self.venue = stream["venue"] or self.venue
         self._follow_session(stream["session"], stream["last_ns"])
         if self._cycles is None:
             self._cycles = cycles
-        counts = _state_counts(states)
+        counts = state_counts(states)
         told = self._all
         is_fresh = told is not None and wall_ns - told.rx_ns < UNTOLD_NS
-        listed = tuple(self._describe(*each, wall_ns) for each in sorted(self._connections.items()))
+        listed = tuple(describe(*each, wall_ns) for each in sorted(self._connections.items()))
         planned = told.value("total") if told is not None else None
         n_open = sum(each.state == "open" for each in listed)
         if told is not None and len(listed) != planned:
@@ -319,7 +267,7 @@ class Channel:
             bytes=told.value("bytes") if told is not None else 0,
             messages_per_s=rates[0],
             bytes_per_s=rates[1],
-            silence_ms=_silence_ms(told, wall_ns),
+            silence_ms=silence_ms(told, wall_ns),
             expected_ms=told.value("expected_ms") if told is not None else 0,
             live=total - sum(each.count for each in counts if each.state in NOT_LIVE),
             total=total,
@@ -329,7 +277,7 @@ class Channel:
             last_error_ns=self.last_error_ns,
             connections=listed,
             unlisted=self._unlisted,
-            not_live=tuple(map(_not_live, not_live)),
+            not_live=tuple(map(not_live, unsure)),
         )
 
     def _change(self, state: VenueState, why: str, at_ns: int) -> None:
@@ -371,67 +319,3 @@ class Channel:
             unlisted=0,
             not_live=(),
         )
-
-    @staticmethod
-    def _describe(conn_id: int, told: Told, wall_ns: int) -> ConnectionHealth:
-        is_fresh = wall_ns - told.rx_ns < UNTOLD_NS
-        rates = told.rates.per_s() if is_fresh else (None, None)
-        silence_ms, expected_ms = _silence_ms(told, wall_ns), told.value("expected_ms")
-        return ConnectionHealth(
-            conn_id=conn_id,
-            state=told.state,
-            since_ns=told.since_ns,
-            since_known=told.since_known,
-            reconnects=told.value("reconnects"),
-            subscriptions=told.value("subscriptions"),
-            messages=told.value("messages"),
-            bytes=told.value("bytes"),
-            messages_per_s=rates[0],
-            bytes_per_s=rates[1],
-            silence_ms=silence_ms,
-            expected_ms=expected_ms,
-            is_quiet=told.state == "open" and 0 < expected_ms < (silence_ms or 0),
-            told_ns=told.rx_ns,
-            last_status=told.status,
-            last_status_ns=told.status_ns,
-        )
-
-
-def _silence_ms(told: Told | None, wall_ns: int) -> int | None:
-    """As it was told; once CONN is overdue, what has passed since then is silence too."""
-    if told is None or not told.root or told.value("silence_ms") == _NEVER_MS:
-        return None
-    overdue_ns = wall_ns - told.rx_ns
-    return told.value("silence_ms") + (overdue_ns // 1_000_000 if overdue_ns >= UNTOLD_NS else 0)
-
-
-def _state_counts(states: Iterable[tuple[int, int, int]]) -> tuple[StateCount, ...]:
-    found = [StateCount(named(STATUSES, state), _reason(reason), count) for state, reason, count in states]
-    # Those of no consequence behind, the many before the few.
-    return tuple(sorted(found, key=lambda each: (each.state not in NOT_LIVE, -each.count, each.state)))
-
-
-def _not_live(row: Mapping[str, Any]) -> NotLive:
-    return NotLive(
-        row["instrument"],
-        f"{row['symbol'] or row['instrument']}@{venue_name(row['venue'])}",
-        named(STATUSES, row["state"]),
-        _reason(row["reason"]),
-        row["since_ns"],
-        row["expected"],
-        row["got"],
-    )
-
-
-def _status_name(told: Mapping[str, Any]) -> str:
-    return named(STATUSES, told["state"])
-
-
-def _reason(number: int) -> str:
-    return REASONS.get(number, str(number)) if number else ""
-
-
-def _text(told: Mapping[str, Any]) -> str:
-    """Of what anybody may have sent, without what could steer a terminal."""
-    text: str = told["text"].split(b"\0")[0].decode(errors="replace")
-    return "".join(char if char.isprintable() else "?" for char in text)
