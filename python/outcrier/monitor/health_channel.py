@@ -61,7 +61,7 @@ class Channel:
         self._all: Told | None = None
         self._connections: dict[int, Told] = {}
         self._unlisted = 0
-        self._state = ""
+        self._was: tuple[str, bool, bool] = ("", False, False)
         self._line = (0, "")
         """The text line taken last, which is said again every second."""
 
@@ -245,7 +245,7 @@ class Channel:
             states=counts,
         )
         state, why = judge(signs, wall_ns - self._known_ns)
-        self._change(state, why, wall_ns)
+        self._change(state, why, signs, wall_ns)
         total = sum(each.count for each in counts if each.state not in GONE)
         rates = told.rates.per_s() if told is not None and is_fresh else (None, None)
         start_ns = self._start_ns or SESSION_EPOCH_NS + 1_000_000_000 * self._session
@@ -280,11 +280,14 @@ class Channel:
             not_live=tuple(map(not_live, unsure)),
         )
 
-    def _change(self, state: VenueState, why: str, at_ns: int) -> None:
-        """An event, unless it is only what was to be expected after the first frame."""
-        before, self._state = self._state, state
+    def _change(self, state: VenueState, why: str, signs: Signs, at_ns: int) -> None:
+        """An event where the state is another, or the feeder itself is gone or back; not where it is only
+        what was to be expected after the first frame.
+        """
+        before, now = self._was, (state, signs.ended, signs.is_silent)
+        self._was = now
         is_bad = state in {"degraded", "down"}
-        if state != before and (is_bad or before not in {"", "not heard"}):
+        if now != before and (is_bad or before[0] not in {"", "not heard"}):
             self._event(at_ns, f"{state}: {why}" if why else state, is_bad=is_bad)
 
     def not_heard(self) -> VenueHealth:

@@ -42,6 +42,11 @@ class Signs(msgspec.Struct, frozen=True):
     connections: Sequence[ConnectionHealth]
     states: Sequence[StateCount]
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the feeder is dead, as far as one hears."""
+        return not self.ended and self.quiet_ns >= SILENT_NS
+
 
 def judge(signs: Signs, known_ns: int) -> tuple[VenueState, str]:
     """The state of a venue that was heard `known_ns` ago for the first time, and what keeps it from live.
@@ -54,7 +59,7 @@ def judge(signs: Signs, known_ns: int) -> tuple[VenueState, str]:
     """
     if signs.ended:
         return "down", "session ended"
-    if signs.quiet_ns >= SILENT_NS:
+    if signs.is_silent:
         return "down", f"feeder silent for {seconds(signs.quiet_ns)}"
     found = [] if signs.replay else _connections(signs)
     if not signs.replay and signs.told_ns is None and known_ns < UNTOLD_NS:
