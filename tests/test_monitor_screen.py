@@ -17,6 +17,8 @@ from outcrier.errors import NetworkError
 from outcrier.monitor.app import Failed, MonitorApp, Sampled
 from outcrier.monitor.follower import Followed, Follower
 from outcrier.monitor.reporter import Reporter
+from outcrier.monitor.udp_navigator import Look
+from outcrier.monitor.udp_screen import UdpScreen
 from outcrier.reception import Address
 
 CaptureFinder = Callable[[str], Path]
@@ -36,7 +38,10 @@ TABS = " 1 channels  2 venues  3 instruments  4 states  5 gaps  6 drops  7 laten
 class Screen:
     """The app, what feeds it, and what it shows."""
 
-    def __init__(self, app: MonitorApp, pilot: Pilot[NetworkError | None], frames: list[bytes]) -> None:
+    def __init__(
+        self, face: UdpScreen, app: MonitorApp, pilot: Pilot[NetworkError | None], frames: list[bytes]
+    ) -> None:
+        self.navigator = face.navigator
         self.app = app
         self.pilot = pilot
         self.monitor = _core.Monitor()
@@ -50,13 +55,13 @@ class Screen:
             self.monitor,
             mono_ns=second * SECOND,
             wall_ns=START + second * SECOND,
-            wish=self.app.navigator.wish,
+            wish=self.navigator.wish,
         )
-        self.app.post_message(Sampled(report, self._followed()))
+        self.app.post_message(Sampled(Look(report, self._followed())))
         await self.pilot.pause()
 
     def _followed(self) -> Followed | None:
-        symbol = self.app.navigator.symbol
+        symbol = self.navigator.symbol
         if symbol is None:
             return None
         if self.follower is None:
@@ -81,9 +86,10 @@ class Screen:
 
 def run(frames: list[bytes], steps: Steps) -> MonitorApp:
     async def ran() -> MonitorApp:
-        app = MonitorApp()
+        face = UdpScreen()
+        app = MonitorApp(face)
         async with app.run_test(size=(WIDTH, HEIGHT)) as pilot:
-            await steps(Screen(app, pilot, frames))
+            await steps(Screen(face, app, pilot, frames))
         return app
 
     return asyncio.run(ran())
@@ -106,7 +112,7 @@ def levels_end(lines: list[str]) -> int:
 
 
 def title(time: str, *groups: str) -> str:
-    left = f" udp_monitor  crypto port 9001 on lo {' '.join(groups)}   REPLAY"
+    left = f" udp_monitor  REPLAY   crypto port 9001 on lo {' '.join(groups)}"
     return f"{left}{f'{time} UTC'.rjust(WIDTH - 1 - len(left))}"
 
 
@@ -167,7 +173,7 @@ def test_a_filter_leaves_the_rows_that_hold_it(frames: list[bytes]) -> None:
         assert len(screen.text()[3:-2]) == 2
         # The filter of instruments is the core's, which knows those that are not shown too.
         await screen.press("3", "slash", *"nkn", "enter")
-        assert screen.app.navigator.wish.text == "nkn"
+        assert screen.navigator.wish.text == "nkn"
         await screen.sample(2)
         assert [line.split()[0] for line in screen.text()[3:-2]] == ["NKN/USDT@binance"]
         await screen.press("escape")
@@ -243,7 +249,7 @@ def test_enter_goes_down_to_the_book_of_an_instrument(frames: list[bytes]) -> No
         await screen.press("escape", "escape")
         await screen.sample(4)
         assert screen.text()[1] == TABS
-        assert screen.app.navigator.symbol is None
+        assert screen.navigator.symbol is None
 
     run(frames, steps)
 
@@ -315,9 +321,10 @@ def test_what_is_refused_and_the_text_lines_have_their_pages(frames: list[bytes]
 
 def test_every_page_fits_a_small_screen(frames: list[bytes]) -> None:
     async def ran() -> None:
-        app = MonitorApp()
+        face = UdpScreen()
+        app = MonitorApp(face)
         async with app.run_test(size=(60, 12)) as pilot:
-            screen = Screen(app, pilot, frames)
+            screen = Screen(face, app, pilot, frames)
             for frame in frames:
                 screen.monitor.datagram(0, frame, START)
             for page in "12345678":
@@ -327,7 +334,7 @@ def test_every_page_fits_a_small_screen(frames: list[bytes]) -> None:
                 assert [strip.cell_length for strip in strips] == [60] * 12
             await screen.press("3", "end", "enter")
             await screen.sample(9)
-            assert app.navigator.place.name.endswith("@binance")
+            assert face.navigator.place.name.endswith("@binance")
 
     asyncio.run(ran())
 

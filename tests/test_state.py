@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from outcrier.clock import SESSION_EPOCH_NS
 from outcrier.errors import ConfigurationError
-from outcrier.feeder.state import SESSION_EPOCH_NS, VenueState, default_state_dir
+from outcrier.feeder.state import VenueState, default_state_dir
 
 NOW_NS = SESSION_EPOCH_NS + 60_000_000 * 1_000_000_000
 

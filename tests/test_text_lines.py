@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcrier.feeder.text_lines import AT_ONCE_NS, EVERY_NS, TextLines, VenueCounts
-from outcrier.text_lines import KINDS, LINE_BYTES_MAX, ConnLine, DataLine, clean_exchange, parse
+from outcrier.feeder.text_lines import AT_ONCE_NS, EVERY_NS, TextLines, VenueCounts, VenueTrouble
+from outcrier.text_lines import KINDS, LINE_BYTES_MAX, ConnLine, DataLine, ErrorLine, clean_exchange, parse
 
 # As the specification writes them.
 DATA = re.compile(
@@ -17,6 +17,7 @@ DATA = re.compile(
     r"\|[0-9]{1,20}(,[0-9]{1,20}){0,7}\|[0-9]{13}$"
 )
 CONN = re.compile(r"^CONN\|[A-Z0-9_]{1,16}\|[0-9]+\|[0-9]+\|[0-9]+$")
+ERROR = re.compile(r"^ERROR\|[A-Z0-9_]{1,16}\|[A-Za-z0-9_.:/-]{1,40}\|[0-9]{13}\|[ -{}~]{1,200}$")
 
 WALL_MS = 1_763_690_000_123
 
@@ -27,6 +28,9 @@ def test_the_lines_of_the_specification() -> None:
     assert ConnLine("UPBIT", 38, 2).encode() == b"CONN|UPBIT|38|2|40\n"
     assert parse(trades.encode()) == trades
     assert parse(b"CONN|UPBIT|38|2|40\n") == ConnLine("UPBIT", 38, 2)
+    error = ErrorLine("BINANCE", "spot", WALL_MS, "conn=2 lost: closed 1006")
+    assert error.encode() == b"ERROR|BINANCE|spot|1763690000123|conn=2 lost: closed 1006\n"
+    assert parse(error.encode()) == error
 
 
 @given(
@@ -50,6 +54,10 @@ def test_no_name_breaks_a_line(exchange: str, name: str, kind: str, counts: list
     conn = ConnLine(exchange, 3, 4).encode()
     assert CONN.match(conn.decode("ascii")[:-1])
     assert parse(conn) == ConnLine(clean_exchange(exchange), 3, 4)
+    error = ErrorLine(exchange, name, wall_ms, 3 * exchange).encode()
+    assert len(error) <= LINE_BYTES_MAX
+    assert ERROR.match(error.decode("ascii")[:-1])
+    assert isinstance(parse(error), ErrorLine)
 
 
 def test_hostile_names_are_cleaned_at_the_source() -> None:
@@ -57,6 +65,10 @@ def test_hostile_names_are_cleaned_at_the_source() -> None:
         b"BI_NANCE__|sp__2Jot|all|1|1763690000123\n"
     )
     assert clean_exchange("conn") == "CONN_"
+    assert clean_exchange("error") == "ERROR_"
+    assert ErrorLine("A", "b", WALL_MS, "1|2\x1b[2J\n\u20ac" + 300 * "x").encode() == (
+        b"ERROR|A|b|1763690000123|1_2_[2J__" + 191 * b"x" + b"\n"
+    )
     assert clean_exchange("") == "_"
 
 
@@ -76,6 +88,10 @@ def test_hostile_names_are_cleaned_at_the_source() -> None:
         b"binance|spot|trade|1|1763690000123\n",
         b"CONN|spot|trade|1|1763690000123\n",
         b"CONN|UPBIT|38|2|41\n",
+        b"ERROR|UPBIT|spot|1763690000123|\n",
+        b"ERROR|UPBIT|spot|1763690000123|a|b\n",
+        b"ERROR|UPBIT|spot|1763690000123|" + 201 * b"x" + b"\n",
+        b"ERROR|UPBIT|spot|17|text\n",
         b"CONN|UPBIT|38|-2|36\n",
         "CONN|UPBIT|٣|2|5\n".encode(),
         b"\xfb\x01\x13\x00" + b"\n" * 90,
@@ -141,3 +157,18 @@ def test_a_connection_or_a_stale_book_is_told_at_once_but_ten_times_a_second_at_
     assert said(lines.due(now_ns, WALL_MS, lost)) == ["usdm/book", "usdm/all", "CONN"]
     back = [venue("spot"), venue("usdm")]
     assert "CONN" in said(lines.due(now_ns + AT_ONCE_NS, WALL_MS, back))
+
+
+def test_the_last_error_is_said_once_a_second_and_a_new_one_at_once_with_or_without_a_session() -> None:
+    lines = TextLines()
+    refused = VenueTrouble("BINANCE", "usdm", WALL_MS, "instruments HTTP 451")
+    said_first = b"ERROR|BINANCE|usdm|1763690000123|instruments HTTP 451\n"
+    assert lines.due(0, WALL_MS, [], [refused]) == [said_first]
+    assert lines.due(EVERY_NS - 1, WALL_MS, [], [refused]) == []
+    assert lines.due(EVERY_NS, WALL_MS, [], [refused]) == [said_first]
+    # The same text of a later time is another error.
+    again = VenueTrouble("BINANCE", "usdm", WALL_MS + 1, "instruments HTTP 451")
+    assert lines.due(EVERY_NS + AT_ONCE_NS - 1, WALL_MS, [], [again]) == []
+    assert lines.due(EVERY_NS + AT_ONCE_NS, WALL_MS, [], [again]) == [
+        b"ERROR|BINANCE|usdm|1763690000124|instruments HTTP 451\n"
+    ]

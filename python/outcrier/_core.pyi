@@ -668,7 +668,8 @@ class Monitor:
     ) -> list[dict[str, Any]]:
         """Those of a channel whose symbol holds `text` in any case, the busiest since the call before
         first, at most 1,000: channel, venue, instrument, symbol, since, messages, bytes, books, trades,
-        bbos, last_ns, instr_seq, state and reason (numbers of STATUS; 0 = not heard), def_version."""
+        bbos, last_ns, instr_seq, state and reason (numbers of STATUS; 0 = not heard), since_ns (when the
+        state began, as the publisher says), expected and got of it, def_version."""
     def instrument_counts(self) -> tuple[int, int]:
         """Instruments that are counted one by one, and messages of those beyond the limit of 16,384."""
     def changes(self) -> list[tuple[int, int, int, int, int, int]]:
@@ -680,5 +681,14 @@ class Monitor:
     def hops(self, channel: int) -> list[tuple[str, int, list[tuple[int, int, int]]]]:
         """exchange_to_recv, recv_to_send, send_to_kernel of a channel: durations below zero, and buckets as
         lower bound, upper bound (not included) in nanoseconds and count."""
+    def states(self) -> list[tuple[int, int, int, int, int]]:
+        """Instruments that the running sessions speak of, counted: channel, venue, state, reason, count."""
+    def not_live(self, channel: int, limit: int) -> list[dict[str, Any]]:
+        """Of those, what is stale, recovering or not told of, the longest so first, as `instruments`."""
+    def told_overrun(self) -> int:
+        """Messages that `take_told` did not fetch in time."""
+    def take_told(self) -> list[dict[str, Any]]:
+        """CONN, SESSION_START, and STATUS that is not about an instrument, since the last call, at most
+        16,384: the fields of their roots with msg, rx_ns, channel, venue, session, seq."""
     def take_texts(self) -> list[tuple[int, str]]:
         """Text lines since the last call, at most 1,024: receive stamp and line without its end."""

@@ -7,6 +7,10 @@ Everything else takes times as arguments (`asyncio` code may ask its loop for th
 from __future__ import annotations
 
 import time
+from typing import Final
+
+SESSION_EPOCH_NS: Final = 1_704_067_200_000_000_000
+"""2024-01-01T00:00:00Z; session numbers count seconds from here (docs/wire-format.md, header)."""
 
 
 def mono_ns() -> int:

@@ -15,7 +15,8 @@ from net.namespaces import RELAY_PORT
 from net.processes import Program, until
 from net.record import record
 from net.world import World, all_live, settle
-from outcrier.feeder.state import SESSION_EPOCH_NS, VenueState
+from outcrier.clock import SESSION_EPOCH_NS
+from outcrier.feeder.state import VenueState
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -33,7 +33,8 @@ from outcrier.config import MulticastConfig
 from outcrier.errors import NetworkError
 from outcrier.monitor.report import Report, Wish
 from outcrier.monitor.screen import lines, screen
-from outcrier.monitor.source import Source
+from outcrier.monitor.source import Source, UdpListener
+from outcrier.monitor.udp_screen import UdpScreen
 from outcrier.reception import Address
 from outcrier.silence import diagnose, small_buffer
 
@@ -111,7 +112,11 @@ def _screen() -> Callable[[Source], None] | None:
         return None
     from outcrier.monitor.app import run  # noqa: PLC0415  # an extra that need not be installed
 
-    return run
+    def shown(source: Source) -> None:
+        face = UdpScreen()
+        run(UdpListener(source, face.navigator), face)
+
+    return shown
 
 
 def _report_until(source: Source, interval_ns: int, left: int | None, *, as_json: bool) -> Report | None:

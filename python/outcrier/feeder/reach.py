@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from outcrier.clock import mono_ns
+from outcrier.clock import mono_ns, wall_ns
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.logs import LimitedLog
 from outcrier.feeder.transport import TransportError
@@ -21,6 +21,8 @@ class Reach:
         """Why the last try did not reach the venue; None = it did."""
         self.last_error = ""
         """The last trouble of any kind, one line; empty = none yet."""
+        self.last_error_ms = 0
+        """When that was, milliseconds since the epoch."""
         self._log = log
 
     def succeeded(self) -> None:
@@ -36,5 +38,5 @@ class Reach:
 
     def note(self, cause: str, text: str) -> None:
         """Some trouble."""
-        self.last_error = f"{cause} {text}"
+        self.last_error, self.last_error_ms = f"{cause} {text}", wall_ns() // 1_000_000
         self._log.log(mono_ns(), logging.WARNING, cause, text)

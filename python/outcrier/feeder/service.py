@@ -326,7 +326,8 @@ class FeederService:
         while publisher is not None:
             check_superseded(publisher)
             counts = [counts for venue in self._venues if (counts := venue.counts()) is not None]
-            for line in self._lines.due(mono_ns(), wall_ns() // 1_000_000, counts):
+            troubles = [trouble for venue in self._venues if (trouble := venue.trouble()) is not None]
+            for line in self._lines.due(mono_ns(), wall_ns() // 1_000_000, counts, troubles):
                 publisher.send_text(line)
             await asyncio.sleep(AT_ONCE_NS / SECOND_NS)
 

@@ -26,12 +26,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
+from outcrier.clock import SESSION_EPOCH_NS
 from outcrier.errors import ConfigurationError
 
 Purpose = Literal["live", "test", "replay"]
-
-SESSION_EPOCH_NS: Final = 1_704_067_200_000_000_000
-"""2024-01-01T00:00:00Z; session numbers count seconds from here (docs/wire-format.md, header)."""
 
 U32_MAX: Final = 2**32 - 1
 

@@ -1,5 +1,5 @@
 """When the feeder says what on the text lines: once a second, and at once when a connection or a book is
-lost or comes back. Pure: counts and times in, datagrams out.
+lost or comes back, or something new goes wrong. Pure: counts and times in, datagrams out.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from outcrier.feeder.backoff import SECOND_NS
-from outcrier.text_lines import ConnLine, DataLine
+from outcrier.text_lines import ConnLine, DataLine, ErrorLine
 
 EVERY_NS: Final = SECOND_NS
 """Each line is said this often."""
@@ -39,17 +39,46 @@ class VenueCounts:
     connections: int
 
 
+@dataclass(frozen=True, slots=True)
+class VenueTrouble:
+    """What went wrong last with one venue; there may be no session of it yet."""
+
+    exchange: str
+    product: str
+    at_ms: int
+    """Milliseconds since the epoch."""
+    text: str
+
+
 class TextLines:
     """Remembers what was said when."""
 
     def __init__(self) -> None:
+        self._troubles: dict[tuple[str, str], tuple[int, tuple[int, str]]] = {}
         self._data: dict[tuple[str, str, str], tuple[int, tuple[int, int]]] = {}
         """Time and (stale, connected) of each data line said last."""
         self._conn: dict[str, tuple[int, tuple[int, int]]] = {}
 
-    def due(self, now_ns: int, wall_ms: int, venues: Sequence[VenueCounts]) -> list[bytes]:
+    def due(
+        self,
+        now_ns: int,
+        wall_ms: int,
+        venues: Sequence[VenueCounts],
+        troubles: Iterable[VenueTrouble] = (),
+    ) -> list[bytes]:
         """The datagrams to send now. `now_ns` is of the monotonic clock, `wall_ms` since the epoch."""
-        return [*self._data_lines(now_ns, wall_ms, venues), *self._conn_lines(now_ns, venues)]
+        return [
+            *self._data_lines(now_ns, wall_ms, venues),
+            *self._conn_lines(now_ns, venues),
+            *self._error_lines(now_ns, troubles),
+        ]
+
+    def _error_lines(self, now_ns: int, troubles: Iterable[VenueTrouble]) -> Iterator[bytes]:
+        for trouble in troubles:
+            key, state = (trouble.exchange, trouble.product), (trouble.at_ms, trouble.text)
+            if _is_due(self._troubles.get(key), now_ns, state, at_once=True):
+                self._troubles[key] = (now_ns, state)
+                yield ErrorLine(*key, *state).encode()
 
     def _data_lines(self, now_ns: int, wall_ms: int, venues: Iterable[VenueCounts]) -> Iterator[bytes]:
         for venue in venues:
@@ -77,7 +106,7 @@ class TextLines:
 
 
 def _is_due(
-    said: tuple[int, tuple[int, int]] | None, now_ns: int, state: tuple[int, int], *, at_once: bool
+    said: tuple[int, tuple[object, ...]] | None, now_ns: int, state: tuple[object, ...], *, at_once: bool
 ) -> bool:
     if said is None:
         return True

@@ -28,7 +28,7 @@ from outcrier.feeder.snapshots import WeightPool
 from outcrier.feeder.state import VenueState
 from outcrier.feeder.status import VenueStatus
 from outcrier.feeder.tap import Tap
-from outcrier.feeder.text_lines import VenueCounts
+from outcrier.feeder.text_lines import VenueCounts, VenueTrouble
 from outcrier.feeder.transport import Connector, Reason, TransportError
 from outcrier.instruments import Catalogue, Trading
 from outcrier.venue_numbers import TABLE
@@ -320,6 +320,13 @@ class VenueFeeder:
     def feed(self) -> _core.Feed | None:
         """What counts; None before the session."""
         return None if self._session is None else self._session.feed
+
+    def trouble(self) -> VenueTrouble | None:
+        """What went wrong last, for the text lines; None = nothing yet."""
+        if not self.reach.last_error:
+            return None
+        _, exchange, product = TABLE[self.venue.name]
+        return VenueTrouble(exchange, product, self.reach.last_error_ms, self.reach.last_error)
 
     def counts(self) -> VenueCounts | None:
         """What the text lines tell of the venue; None before its session."""

@@ -1,1 +1,1 @@
-"""What `udp_monitor` shows: rates, losses and last seen by channel, plane and message type."""
+"""What the monitors show: what is on the wire, and what feeders say of themselves."""

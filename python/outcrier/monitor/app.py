@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -16,27 +16,49 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from outcrier.errors import NetworkError
-from outcrier.monitor.follower import Followed
-from outcrier.monitor.navigator import Navigator
-from outcrier.monitor.paint import Painted, paint
-from outcrier.monitor.report import Report
-from outcrier.monitor.source import Source
+from outcrier.monitor.navigator import Navigator, Shown
+from outcrier.monitor.paint import Painted
 from outcrier.monitor.table import Line
 
 PERIOD_NS: Final = 100_000_000
 """Ten looks a second: what a person can follow."""
 
+Shown_co = TypeVar("Shown_co", covariant=True)
+
 _style = functools.cache(Style.parse)
 """The styles are a few dozen constants."""
+
+
+class MonitorScreen(Protocol[Shown]):
+    """What a program shows."""
+
+    @property
+    def navigator(self) -> Navigator[Shown]:
+        """Where a person is."""
+
+    def paint(self, shown: Shown | None, width: int, height: int) -> Painted:
+        """Every line; None: nothing was counted yet."""
+
+
+class Listener(Protocol[Shown_co]):
+    """The counts behind a screen; belongs to one thread."""
+
+    def listen(self, timeout_ns: int) -> None:
+        """Counts for so long. Raises NetworkError."""
+
+    def look(self) -> Shown_co:
+        """What was counted up to now, as the screen wants it. Raises NetworkError."""
+
+    def close(self) -> None:
+        """Leaves the groups."""
 
 
 class Sampled(Message):
     """The counts of one look; made by another thread."""
 
-    def __init__(self, report: Report, followed: Followed | None) -> None:
+    def __init__(self, shown: object) -> None:
         super().__init__()
-        self.report = report
-        self.followed = followed
+        self.shown = shown
 
 
 class Failed(Message):
@@ -76,17 +98,16 @@ class Canvas(Widget, can_focus=True):
 
 
 class MonitorApp(App[NetworkError | None]):
-    """The screen of `udp_monitor`. Its result is the error that ended it."""
+    """A monitor on a terminal. Its result is the error that ended it."""
 
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar = []
 
-    def __init__(self) -> None:
+    def __init__(self, face: MonitorScreen[Any]) -> None:
         super().__init__()
-        self.navigator = Navigator()
+        self._face = face
         self._canvas = Canvas()
-        self._report: Report | None = None
-        self._followed: Followed | None = None
+        self._shown: object = None
         self._painted: Painted | None = None
 
     def compose(self) -> ComposeResult:
@@ -99,7 +120,7 @@ class MonitorApp(App[NetworkError | None]):
 
     def on_sampled(self, message: Sampled) -> None:
         """New counts."""
-        self._report, self._followed = message.report, message.followed
+        self._shown = message.shown
         self.redraw()
 
     def on_failed(self, message: Failed) -> None:
@@ -109,7 +130,7 @@ class MonitorApp(App[NetworkError | None]):
     def redraw(self) -> None:
         """Draws the last counts as the navigator wants them."""
         width, height = self.size
-        self._painted = paint(self._report, self.navigator, self._followed, width, height)
+        self._painted = self._face.paint(self._shown, width, height)
         self._canvas.show(self._painted.lines)
 
     def on_resize(self) -> None:
@@ -120,51 +141,48 @@ class MonitorApp(App[NetworkError | None]):
         """Every key is the navigator's."""
         event.stop()
         event.prevent_default()
-        if self.navigator.press(event.key, event.character):
+        if self._face.navigator.press(event.key, event.character):
             self.exit()
         else:
             self.redraw()
 
     def on_mouse_scroll_down(self) -> None:
         """Three rows."""
-        self.navigator.scroll(3)
+        self._face.navigator.scroll(3)
         self.redraw()
 
     def on_mouse_scroll_up(self) -> None:
         """Three rows."""
-        self.navigator.scroll(-3)
+        self._face.navigator.scroll(-3)
         self.redraw()
 
     def on_click(self, event: events.Click) -> None:
         """A row, if there is one."""
         painted = self._painted
         if painted is not None and 0 <= event.screen_y - painted.first_row_y < painted.rows:
-            self.navigator.click(painted.top + event.screen_y - painted.first_row_y)
+            self._face.navigator.click(painted.top + event.screen_y - painted.first_row_y)
             self.redraw()
 
 
-class Sampler(threading.Thread):
+class Sampler(threading.Thread, Generic[Shown]):
     """Reads the sockets, and tells the app ten times a second."""
 
-    def __init__(self, app: MonitorApp, source: Source) -> None:
-        super().__init__(name="udp_monitor sampler", daemon=True)
+    def __init__(self, app: MonitorApp, listener: Listener[Shown]) -> None:
+        super().__init__(name="monitor sampler", daemon=True)
         self._app = app
-        self._source = source
+        self._listener = listener
         self._end = threading.Event()
 
     def run(self) -> None:
         """Until it is told to end; the sockets are closed then."""
         try:
             while not self._end.is_set():
-                self._source.listen(PERIOD_NS)
-                # Written by the other thread: whole values, and an old one does no harm.
-                navigator = self._app.navigator
-                followed = self._source.follow(navigator.symbol)
-                self._app.post_message(Sampled(self._source.take(navigator.wish), followed))
+                self._listener.listen(PERIOD_NS)
+                self._app.post_message(Sampled(self._listener.look()))
         except NetworkError as error:
             self._app.post_message(Failed(error))
         finally:
-            self._source.close()
+            self._listener.close()
 
     def end(self) -> None:
         """Ends it and waits for that, at most about a look."""
@@ -172,10 +190,10 @@ class Sampler(threading.Thread):
         self.join()
 
 
-def run(source: Source) -> None:
+def run(listener: Listener[Shown], face: MonitorScreen[Shown]) -> None:
     """Shows the screen until a person ends it. Raises NetworkError."""
-    app = MonitorApp()
-    sampler = Sampler(app, source)
+    app = MonitorApp(face)
+    sampler = Sampler(app, listener)
     sampler.start()
     try:
         error = app.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from outcrier.monitor.groups import Sockets
 from outcrier.monitor.hops import HopReport
 from outcrier.monitor.report import Report
 from outcrier.monitor.screen import rate, refusals
@@ -79,7 +80,7 @@ _DROP_COLUMNS: Final = (
 )
 
 
-def drops(report: Report) -> Table:
+def drops(report: Sockets) -> Table:
     """What the sockets took and did not take."""
     at = report.address
     addresses = {

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from abc import ABC, abstractmethod
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from outcrier.monitor.follower import Followed
-from outcrier.monitor.instrument_view import instrument
-from outcrier.monitor.report import Report, Wish
 from outcrier.monitor.table import Row, Table
-from outcrier.monitor.views import PAGES, channel, channels
-
-TABS: Final = tuple(PAGES)
-"""Tabs from left to right; their keys are 1 to 8."""
 
 FILTER_CHARS_MAX: Final = 32
 """Symbols are not longer."""
@@ -22,11 +16,15 @@ _PAGE_ROWS: Final = 10
 """What page up and down move by: less than the smallest screen shows, so that nothing is leapt over."""
 
 
+Shown = TypeVar("Shown")
+"""What a program shows: the counts of one look."""
+
+
 class Place(msgspec.Struct):
     """One page of the stack."""
 
     page: str
-    """A tab, `channel`, `venue` or `instrument`."""
+    """A tab, or a page that a row opens."""
     channel: int | None = None
     name: str = ""
     """Venue or symbol."""
@@ -34,11 +32,13 @@ class Place(msgspec.Struct):
     filter: str = ""
 
 
-class Navigator:
-    """The stack of pages, the filter and the cursor."""
+class Navigator(ABC, Generic[Shown]):
+    """The stack of pages, the filter and the cursor; a program says what its pages are."""
 
-    def __init__(self) -> None:
-        self._stack = [Place(TABS[0])]
+    def __init__(self, tabs: tuple[str, ...]) -> None:
+        """`tabs`: from left to right; their keys are 1 to 9."""
+        self.tabs = tabs
+        self._stack = [Place(tabs[0])]
         self._rows: list[Row] = []
         self.typing = False
         """Whether keys go into the filter."""
@@ -61,33 +61,18 @@ class Navigator:
         """The tab where it began."""
         return self._stack[0].page
 
-    @property
-    def symbol(self) -> str | None:
-        """The instrument to be followed."""
-        return self.place.name if self.place.page == "instrument" else None
+    @abstractmethod
+    def page(self, shown: Shown) -> Table:
+        """The page of `self.place`, whole."""
 
-    @property
-    def wish(self) -> Wish:
-        """The instruments to be sampled."""
-        place = self.place
-        if place.page == "instrument":
-            return Wish(text=place.name.rpartition("@")[0])
-        if place.page == "channel":
-            return Wish(place.channel, place.filter.partition("@")[0])
-        return Wish(text=place.filter.partition("@")[0] if place.page == "instruments" else "")
+    @abstractmethod
+    def opened(self, key: object) -> Place | None:
+        """What Enter on a row of that key opens; None = nothing."""
 
-    def table(self, report: Report, followed: Followed | None) -> Table:
+    def table(self, shown: Shown) -> Table:
         """The page, filtered; remembers its rows for Enter."""
         place = self.place
-        if place.page == "instrument":
-            shown = followed if followed is not None and followed.symbol == place.name else None
-            table = instrument(report, place.name, shown)
-        elif place.page == "channel":
-            table = channel(report, place.channel or 0)
-        elif place.page == "venue":
-            table = channels(report, place.name)
-        else:
-            table = PAGES[place.page](report)
+        table = self.page(shown)
         self._rows = [row for row in table.rows if _holds(row, place.filter)]
         place.cursor = max(min(place.cursor, len(self._rows) - 1), 0)
         empty = f"no row holds {place.filter!r}" if table.rows else table.empty
@@ -110,11 +95,11 @@ class Navigator:
             self._back()
         elif key == "enter":
             self._open()
-        elif character and character.isdecimal() and 0 < int(character) <= len(TABS):
-            self._stack = [Place(TABS[int(character) - 1])]
+        elif character and character.isdecimal() and 0 < int(character) <= len(self.tabs):
+            self._stack = [Place(self.tabs[int(character) - 1])]
         elif key in ("tab", "right", "shift+tab", "left"):
             step = 1 if key in ("tab", "right") else -1
-            self._stack = [Place(TABS[(TABS.index(self.tab) + step) % len(TABS)])]
+            self._stack = [Place(self.tabs[(self.tabs.index(self.tab) + step) % len(self.tabs)])]
         else:
             self._move(key)
         return False
@@ -155,15 +140,9 @@ class Navigator:
             self._stack.pop()
 
     def _open(self) -> None:
-        if not self._rows:
-            return
-        match self._rows[self.place.cursor].key:
-            case ("channel", int(number)) if self.place.page != "channel":
-                self._stack.append(Place("channel", number))
-            case ("venue", str(name)):
-                self._stack.append(Place("venue", name=name))
-            case ("instrument", str(name)):
-                self._stack.append(Place("instrument", name=name))
+        opened = self.opened(self._rows[self.place.cursor].key) if self._rows else None
+        if opened is not None:
+            self._stack.append(opened)
 
 
 def _holds(row: Row, text: str) -> bool:

@@ -4,38 +4,13 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from outcrier.monitor.follower import Followed
-from outcrier.monitor.navigator import TABS, Navigator
-from outcrier.monitor.report import Report
-from outcrier.monitor.screen import rate
+from outcrier.monitor.navigator import Navigator, Shown
 from outcrier.monitor.styles import BAD, DIM, LOUD, clock
-from outcrier.monitor.table import Line, Part, Table, fitting, head_line, row_line, size, stretched
+from outcrier.monitor.table import Line, Part, Table, fitting, head_line, row_line, stretched
 
 CURSOR: Final = "on #2c4a6e"
-_BAR: Final = "on #1d2733"
-
-HELP: Final = """\
-udp_monitor counts what is on the wire. It keeps no books, sends nothing, and slows nobody down.
-
-  1 ... 8, Tab, left, right    the pages
-  up, down, PgUp, PgDn         move the cursor; Home, End; j, k
-  Enter                        open: channel or venue > its instruments > one instrument
-  Esc                          back; ends a filter
-  /                            filter rows by a part of any column; Enter keeps it, Esc drops it
-  ?                            this help
-  q                            end
-
-missing    numbers that no group brought: neither line A nor line B nor the repair group
-A lost     numbers that line A alone did not bring; B lost the same of line B
-repaired   numbers that were missing and came by the repair group
-gaps       how often a higher number came before them; mostly the other line fills them
-first      the line that has most numbers before the other, and how often
-own drops  what the kernel dropped for this monitor alone: then its other counts say less
-REPLAY     recorded data, TEST a test: never the market
-SILENT     nothing for 350 ms: the publisher is dead; ENDED it said so; SPLIT there are two
-
-An opened instrument is followed with its book, as any consumer does it, until it is left.
-Rates are of the last second. Everything else is since the start of this monitor."""
+BAR: Final = "on #1d2733"
+"""Background of the first and the last but one line."""
 
 
 class Painted(NamedTuple):
@@ -50,19 +25,24 @@ class Painted(NamedTuple):
     """How many are shown."""
 
 
-def paint(
-    report: Report | None, at: Navigator, followed: Followed | None, width: int, height: int
-) -> Painted:
-    """`report` None: nothing was counted yet."""
-    if report is None:
-        return Painted([(("udp_monitor: listening ...".ljust(width)[:width], ""),)], 0, 0, 0)
-    above = [_title(report, width), _tabs(at, width)]
-    below = [_sums(report, width), _foot(at, width)]
+class Frame(NamedTuple):
+    """What stands around the page."""
+
+    title: Line
+    sums: Line
+    help: str
+    """What `?` shows."""
+
+
+def paint(shown: Shown, frame: Frame, at: Navigator[Shown], width: int, height: int) -> Painted:
+    """The page where `at` is, framed."""
+    above = [cut(frame.title, width), _tabs(at, width)]
+    below = [cut(frame.sums, width), _foot(at, width)]
     if at.help:
-        body = [_cut(((text, ""),), width) for text in HELP.splitlines()]
+        body = [cut(((text, ""),), width) for text in frame.help.splitlines()]
         return Painted(_page(above, body, below, width, height), 0, 0, 0)
-    table = at.table(report, followed)
-    notes = [_cut(note, width) for note in table.notes]
+    table = at.table(shown)
+    notes = [cut(note, width) for note in table.notes]
     # At least three rows stay where the notes are longer than the screen.
     room = height - len(above) - len(below) - 1
     notes = notes[: max(room - 3, 0)]
@@ -70,21 +50,50 @@ def paint(
     top = max(min(at.place.cursor - room // 2, len(table.rows) - room), 0)
     body = [*notes, *_rows(table, at, top, room, width)]
     first_row_y = len(above) + len(notes) + 1
-    shown = max(min(room, len(table.rows) - top), 0)
-    return Painted(_page(above, body, below, width, height), first_row_y, top, shown)
+    rows = max(min(room, len(table.rows) - top), 0)
+    return Painted(_page(above, body, below, width, height), first_row_y, top, rows)
 
 
-def _rows(table: Table, at: Navigator, top: int, room: int, width: int) -> list[Line]:
+def listening(program: str, width: int) -> Painted:
+    """Nothing was counted yet."""
+    return Painted([cut(((f"{program}: listening ...", ""),), width)], 0, 0, 0)
+
+
+def title(
+    program: str, where: str, groups: dict[str, bool], words: list[str], *, time_ns: int, width: int
+) -> Line:
+    """The first line. `groups`: whether something comes by them; `words`: what nobody shall overlook."""
+    parts: list[Part] = [(f" {program} ", f"bold {BAR}")]
+    for word in words:
+        parts += [(f" {word} ", LOUD), (" ", BAR)]
+    parts.append((f" {where} ", BAR))
+    parts += [(f"{group} ", f"green {BAR}" if heard else f"dim {BAR}") for group, heard in groups.items()]
+    used = sum(len(text) for text, _ in parts)
+    parts.append((f"{clock(time_ns)} UTC ".rjust(max(width - used, 0)), BAR))
+    return tuple(parts)
+
+
+def sums(wrong: dict[str, int], volume: list[str], width: int) -> Line:
+    """The last line but one. What is wrong stands first: a narrow screen cuts what is only volume."""
+    parts: list[Part] = [
+        (f" {name} {count:,} ", f"{BAD if count else 'green'} {BAR}") for name, count in wrong.items()
+    ]
+    parts += [(f" {text} ", BAR) for text in volume]
+    used = sum(len(text) for text, _ in parts)
+    return (*parts, (" " * max(width - used, 0), BAR))
+
+
+def _rows(table: Table, at: Navigator[Shown], top: int, room: int, width: int) -> list[Line]:
     columns = stretched(table.columns, width)
     shown = fitting(columns, width)
     lines = [head_line(columns, shown, width)]
     if not table.rows:
-        return [*lines, _cut(((f" {table.empty}", DIM),), width)]
+        return [*lines, cut(((f" {table.empty}", DIM),), width)]
     for number, row in enumerate(table.rows[top : top + room], start=top):
         line = row_line(row, columns, shown, width)
         if number == at.place.cursor:
             line = tuple((text, _marked(style)) for text, style in line)
-        lines.append(_cut(line, width))
+        lines.append(cut(line, width))
     return lines
 
 
@@ -93,62 +102,24 @@ def _marked(style: str) -> str:
     return style if " on " in style else f"{style} {CURSOR}".strip()
 
 
-def _title(report: Report, width: int) -> Line:
-    at = report.address
-    parts: list[Part] = [
-        (" udp_monitor ", f"bold {_BAR}"),
-        (f" {at.feed} port {at.port} on {at.interface} ", _BAR),
-    ]
-    parts += [
-        (f"{group.group} ", f"green {_BAR}" if group.datagrams_per_s else f"dim {_BAR}")
-        for group in report.groups
-    ]
-    for word, holds in (
-        ("REPLAY", any(stream.replay for stream in report.channels)),
-        ("TEST", any(stream.test for stream in report.channels)),
-    ):
-        if holds:
-            parts += [(" ", _BAR), (f" {word} ", LOUD)]
-    used = sum(len(text) for text, _ in parts)
-    now = f"{clock(report.time_ns)} UTC "
-    parts.append((now.rjust(max(width - used, 0)), _BAR))
-    return _cut(tuple(parts), width)
-
-
-def _tabs(at: Navigator, width: int) -> Line:
+def _tabs(at: Navigator[Shown], width: int) -> Line:
     """All tabs and the way down; where they do not fit, the way alone."""
     way = f" > {' > '.join(at.path[1:])}" if len(at.path) > 1 else ""
     parts: list[Part] = []
-    for number, tab in enumerate(TABS, start=1):
+    for number, tab in enumerate(at.tabs, start=1):
         parts.append((f" {number} {tab} ", "bold reverse" if tab == at.tab else ""))
     parts.append((way, "bold"))
     if way and sum(len(text) for text, _ in parts) > width:
-        parts = [(f" {TABS.index(at.tab) + 1} {at.tab} ", "bold reverse"), (way, "bold")]
-    return _cut(tuple(parts), width)
+        parts = [(f" {at.tabs.index(at.tab) + 1} {at.tab} ", "bold reverse"), (way, "bold")]
+    return cut(tuple(parts), width)
 
 
-def _sums(report: Report, width: int) -> Line:
-    own = sum(group.kernel_drops for group in report.groups)
-    refused = sum(sum(group.refused.values()) + group.wrong_plane for group in report.groups)
-    missing = sum(stream.missing for stream in report.channels)
-    # What is wrong stands first: a narrow screen cuts what is only volume.
-    parts: list[Part] = []
-    for name, count in (("missing", missing), ("own drops", own), ("refused", refused)):
-        parts.append((f" {name} {count:,} ", f"{BAD if count else 'green'} {_BAR}"))
-    for group in report.groups:
-        volume = f" {size(group.bytes_per_s)}B/s" if group.group != "text" else ""
-        parts.append((f" {group.group} {rate(group.datagrams_per_s)}/s{volume} ", _BAR))
-    used = sum(len(text) for text, _ in parts)
-    parts.append((" " * max(width - used, 0), _BAR))
-    return _cut(tuple(parts), width)
-
-
-def _foot(at: Navigator, width: int) -> Line:
+def _foot(at: Navigator[Shown], width: int) -> Line:
     if at.typing:
-        return _cut(((f"/{at.place.filter}", "bold"), ("_", "blink")), width)
+        return cut(((f"/{at.place.filter}", "bold"), ("_", "blink")), width)
     filtered = f"filter {at.place.filter!r}   " if at.place.filter else ""
     keys = "any key: back" if at.help else "/ filter   ? help   Enter open   Esc back   q quit"
-    return _cut(((f" {filtered}", "bold yellow"), (keys, DIM)), width)
+    return cut(((f" {filtered}", "bold yellow"), (keys, DIM)), width)
 
 
 def _page(above: list[Line], body: list[Line], below: list[Line], width: int, height: int) -> list[Line]:
@@ -158,7 +129,7 @@ def _page(above: list[Line], body: list[Line], below: list[Line], width: int, he
     return [*above, *filled, *below][:height]
 
 
-def _cut(line: Line, width: int) -> Line:
+def cut(line: Line, width: int) -> Line:
     """Exactly `width` characters."""
     parts: list[Part] = []
     left = width

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from outcrier.layout import REASONS
+from outcrier.monitor.groups import SocketCounts, Window, group_reports
 from outcrier.monitor.hops import Hops
 from outcrier.monitor.report import (
     LINES,
     PLANES,
-    TEXT,
     Change,
     GapReport,
-    GroupReport,
     InstrumentReport,
     LineReport,
     Report,
@@ -33,16 +32,12 @@ _SLOW_NS: Final = 1_000_000_000
 """How often instruments, latencies and gaps are sampled: rates of a shorter time jump too much to be read."""
 
 _SECOND_NS: Final = 1_000_000_000
-_REFUSED: Final = "refused_"
 
 
-class Counts(Protocol):
+class Counts(SocketCounts, Protocol):
     """What is needed of `_core.Monitor`."""
 
-    def line(self, line: int) -> dict[str, int]: ...
-    def texts(self) -> dict[str, int]: ...
     def streams(self) -> list[dict[str, Any]]: ...
-    def truncated(self) -> int: ...
     def instruments(
         self, *, channel: int | None = None, text: str = "", limit: int = 100
     ) -> list[dict[str, Any]]: ...
@@ -61,8 +56,7 @@ class Reporter:
         self._address = address
         self._rcvbuf_bytes = rcvbuf_bytes
         self._window_ns = window_ns
-        self._history: deque[tuple[int, dict[object, int]]] = deque([(mono_ns, {})])
-        self._now: dict[object, int] = {}
+        self._window = Window(mono_ns, window_ns)
         self._texts: deque[tuple[int, str]] = deque(maxlen=TEXTS_SHOWN)
         self._hops = Hops(mono_ns)
         self._slow_ns = mono_ns
@@ -73,23 +67,19 @@ class Reporter:
     def take(self, counts: Counts, *, mono_ns: int, wall_ns: int, wish: Wish | None = None) -> Report:
         """What `counts` holds up to now."""
         wish = wish or Wish()
-        while len(self._history) > 1 and self._history[1][0] <= mono_ns - self._window_ns:
-            self._history.popleft()
-        before_ns, _ = self._history[0]
-        interval_s = max(mono_ns - before_ns, 1) / _SECOND_NS
-        self._now = {}
+        interval_s = self._window.begin(mono_ns)
         streams = sorted(counts.streams(), key=lambda stream: (stream["channel"], stream["plane"]))
         self._texts.extend(counts.take_texts())
         if self._wish != wish or mono_ns - self._slow_ns >= _SLOW_NS or not self._window_ns:
             self._take_slowly(counts, streams, wish, mono_ns, wall_ns)
         known, untracked = counts.instrument_counts()
-        report = Report(
+        return Report(
             wall_ns,
             interval_s,
             self._address,
             self._rcvbuf_bytes,
             counts.truncated(),
-            tuple(self._groups(counts, interval_s)),
+            group_reports(counts, self._window.since, interval_s),
             tuple(self._stream(stream, interval_s, wall_ns) for stream in streams),
             self._instruments,
             known,
@@ -99,12 +89,6 @@ class Reporter:
             self._hops.reports,
             tuple(self._texts),
         )
-        self._history.append((mono_ns, self._now))
-        return report
-
-    def _since(self, key: object, count: int) -> int:
-        self._now[key] = count
-        return count - self._history[0][1].get(key, 0)
 
     def _take_slowly(
         self, counts: Counts, streams: list[dict[str, Any]], wish: Wish, mono_ns: int, wall_ns: int
@@ -117,42 +101,15 @@ class Reporter:
         channels = [(each["channel"], venue_name(each["venue"])) for each in streams if not each["plane"]]
         self._hops.take({key: counts.hops(key[0]) for key in channels}, mono_ns)
 
-    def _groups(self, counts: Counts, interval_s: float) -> list[GroupReport]:
-        reports = []
-        named_sums = [(name, counts.line(number)) for number, name in enumerate(LINES)]
-        for name, sums in [*named_sums, (TEXT, counts.texts())]:
-            if not sums["is_open"] and not sums["datagrams"]:
-                continue
-            datagrams, n_bytes, drops = sums["datagrams"], sums.get("bytes", 0), sums["kernel_drops"]
-            refused = {
-                key.removeprefix(_REFUSED): n for key, n in sums.items() if n and key.startswith(_REFUSED)
-            }
-            reports.append(
-                GroupReport(
-                    name,
-                    datagrams,
-                    self._since((name, "datagrams"), datagrams) / interval_s,
-                    n_bytes,
-                    self._since((name, "bytes"), n_bytes) / interval_s,
-                    sums.get("padding_bytes", 0),
-                    drops,
-                    self._since((name, "drops"), drops),
-                    sums.get("wrong_plane", 0),
-                    sums.get("unknown_type", 0),
-                    refused,
-                )
-            )
-        return reports
-
     def _stream(self, stream: Mapping[str, Any], interval_s: float, wall_ns: int) -> StreamReport:
         key = stream["channel"], stream["plane"]
         types = tuple(
             TypeReport(
                 name,
                 number,
-                self._since((*key, number, "frames"), frames) / interval_s,
-                self._since((*key, number, "bytes"), n_bytes) / interval_s,
-                self._since((*key, number, "packed"), packed) / interval_s,
+                self._window.since((*key, number, "frames"), frames) / interval_s,
+                self._window.since((*key, number, "bytes"), n_bytes) / interval_s,
+                self._window.since((*key, number, "packed"), packed) / interval_s,
                 frames,
                 n_bytes,
                 packed,
@@ -174,8 +131,8 @@ class Reporter:
             ended=stream["ended"],
             split=stream["split"],
             differing=stream["differing"],
-            packets_per_s=self._since((*key, "frames"), stream["frames"]) / interval_s,
-            bytes_per_s=self._since((*key, "bytes"), stream["bytes"]) / interval_s,
+            packets_per_s=self._window.since((*key, "frames"), stream["frames"]) / interval_s,
+            bytes_per_s=self._window.since((*key, "bytes"), stream["bytes"]) / interval_s,
             packets=stream["frames"],
             bytes=stream["bytes"],
             last_ns=stream["last_ns"],
@@ -183,7 +140,7 @@ class Reporter:
             seq=stream["high"],
             gaps=stream["gaps"],
             missing=stream["missing"],
-            missing_now=self._since((*key, "missing"), stream["missing"]),
+            missing_now=self._window.since((*key, "missing"), stream["missing"]),
             late=stream["late"],
             duplicates=sum(line.duplicates for line in lines),
             too_old=stream["too_old"],
@@ -198,7 +155,7 @@ class Reporter:
     ) -> LineReport:
         return LineReport(
             LINES[line["line"]],
-            self._since((*key, "line", line["line"]), line["frames"]) / interval_s,
+            self._window.since((*key, "line", line["line"]), line["frames"]) / interval_s,
             line["frames"],
             line["bytes"],
             line["gaps"],

@@ -9,6 +9,7 @@ from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.monitor.follower import Followed, Follower
 from outcrier.monitor.report import Report, Wish
 from outcrier.monitor.reporter import Reporter
+from outcrier.monitor.udp_navigator import Look, UdpNavigator
 from outcrier.reception import Address, join, make_receiver, read_keys
 
 
@@ -62,3 +63,19 @@ class Source:
         """Leaves the groups."""
         self.follow(None)
         self.monitor.close()
+
+
+class UdpListener:
+    """What the screen of `udp_monitor` looks at; belongs to one thread."""
+
+    def __init__(self, source: Source, at: UdpNavigator) -> None:
+        """`at` is written by the screen's thread: whole values, and an old one does no harm."""
+        self._source = source
+        self._at = at
+        self.listen = source.listen
+        self.close = source.close
+
+    def look(self) -> Look:
+        """The counts, and the instrument that a person looks at."""
+        followed = self._source.follow(self._at.symbol)
+        return Look(self._source.take(self._at.wish), followed)

@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 use outcrier_core::event::{Level, Trade};
 use outcrier_core::receive::Line;
 use outcrier_core::tally::{
-    CHANGES_KEPT, GAPS_KEPT, INSTRUMENTS_MAX, LINES_KEPT, NUMBERS_KEPT, Stream, Tally,
+    CHANGES_KEPT, GAPS_KEPT, INSTRUMENTS_MAX, LINES_KEPT, NUMBERS_KEPT, Saying, Stream, TOLD_KEPT, Tally,
 };
-use outcrier_core::wire::{self, Header, NO_RECORDS, NO_ROOT, PackBuf, Refusal, Status, flags, msg, zeroed};
+use outcrier_core::wire::{
+    self, Conn, Header, NO_RECORDS, NO_ROOT, PackBuf, Refusal, Status, flags, msg, zeroed,
+};
 use receive_support::{CHANNEL, Publisher, SESSION, VENUE, definition, rng::Rng};
 
 const ID: u32 = 11;
@@ -365,6 +367,101 @@ fn changes_of_state_are_kept_up_to_a_limit_and_repeats_are_none() {
         tally.on_datagram(Line::A, &publisher.one(), 200);
     }
     assert_eq!(changes(&tally).len(), CHANGES_KEPT);
+}
+
+#[test]
+fn what_was_cut_or_sent_before_the_newest_message_changes_no_state() {
+    let mut tally = Tally::default();
+    let mut publisher = publisher(SESSION);
+    publisher.status(ID, 1, 0);
+    let live = publisher.take();
+    publisher.group(ID);
+    let cut_before = publisher.take();
+    publisher.status(ID, 1, 0);
+    let late = publisher.one();
+    publisher.status(ID, 2, 3);
+    let stale = publisher.one();
+    let state = |tally: &Tally| {
+        tally.standing().map(|each| (each.state, each.reason, each.instr_seq)).collect::<Vec<_>>()
+    };
+    for (line, frame) in &live {
+        tally.on_datagram(*line, frame, 1);
+    }
+    tally.on_datagram(Line::A, &stale, 2);
+    assert_eq!(state(&tally), [(2, 3, 4)]);
+    // Each socket is read in its turn: an older group of the snapshot plane, and a frame that the repair group brings.
+    for (line, frame) in &cut_before {
+        tally.on_datagram(*line, frame, 3);
+    }
+    tally.on_datagram(Line::Repair, &late, 4);
+    assert_eq!(state(&tally), [(2, 3, 4)]);
+    // The definition of a newer group gives no reason, and its status does.
+    publisher.status(ID, 3, 1);
+    let _lost = publisher.one();
+    publisher.group(ID);
+    for (line, frame) in publisher.take() {
+        tally.on_datagram(line, &frame, 5);
+    }
+    assert_eq!(state(&tally), [(3, 0, 4)], "a lost state is made good by the snapshot plane");
+    assert!(tally.standing().all(outcrier_core::tally::Instrument::is_not_live));
+}
+
+#[test]
+fn an_instrument_that_a_new_session_does_not_have_stands_no_more() {
+    let mut tally = Tally::default();
+    let (mut old, mut new) = (publisher(SESSION), publisher(SESSION + 1));
+    old.define(ID + 1, definition("ETH/USDT", 1));
+    old.status(ID, 1, 0);
+    for (line, frame) in old.take() {
+        tally.on_datagram(line, &frame, 1);
+    }
+    let standing = |tally: &Tally| {
+        tally.standing().map(|each| (each.symbol().to_owned(), each.state)).collect::<Vec<_>>()
+    };
+    let defined = definition("BTC/USDT", 1).status;
+    assert_eq!(standing(&tally), [("BTC/USDT".to_owned(), 1), ("ETH/USDT".to_owned(), defined)]);
+    for (line, frame) in new.take() {
+        tally.on_datagram(line, &frame, 2);
+    }
+    assert_eq!(standing(&tally), [("BTC/USDT".to_owned(), defined)]);
+    // A group of the old session that was still under way.
+    old.group(ID + 1);
+    for (line, frame) in old.take() {
+        tally.on_datagram(line, &frame, 3);
+    }
+    assert_eq!(standing(&tally).len(), 1);
+}
+
+#[test]
+fn what_publishers_say_of_themselves_waits_in_order_up_to_a_limit() {
+    let mut tally = Tally::default();
+    let mut publisher = publisher(SESSION);
+    let conn = |conn_id| Conn { conn_id, connected: 1, messages: 7, ..zeroed() };
+    publisher.numbered(msg::CONN, 0, flags::EVENT_END, &conn(2), NO_RECORDS);
+    let lost = Status { scope: wire::status::scope::CONNECTION, state: 2, conn_id: 2, ..zeroed() };
+    publisher.numbered(msg::STATUS, 0, flags::EVENT_END, &lost, NO_RECORDS);
+    publisher.status(ID, 2, 3);
+    for (_, frame) in publisher.take() {
+        tally.on_datagram(Line::A, &frame, 5);
+        tally.on_datagram(Line::B, &frame, 6);
+    }
+    let told: Vec<_> = tally.tellings.take().collect();
+    assert!(told.iter().all(|each| (each.channel, each.venue, each.session) == (CHANNEL, VENUE, SESSION)));
+    assert_eq!(told.iter().map(|each| (each.seq, each.rx_ns)).collect::<Vec<_>>(), [(1, 5), (3, 5), (4, 5)]);
+    let [Saying::Start(_), Saying::Conn(first), Saying::Status(second)] =
+        [told[0].saying, told[1].saying, told[2].saying]
+    else {
+        panic!("{told:?}")
+    };
+    assert_eq!((first.conn_id, first.connected, first.messages), (2, 1, 7));
+    assert_eq!((second.conn_id, second.state), (2, 2));
+    assert_eq!(tally.tellings.take().count(), 0);
+    for _ in 0..TOLD_KEPT + 3 {
+        publisher.numbered(msg::CONN, 0, flags::EVENT_END, &conn(1), NO_RECORDS);
+        tally.on_datagram(Line::A, &publisher.one(), 7);
+    }
+    assert_eq!(tally.tellings.overrun, 3);
+    assert_eq!(tally.tellings.take().next().map(|each| each.seq), Some(6 + 3), "the oldest gave way");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! `Monitor`: what is on the wire in numbers, by sockets that stay joined.
 
+use std::collections::BTreeMap;
+
 use outcrier_core::receive::Line;
-use outcrier_core::tally::{Hops, Instrument, Stream, Tally};
+use outcrier_core::tally::{Hops, Instrument, Saying, Stream, Tally};
 use outcrier_core::wire::{self, Layout, Refusal};
 use outcrier_net::clock::mono_ns;
 use outcrier_net::{ReceiveBuffers, SubscriberConfig, UdpSubscriber};
@@ -268,6 +270,50 @@ impl Monitor {
         })
     }
 
+    fn states(&self) -> Vec<(u8, u16, u8, u16, usize)> {
+        let mut counts = BTreeMap::new();
+        for each in self.tally.standing() {
+            *counts.entry((each.channel, each.venue, each.state, each.reason)).or_insert(0) += 1;
+        }
+        let rows = counts.into_iter();
+        rows.map(|((channel, venue, state, reason), count)| (channel, venue, state, reason, count)).collect()
+    }
+
+    fn not_live<'py>(&self, py: Python<'py>, channel: u8, limit: usize) -> PyResult<Bound<'py, PyList>> {
+        let standing = self.tally.standing();
+        let mut found: Vec<_> =
+            standing.filter(|each| each.channel == channel && each.is_not_live()).collect();
+        found.sort_unstable_by_key(|each| (each.since_ns, each.instrument));
+        found.truncate(limit);
+        let all: Vec<_> =
+            found.into_iter().map(|each| describe_instrument(py, 0, each)).collect::<PyResult<_>>()?;
+        PyList::new(py, all)
+    }
+
+    fn told_overrun(&self) -> u64 {
+        self.tally.tellings.overrun
+    }
+
+    fn take_told<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let all = PyList::empty(py);
+        for told in self.tally.tellings.take() {
+            let (name, root) = match &told.saying {
+                Saying::Conn(root) => ("CONN", root.values()),
+                Saying::Status(root) => ("STATUS", root.values()),
+                Saying::Start(root) => ("SESSION_START", root.values()),
+            };
+            let info = plain::dict(py, &root)?;
+            info.set_item("msg", name)?;
+            info.set_item("rx_ns", told.rx_ns)?;
+            info.set_item("channel", told.channel)?;
+            info.set_item("venue", told.venue)?;
+            info.set_item("session", told.session)?;
+            info.set_item("seq", told.seq)?;
+            all.append(info)?;
+        }
+        Ok(all)
+    }
+
     fn take_texts(&mut self) -> Vec<(i64, String)> {
         self.tally.texts.take().map(|line| (line.rx_ns, line.text)).collect()
     }
@@ -337,6 +383,9 @@ fn describe_instrument<'py>(py: Python<'py>, since: u64, each: &Instrument) -> P
     info.set_item("instr_seq", each.instr_seq)?;
     info.set_item("state", each.state)?;
     info.set_item("reason", each.reason)?;
+    info.set_item("since_ns", each.since_ns)?;
+    info.set_item("expected", each.expected)?;
+    info.set_item("got", each.got)?;
     info.set_item("def_version", each.def_version)?;
     Ok(info)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::wire::{Frame, InstrumentDef, Message, msg, status, text_of};
+use crate::wire::{Frame, Header, InstrumentDef, Message, Status, msg, status, text_of, zeroed};
 
 /// Instruments that are counted; messages of others are counted together. More than three times what the largest
 /// venue lists, and about 3 MB.
@@ -39,6 +39,15 @@ pub struct Instrument {
     pub state: u8,
     /// STATUS.reason of that state.
     pub reason: u16,
+    /// When the state began, nanoseconds since the epoch: as the publisher says, or the receive stamp of the definition
+    /// that told; 0 = not heard.
+    pub since_ns: i64,
+    /// STATUS.expected of that state.
+    pub expected: u64,
+    /// STATUS.got of that state.
+    pub got: u64,
+    /// Session of the frame heard last.
+    pub session: u32,
     /// Version of the definition heard last; 0 = none.
     pub def_version: u32,
     symbol: [u8; 32],
@@ -61,6 +70,10 @@ impl Instrument {
             instr_seq: 0,
             state: 0,
             reason: 0,
+            since_ns: 0,
+            expected: 0,
+            got: 0,
+            session: 0,
             def_version: 0,
             symbol: [0; 32],
             sampled: 0,
@@ -71,6 +84,27 @@ impl Instrument {
     #[must_use]
     pub fn symbol(&self) -> &str {
         text_of(&self.symbol)
+    }
+
+    /// Whether the publisher does not vouch for the book now: stale, recovering, or not told of.
+    #[must_use]
+    pub fn is_not_live(&self) -> bool {
+        matches!(self.state, 0 | status::state::STALE | status::state::RECOVERING)
+    }
+
+    /// Whether the frame is from before the one heard last: it came late, or by the snapshot plane's own socket.
+    fn is_past(&self, header: &Header) -> bool {
+        let behind = self.instr_seq.wrapping_sub(header.instr_seq);
+        header.session < self.session
+            || header.session == self.session && behind != 0 && behind < u32::MAX / 2
+    }
+
+    /// Nothing of an older session holds in a newer one.
+    fn follow_session(&mut self, session: u32) {
+        if session > self.session {
+            self.session = session;
+            (self.instr_seq, self.state, self.reason, self.since_ns) = (0, 0, 0, 0);
+        }
     }
 
     fn holds(&self, text: &str) -> bool {
@@ -124,6 +158,11 @@ impl Instruments {
         self.changes.iter()
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Instrument> {
+        self.all.iter()
+    }
+
     /// Those of a channel (`None` = all) whose symbol holds `text`, with the messages since the sample before, the
     /// busiest first, at most `limit` and [`SAMPLE_MAX`]. Every call begins the next sample.
     pub fn sample(&mut self, channel: Option<u8>, text: &str, limit: usize) -> Vec<(u64, Instrument)> {
@@ -154,24 +193,31 @@ impl Instruments {
     fn take_one(&mut self, frame: &Frame<'_>, rx_ns: i64) {
         let header = &frame.header;
         let Some(each) = self.entry(frame) else { return };
+        let is_past = each.is_past(header);
         each.messages += 1;
         each.bytes += u64::from(header.payload_len);
         each.last_ns = rx_ns;
-        each.instr_seq = header.instr_seq;
         match header.msg_type {
             msg::BOOK_DELTA | msg::BOOK_SNAPSHOT => each.books += 1,
             msg::TRADE => each.trades += 1,
             msg::BBO => each.bbos += 1,
             _ => self.describe(frame, rx_ns),
         }
+        if !is_past && let Some(each) = self.entry(frame) {
+            each.instr_seq = header.instr_seq;
+        }
     }
 
-    /// Takes name and state from either plane.
+    /// Takes name and state from either plane. The planes have sockets of their own: what was cut before the newest
+    /// message heard is past, and says nothing.
     pub(super) fn describe(&mut self, frame: &Frame<'_>, rx_ns: i64) {
+        if self.entry(frame).is_none_or(|each| each.is_past(&frame.header)) {
+            return;
+        }
         match frame.message() {
             Message::InstrumentDef(def) => self.define(frame, &def, rx_ns),
             Message::Status(told) if told.scope == status::scope::INSTRUMENT => {
-                self.change(frame, told.state, told.reason, rx_ns);
+                self.change(frame, &told, rx_ns);
             }
             _ => {}
         }
@@ -181,13 +227,18 @@ impl Instruments {
         let Some(each) = self.entry(frame) else { return };
         each.symbol = def.symbol;
         each.def_version = def.def_version;
-        self.change(frame, def.status, status::reason::NONE, rx_ns);
+        // A definition gives no reason: that of the state told before it holds.
+        if each.state != def.status {
+            let told = Status { state: def.status, since_ts: rx_ns, ..zeroed() };
+            self.change(frame, &told, rx_ns);
+        }
     }
 
-    fn change(&mut self, frame: &Frame<'_>, state: u8, reason: u16, rx_ns: i64) {
+    fn change(&mut self, frame: &Frame<'_>, told: &Status, rx_ns: i64) {
         let Some(each) = self.entry(frame) else { return };
+        let Status { state, reason, since_ts, expected, got, .. } = *told;
         let before = std::mem::replace(&mut each.state, state);
-        each.reason = reason;
+        (each.reason, each.since_ns, each.expected, each.got) = (reason, since_ts, expected, got);
         if before == state {
             return;
         }
@@ -219,6 +270,7 @@ impl Instruments {
         };
         let each = &mut self.all[index];
         each.channel = frame.header.channel_number();
+        each.follow_session(frame.header.session);
         Some(each)
     }
 }

@@ -9,6 +9,7 @@ mod instruments;
 mod numbers;
 mod stream;
 mod texts;
+mod told;
 
 pub use self::gaps::{GAPS_KEPT, Gap, Gaps};
 pub use self::histogram::Histogram;
@@ -16,6 +17,7 @@ pub use self::instruments::{CHANGES_KEPT, Change, INSTRUMENTS_MAX, Instrument, I
 pub use self::numbers::{NUMBERS_KEPT, Numbers};
 pub use self::stream::{COPIES_KEPT, Heard, Hops, Stream};
 pub use self::texts::{LINE_BYTES_MAX, LINES_KEPT, TextLine, Texts};
+pub use self::told::{Saying, TOLD_KEPT, Tellings, Told};
 
 use crate::receive::Line;
 use crate::wire::{self, Refusal, msg};
@@ -71,6 +73,8 @@ pub struct Tally {
     instruments: Instruments,
     /// Lines of the text group.
     pub texts: Texts,
+    /// What publishers say of themselves.
+    pub tellings: Tellings,
 }
 
 impl Default for Tally {
@@ -81,6 +85,7 @@ impl Default for Tally {
             gaps: Gaps::default(),
             instruments: Instruments::default(),
             texts: Texts::default(),
+            tellings: Tellings::default(),
         }
     }
 }
@@ -111,7 +116,10 @@ impl Tally {
             .get_or_insert_with(|| Box::new(Stream::new(header)))
             .take(line, &frame, rx_ns, &mut self.gaps);
         match (is_new, is_snapshot) {
-            (true, false) => self.instruments.take(&frame, rx_ns),
+            (true, false) => {
+                self.instruments.take(&frame, rx_ns);
+                self.tellings.take_frame(&frame, rx_ns);
+            }
             (true, true) => self.instruments.describe(&frame, rx_ns),
             (false, _) => {}
         }
@@ -140,7 +148,16 @@ impl Tally {
         &self.instruments
     }
 
-    /// The same, to take a sample of them.
+    /// Those that the running sessions speak of: an instrument that the newest session of its channel does not have is
+    /// none of it.
+    pub fn standing(&self) -> impl Iterator<Item = &Instrument> {
+        self.instruments.iter().filter(|each| {
+            let stream = self.streams[usize::from(each.channel)].as_ref();
+            stream.is_none_or(|stream| stream.session == each.session)
+        })
+    }
+
+    /// Every instrument heard, to take a sample of them.
     pub fn instruments_mut(&mut self) -> &mut Instruments {
         &mut self.instruments
     }
