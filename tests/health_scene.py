@@ -13,6 +13,7 @@ from outcrier.feeder.backoff import AttemptBudget
 from outcrier.feeder.connection import Connection, ConnectionSpec, Effect, Lost
 from outcrier.feeder.driver import ConnectionDriver
 from outcrier.feeder.health import publish_connection, publish_connections
+from outcrier.feeder.plan import Part, PlannedConnection
 from outcrier.monitor.health import HealthReport, VenueHealth
 from outcrier.monitor.health_model import HealthModel
 from outcrier.reception import Address
@@ -25,6 +26,13 @@ START = 1_800_000_000 * SECOND
 ADDRESS = Address("crypto", "lo", "239.1.1.1", "239.1.1.3", 9001, "lo", "239.1.1.2", "239.1.1.5", "239.1.1.4")
 NUMBER = 2
 """Venue and channel of binance_usdm."""
+
+
+def planned(number: int) -> PlannedConnection:
+    """One that carries three streams."""
+    connection = PlannedConnection(number, "wss://venue", "")
+    connection.put("BTCUSDT", Part(None, ("btcusdt@depth", "btcusdt@trade", "btcusdt@bookTicker")))
+    return connection
 
 
 class Nobody:
@@ -53,9 +61,7 @@ class Scene:
             ConnectionDriver(
                 conn_id=number,
                 machine=Connection(spec, budget, lambda: 0.5),
-                books=(),
-                bookless=(),
-                subscriptions=3,
+                planned=planned(number),
                 owner=Nobody(),
                 take=self.bench.feed.on_frame,
                 connector_for=pytest.fail,

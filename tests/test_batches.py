@@ -94,6 +94,8 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "notices": lambda bench: bench.feed.notices(),
     "faults": lambda bench: bench.feed.faults(),
     "counters": lambda bench: bench.feed.counters(),
+    "quality": lambda bench: bench.feed.quality(0),
+    "clock": lambda bench: bench.feed.clock(),
     "state": lambda bench: bench.feed.state(0),
     "instr_seq": lambda bench: bench.feed.instr_seq(0),
     "source_seq": lambda bench: bench.feed.source_seq(0),
@@ -120,6 +122,7 @@ REFUSED: dict[str, Callable[[Bench], object]] = {
     "publish_status": lambda bench: bench.feed.publish_status(scope=3, state=1, reason=0),
     "book": lambda bench: bench.feed.book(9),
     "state": lambda bench: bench.feed.state(9),
+    "quality": lambda bench: bench.feed.quality(9),
     "scale": lambda bench: bench.feed.scale(9),
 }
 

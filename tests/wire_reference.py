@@ -24,7 +24,7 @@ CAUSES = ("too_short", "too_long", "sync", "length", "records", "pack", "critica
 
 # PACK: flags that stand in the header for all messages, and those that stand nowhere but in a sub-header.
 SHARED_FLAGS = 1 << 1 | 1 << 7 | 1 << 8 | 1 << 9
-OWN_FLAGS = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10
+OWN_FLAGS = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10 | 1 << 11
 # Types of section 6 that no PACK carries; of the others, those that are not known here are skipped.
 NEVER_PACKED = {0x01, 0x02, 0x03, 0x11, 0x19, 0x21, 0x30, 0x40, 0x41, 0x42}
 

@@ -438,6 +438,16 @@ class Feed:
     def faults(self) -> list[tuple[str, int, int, bytes]]:
         """The last 64 faults: (reason, recv_ns, connection, frame cut to 4,096 bytes)."""
     def counters(self) -> dict[str, int]: ...
+    def quality(self, index: int) -> dict[str, int]:
+        """Events of an instrument that were marked, by cause: exchange_time_back, exchange_time_off,
+        price_outliers, volume_spikes, crossed, locked. `counters` has the sums over all instruments under the
+        same names. The rules stand in docs/architecture.md, "What is odd"."""
+    def clock(self) -> dict[str, Any]:
+        """The venue's clock beside ours, by the quickest message of each of the last 64 windows of 10 s:
+        `offset_ns`, the least receive time less exchange time (ours is before the venue's by at most this;
+        None = no times yet), `drift_ppm`, how fast our clock gains on the venue's (None = fewer than 4
+        windows), `windows`, and `comparable`: False in replays and tests, where the offset counts from the
+        first message."""
     def state(self, index: int) -> str:
         """RECOVERING, LIVE or STALE: the publisher's state of the book."""
     def instr_seq(self, index: int) -> int: ...

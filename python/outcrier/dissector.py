@@ -30,6 +30,7 @@ FLAGS: Final = (
     "TEST",
     "CLOCK_BAD",
     "CROSSED",
+    "SUSPECT",
 )
 """Bits of the header's flags from bit 0 (docs/wire-format.md, "Flags")."""
 

@@ -32,6 +32,7 @@ _FLAGS: Final = (
     (1 << 8, "test"),
     (1 << 9, "clock_bad"),
     (1 << 10, "crossed"),
+    (1 << 11, "suspect"),
 )
 
 
@@ -43,7 +44,7 @@ class _FlagNames(dict[int, tuple[str, ...]]):
 
 
 flag_names: Final[Callable[[int], tuple[str, ...]]] = _FlagNames().__getitem__
-"""Names of the flags of a frame that tell a consumer something: replay, test, crossed, source_gap ..."""
+"""Names of the flags of a frame that tell a consumer something: replay, test, crossed, suspect ..."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
@@ -59,7 +60,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=Fals
     state: State
     """State of the instrument's book after the event; LIVE where there is no instrument."""
     flags: tuple[str, ...] = ()
-    """Names of the flags of the frame, such as replay, test, crossed."""
+    """Names of the flags of the frame, such as replay, test, crossed, suspect."""
     instr_seq: int = 0
     """Number of the frame within the instrument; 0 where there is none."""
     source_seq: int = 0

@@ -271,8 +271,9 @@ def clean(text: str) -> str:
 
 
 def words(event_flags: Sequence[str]) -> str:
-    """REPLAY and TEST where they hold: words that nobody shall overlook."""
-    return " ".join(name.upper() for name in ("replay", "test") if name in event_flags)
+    """REPLAY, TEST, CROSSED and SUSPECT where they hold: words that nobody shall overlook."""
+    shown = ("replay", "test", "crossed", "suspect")
+    return " ".join(name.upper() for name in shown if name in event_flags)
 
 
 def utc(time_ns: int) -> str:

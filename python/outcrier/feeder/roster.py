@@ -89,6 +89,11 @@ class Roster:
         self._log.log(mono_ns(), logging.INFO, f"trading status {status}", native)
         return index
 
+    def told_status(self, index: int, status: int) -> None:
+        """A message of the venue told the status, and the core has published it."""
+        if index in self._statuses:
+            self._statuses[index] = status
+
     def take_list(self, listed: InstrumentList) -> list[int]:
         """Publishes what a later instrument list changes: trading status, tick, lot, least quantity. Indices
         whose status changed.

@@ -64,6 +64,10 @@ REASON_NONE: Final = 0
 REASON_DISCONNECT: Final = 3
 
 
+_OF_BOOKS: Final = frozenset({"LIVE", "STALE", "SWITCHED", "NEED_SNAPSHOT", "HELD_OVERFLOW"})
+"""Notices that come with every recovery and need no line in a log."""
+
+
 class SessionFull(Exception):  # noqa: N818 - no error: the numbers of a session are used up, and a new one is due
     """The frame numbers of the session run out."""
 
@@ -281,33 +285,17 @@ class VenueSession:
         kinds: list[str] = []
         for kind, index, expected, got, text in self.feed.notices():
             kinds.append(kind)
+            if kind in _OF_BOOKS:
+                self._book_changed(now_ns, kind, index)
+                continue
             match kind:
-                case "LIVE":
-                    if index in self.roster.with_book:
-                        self.live.add(index)
-                        self.been_live.add(index)
-                    if self._in_stream:
-                        self._awaited.pop(index, None)
-                        self.scheduler.forget([index])
-                    continue
-                case "SWITCHED":
-                    self.links.switched(index)
-                    continue
-                case "STALE":
-                    self.live.discard(index)
-                    continue
-                case "NEED_SNAPSHOT":
-                    self._want(now_ns, index)
-                    continue
                 case "SESSION_FULL":
                     self.fail(SessionFull(text))
                     continue
-                case "HELD_OVERFLOW":
-                    self._want(now_ns, index)
                 case "SNAPSHOT_OLD":
                     self.scheduler.too_old(now_ns, index)
                 case "TRADING":
-                    self._statuses[index] = got
+                    self.roster.told_status(index, got)
                 case "GAP":
                     self.counts.gaps += 1
                 case "FAULT":
@@ -316,6 +304,22 @@ class VenueSession:
             level = logging.INFO if kind in {"REFINED", "TRADING"} else logging.WARNING
             self._log.log(now_ns, level, kind.lower(), f"{symbol} expected {expected} got {got} {text}")
         return kinds
+
+    def _book_changed(self, now_ns: int, kind: str, index: int) -> None:
+        match kind:
+            case "LIVE":
+                if index in self.roster.with_book:
+                    self.live.add(index)
+                    self.been_live.add(index)
+                if self._in_stream:
+                    self._awaited.pop(index, None)
+                    self.scheduler.forget([index])
+            case "STALE":
+                self.live.discard(index)
+            case "SWITCHED":
+                self.links.switched(index)
+            case "NEED_SNAPSHOT" | "HELD_OVERFLOW":
+                self._want(now_ns, index)
 
     def _want(self, not_before_ns: int, index: int) -> None:
         """Asks for the whole book, unless trading has ended or diffs do not flow: a subscription will ask."""

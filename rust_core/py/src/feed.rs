@@ -13,7 +13,7 @@ use outcrier_core::wire::{self, InstrumentDef};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::publisher::{Machine, Publisher};
 use crate::wishes::Wishes;
@@ -442,7 +442,23 @@ impl Feed {
             ("packed_messages", channel.packed_messages),
             ("wishes_refused", self.wishes.refused()),
         ]);
+        all.extend(self.feed.quality_counts().all());
         all
+    }
+
+    fn quality(&mut self, index: u32) -> PyResult<HashMap<&'static str, u64>> {
+        self.settled_def(index)?;
+        Ok(self.feed.quality(index).map_or_else(HashMap::new, |counts| counts.all().collect()))
+    }
+
+    fn clock<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let clock = self.settled().venue_clock();
+        let values = PyDict::new(py);
+        values.set_item("comparable", clock.is_comparable())?;
+        values.set_item("offset_ns", clock.offset_ns())?;
+        values.set_item("drift_ppm", clock.drift_ppm())?;
+        values.set_item("windows", clock.windows())?;
+        Ok(values)
     }
 
     fn state(&mut self, index: u32) -> PyResult<&'static str> {

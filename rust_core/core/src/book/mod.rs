@@ -127,7 +127,8 @@ impl Book {
         self.touch().is_some_and(|(bid, ask)| bid == ask)
     }
 
-    fn touch(&self) -> Option<(i64, i64)> {
+    /// Best bid and best ask, where there are both.
+    pub(crate) fn touch(&self) -> Option<(i64, i64)> {
         Some((self.bids.best()?.price, self.asks.best()?.price))
     }
 

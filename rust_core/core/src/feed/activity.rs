@@ -38,6 +38,8 @@ impl Activities {
             Body::Ticker(_) => 3,
             Body::Candle(_) => 4,
             Body::Deriv(_) | Body::Liquidations(_) => 5,
+            // Told only with other messages.
+            Body::Trading(_) => return,
         };
         if let Some(row) = self.rows.get_mut(index as usize) {
             row[kind].messages += 1;

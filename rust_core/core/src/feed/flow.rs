@@ -19,7 +19,7 @@ impl Feed {
     /// Publishes everything that one frame of the exchange says.
     pub(super) fn publish(&mut self, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
         for event in &decoded.events {
-            self.check_time(event, arrival);
+            self.judge(event, decoded, arrival);
             self.count_kind(event);
             self.activity.note(event.instrument, &event.body, arrival.mono_ns);
             match event.body {
@@ -36,6 +36,7 @@ impl Feed {
                     instrument.publish_event(&mut self.channel, host, arrival, event, &[]);
                 }
             }
+            self.count_marks(event.instrument);
         }
     }
 
@@ -131,8 +132,7 @@ impl Feed {
         self.kinds.book.published += 1;
         let levels = &decoded.levels[joined(bids, asks)];
         let n_bids = bids.len as usize;
-        let is_crossed = instrument.publish_delta(&mut self.channel, host, arrival, event, levels, n_bids);
-        counters.crossed += u64::from(is_crossed);
+        instrument.publish_delta(&mut self.channel, host, arrival, event, levels, n_bids);
     }
 
     /// A whole book in the stream: while live it becomes the difference to ours, else it is the way back.
@@ -162,9 +162,7 @@ impl Feed {
         self.journal.counters.book_events += 1;
         self.journal.counters.levels += difference.len() as u64;
         self.kinds.book.published += 1;
-        let is_crossed =
-            instrument.publish_delta(&mut self.channel, host, arrival, event, &difference, n_bids);
-        self.journal.counters.crossed += u64::from(is_crossed);
+        instrument.publish_delta(&mut self.channel, host, arrival, event, &difference, n_bids);
     }
 
     fn hold(&mut self, event: &Event, decoded: &Decoded, arrival: Arrival) {
@@ -273,6 +271,7 @@ impl Feed {
             instrument.trading_status = trading_status;
             instrument.tell_status(&mut self.channel, host, arrival, Why::default());
         }
+        self.count_marks(index);
         self.journal.counters.went_live += 1;
         self.journal.notice(Notice::about(NoticeKind::Live, index));
     }

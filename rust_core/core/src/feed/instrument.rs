@@ -2,6 +2,7 @@
 
 use super::fragments::{Fragments, small};
 use super::held::HeldDiffs;
+use super::quality::Quality;
 use crate::book::Book;
 use crate::deriv::{KnownDeriv, factor};
 use crate::event::{Body, Event, Level, NOT_GIVEN, Side, Trade};
@@ -70,6 +71,7 @@ pub(crate) struct Instrument {
     since_ts: i64,
     last_checksum_ns: u64,
     deriv: Option<KnownDeriv>,
+    pub(crate) quality: Quality,
     /// Snapshot cycle that its group was last sent in; 0 = none.
     pub(crate) sent_in_cycle: u32,
     /// Monotonic time at which it was last moved to the head of the cycle.
@@ -107,6 +109,7 @@ impl Instrument {
             since_ts: 0,
             last_checksum_ns: 0,
             deriv: None,
+            quality: Quality::default(),
             sent_in_cycle: 0,
             headed_ns: None,
             at_head: false,
@@ -212,6 +215,7 @@ impl Instrument {
         }
         self.book.rescale(price_factor, qty_factor).ok()?;
         let dropped = if self.held.rescale(price_factor, qty_factor) { 0 } else { self.held.clear() };
+        self.quality.rescale(price_factor, qty_factor);
         def.price_exp = scale.price_exp;
         def.qty_exp = scale.qty_exp;
         def.def_version += 1;
@@ -250,8 +254,7 @@ impl Instrument {
         }
     }
 
-    /// BOOK_DELTA of one event that is already applied; split where it is too long, whole only at EVENT_END. Returns
-    /// whether the book is crossed.
+    /// BOOK_DELTA of one event that is already applied; split where it is too long, whole only at EVENT_END.
     pub(crate) fn publish_delta(
         &mut self,
         channel: &mut Channel,
@@ -260,11 +263,11 @@ impl Instrument {
         event: &Event,
         levels: &[Level],
         n_bids: usize,
-    ) -> bool {
+    ) {
         // As many fit beside a MAC as without.
         const PER_FRAME: usize = wire::levels_per_frame(size_of::<wire::BookDelta>(), true);
         let frames = levels.len().div_ceil(PER_FRAME).max(1);
-        let is_crossed = self.book.is_crossed();
+        self.quality.see_book(&self.book, arrival.recv_ts);
         for part in 0..frames {
             let start = part * PER_FRAME;
             let end = (start + PER_FRAME).min(levels.len());
@@ -272,10 +275,7 @@ impl Instrument {
             let mut bits = 0;
             let mut checksum = (checksum_kind::NONE, 0);
             if is_last {
-                bits |= flags::EVENT_END;
-                if is_crossed {
-                    bits |= flags::CROSSED;
-                }
+                bits |= flags::EVENT_END | self.quality.flags();
                 if arrival.mono_ns.saturating_sub(self.last_checksum_ns) >= CHECKSUM_EVERY_NS {
                     self.last_checksum_ns = arrival.mono_ns;
                     checksum =
@@ -293,22 +293,19 @@ impl Instrument {
             let about = self.about(event.exchange_ts, bits);
             channel.numbered(host, arrival, msg::BOOK_DELTA, &about, &root, &levels[start..end]);
         }
-        is_crossed
     }
 
     /// The whole book in-band: RESET on the first fragment, EVENT_END on the last.
     pub(crate) fn publish_book(&mut self, channel: &mut Channel, host: &mut dyn Host, arrival: Arrival) {
         let levels: Vec<Level> = self.book.levels(Side::Bid).chain(self.book.levels(Side::Ask)).collect();
         let fragments = Fragments::new(self, &levels, channel.last_seq(host), channel.is_signed());
+        self.quality.see_book(&self.book, arrival.recv_ts);
         let mut first = flags::RESET | if self.source_gap { flags::SRC_GAP } else { 0 };
         for index in 0..fragments.count() {
             let (root, records) = fragments.get(index);
             let mut bits = std::mem::take(&mut first);
             if index + 1 == fragments.count() {
-                bits |= flags::EVENT_END;
-                if self.book.is_crossed() {
-                    bits |= flags::CROSSED;
-                }
+                bits |= flags::EVENT_END | self.quality.flags();
             }
             let about = self.about(self.exchange_ts, bits);
             channel.numbered(host, arrival, msg::BOOK_SNAPSHOT, &about, &root, records);
@@ -328,7 +325,8 @@ impl Instrument {
         trades: &[Trade],
     ) {
         const PER_FRAME: usize = wire::records_per_frame(0, size_of::<Trade>(), true);
-        let mut about = self.about(event.exchange_ts, flags::EVENT_END);
+        let marked = self.quality.flags();
+        let mut about = self.about(event.exchange_ts, flags::EVENT_END | marked);
         about.source_seq = event.ids.last;
         about.price_exp = event.price_exp;
         about.qty_exp = event.qty_exp;
@@ -336,9 +334,6 @@ impl Instrument {
             Body::Book { .. } => unreachable!("book events go through the sequence rules"),
             Body::Trading(_) => unreachable!("a trading status goes out as STATUS"),
             Body::Bbo(bbo) => {
-                if bbo.bid_px != NOT_GIVEN && bbo.ask_px != NOT_GIVEN && bbo.bid_px > bbo.ask_px {
-                    about.flags |= flags::CROSSED;
-                }
                 channel.numbered(host, arrival, msg::BBO, &about, &bbo, NO_RECORDS);
             }
             Body::Ticker(ticker) => {
@@ -355,7 +350,7 @@ impl Instrument {
                 let kind = if matches!(event.body, Body::Trades(_)) { msg::TRADE } else { msg::LIQUIDATION };
                 let mut parts = trades.chunks(PER_FRAME).peekable();
                 while let Some(part) = parts.next() {
-                    about.flags = if parts.peek().is_none() { flags::EVENT_END } else { 0 };
+                    about.flags = marked | if parts.peek().is_none() { flags::EVENT_END } else { 0 };
                     channel.numbered(host, arrival, kind, &about, &NO_ROOT, part);
                     if parts.peek().is_some() {
                         about.instr_seq = self.about(event.exchange_ts, 0).instr_seq;

@@ -16,6 +16,7 @@ mod image;
 mod instrument;
 mod kinds;
 mod notice;
+mod quality;
 mod refusals;
 
 pub use activity::{ACTIVITY_KINDS, Activity};
@@ -29,10 +30,11 @@ pub use kinds::{KindCounts, Kinds};
 pub use notice::{
     FAULT_BYTES_MAX, FAULTS_MAX, Fault, FeedCounters, Journal, NOTICES_MAX, Notice, NoticeKind,
 };
+pub use quality::{Cause, QualityCounts, TIME_BACK_NS, VenueClock, WINDOW_NS, WINDOWS};
 pub use refusals::{AddError, Sizes, Unsupported};
 
 use crate::book::Book;
-use crate::event::{Decoded, Event, NOT_GIVEN};
+use crate::event::Decoded;
 use crate::instrument::{InstrumentTable, Scale};
 use crate::publish::{About, Arrival, Channel, ChannelCounters, Host, SessionInfo};
 use crate::sequence::Continuity;
@@ -45,8 +47,6 @@ use instrument::{Instrument, Why};
 
 /// Refinements that one frame may cause: prices and quantities, each once, and room for a second look.
 const REFINES_PER_FRAME_MAX: usize = 4;
-/// An exchange time further than this from the receive time is counted: no venue is ten seconds late or early.
-const EXCHANGE_TIME_OFF_NS: i64 = 10_000_000_000;
 /// Names of unknown instruments told to the owner; the rest is only counted.
 const UNKNOWN_NAMES_MAX: usize = 256;
 /// Bytes kept of such a name; no venue has longer symbols.
@@ -75,9 +75,8 @@ pub struct Feed {
     cycle: Cycle,
     journal: Journal,
     unknown_names: Vec<Box<[u8]>>,
-    /// Exchange time less receive time of the first message, where the two clocks are not comparable.
-    time_offset: Option<i64>,
-    shift_time: bool,
+    venue_clock: VenueClock,
+    quality: QualityCounts,
     /// Receive time of the last frame: a replay's snapshot plane stands at it, not at the clock on the wall.
     last_recv_ts: i64,
     kinds: Kinds,
@@ -98,7 +97,7 @@ impl Feed {
         for shape in decoder.shapes() {
             Unsupported::check(shape)?;
         }
-        let shift_time = info.replay || info.test;
+        let venue_clock = VenueClock::new(!info.replay && !info.test);
         let mut channel = Channel::new(info);
         channel.start(host, arrival);
         Ok(Self {
@@ -110,8 +109,8 @@ impl Feed {
             cycle: Cycle::default(),
             journal: Journal::default(),
             unknown_names: Vec::new(),
-            time_offset: None,
-            shift_time,
+            venue_clock,
+            quality: QualityCounts::default(),
             last_recv_ts: arrival.recv_ts,
             kinds: Kinds::default(),
             activity: Activities::default(),
@@ -475,19 +474,6 @@ impl Feed {
             instrument.publish_book(&mut self.channel, host, arrival);
         }
         true
-    }
-
-    /// Counts exchange times that cannot be. Where the clocks are not comparable (replay, stand-in venue) the first
-    /// message sets the difference.
-    fn check_time(&mut self, event: &Event, arrival: Arrival) {
-        if event.exchange_ts == NOT_GIVEN {
-            return;
-        }
-        let difference = event.exchange_ts.saturating_sub(arrival.recv_ts);
-        let base = if self.shift_time { *self.time_offset.get_or_insert(difference) } else { 0 };
-        if difference.saturating_sub(base).saturating_abs() > EXCHANGE_TIME_OFF_NS {
-            self.journal.counters.exchange_time_off += 1;
-        }
     }
 
     fn unknown_instrument(&mut self, name: &[u8]) {

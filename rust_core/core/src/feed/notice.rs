@@ -139,12 +139,8 @@ counters! {
         went_stale,
         /// Finer exponents taken.
         refined,
-        /// Events that left the book crossed, as sent by the venue.
-        crossed,
         /// Frames about instruments that were not added.
         unknown_instrument,
-        /// Events whose exchange time is far from the receive time.
-        exchange_time_off,
         /// Book events published.
         book_events,
         /// Trades published.

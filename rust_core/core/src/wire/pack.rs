@@ -57,7 +57,8 @@ const OWN_FLAGS: u16 = flags::EVENT_END
     | flags::SRC_GAP
     | flags::RESET
     | flags::CONFLATED
-    | flags::CROSSED;
+    | flags::CROSSED
+    | flags::SUSPECT;
 /// Sub-messages begin at multiples of this.
 const ALIGN: usize = 8;
 /// Where the payload of the first message lies in a frame.
