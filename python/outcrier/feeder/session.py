@@ -64,7 +64,7 @@ REASON_NONE: Final = 0
 REASON_DISCONNECT: Final = 3
 
 
-_OF_BOOKS: Final = frozenset({"LIVE", "STALE", "SWITCHED", "NEED_SNAPSHOT", "HELD_OVERFLOW"})
+_OF_BOOKS: Final = frozenset({"LIVE", "STALE", "SWITCHED", "NEED_SNAPSHOT"})
 """Notices that come with every recovery and need no line in a log."""
 
 
@@ -292,6 +292,8 @@ class VenueSession:
                 case "SESSION_FULL":
                     self.fail(SessionFull(text))
                     continue
+                case "HELD_OVERFLOW":
+                    self._want(now_ns, index)
                 case "SNAPSHOT_OLD":
                     self.scheduler.too_old(now_ns, index)
                 case "TRADING":
@@ -318,7 +320,7 @@ class VenueSession:
                 self.live.discard(index)
             case "SWITCHED":
                 self.links.switched(index)
-            case "NEED_SNAPSHOT" | "HELD_OVERFLOW":
+            case "NEED_SNAPSHOT":
                 self._want(now_ns, index)
 
     def _want(self, not_before_ns: int, index: int) -> None:
