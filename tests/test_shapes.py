@@ -11,7 +11,7 @@ import pytest
 
 from outcrier import _core
 from outcrier.venue_numbers import VENUE_NUMBERS
-from outcrier.venues import VENUES, bitfinex, bybit, coinbase, kraken, okx, upbit
+from outcrier.venues import VENUES, bitfinex, bybit, coinbase, kraken, kraken_v1, okx, upbit
 
 FIXTURES = Path(__file__).parent.parent / "rust_core" / "core" / "tests" / "shapes"
 
@@ -39,13 +39,14 @@ DECLARED = {
     "bybit": (bybit.SHAPES_JSON, None),
     "bybit_v2": (bybit.V2_SHAPES_JSON, "level: id"),
     "okx": (okx.SHAPES_JSON, None),
-    "okx_2022": (okx.SHAPES_2022_JSON, "checksum"),
-    "coinbase": (coinbase.SHAPES_JSON, "sequence: connection_plus_one"),
+    "okx_2022": (okx.SHAPES_2022_JSON, None),
+    "coinbase": (coinbase.SHAPES_JSON, None),
     "coinbase_exchange": (coinbase.EXCHANGE_SHAPES_JSON, None),
-    "kraken": (kraken.SHAPES_JSON, "depth"),
+    "kraken": (kraken.SHAPES_JSON, None),
+    "kraken_v1": (kraken_v1.SHAPES_JSON, None),
     "upbit": (upbit.SHAPES_JSON, None),
-    "bitfinex": (bitfinex.SHAPES_JSON, "sequence: connection_plus_one"),
-    "bitfinex_untimed": (bitfinex.UNTIMED_SHAPES_JSON, "sequence: connection_plus_one"),
+    "bitfinex": (bitfinex.SHAPES_JSON, None),
+    "bitfinex_untimed": (bitfinex.UNTIMED_SHAPES_JSON, None),
 }
 
 
