@@ -380,6 +380,8 @@ class VenueSession:
                 self._reach.failed(name, error, wait_ns)
             case Renew(reason=reason):
                 self.links.renew(driver, reason)
+        if isinstance(what, Lost | Failed):
+            self.feed.restart_connection(driver.conn_id)
         publish_connection(self.feed, driver, mono_ns())
 
     def _revive(self, drivers: Iterable[ConnectionDriver]) -> None:

@@ -29,6 +29,7 @@ mod trie;
 
 use std::fmt;
 
+use crate::checksum::Algorithm;
 use crate::event::Decoded;
 use crate::instrument::InstrumentTable;
 use crate::sequence::{Rule, Splice};
@@ -196,7 +197,9 @@ pub struct ShapeInfo {
     pub level_ids: bool,
     /// Levels are numbered one by one (`LevelExtra::sequence`).
     pub level_sequence: bool,
-    /// The venue's checksum is over the text as sent (`LevelExtra` has the decimals).
+    /// How the venue makes the checksum that its messages may carry.
+    pub checksum: Option<Algorithm>,
+    /// Levels have their decimals (`LevelExtra`), because some shape of the venue has a checksum over text.
     pub keep_decimals: bool,
 }
 
