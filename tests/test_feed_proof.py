@@ -15,11 +15,14 @@ from typing import Any
 
 import pytest
 
+import plain_okx
 import plain_venues as plain
 from feed_bench import Bench
 from outcrier.shape_json import to_json
 from outcrier.shapes import Chain, Checksum, Shape, SnapshotId
-from outcrier.venues import coinbase, kraken, kraken_v1, okx
+from outcrier.venues import coinbase, kraken, kraken_v1
+from outcrier.venues.okcoin import OKCOIN
+from outcrier.venues.okx import OKX_2022
 from plain_events import Book, Plain, parse, received
 from venue_bench import PlainBooks, VenueBench
 
@@ -48,9 +51,9 @@ class Proven:
 
 # The manifest names the checksums of the whole recordings; these files end before.
 PROVEN = [
-    Proven("okx/v5_tbt_2022-02-27", okx.SHAPES_2022_JSON, plain.okx_2022, 2415, 10),
-    Proven("okx/v5_public_2022-05-13", okx.SHAPES_2022_JSON, plain.okx_2022, 188, 3),
-    Proven("okcoin/spot_2023-05-27", okx.SHAPES_2022_JSON, plain.okx_2022, 6, 4),
+    Proven("okx/v5_tbt_2022-02-27", OKX_2022.shapes_json, plain_okx.IN_2022, 2415, 10),
+    Proven("okx/v5_public_2022-05-13", OKX_2022.shapes_json, plain_okx.IN_2022, 188, 3),
+    Proven("okcoin/spot_2023-05-27", OKCOIN.shapes_json, plain_okx.OKCOIN, 6, 4),
     Proven("kraken/v1_book_2021-04-17", kraken_v1.SHAPES_JSON, plain.kraken_v1, 2244, 10, 1000),
     Proven("kraken/v2_book10_btcusd_2026-08-24", kraken.SHAPES_JSON, plain.kraken, 4, 1, kraken.DEPTH),
 ]

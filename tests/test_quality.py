@@ -19,7 +19,8 @@ from feed_bench import Bench, Line, decoded, lines
 from outcrier import _core
 from outcrier.dissector import FLAGS
 from outcrier.events import flag_names
-from outcrier.venues import bybit, upbit
+from outcrier.venues import bybit
+from outcrier.venues.upbit import UPBIT
 
 CaptureFinder = Callable[[str], Path]
 
@@ -86,7 +87,7 @@ OTHERS: dict[str, tuple[str, Callable[[Any], str]]] = {
         bybit.SHAPES_JSON,
         lambda m: str(m["topic"].split(".")[-1]),
     ),
-    "upbit/spot_2021-04-17": (upbit.SHAPES_JSON, lambda m: str(m["cd"])),
+    "upbit/spot_2021-04-17": (UPBIT.shapes_json, lambda m: str(m["cd"])),
 }
 
 

@@ -1,7 +1,7 @@
 """Writes the declarations that the Rust tests compile.
 
 `PYTHONPATH=python python rust_core/core/tests/shapes/write.py`. `binance_*.json` are the shapes of the venue
-module itself, `venues.json` maps names to those of the venues without a connector. `forms.json` maps names to
+module itself, `venues.json` maps names to those of other venues. `forms.json` maps names to
 declarations made for the tests, one for each form of a declaration.
 """
 
@@ -610,8 +610,8 @@ FORMS = {
 VENUES = {
     "bybit": bybit.SHAPES_JSON,
     "bybit_v2": bybit.V2_SHAPES_JSON,
-    "okx": okx.SHAPES_JSON,
-    "okx_2022": okx.SHAPES_2022_JSON,
+    "okx": okx.OKX_SWAP.shapes_json,
+    "okx_2022": okx.OKX_2022.shapes_json,
     "coinbase": coinbase.SHAPES_JSON,
     "coinbase_exchange": coinbase.EXCHANGE_SHAPES_JSON,
     "kraken": kraken.SHAPES_JSON,
