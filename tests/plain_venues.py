@@ -349,48 +349,6 @@ def kraken(message: Any) -> list[Event] | None:
     return found + also if "data" in message else None
 
 
-# Upbit.
-
-UPBIT_LONG = {
-    "type": "ty",
-    "code": "cd",
-    "timestamp": "tms",
-    "orderbook_units": "obu",
-    "bid_price": "bp",
-    "bid_size": "bs",
-    "ask_price": "ap",
-    "ask_size": "as",
-    "trade_price": "tp",
-    "trade_volume": "tv",
-    "trade_timestamp": "ttms",
-    "sequential_id": "sid",
-    "ask_bid": "ab",
-}
-
-
-def upbit_time(value: int) -> int:
-    return value * (1_000 if value > 10**14 else 1_000_000)
-
-
-def upbit(message: Any) -> list[Event] | None:
-    row = {UPBIT_LONG.get(name, name): value for name, value in message.items()}
-    if row.get("ty") == "trade":
-        return [
-            Trade(
-                *(row["cd"], upbit_time(row["ttms"]), Decimal(row["tp"]), Decimal(row["tv"])),
-                *(words(row["ab"], "BID", "ASK"), str(row["sid"])),
-            )
-        ]
-    if row.get("ty") != "orderbook":
-        return None
-    units = [{UPBIT_LONG.get(name, name): value for name, value in unit.items()} for unit in row["obu"]]
-    bids, asks = (
-        [(Decimal(unit[price]), Decimal(unit[qty])) for unit in units if unit[price]]
-        for price, qty in (("bp", "bs"), ("ap", "as"))
-    )
-    return [Book(row["cd"], upbit_time(row["tms"]), snapshot=True, bids=bids, asks=asks)]
-
-
 # Bitfinex.
 
 

@@ -12,7 +12,7 @@ import pytest
 from outcrier import _core
 from outcrier.errors import ConfigurationError
 from outcrier.venue_numbers import VENUE_NUMBERS
-from outcrier.venues import VENUES, bitfinex, bybit, coinbase, kraken, okx, upbit, venue_by_name
+from outcrier.venues import VENUES, bitfinex, bybit, coinbase, kraken, okx, venue_by_name
 
 FIXTURES = Path(__file__).parent.parent / "rust_core" / "core" / "tests" / "shapes"
 
@@ -44,7 +44,6 @@ DECLARED = {
     "coinbase": (coinbase.SHAPES_JSON, "sequence: connection_plus_one"),
     "coinbase_exchange": (coinbase.EXCHANGE_SHAPES_JSON, None),
     "kraken": (kraken.SHAPES_JSON, "depth"),
-    "upbit": (upbit.SHAPES_JSON, None),
     "bitfinex": (bitfinex.SHAPES_JSON, "sequence: connection_plus_one"),
     "bitfinex_untimed": (bitfinex.UNTIMED_SHAPES_JSON, "sequence: connection_plus_one"),
 }

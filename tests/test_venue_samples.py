@@ -14,7 +14,7 @@ import pytest
 
 import plain_venues as plain
 from core_events import CONNECTION, Decoder, Reader
-from outcrier.venues import bitfinex, bybit, coinbase, kraken, okx, upbit
+from outcrier.venues import bitfinex, bybit, coinbase, kraken, okx
 from plain_events import Plain, hashed, parse, received
 
 FOLDERS: dict[str, tuple[str, Plain]] = {
@@ -60,13 +60,6 @@ KRAKEN = [
     '{"channel":"trade","type":"update","data":[{"symbol":"ETH/USDT","side":"sell","price":0.5117,"qty":40.0,"ord_type":"market","trade_id":4665906,"timestamp":"2023-09-25T07:49:37.708706Z"}]}',
     '{"channel":"ticker","type":"update","data":[{"symbol":"ANETx/USD","bid":0,"bid_qty":0,"ask":0,"ask_qty":0,"timestamp":"1970-01-01T00:00:00.000000Z"}]}',
 ]
-UPBIT = [
-    '{"type":"trade","code":"KRW-BTC","timestamp":1730336862082,"trade_date":"2024-10-31","trade_time":"01:07:42","trade_timestamp":1730336862047,"trade_price":100473000.00000000,"trade_volume":0.00014208,"ask_bid":"BID","prev_closing_price":100571000.00000000,"change":"FALL","change_price":98000.00000000,"sequential_id":17303368620470000,"best_ask_price":100473000,"best_ask_size":0.43139478,"best_bid_price":100465000,"best_bid_size":0.01990656,"stream_type":"SNAPSHOT"}',
-    '{"type":"orderbook","code":"USDT-ETC","timestamp":1691530805062000,"total_ask_size":426.46961964,"total_bid_size":923.86058218,"orderbook_units":[{"ask_price":18.14783928,"bid_price":17.56010719,"ask_size":8.3912024,"bid_size":10.76125737}],"stream_type":"REALTIME"}',
-    '{"type":"orderbook","code":"KRW-DOT","timestamp":1614729599677,"total_ask_size":1415.12521016,"total_bid_size":8058.44442437,"orderbook_units":[{"ask_price":41840.0,"bid_price":41730.0,"ask_size":103.6,"bid_size":47.62562404},{"ask_price":0,"bid_price":41720.0,"ask_size":102.9,"bid_size":250.0}],"stream_type":"REALTIME"}',
-    '{"status":"UP"}',
-    '{"error":{"name":"WRONG_FORMAT","message":".."}}',
-]
 BITFINEX = [
     '{"event":"subscribed","channel":"book","chanId":6959,"symbol":"tETHUSD","prec":"P0","freq":"F0","len":"25","pair":"ETHUSD"}',
     '{"event":"subscribed","channel":"trades","chanId":89,"symbol":"tBTCUSD","pair":"BTCUSD"}',
@@ -90,7 +83,6 @@ QUOTED: list[tuple[str, list[str], str, Callable[[], Plain]]] = [
     ("coinbase", COINBASE, coinbase.SHAPES_JSON, lambda: plain.coinbase),
     ("coinbase_exchange", EXCHANGE, coinbase.EXCHANGE_SHAPES_JSON, lambda: plain.coinbase_exchange),
     ("kraken", KRAKEN, kraken.SHAPES_JSON, lambda: plain.kraken),
-    ("upbit", UPBIT, upbit.SHAPES_JSON, lambda: plain.upbit),
     ("bitfinex", BITFINEX, bitfinex.SHAPES_JSON, lambda: plain.Bitfinex(timed=True)),
     ("bitfinex_status", DERIV_STATUS, bitfinex.SHAPES_JSON, plain.Bitfinex),
 ]

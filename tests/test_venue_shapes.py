@@ -15,7 +15,7 @@ import pytest
 
 import plain_venues as plain
 from core_events import Decoder, Reader
-from outcrier.venues import bitfinex, bybit, coinbase, kraken, okx, upbit
+from outcrier.venues import bitfinex, bybit, coinbase, kraken, okx
 from plain_events import LIQUIDATION, Bbo, Book, Event, Plain, Trade, hashed, lines, parse, received
 
 Exps = dict[str, tuple[int, int]]
@@ -242,12 +242,6 @@ SESSIONS = [
         kraken.SHAPES_JSON,
         lambda: plain.kraken,
         {"messages": 8, "for_python": 4, "book": 4, "levels": 25},
-    ),
-    Session(
-        "upbit/spot_2021-04-17",
-        upbit.SHAPES_JSON,
-        lambda: plain.upbit,
-        {"messages": 219, "book": 87, "levels": 2610, "trade": 132},
     ),
     Session(
         "bitfinex/v2_2021-04-17",

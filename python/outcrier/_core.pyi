@@ -428,7 +428,8 @@ class Feed:
         counted.
 
         kind: GAP, FAULT, NEED_SNAPSHOT (fetch the REST book), SNAPSHOT_OLD (fetch again), LIVE, STALE,
-        REFINED, UNKNOWN_INSTRUMENT, HELD_OVERFLOW, SESSION_FULL (frame numbers run out: begin a new session).
+        REFINED, TRADING (a message told another trading status: from expected to got), UNKNOWN_INSTRUMENT,
+        HELD_OVERFLOW, SESSION_FULL (frame numbers run out: begin a new session).
         """
     def faults(self) -> list[tuple[str, int, int, bytes]]:
         """The last 64 faults: (reason, recv_ns, connection, frame cut to 4,096 bytes)."""

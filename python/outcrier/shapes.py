@@ -474,6 +474,15 @@ class DerivShape(BaseShape):
     oi_value: Where | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingShape(BaseShape):
+    """Trading status, published where it changes. `states` gives a status (`outcrier.instruments.Trading`) to
+    tests which must all hold: the first that do tell it, and where none do the message tells nothing.
+    """
+
+    states: tuple[tuple[int, Tests], ...]
+
+
 AnyShape: TypeAlias = (
-    Shape | TradeShape | LiquidationShape | BboShape | TickerShape | CandleShape | DerivShape
+    Shape | TradeShape | LiquidationShape | BboShape | TickerShape | CandleShape | DerivShape | TradingShape
 )

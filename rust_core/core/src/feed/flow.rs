@@ -29,6 +29,7 @@ impl Feed {
                     let instrument = &mut self.instruments[event.instrument as usize];
                     instrument.publish_event(&mut self.channel, host, arrival, event, decoded.trades(run));
                 }
+                Body::Trading(state) => self.trading_event(event.instrument, state, host, arrival),
                 Body::Bbo(_) | Body::Ticker(_) | Body::Candle(_) | Body::Deriv(_) => {
                     let instrument = &mut self.instruments[event.instrument as usize];
                     instrument.publish_event(&mut self.channel, host, arrival, event, &[]);
@@ -47,7 +48,19 @@ impl Feed {
             Body::Ticker(_) => kinds.ticker.passed(1),
             Body::Candle(_) => kinds.candle.passed(1),
             Body::Deriv(_) => kinds.deriv.passed(1),
+            Body::Trading(_) => {} // Not a kind of data: STATUS says it, where it changed.
         }
+    }
+
+    /// A trading status that a message told; most tell the one that is known.
+    fn trading_event(&mut self, index: u32, state: u8, host: &mut dyn Host, arrival: Arrival) {
+        let known = self.instruments[index as usize].trading_status;
+        if known == state {
+            return;
+        }
+        let (expected, got) = (u64::from(known), u64::from(state));
+        self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Trading, index) });
+        self.set_trading_status(index, state, host, arrival);
     }
 
     /// One diff: applied and published, held, ignored, or the end of a live book.

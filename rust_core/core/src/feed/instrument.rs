@@ -334,6 +334,7 @@ impl Instrument {
         about.qty_exp = event.qty_exp;
         match event.body {
             Body::Book { .. } => unreachable!("book events go through the sequence rules"),
+            Body::Trading(_) => unreachable!("a trading status goes out as STATUS"),
             Body::Bbo(bbo) => {
                 if bbo.bid_px != NOT_GIVEN && bbo.ask_px != NOT_GIVEN && bbo.bid_px > bbo.ask_px {
                     about.flags |= flags::CROSSED;

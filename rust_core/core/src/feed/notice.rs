@@ -26,6 +26,8 @@ pub enum NoticeKind {
     Stale,
     /// The instrument has finer exponents now: `expected` is the price exponent negated, `got` that of quantities.
     Refined,
+    /// A message told another trading status: `expected` is the one before, `got` the new one.
+    Trading,
     /// A frame names an instrument that was not added: `text`.
     UnknownInstrument,
     /// Held diffs are being dropped because the snapshot does not come; told once for each recovery.
@@ -46,6 +48,7 @@ impl NoticeKind {
             Self::Live => "LIVE",
             Self::Stale => "STALE",
             Self::Refined => "REFINED",
+            Self::Trading => "TRADING",
             Self::UnknownInstrument => "UNKNOWN_INSTRUMENT",
             Self::HeldOverflow => "HELD_OVERFLOW",
             Self::SessionFull => "SESSION_FULL",

@@ -68,6 +68,12 @@ fn append(
         BodyPlan::Ticker(plan) => ticker(plan, reader, event)?,
         BodyPlan::Candle(plan) => candle(plan, reader, event)?,
         BodyPlan::Deriv(plan) => deriv(plan, reader, event)?,
+        BodyPlan::Trading(states) => {
+            let Some((state, _)) = states.iter().find(|(_, tests)| reader.all_hold(tests)) else {
+                return Ok(());
+            };
+            event(Body::Trading(*state))
+        }
     };
     needs(&finer, instrument, scale)?;
     if !says_nothing(&event.body) {

@@ -5,6 +5,18 @@ use super::spec::{self, Path, Place, Scope};
 use super::trie::{FROM_END_MAX, Slot, Trie};
 use super::{ShapeError, ShapeInfo, SnapshotMode};
 use crate::sequence::Splice;
+use crate::wire::status::state;
+
+/// What a venue may say of an instrument; the others are ours to say of its book.
+const TRADING_STATES: [u8; 7] = [
+    state::LIVE,
+    state::HALTED,
+    state::CLOSED,
+    state::PRE_OPEN,
+    state::AUCTION,
+    state::MAINTENANCE,
+    state::DELISTED,
+];
 
 /// The plans of a venue: for frames, and for answers to requests.
 pub(super) struct Compiled {
@@ -336,7 +348,21 @@ impl Builder<'_> {
             }),
             spec::Body::Candle(candle) => BodyPlan::Candle(self.candle(candle)?),
             spec::Body::Deriv(deriv) => BodyPlan::Deriv(self.deriv(deriv)?),
+            spec::Body::Trading(trading) => BodyPlan::Trading(self.trading(trading)?),
         })
+    }
+
+    fn trading(&mut self, trading: &spec::Trading) -> Built<Vec<(u8, Vec<Condition>)>> {
+        let mut states = Vec::new();
+        for each in &trading.states {
+            if !TRADING_STATES.contains(&each.state) {
+                return Err(
+                    self.fail("states", "1 open, 4 halted, 5 closed, 6 pre-open, 7 auction, 8, 9 delisted")
+                );
+            }
+            states.push((each.state, self.conditions(&each.tests, "states")?));
+        }
+        Ok(states)
     }
 
     fn candle(&mut self, candle: &spec::Candle) -> Built<CandlePlan> {

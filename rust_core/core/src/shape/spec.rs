@@ -167,6 +167,7 @@ pub(super) enum Body {
     Ticker(Box<Ticker>),
     Candle(Box<Candle>),
     Deriv(Box<Deriv>),
+    Trading(Box<Trading>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -319,6 +320,19 @@ pub(super) struct Deriv {
     pub(super) next_rate: Option<Place>,
     pub(super) open_interest: Option<Place>,
     pub(super) oi_value: Option<Place>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Trading {
+    pub(super) states: Vec<TradingState>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TradingState {
+    pub(super) state: u8,
+    pub(super) tests: Vec<Condition>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -13,8 +13,9 @@ from typing import Any
 
 from outcrier import shapes as s
 from outcrier.shape_json import to_json
-from outcrier.venues import bitfinex, bybit, coinbase, kraken, okx, upbit
+from outcrier.venues import bitfinex, bybit, coinbase, kraken, okx
 from outcrier.venues.binance_messages import COINM_SHAPES, SPOT_SHAPES, USDM_SHAPES
+from outcrier.venues.upbit import UPBIT
 
 BUY_SELL = s.SideWords(bid=("buy", "Buy", "bid"), ask=("sell", "Sell", "offer", "ask"))
 
@@ -614,7 +615,7 @@ VENUES = {
     "coinbase": coinbase.SHAPES_JSON,
     "coinbase_exchange": coinbase.EXCHANGE_SHAPES_JSON,
     "kraken": kraken.SHAPES_JSON,
-    "upbit": upbit.SHAPES_JSON,
+    "upbit": UPBIT.shapes_json,
     "bitfinex": bitfinex.SHAPES_JSON,
     "bitfinex_untimed": bitfinex.UNTIMED_SHAPES_JSON,
 }
