@@ -14,13 +14,12 @@ import pytest
 
 import plain_venues as plain
 from core_events import CONNECTION, Decoder, Reader
-from outcrier.venues import bitfinex, bybit, coinbase, kraken, okx
+from outcrier.venues import bitfinex, bybit, kraken, okx
 from plain_events import Plain, hashed, parse, received
 
 FOLDERS: dict[str, tuple[str, Plain]] = {
     "bybit": (bybit.SHAPES_JSON, plain.bybit),
     "okx": (okx.SHAPES_JSON, plain.okx),
-    "coinbase": (coinbase.SHAPES_JSON, plain.coinbase),
     "kraken": (kraken.SHAPES_JSON, plain.kraken),
 }
 
@@ -41,19 +40,6 @@ OKX = [
     '{"arg":{"channel":"open-interest","instId":"WNCG-USDT-SWAP"},"data":[{"instId":"WNCG-USDT-SWAP","instType":"SWAP","oi":"644195","oiCcy":"644195","ts":"1640131258756"}]}',
     '{"arg":{"channel":"funding-rate","instId":"WNCG-USDT-SWAP"},"data":[{"fundingRate":"0.00048105","fundingTime":"1640131200000","instId":"WNCG-USDT-SWAP","instType":"SWAP","nextFundingRate":"0.00114"}]}',
     '{"arg":{"channel":"mark-price","instId":"WNCG-USDT-SWAP"},"data":[{"instId":"WNCG-USDT-SWAP","instType":"SWAP","markPx":"2.1729","ts":"1640131259180"}]}',
-]
-COINBASE = [
-    '{"channel":"market_trades","client_id":"","timestamp":"2026-04-07T14:30:02.789012Z","sequence_num":5,"events":[{"type":"update","trades":[{"trade_id":"995098700","product_id":"BTC-USD","price":"68900.50","size":"0.00150000","side":"BUY","time":"2026-04-07T14:30:02.789012Z"}]}]}',
-    (
-        '{"channel":"heartbeats","client_id":"","timestamp":"2026-04-07T14:30:10.000000Z","sequence_num":0,"events"'
-        ':[{"current_time":"2026-04-07 14:30:10.000000000+00:00","heartbeat_counter":42}]}'
-    ),
-]
-EXCHANGE = [
-    '{"type":"match","trade_id":1081862675,"maker_order_id":"f07e510f-4edf-469d-b844-4f670f1e93f1","taker_order_id":"e6f50944-3e2a-439e-ae49-308300ba8296","side":"sell","size":"0.00000001","price":"80691.53","product_id":"BTC-USD","sequence":134905860111,"time":"2026-08-25T03:35:57.198335Z"}',
-    '{"type":"l2update","product_id":"BTC-USD","changes":[["buy","80688.08","0.59153273"],["sell","80745.16","0.20558981"]],"time":"2026-08-25T03:35:57.300000Z"}',
-    '{"type":"snapshot","product_id":"BTC-USD","asks":[["80691.53","0.20084671"]],"bids":[["80688.08","0.59153273"]]}',
-    '{"type":"l2update","product_id":"BTC-USD","changes":[],"time":"0001-01-01T00:00:00.000000Z"}',
 ]
 KRAKEN = [
     '{"channel":"book","type":"update","data":[{"symbol":"MATIC/USD","bids":[{"price":0.5657,"qty":1098.3947558}],"asks":[],"checksum":2114181697,"timestamp":"2023-10-06T17:35:55.440295Z"}]}',
@@ -80,8 +66,6 @@ DERIV_STATUS = [
 QUOTED: list[tuple[str, list[str], str, Callable[[], Plain]]] = [
     ("bybit", BYBIT, bybit.SHAPES_JSON, lambda: plain.bybit),
     ("okx", OKX, okx.SHAPES_JSON, lambda: plain.okx),
-    ("coinbase", COINBASE, coinbase.SHAPES_JSON, lambda: plain.coinbase),
-    ("coinbase_exchange", EXCHANGE, coinbase.EXCHANGE_SHAPES_JSON, lambda: plain.coinbase_exchange),
     ("kraken", KRAKEN, kraken.SHAPES_JSON, lambda: plain.kraken),
     ("bitfinex", BITFINEX, bitfinex.SHAPES_JSON, lambda: plain.Bitfinex(timed=True)),
     ("bitfinex_status", DERIV_STATUS, bitfinex.SHAPES_JSON, plain.Bitfinex),
@@ -194,16 +178,6 @@ def test_the_text_that_checksums_need_is_kept(
                 assert crc(book) == event["checksum"], (symbol, checks)
                 checks += 1
     assert checks == checked
-
-
-def test_a_size_that_was_really_sent_and_is_no_number_is_a_fault() -> None:
-    """Coinbase Exchange, tardis-node test/mappers.test.ts: a snapshot with the size `0.-10000`."""
-    reader = Reader(coinbase.EXCHANGE_SHAPES_JSON)
-    reader.add("BTC-USD")
-    frame = b'{"type":"snapshot","product_id":"BTC-USD","asks":[["80691.53","0.-10000"]],"bids":[]}'
-    assert reader.read(frame) == Decoder.FAULT
-    assert reader.decoder.reason == "bad number"
-    assert reader.events() == []
 
 
 def test_numbers_of_bitfinex_are_those_of_a_connection() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import plain_venues as plain
 from core_events import Decoder, Reader
-from outcrier.venues import bitfinex, bybit, coinbase, kraken, okx
+from outcrier.venues import bitfinex, bybit, kraken, okx
 from plain_events import LIQUIDATION, Bbo, Book, Event, Plain, Trade, hashed, lines, parse, received
 
 Exps = dict[str, tuple[int, int]]
@@ -53,17 +53,6 @@ def okx_exps(body: Any) -> Exps:
     return {
         row["instId"]: (exponent(Decimal(row["tickSz"])), exponent(Decimal(row["lotSz"])))
         for row in body["data"]
-    }
-
-
-def coinbase_exps(body: Any) -> Exps:
-    rows = body["products"] if isinstance(body, dict) else body
-    return {
-        row.get("product_id") or row["id"]: (
-            exponent(Decimal(row["quote_increment"])),
-            exponent(Decimal(row["base_increment"])),
-        )
-        for row in rows
     }
 
 
@@ -198,44 +187,6 @@ SESSIONS = [
             "ticker": 17,
         },
         OKX_LIST,
-    ),
-    Session(
-        "coinbase/advanced_2026-08-09",
-        coinbase.SHAPES_JSON,
-        lambda: plain.coinbase,
-        {
-            "messages": 658,
-            "for_python": 21,
-            "book": 485,
-            "levels": 72172,
-            "trade": 258,
-            "bbo": 105,
-            "ticker": 105,
-            "candle": 202,
-        },
-        ("coinbase/advanced_2026-08-09_instruments", coinbase_exps),
-        lambda message: message["sequence_num"],
-    ),
-    Session(
-        "coinbase/advanced_level2_btcusd_2026-08-24",
-        coinbase.SHAPES_JSON,
-        lambda: plain.coinbase,
-        {"messages": 12, "for_python": 1, "book": 11, "levels": 43},
-        None,
-        lambda message: message["sequence_num"],
-    ),
-    Session(
-        "coinbase/exchange_2021-04-17",
-        coinbase.EXCHANGE_SHAPES_JSON,
-        lambda: plain.coinbase_exchange,
-        {"messages": 6265, "for_python": 3, "book": 6170, "levels": 14522, "trade": 46, "ticker": 46},
-        ("coinbase/exchange_instruments", coinbase_exps),
-    ),
-    Session(
-        "coinbase/ssc2ce_dump_2020-06",
-        coinbase.EXCHANGE_SHAPES_JSON,
-        lambda: plain.coinbase_exchange,
-        {"messages": 19, "for_python": 2, "book": 17, "levels": 24},
     ),
     Session(
         "kraken/v2_book10_btcusd_2026-08-24",

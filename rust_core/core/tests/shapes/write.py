@@ -13,8 +13,10 @@ from typing import Any
 
 from outcrier import shapes as s
 from outcrier.shape_json import to_json
-from outcrier.venues import bitfinex, bybit, coinbase, kraken, okx
+from outcrier.venues import bitfinex, bybit, kraken, okx
 from outcrier.venues.binance_messages import COINM_SHAPES, SPOT_SHAPES, USDM_SHAPES
+from outcrier.venues.coinbase import COINBASE
+from outcrier.venues.coinbase_exchange import COINBASE_EXCHANGE
 from outcrier.venues.upbit import UPBIT
 
 BUY_SELL = s.SideWords(bid=("buy", "Buy", "bid"), ask=("sell", "Sell", "offer", "ask"))
@@ -612,8 +614,8 @@ VENUES = {
     "bybit_v2": bybit.V2_SHAPES_JSON,
     "okx": okx.SHAPES_JSON,
     "okx_2022": okx.SHAPES_2022_JSON,
-    "coinbase": coinbase.SHAPES_JSON,
-    "coinbase_exchange": coinbase.EXCHANGE_SHAPES_JSON,
+    "coinbase": COINBASE.shapes_json,
+    "coinbase_exchange": COINBASE_EXCHANGE.shapes_json,
     "kraken": kraken.SHAPES_JSON,
     "upbit": UPBIT.shapes_json,
     "bitfinex": bitfinex.SHAPES_JSON,
