@@ -48,7 +48,7 @@ def cases() -> Iterator[Any]:
             for path in (captures_folder() / "captures").glob(f"{pattern}.jsonl.gz")
             if "_instruments" not in path.name
         )
-        for name in names or [Path("missing")]:
+        for name in names or [Path("missing")][: len(venue.captures)]:
             yield pytest.param(venue, name, id=f"{venue.name}-{name.name.partition('.')[0]}")
 
 
