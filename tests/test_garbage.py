@@ -25,7 +25,7 @@ from outcrier.capture.exchange import Exchange
 from outcrier.capture.format import CaptureLine, read_capture
 from outcrier.capture.library import CaptureGroup
 from outcrier.capture.venue_replay import VenueReplay, open_feed
-from outcrier.venues import VENUES, bitfinex, bybit, coinbase, kraken
+from outcrier.venues import VENUES, bitfinex, bybit, kraken
 from outcrier.venues.binance import Binance
 from outcrier.venues.binance_exchange import BinanceExchange
 
@@ -48,7 +48,7 @@ KEPT_BYTES = 4_096
 DECLARATIONS = {
     "bitfinex": (bitfinex.SHAPES_JSON, bitfinex.UNTIMED_SHAPES_JSON),
     "bybit": (bybit.SHAPES_JSON, bybit.V2_SHAPES_JSON),
-    "coinbase": (coinbase.SHAPES_JSON, coinbase.EXCHANGE_SHAPES_JSON),
+    "coinbase": (VENUES["coinbase"].shapes_json, VENUES["coinbase_exchange"].shapes_json),
     "kraken": (kraken.SHAPES_JSON,),
     "upbit": (VENUES["upbit"].shapes_json,),
 }

@@ -12,7 +12,7 @@ import pytest
 from outcrier import _core
 from outcrier.errors import ConfigurationError
 from outcrier.venue_numbers import VENUE_NUMBERS
-from outcrier.venues import VENUES, bitfinex, bybit, coinbase, kraken, kraken_v1, venue_by_name
+from outcrier.venues import VENUES, bitfinex, bybit, kraken, kraken_v1, venue_by_name
 
 FIXTURES = Path(__file__).parent.parent / "rust_core" / "core" / "tests" / "shapes"
 
@@ -39,8 +39,6 @@ def test_every_venue_compiles(name: str) -> None:
 DECLARED = {
     "bybit": (bybit.SHAPES_JSON, None),
     "bybit_v2": (bybit.V2_SHAPES_JSON, "level: id"),
-    "coinbase": (coinbase.SHAPES_JSON, None),
-    "coinbase_exchange": (coinbase.EXCHANGE_SHAPES_JSON, None),
     "kraken": (kraken.SHAPES_JSON, None),
     "kraken_v1": (kraken_v1.SHAPES_JSON, None),
     "bitfinex": (bitfinex.SHAPES_JSON, None),

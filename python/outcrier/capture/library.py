@@ -14,6 +14,7 @@ import msgspec
 from outcrier.capture.format import CaptureLine, read_capture
 from outcrier.errors import CaptureError, ConfigurationError
 from outcrier.venues import VENUES, Venue, venue_by_name
+from outcrier.venues.exchange_side import ExchangeSide
 
 ENVIRONMENT_KEY: Final = "OUTCRIER_DATA"
 """Names the folder that holds `captures/` and MANIFEST.json."""
@@ -26,7 +27,10 @@ DEMO_RATE_MIN: Final = 10.0
 DEMO_SECONDS_MIN: Final = 10.0
 """Captures shorter than this start anew too often to watch."""
 
-DEMO_VENUES_MAX: Final = 3
+DEMO_CUT_SECONDS_MIN: Final = 60.0
+"""The same where every start cuts the connections: books are stale for a moment."""
+
+DEMO_VENUES_MAX: Final = 5
 """Venues that the demo plays at once: one screen."""
 
 _NS: Final = 1_000_000_000
@@ -104,12 +108,16 @@ def venue_of(paths: Sequence[Path], named: str | None = None) -> Venue:
 
 
 def candidates(path: Path) -> list[str]:
-    """Names of the venues that a capture may belong to: those with a pattern for it, else all of its
-    exchange.
+    """Names of the venues that a capture may belong to: those with a pattern for it, else the one that
+    `outcrier record` has written it for (`coinbase/coinbase_conn1_..`), else all of its exchange.
     """
-    return sharing(path) or [
+    exchange, name = _exchange_and_name(path)
+    if found := sharing(path):
+        return found
+    if exchange in VENUES and name.startswith(f"{exchange}_"):
+        return [exchange]
+    return [
         venue.name
-        for exchange in [_exchange_and_name(path)[0]]
         for venue in VENUES.values()
         if venue.name == exchange or any(each.startswith(f"{exchange}/") for each in venue.captures)
     ]
@@ -193,13 +201,14 @@ def list_of(venue: Venue, paths: Sequence[Path]) -> Path | None:
 def demo_groups(folder: Path) -> list[CaptureGroup]:
     """What the demo plays: of each venue the captures of its newest busy day, the busiest venues first.
 
-    Captures with several products are left out: how busy each is nobody has written down.
+    Captures with several products are left out: how busy each is nobody has written down. So are old dialects
+    and venues that cannot be stood in for.
     """
     entries = [entry for entry in _manifest(folder) if _is_busy(entry, folder)]
     by_venue: dict[str, list[_Entry]] = {}
     for entry in entries:
         names = sharing(folder / entry.path)
-        if len(names) == 1:
+        if len(names) == 1 and _can_be_watched(VENUES[names[0]], entry):
             by_venue.setdefault(names[0], []).append(entry)
     ranked: list[tuple[float, CaptureGroup]] = []
     for name, busy in by_venue.items():
@@ -215,9 +224,16 @@ def _is_busy(entry: _Entry, folder: Path) -> bool:
     return (
         entry.path.startswith("captures/")
         and (folder / entry.path).is_file()
-        and _seconds(entry) >= DEMO_SECONDS_MIN
+        and _seconds(entry) > 0
         and _rate(entry) >= DEMO_RATE_MIN
     )
+
+
+def _can_be_watched(venue: Venue, entry: _Entry) -> bool:
+    side: ExchangeSide | None = getattr(venue, "exchange", None)
+    if side is None or venue.old_dialect:
+        return False
+    return _seconds(entry) >= (DEMO_SECONDS_MIN if side.restarts_books else DEMO_CUT_SECONDS_MIN)
 
 
 def _seconds(entry: _Entry) -> float:

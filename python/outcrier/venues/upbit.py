@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from outcrier.instruments import Instrument, Trading
 from outcrier.shapes import (
@@ -51,11 +52,11 @@ from outcrier.venues.base import (
     Printed,
     Request,
     Unknown,
-    Venue,
+    check_instrument,
     fault,
-    read_instruments,
 )
 from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
+from outcrier.venues.named import NamedStreams, by_channel
 
 DEPTH: Final = 30
 """Pairs of levels, of 1, 5, 15, 30. 30 is the default too, since 2025-07; before it was 15."""
@@ -210,7 +211,7 @@ _SHAPES: Final[tuple[AnyShape, ...]] = (
 )
 
 
-class CodesVenue(Venue):
+class CodesVenue(NamedStreams):
     """A venue whose request is an array of types with codes, as Upbit and Bithumb have it."""
 
     only_realtime: ClassVar[str]
@@ -220,25 +221,7 @@ class CodesVenue(Venue):
     def instruments_requests(self) -> tuple[HttpRequest, ...]:
         return (self.list_request,)
 
-    def parse_instruments(self, *bodies: bytes | str) -> tuple[list[Instrument], list[Fault]]:
-        entries: list[bytes] = []
-        ticks: dict[str, Decimal] = {}
-        faults: list[Fault] = []
-        for body in bodies:
-            try:
-                for entry in frames.raw_entries(body):
-                    # The answers about ticks have `tick_size` in each entry, the list has none.
-                    if b'"tick_size"' in entry:
-                        policy = msgspec.json.decode(entry, type=_Policy)
-                        ticks[policy.market] = policy.tick_size
-                    else:
-                        entries.append(entry)
-            except BAD_JSON as error:
-                faults.append(fault(f"instrument list: {error}", body))
-        instruments, unusable = read_instruments(entries, lambda entry: self._instrument(entry, ticks))
-        return instruments, faults + unusable
-
-    def _instrument(self, entry: bytes, ticks: Mapping[str, Decimal]) -> Instrument:
+    def _instrument(self, entry: bytes) -> Instrument:
         market = msgspec.json.decode(entry, type=_Market).market
         quote, dash, base = market.partition("-")
         if not (dash and is_asset(base) and is_asset(quote)):
@@ -251,7 +234,6 @@ class CodesVenue(Venue):
             base=base,
             quote=quote,
             settle="",
-            tick_size=ticks.get(market, Decimal(0)),
             lot_size=QUANTITY_STEP,
         )
 
@@ -259,17 +241,7 @@ class CodesVenue(Venue):
         del tick, step
         return msgspec.json.encode({"market": native_symbol}).decode()
 
-    def with_entries(self, body: str | None, entries: Sequence[str]) -> str:
-        listed = [] if body is None else frames.raw_entries(body)
-        return msgspec.json.encode([msgspec.Raw(entry) for entry in (*listed, *_encoded(entries))]).decode()
-
     # Streams: `orderbook:KRW-BTC`.
-
-    def streams(
-        self, instrument: Instrument, channels: Sequence[str], speeds: Mapping[str, str]
-    ) -> list[str]:
-        del speeds
-        return [f"{name}:{instrument.native_symbol}" for name in channels]
 
     def route(self, stream: str) -> str:
         del stream
@@ -283,13 +255,9 @@ class CodesVenue(Venue):
         return self._request(held, number) if streams and held else []
 
     def _request(self, streams: Sequence[str], number: int) -> list[Request]:
-        codes: dict[str, list[str]] = {}
-        for stream in streams:
-            name, _, code = stream.partition(":")
-            codes.setdefault(name, []).append(self.code(name, code))
         parts: list[dict[str, Any]] = [{"ticket": f"outcrier-{number}"}]
-        for name, listed in codes.items():
-            part: dict[str, Any] = {"type": name, "codes": listed}
+        for name, codes in by_channel(streams).items():
+            part: dict[str, Any] = {"type": name, "codes": [self.code(name, code) for code in codes]}
             # The last trade would come again with each request.
             parts.append(part | {self.only_realtime: True} if name == "trade" else part)
         parts.append({"format": "SIMPLE"})
@@ -299,14 +267,6 @@ class CodesVenue(Venue):
         """A market as a request of the type `name` names it."""
         del name
         return code
-
-    def native_symbol_of(self, stream: str) -> str | None:
-        name, _, code = stream.partition(":")
-        return code if code and name in self.channels else None
-
-    def channel_of(self, stream: str) -> tuple[str, str] | None:
-        name, _, code = stream.partition(":")
-        return (name, "") if code and name in self.channels else None
 
     # Frames.
 
@@ -324,7 +284,7 @@ class CodesVenue(Venue):
     def stream_of(self, text: bytes | str) -> str | None:
         message = frames.record(text)
         name, code = frames.word(_field(message, "ty")), frames.word(_field(message, "cd"))
-        return f"{name}:{code.partition('.')[0]}" if code and name in self.channels else None
+        return self.stream_named(name, code.partition(".")[0])
 
     def printed(self, text: bytes | str) -> Printed:
         message = frames.record(text)
@@ -351,8 +311,8 @@ class _Policy(msgspec.Struct):
     tick_size: Decimal
 
 
-def _encoded(entries: Sequence[str]) -> list[bytes]:
-    return [entry.encode() for entry in entries]
+def _is_about_ticks(body: bytes | str) -> bool:
+    return '"tick_size"' in body if isinstance(body, str) else b'"tick_size"' in body
 
 
 def _field(message: Mapping[str, Any], name: str) -> Any:
@@ -476,6 +436,26 @@ class Upbit(CodesVenue):
             HttpRequest("/v1/orderbook/instruments", (("markets", ",".join(batch)),))
             for batch in frames.batches(markets, POLICIES_AT_ONCE)
         )
+
+    def parse_instruments(self, *bodies: bytes | str) -> tuple[list[Instrument], list[Fault]]:
+        # The answers about ticks have `tick_size` in each entry, the list has none.
+        lists = [body for body in bodies if not _is_about_ticks(body)]
+        instruments, faults = super().parse_instruments(*lists)
+        ticks: dict[str, Decimal] = {}
+        for body in bodies:
+            try:
+                policies = msgspec.json.decode(body, type=list[_Policy]) if _is_about_ticks(body) else []
+                ticks |= {policy.market: policy.tick_size for policy in policies}
+            except BAD_JSON as error:
+                faults.append(fault(f"ticks: {error}", body))
+        for index, each in enumerate(instruments):
+            try:
+                stepped = replace(each, tick_size=ticks.get(each.native_symbol, Decimal(0)))
+                check_instrument(stepped)
+                instruments[index] = stepped
+            except ValueError as error:
+                faults.append(fault(f"tick of {each.native_symbol}: {error}", each.native_symbol))
+        return instruments, faults
 
     def code(self, name: str, code: str) -> str:
         return f"{code}.{DEPTH}" if name == "orderbook" else code

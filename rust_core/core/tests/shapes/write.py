@@ -13,8 +13,10 @@ from typing import Any
 
 from outcrier import shapes as s
 from outcrier.shape_json import to_json
-from outcrier.venues import bitfinex, bybit, coinbase, kraken, kraken_v1, okx
+from outcrier.venues import bitfinex, bybit, kraken, kraken_v1, okx
 from outcrier.venues.binance_messages import COINM_SHAPES, SPOT_SHAPES, USDM_SHAPES
+from outcrier.venues.coinbase import COINBASE
+from outcrier.venues.coinbase_exchange import COINBASE_EXCHANGE
 from outcrier.venues.upbit import UPBIT
 
 BUY_SELL = s.SideWords(bid=("buy", "Buy", "bid"), ask=("sell", "Sell", "offer", "ask"))
@@ -612,8 +614,8 @@ VENUES = {
     "bybit_v2": bybit.V2_SHAPES_JSON,
     "okx": okx.OKX_SWAP.shapes_json,
     "okx_2022": okx.OKX_2022.shapes_json,
-    "coinbase": coinbase.SHAPES_JSON,
-    "coinbase_exchange": coinbase.EXCHANGE_SHAPES_JSON,
+    "coinbase": COINBASE.shapes_json,
+    "coinbase_exchange": COINBASE_EXCHANGE.shapes_json,
     "kraken": kraken.SHAPES_JSON,
     "kraken_v1": kraken_v1.SHAPES_JSON,
     "upbit": UPBIT.shapes_json,
