@@ -24,7 +24,7 @@ from outcrier.capture.exchange import Exchange
 from outcrier.capture.format import CaptureLine, read_capture
 from outcrier.capture.library import CaptureGroup, catalogue, instrument_list, scan
 from outcrier.capture.venue_replay import VenueReplay, open_feed
-from outcrier.venues import VENUES, bitfinex, bybit, coinbase, kraken, upbit
+from outcrier.venues import VENUES, bitfinex, coinbase, kraken, upbit
 from outcrier.venues.binance import Binance
 
 CASES = 10_000
@@ -45,7 +45,6 @@ KEPT_BYTES = 4_096
 
 DECLARATIONS = {
     "bitfinex": (bitfinex.SHAPES_JSON, bitfinex.UNTIMED_SHAPES_JSON),
-    "bybit": (bybit.SHAPES_JSON, bybit.V2_SHAPES_JSON),
     "coinbase": (coinbase.SHAPES_JSON, coinbase.EXCHANGE_SHAPES_JSON),
     "kraken": (kraken.SHAPES_JSON,),
     "upbit": (upbit.SHAPES_JSON,),
