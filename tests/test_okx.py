@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import plain_okx as plain
+from plain import okx as plain
 from core_events import Reader
 from outcrier import _core
 from outcrier.feeder.plan import plan_connections
@@ -38,7 +38,7 @@ from outcrier.venues.okx import (
 )
 from outcrier.venues.okx_exchange import checksum
 from plain_events import Book, Plain, lines, parse, received
-from venue_checks import (
+from venue_feeds import (
     Captures,
     Fed,
     NaiveBook,
