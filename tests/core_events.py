@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from outcrier import _core
-from plain_events import Bbo, Book, Candle, Deriv, Event, Ticker, Trade
+from plain_events import Bbo, Book, Candle, Deriv, Event, Ticker, Trade, Trading
 
 CONNECTION = 3
 ID_IS_HASH = 1
@@ -109,7 +109,9 @@ class Reader:
                     )
                 ]
             case _:
-                return [Deriv(symbol, time, deriv_fields(event, price))]
+                is_status = event["type"] == "trading"
+                fields = {} if is_status else deriv_fields(event, price)
+                return [Trading(symbol, time, event["state"]) if is_status else Deriv(symbol, time, fields)]
 
 
 def deriv_fields(event: dict[str, Any], price: Any) -> dict[str, Any]:

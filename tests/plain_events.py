@@ -80,7 +80,15 @@ class Deriv(NamedTuple):
     fields: dict[str, Decimal | float | int]
 
 
-Event = Book | Trade | Bbo | Ticker | Candle | Deriv
+class Trading(NamedTuple):
+    """Trading status, in the numbers of STATUS.state."""
+
+    symbol: str
+    time: int | None
+    state: int
+
+
+Event = Book | Trade | Bbo | Ticker | Candle | Deriv | Trading
 Plain = Callable[[Any], list[Event] | None]
 
 

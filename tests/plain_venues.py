@@ -1,4 +1,4 @@
-"""What the messages of four venues say, by `json` and `Decimal` alone: what the declarations are held to.
+"""What the messages of six venues say, by `json` and `Decimal` alone: what the declarations are held to.
 
 A decoder takes a message of a venue and gives its events in the order of the message, or None for a message
 that is left to Python. Written from the venues' documentation, not from the declarations.
@@ -6,11 +6,14 @@ that is left to Python. Written from the venues' documentation, not from the dec
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 from plain_events import (
+    BLOCK,
     BUY,
+    LIQUIDATION,
     SELL,
     Bbo,
     Book,
@@ -31,101 +34,6 @@ from plain_events import (
     rfc3339,
     words,
 )
-
-# Coinbase.
-
-
-def coinbase(message: Any) -> list[Event] | None:
-    """Advanced Trade. The side of a trade is the maker's."""
-    time = rfc3339(message.get("timestamp"))
-    found: list[Event] = []
-    for event in message["events"]:
-        match message["channel"]:
-            case "l2_data":
-                bids, asks = (
-                    [
-                        (Decimal(row["price_level"]), Decimal(row["new_quantity"]))
-                        for row in event["updates"]
-                        if row["side"] == side
-                    ]
-                    for side in ("bid", "offer")
-                )
-                assert len(bids) + len(asks) == len(event["updates"])
-                found.append(Book(event["product_id"], time, event["type"] == "snapshot", bids, asks))
-            case "market_trades":
-                found += [
-                    Trade(
-                        *(row["product_id"], rfc3339(row["time"])),
-                        *(Decimal(row["price"]), Decimal(row["size"])),
-                        *(words(row["side"], "SELL", "BUY"), row["trade_id"]),
-                    )
-                    for row in event["trades"]
-                ]
-            case "ticker":
-                found += [
-                    Ticker(
-                        *(row["product_id"], time, prices(row, "price", None, "high_24_h", "low_24_h")),
-                        *(real(row["volume_24_h"]), None),
-                    )
-                    for row in event["tickers"]
-                ]
-            case "candles":
-                found += [
-                    Candle(
-                        *(row["product_id"], time, int(row["start"]) * 1_000_000_000, 300, False),
-                        tuple(Decimal(row[name]) for name in ("open", "high", "low", "close")),
-                        real(row["volume"]),
-                    )
-                    for row in event["candles"]
-                ]
-            case _:
-                return None
-    if message["channel"] == "ticker":
-        found += [
-            Bbo(
-                *(row["product_id"], time),
-                best(row["best_bid"], row["best_bid_quantity"]),
-                best(row["best_ask"], row["best_ask_quantity"]),
-            )
-            for event in message["events"]
-            for row in event["tickers"]
-        ]
-    return found
-
-
-def coinbase_exchange(message: Any) -> list[Event] | None:
-    symbol, time = message.get("product_id", ""), rfc3339(message.get("time"))
-    match message["type"]:
-        case "snapshot":
-            return [
-                Book(symbol, time, snapshot=True, bids=pairs(message["bids"]), asks=pairs(message["asks"]))
-            ]
-        case "l2update":
-            bids, asks = (
-                [(Decimal(price), Decimal(qty)) for word, price, qty in message["changes"] if word == side]
-                for side in ("buy", "sell")
-            )
-            return [Book(symbol, time, snapshot=False, bids=bids, asks=asks)]
-        case "match" | "last_match":
-            return [
-                Trade(
-                    *(symbol, time, Decimal(message["price"]), Decimal(message["size"])),
-                    *(words(message["side"], "sell", "buy"), str(message["trade_id"]), 0, 1),
-                    message["sequence"],
-                )
-            ]
-        case "ticker":
-            figures = prices(message, "price", "open_24h", "high_24h", "low_24h")
-            found: list[Event] = [
-                Ticker(symbol, time, figures, real(message["volume_24h"]), None, message["sequence"])
-            ]
-            if "best_bid_size" in message:
-                bid = best(message["best_bid"], message["best_bid_size"])
-                ask = best(message["best_ask"], message["best_ask_size"])
-                found.append(Bbo(symbol, time, bid, ask, message["sequence"]))
-            return found
-    return None
-
 
 # Kraken v2.
 
@@ -173,46 +81,22 @@ def kraken(message: Any) -> list[Event] | None:
     return found + also if "data" in message else None
 
 
-# Upbit.
-
-UPBIT_LONG = {
-    "type": "ty",
-    "code": "cd",
-    "timestamp": "tms",
-    "orderbook_units": "obu",
-    "bid_price": "bp",
-    "bid_size": "bs",
-    "ask_price": "ap",
-    "ask_size": "as",
-    "trade_price": "tp",
-    "trade_volume": "tv",
-    "trade_timestamp": "ttms",
-    "sequential_id": "sid",
-    "ask_bid": "ab",
-}
+# Kraken v1.
 
 
-def upbit_time(value: int) -> int:
-    return value * (1_000 if value > 10**14 else 1_000_000)
-
-
-def upbit(message: Any) -> list[Event] | None:
-    row = {UPBIT_LONG.get(name, name): value for name, value in message.items()}
-    if row.get("ty") == "trade":
-        return [
-            Trade(
-                *(row["cd"], upbit_time(row["ttms"]), Decimal(row["tp"]), Decimal(row["tv"])),
-                *(words(row["ab"], "BID", "ASK"), str(row["sid"])),
-            )
-        ]
-    if row.get("ty") != "orderbook":
+def kraken_v1(message: Any) -> list[Event] | None:
+    """Books only. Asks and bids of one frame may stand in two objects."""
+    if not isinstance(message, list):
         return None
-    units = [{UPBIT_LONG.get(name, name): value for name, value in unit.items()} for unit in row["obu"]]
-    bids, asks = (
-        [(Decimal(unit[price]), Decimal(unit[qty])) for unit in units if unit[price]]
-        for price, qty in (("bp", "bs"), ("ap", "as"))
-    )
-    return [Book(row["cd"], upbit_time(row["tms"]), snapshot=True, bids=bids, asks=asks)]
+    _, *parts, channel, symbol = message
+    assert channel.startswith("book-")
+    whole = {name: value for part in parts for name, value in part.items()}
+    assert len(whole) == sum(map(len, parts))
+    snapshot = "as" in whole
+    bids, asks = (whole.get(name, []) for name in (("bs", "as") if snapshot else ("b", "a")))
+    marks = tuple((0, decimals(row[0]), decimals(row[1])) for row in bids + asks)
+    checksum = None if snapshot else int(whole["c"])
+    return [Book(symbol, None, snapshot, pairs(bids), pairs(asks), checksum=checksum, marks=marks)]
 
 
 # Bitfinex.

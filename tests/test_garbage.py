@@ -24,7 +24,7 @@ from outcrier.capture.exchange import Exchange
 from outcrier.capture.format import CaptureLine, read_capture
 from outcrier.capture.library import CaptureGroup, catalogue, instrument_list, scan
 from outcrier.capture.venue_replay import VenueReplay, open_feed
-from outcrier.venues import VENUES, bitfinex, coinbase, kraken, upbit
+from outcrier.venues import VENUES, bitfinex, kraken
 from outcrier.venues.binance import Binance
 
 CASES = 10_000
@@ -45,9 +45,7 @@ KEPT_BYTES = 4_096
 
 DECLARATIONS = {
     "bitfinex": (bitfinex.SHAPES_JSON, bitfinex.UNTIMED_SHAPES_JSON),
-    "coinbase": (coinbase.SHAPES_JSON, coinbase.EXCHANGE_SHAPES_JSON),
     "kraken": (kraken.SHAPES_JSON,),
-    "upbit": (upbit.SHAPES_JSON,),
 }
 """Of venues without a connector, by the folder of the captures."""
 

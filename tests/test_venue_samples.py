@@ -14,41 +14,19 @@ import pytest
 
 import plain_venues as plain
 from core_events import CONNECTION, Decoder, Reader
-from outcrier.venues import bitfinex, coinbase, kraken, upbit
-from plain_events import Plain, parse, received
-from venue_sessions import compare
+from outcrier.venues import bitfinex, kraken
+from plain_events import Plain, hashed, parse, received
 
 FOLDERS: dict[str, tuple[str, Plain]] = {
-    "coinbase": (coinbase.SHAPES_JSON, plain.coinbase),
     "kraken": (kraken.SHAPES_JSON, plain.kraken),
 }
 
 # Messages that the fact sheets quote: recordings of the tardis-node project (test/mappers.test.ts), the
 # venues' documentation, and for Coinbase Exchange a recording of 2026-08-25.
-COINBASE = [
-    '{"channel":"market_trades","client_id":"","timestamp":"2026-04-07T14:30:02.789012Z","sequence_num":5,"events":[{"type":"update","trades":[{"trade_id":"995098700","product_id":"BTC-USD","price":"68900.50","size":"0.00150000","side":"BUY","time":"2026-04-07T14:30:02.789012Z"}]}]}',
-    (
-        '{"channel":"heartbeats","client_id":"","timestamp":"2026-04-07T14:30:10.000000Z","sequence_num":0,"events"'
-        ':[{"current_time":"2026-04-07 14:30:10.000000000+00:00","heartbeat_counter":42}]}'
-    ),
-]
-EXCHANGE = [
-    '{"type":"match","trade_id":1081862675,"maker_order_id":"f07e510f-4edf-469d-b844-4f670f1e93f1","taker_order_id":"e6f50944-3e2a-439e-ae49-308300ba8296","side":"sell","size":"0.00000001","price":"80691.53","product_id":"BTC-USD","sequence":134905860111,"time":"2026-08-25T03:35:57.198335Z"}',
-    '{"type":"l2update","product_id":"BTC-USD","changes":[["buy","80688.08","0.59153273"],["sell","80745.16","0.20558981"]],"time":"2026-08-25T03:35:57.300000Z"}',
-    '{"type":"snapshot","product_id":"BTC-USD","asks":[["80691.53","0.20084671"]],"bids":[["80688.08","0.59153273"]]}',
-    '{"type":"l2update","product_id":"BTC-USD","changes":[],"time":"0001-01-01T00:00:00.000000Z"}',
-]
 KRAKEN = [
     '{"channel":"book","type":"update","data":[{"symbol":"MATIC/USD","bids":[{"price":0.5657,"qty":1098.3947558}],"asks":[],"checksum":2114181697,"timestamp":"2023-10-06T17:35:55.440295Z"}]}',
     '{"channel":"trade","type":"update","data":[{"symbol":"ETH/USDT","side":"sell","price":0.5117,"qty":40.0,"ord_type":"market","trade_id":4665906,"timestamp":"2023-09-25T07:49:37.708706Z"}]}',
     '{"channel":"ticker","type":"update","data":[{"symbol":"ANETx/USD","bid":0,"bid_qty":0,"ask":0,"ask_qty":0,"timestamp":"1970-01-01T00:00:00.000000Z"}]}',
-]
-UPBIT = [
-    '{"type":"trade","code":"KRW-BTC","timestamp":1730336862082,"trade_date":"2024-10-31","trade_time":"01:07:42","trade_timestamp":1730336862047,"trade_price":100473000.00000000,"trade_volume":0.00014208,"ask_bid":"BID","prev_closing_price":100571000.00000000,"change":"FALL","change_price":98000.00000000,"sequential_id":17303368620470000,"best_ask_price":100473000,"best_ask_size":0.43139478,"best_bid_price":100465000,"best_bid_size":0.01990656,"stream_type":"SNAPSHOT"}',
-    '{"type":"orderbook","code":"USDT-ETC","timestamp":1691530805062000,"total_ask_size":426.46961964,"total_bid_size":923.86058218,"orderbook_units":[{"ask_price":18.14783928,"bid_price":17.56010719,"ask_size":8.3912024,"bid_size":10.76125737}],"stream_type":"REALTIME"}',
-    '{"type":"orderbook","code":"KRW-DOT","timestamp":1614729599677,"total_ask_size":1415.12521016,"total_bid_size":8058.44442437,"orderbook_units":[{"ask_price":41840.0,"bid_price":41730.0,"ask_size":103.6,"bid_size":47.62562404},{"ask_price":0,"bid_price":41720.0,"ask_size":102.9,"bid_size":250.0}],"stream_type":"REALTIME"}',
-    '{"status":"UP"}',
-    '{"error":{"name":"WRONG_FORMAT","message":".."}}',
 ]
 BITFINEX = [
     '{"event":"subscribed","channel":"book","chanId":6959,"symbol":"tETHUSD","prec":"P0","freq":"F0","len":"25","pair":"ETHUSD"}',
@@ -68,10 +46,7 @@ DERIV_STATUS = [
 ]
 
 QUOTED: list[tuple[str, list[str], str, Callable[[], Plain]]] = [
-    ("coinbase", COINBASE, coinbase.SHAPES_JSON, lambda: plain.coinbase),
-    ("coinbase_exchange", EXCHANGE, coinbase.EXCHANGE_SHAPES_JSON, lambda: plain.coinbase_exchange),
     ("kraken", KRAKEN, kraken.SHAPES_JSON, lambda: plain.kraken),
-    ("upbit", UPBIT, upbit.SHAPES_JSON, lambda: plain.upbit),
     ("bitfinex", BITFINEX, bitfinex.SHAPES_JSON, lambda: plain.Bitfinex(timed=True)),
     ("bitfinex_status", DERIV_STATUS, bitfinex.SHAPES_JSON, plain.Bitfinex),
 ]
@@ -152,16 +127,6 @@ def test_the_text_that_checksums_need_is_kept(
                 assert crc(book) == event["checksum"], (symbol, checks)
                 checks += 1
     assert checks == checked
-
-
-def test_a_size_that_was_really_sent_and_is_no_number_is_a_fault() -> None:
-    """Coinbase Exchange, tardis-node test/mappers.test.ts: a snapshot with the size `0.-10000`."""
-    reader = Reader(coinbase.EXCHANGE_SHAPES_JSON)
-    reader.add("BTC-USD")
-    frame = b'{"type":"snapshot","product_id":"BTC-USD","asks":[["80691.53","0.-10000"]],"bids":[]}'
-    assert reader.read(frame) == Decoder.FAULT
-    assert reader.decoder.reason == "bad number"
-    assert reader.events() == []
 
 
 def test_numbers_of_bitfinex_are_those_of_a_connection() -> None:

@@ -43,6 +43,7 @@ from outcrier.shapes import (
     Time,
     TimeAt,
     TradeShape,
+    TradingShape,
     Where,
 )
 
@@ -203,7 +204,7 @@ def _book(shape: Shape) -> _Json:
         "depth": shape.depth,
         "checksum": None
         if shape.checksum is None
-        else {"at": _place(shape.checksum.at), "keep_decimals": shape.checksum.keep_decimals},
+        else {"at": _place(shape.checksum.at), "algorithm": shape.checksum.algorithm},
     }
 
 
@@ -255,10 +256,8 @@ def _body(shape: BaseShape) -> _Json:
             return {"type": "ticker", "window_s": shape.window_s, **_places(shape, names)}
         case CandleShape():
             return _candle(shape)
-        case DerivShape():
-            return _deriv(shape)
         case _:
-            raise TypeError(f"{type(shape).__name__} is no shape")
+            return _state(shape)
 
 
 def _candle(shape: CandleShape) -> _Json:
@@ -275,6 +274,17 @@ def _candle(shape: CandleShape) -> _Json:
         "closed": None if shape.closed is None else _tests(shape.closed),
         **_places(shape, names),
     }
+
+
+def _state(shape: BaseShape) -> _Json:
+    match shape:
+        case DerivShape():
+            return _deriv(shape)
+        case TradingShape():
+            states = [{"state": state, "tests": _tests(tests)} for state, tests in shape.states]
+            return {"type": "trading", "states": states}
+        case _:
+            raise TypeError(f"{type(shape).__name__} is no shape")
 
 
 def _deriv(shape: DerivShape) -> _Json:

@@ -68,18 +68,24 @@ class VenueRest:
         """The instrument list, page by page, as the weight budget allows it."""
         bodies: list[bytes] = []
         for first in self._venue.instruments_requests():
-            request: HttpRequest | None = first
-            while request is not None:
-                if len(bodies) >= LIST_ANSWERS_MAX:
-                    raise self._unusable(f"it has over {LIST_ANSWERS_MAX} answers")
-                await self._afford(request.weight)
-                bodies.append(await self.get(request))
-                request = self._venue.next_page(request, bodies[-1])
+            await self._pages(first, bodies)
+        for detail in self._venue.detail_requests(*bodies):
+            await self._pages(detail, bodies)
         instruments, faults = self._venue.parse_instruments(*bodies)
         if not instruments:
             why = faults[0].reason if faults else "it is empty"
             raise self._unusable(why)
         return InstrumentList(Catalogue(self._venue.name, instruments), tuple(faults))
+
+    async def _pages(self, first: HttpRequest, bodies: list[bytes]) -> None:
+        """Appends the answers to a request and to those for what it left out."""
+        request: HttpRequest | None = first
+        while request is not None:
+            if len(bodies) >= LIST_ANSWERS_MAX:
+                raise self._unusable(f"it has over {LIST_ANSWERS_MAX} answers")
+            await self._afford(request.weight)
+            bodies.append(await self.get(request))
+            request = self._venue.next_page(request, bodies[-1])
 
     def _unusable(self, why: str) -> TransportError:
         return TransportError(self._base_url, Reason.PROTOCOL, f"no usable instrument list: {why}")

@@ -249,12 +249,14 @@ class VenueSession:
                     self._want(now_ns, index)
                 case "SNAPSHOT_OLD":
                     self.scheduler.too_old(now_ns, index)
+                case "TRADING":
+                    self._statuses[index] = got
                 case "GAP":
                     self.counts.gaps += 1
                 case "FAULT":
                     self.counts.faults += 1
             symbol = self.instruments[index].symbol if index >= 0 else "-"
-            level = logging.INFO if kind == "REFINED" else logging.WARNING
+            level = logging.INFO if kind in {"REFINED", "TRADING"} else logging.WARNING
             self._log.log(now_ns, level, kind.lower(), f"{symbol} expected {expected} got {got} {text}")
         return kinds
 
@@ -332,6 +334,8 @@ class VenueSession:
                 )
             case Failed(error=error, wait_ns=wait_ns):
                 self._reach.failed(name, error, wait_ns)
+        if not isinstance(what, Subscribed):
+            self.feed.restart_connection(driver.conn_id)
         publish_connection(self.feed, driver, mono_ns())
 
     def _revive(self, driver: ConnectionDriver) -> None:

@@ -300,6 +300,13 @@ class Venue(ABC):
         del request, body
         return None
 
+    def detail_requests(self, *bodies: bytes | str) -> tuple[HttpRequest, ...]:
+        """What must still be asked once the answers to `instruments_requests` are there (Upbit: ticks, by
+        names of markets). The answers go to `parse_instruments` behind the others.
+        """
+        del bodies
+        return ()
+
     @abstractmethod
     def parse_instruments(self, *bodies: bytes | str) -> tuple[list[Instrument], list[Fault]]:
         """Instruments of the answers; names are one to one, whatever cannot be used is listed as a fault.

@@ -241,6 +241,8 @@ pub enum Body {
     Candle(Candle),
     /// Funding, mark, index, open interest.
     Deriv(DerivState),
+    /// Trading status, one of `crate::wire::status::state`.
+    Trading(u8),
 }
 
 /// One event about one instrument.

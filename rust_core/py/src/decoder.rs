@@ -241,6 +241,10 @@ impl Decoder {
                 dict.set_item("open_interest", has(present::OPEN_INTEREST).then_some(state.open_interest))?;
                 dict.set_item("oi_value", has(present::OI_VALUE).then_some(state.oi_value))?;
             }
+            Body::Trading(state) => {
+                dict.set_item("type", "trading")?;
+                dict.set_item("state", state)?;
+            }
         }
         Ok(dict)
     }

@@ -12,11 +12,12 @@ pub const FAULT_BYTES_MAX: usize = 4_096;
 /// What a notice says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoticeKind {
-    /// Exchange events are missing: `expected` and `got` are venue ids.
+    /// Exchange events are missing: `expected` and `got` are venue ids. Without an instrument they are missing on a whole
+    /// connection, which `text` names.
     Gap,
     /// A frame was refused; `text` is the cause.
     Fault,
-    /// The book needs a REST snapshot.
+    /// The book needs a snapshot: by REST or, where the stream sends them, by a new subscription.
     NeedSnapshot,
     /// The snapshot given is older than the held diffs: `expected` is the id that would have joined.
     SnapshotOld,
@@ -26,6 +27,8 @@ pub enum NoticeKind {
     Stale,
     /// The instrument has finer exponents now: `expected` is the price exponent negated, `got` that of quantities.
     Refined,
+    /// A message told another trading status: `expected` is the one before, `got` the new one.
+    Trading,
     /// A frame names an instrument that was not added: `text`.
     UnknownInstrument,
     /// Held diffs are being dropped because the snapshot does not come; told once for each recovery.
@@ -46,6 +49,7 @@ impl NoticeKind {
             Self::Live => "LIVE",
             Self::Stale => "STALE",
             Self::Refined => "REFINED",
+            Self::Trading => "TRADING",
             Self::UnknownInstrument => "UNKNOWN_INSTRUMENT",
             Self::HeldOverflow => "HELD_OVERFLOW",
             Self::SessionFull => "SESSION_FULL",
@@ -120,6 +124,10 @@ counters! {
         gaps,
         /// Book events already covered by what was applied.
         old_events,
+        /// Book messages whose checksum is that of our book.
+        checksums_verified,
+        /// Book messages whose checksum is another one; each ends the life of its book.
+        checksum_mismatch,
         /// Book events held while a snapshot was under way.
         held,
         /// Held book events dropped by the bounds of count or time.

@@ -5,6 +5,18 @@ use super::spec::{self, Path, Place, Scope};
 use super::trie::{FROM_END_MAX, Slot, Trie};
 use super::{ShapeError, ShapeInfo, SnapshotMode};
 use crate::sequence::Splice;
+use crate::wire::status::state;
+
+/// What a venue may say of an instrument; the others are ours to say of its book.
+const TRADING_STATES: [u8; 7] = [
+    state::LIVE,
+    state::HALTED,
+    state::CLOSED,
+    state::PRE_OPEN,
+    state::AUCTION,
+    state::MAINTENANCE,
+    state::DELISTED,
+];
 
 /// The plans of a venue: for frames, and for answers to requests.
 pub(super) struct Compiled {
@@ -23,6 +35,7 @@ pub(super) fn compile(json: &str) -> Result<Compiled, ShapeError> {
     let mut stream_slots = Slots::default();
     let mut rest_slots = Slots::default();
     let payloads = payloads(&venue);
+    let keep_decimals = venue.keeps_decimals();
     if let Some(place) = &venue.connection_sequence {
         let paths = vec![place.path.clone()];
         let slot = stream_slots.intern(&mut compiled.stream.trie, paths, false, false);
@@ -41,6 +54,7 @@ pub(super) fn compile(json: &str) -> Result<Compiled, ShapeError> {
         };
         let mut builder = Builder {
             shape,
+            keep_decimals,
             payloads: &payloads,
             frame: &mut plan.trie,
             frame_slots: slots,
@@ -56,7 +70,7 @@ pub(super) fn compile(json: &str) -> Result<Compiled, ShapeError> {
             Some(first) if !is_book(first) && !is_book(&shape_plan) => first.also.push(shape_plan),
             _ => return Err(fail(&shape.name, "also", "only after another shape, and neither a book")),
         }
-        compiled.infos.push(info(shape));
+        compiled.infos.push(info(shape, keep_decimals));
     }
     Ok(compiled)
 }
@@ -77,7 +91,7 @@ fn payloads(venue: &spec::Venue) -> Vec<Path> {
     }
 }
 
-fn info(shape: &spec::Shape) -> ShapeInfo {
+fn info(shape: &spec::Shape, keep_decimals: bool) -> ShapeInfo {
     let mut info = ShapeInfo {
         name: shape.name.clone(),
         rest: shape.rest,
@@ -88,6 +102,7 @@ fn info(shape: &spec::Shape) -> ShapeInfo {
         snapshot: SnapshotMode::Told,
         level_ids: false,
         level_sequence: false,
+        checksum: None,
         keep_decimals: false,
     };
     if let spec::Body::Book(book) = &shape.body {
@@ -95,7 +110,8 @@ fn info(shape: &spec::Shape) -> ShapeInfo {
         info.depth = book.depth;
         info.level_ids = book.level.fields.contains_key("id");
         info.level_sequence = book.level.fields.contains_key("sequence");
-        info.keep_decimals = book.checksum.as_ref().is_some_and(|checksum| checksum.keep_decimals);
+        info.checksum = book.checksum.as_ref().map(|checksum| checksum.algorithm);
+        info.keep_decimals = keep_decimals;
         if matches!(book.snapshot, spec::Snapshot::FirstAfterBind {}) {
             info.snapshot = SnapshotMode::FirstAfterBind;
         }
@@ -132,6 +148,7 @@ impl Slots {
 
 pub(super) struct Builder<'a> {
     pub(super) shape: &'a spec::Shape,
+    pub(super) keep_decimals: bool,
     payloads: &'a [Path],
     frame: &'a mut Trie,
     frame_slots: &'a mut Slots,
@@ -336,7 +353,21 @@ impl Builder<'_> {
             }),
             spec::Body::Candle(candle) => BodyPlan::Candle(self.candle(candle)?),
             spec::Body::Deriv(deriv) => BodyPlan::Deriv(self.deriv(deriv)?),
+            spec::Body::Trading(trading) => BodyPlan::Trading(self.trading(trading)?),
         })
+    }
+
+    fn trading(&mut self, trading: &spec::Trading) -> Built<Vec<(u8, Vec<Condition>)>> {
+        let mut states = Vec::new();
+        for each in &trading.states {
+            if !TRADING_STATES.contains(&each.state) {
+                return Err(
+                    self.fail("states", "1 open, 4 halted, 5 closed, 6 pre-open, 7 auction, 8, 9 delisted")
+                );
+            }
+            states.push((each.state, self.conditions(&each.tests, "states")?));
+        }
+        Ok(states)
     }
 
     fn candle(&mut self, candle: &spec::Candle) -> Built<CandlePlan> {

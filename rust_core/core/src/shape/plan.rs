@@ -121,6 +121,8 @@ pub(super) enum BodyPlan {
     Ticker(TickerPlan),
     Candle(CandlePlan),
     Deriv(DerivPlan),
+    /// States with the tests that tell them; the first that hold.
+    Trading(Vec<(u8, Vec<Condition>)>),
 }
 
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::checksum::Algorithm;
 use crate::sequence::{Rule, Splice};
 
 /// A step of a path.
@@ -40,6 +41,13 @@ pub(super) struct Venue {
     pub(super) envelope: Option<Envelope>,
     pub(super) connection_sequence: Option<Place>,
     pub(super) shapes: Vec<Shape>,
+}
+
+impl Venue {
+    /// Whether books need the decimals of their levels: a checksum is over all of a book, whichever message a level came by.
+    pub(super) fn keeps_decimals(&self) -> bool {
+        self.shapes.iter().any(|shape| matches!(&shape.body, Body::Book(book) if book.checksum.is_some()))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -167,6 +175,7 @@ pub(super) enum Body {
     Ticker(Box<Ticker>),
     Candle(Box<Candle>),
     Deriv(Box<Deriv>),
+    Trading(Box<Trading>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -220,7 +229,7 @@ pub(super) enum Snapshot {
 #[serde(deny_unknown_fields)]
 pub(super) struct Checksum {
     pub(super) at: Place,
-    pub(super) keep_decimals: bool,
+    pub(super) algorithm: Algorithm,
 }
 
 #[derive(Debug, Deserialize)]
@@ -319,6 +328,19 @@ pub(super) struct Deriv {
     pub(super) next_rate: Option<Place>,
     pub(super) open_interest: Option<Place>,
     pub(super) oi_value: Option<Place>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Trading {
+    pub(super) states: Vec<TradingState>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TradingState {
+    pub(super) state: u8,
+    pub(super) tests: Vec<Condition>,
 }
 
 #[derive(Debug, Deserialize)]

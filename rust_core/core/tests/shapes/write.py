@@ -13,8 +13,11 @@ from typing import Any
 
 from outcrier import shapes as s
 from outcrier.shape_json import to_json
-from outcrier.venues import bitfinex, bybit, bybit_v2, coinbase, kraken, okx, upbit
+from outcrier.venues import bitfinex, bybit, bybit_v2, kraken, kraken_v1, okx
 from outcrier.venues.binance_messages import COINM_SHAPES, SPOT_SHAPES, USDM_SHAPES
+from outcrier.venues.coinbase import COINBASE
+from outcrier.venues.coinbase_exchange import COINBASE_EXCHANGE
+from outcrier.venues.upbit import UPBIT
 
 BUY_SELL = s.SideWords(bid=("buy", "Buy", "bid"), ask=("sell", "Sell", "offer", "ask"))
 
@@ -178,7 +181,7 @@ FORMS = {
             asks="asks",
             level=("price", "qty", "_", "_"),
             snapshot={s.payload("action"): "snapshot"},
-            checksum=s.Checksum("checksum"),
+            checksum=s.Checksum("checksum", "okx"),
         ),
         s.TradeShape(
             name="trades",
@@ -221,7 +224,7 @@ FORMS = {
             level={"price": "price", "qty": "qty"},
             snapshot={s.payload("type"): "snapshot"},
             depth=10,
-            checksum=s.Checksum("checksum"),
+            checksum=s.Checksum("checksum", "kraken"),
         ),
         s.BboShape(
             name="ticker",
@@ -254,7 +257,7 @@ FORMS = {
             beside=(1, 2),
             bids="b",
             asks="a",
-            checksum=s.Checksum("c"),
+            checksum=s.Checksum("c", "kraken"),
             depth=1000,
         ),
         s.TradeShape(
@@ -611,10 +614,11 @@ VENUES = {
     "bybit_v2": bybit_v2.BYBIT_V2.shapes_json,
     "okx": okx.OKX_SWAP.shapes_json,
     "okx_2022": okx.OKX_2022.shapes_json,
-    "coinbase": coinbase.SHAPES_JSON,
-    "coinbase_exchange": coinbase.EXCHANGE_SHAPES_JSON,
+    "coinbase": COINBASE.shapes_json,
+    "coinbase_exchange": COINBASE_EXCHANGE.shapes_json,
     "kraken": kraken.SHAPES_JSON,
-    "upbit": upbit.SHAPES_JSON,
+    "kraken_v1": kraken_v1.SHAPES_JSON,
+    "upbit": UPBIT.shapes_json,
     "bitfinex": bitfinex.SHAPES_JSON,
     "bitfinex_untimed": bitfinex.UNTIMED_SHAPES_JSON,
 }

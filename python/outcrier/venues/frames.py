@@ -1,0 +1,121 @@
+"""Reading what a venue sends without trusting it: nothing here raises, whatever the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, Final
+
+import msgspec
+
+from outcrier.instruments import TIME_NS_MAX
+from outcrier.venues.base import BAD_JSON
+
+NAME_MAX: Final = 64
+"""Characters of an unknown message's name that are kept: it keys a counter."""
+
+MESSAGE_MAX: Final = 256
+"""Characters of an error's message that are kept: one line of a log."""
+
+_AS_PRINTED: Final = msgspec.json.Decoder(float_hook=str)
+
+
+def parsed(text: bytes | str) -> Any:
+    """The JSON value, numbers with a point or an exponent as the text that is printed; None for junk."""
+    try:
+        return _AS_PRINTED.decode(text)
+    except BAD_JSON:
+        return None
+
+
+def record(text: bytes | str) -> dict[str, Any]:
+    """The JSON object of a text, numbers as `parsed` gives them; empty for anything else."""
+    value = parsed(text)
+    return value if isinstance(value, dict) else {}
+
+
+def at(value: Any, *path: str | int) -> Any:
+    """What stands at a place in a parsed value; None where there is no such place."""
+    for key in path:
+        if isinstance(key, str):
+            value = value.get(key) if isinstance(value, dict) else None
+        else:
+            value = value[key] if isinstance(value, list) and -len(value) <= key < len(value) else None
+    return value
+
+
+def word(value: Any) -> str:
+    """A text of the venue, else empty."""
+    return value if isinstance(value, str) else ""
+
+
+def rows(value: Any) -> list[Any]:
+    """An array of the venue, else empty."""
+    return value if isinstance(value, list) else []
+
+
+def numbers(values: Iterable[Any]) -> Iterator[str]:
+    """Those of the values that print a number, as text."""
+    for value in values:
+        if isinstance(value, str):
+            if value:
+                yield value
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield str(value)
+
+
+def raw_entries(body: bytes | str, *path: str) -> list[bytes]:
+    """The entries of the array at `path` of an answer, each still text. Raises one of BAD_JSON."""
+    for key in path:
+        inner = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get(key)
+        if inner is None:
+            raise ValueError(f"has no {key!r}")
+        body = bytes(inner)
+    return [bytes(entry) for entry in msgspec.json.decode(body, type=list[msgspec.Raw])]
+
+
+def time_ns(value: Any, unit_ns: int) -> int | None:
+    """A whole number of a unit as nanoseconds; None for one that is none, or beyond TIME_NS_MAX."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 20:
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value * unit_ns <= TIME_NS_MAX:
+        return None
+    return value * unit_ns
+
+
+def magnitude_ns(value: Any) -> int | None:
+    """A number whose size tells whether it is ms, us or ns, as nanoseconds."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return time_ns(value, 1_000_000 if value < 10**13 else 1_000 if value < 10**16 else 1)
+
+
+def date_ns(value: Any, zone_s: int = 0) -> int | None:
+    """A date as text as nanoseconds: with its own zone, else in the zone `zone_s` seconds east of UTC; None
+    for junk, and for times before 1970, which venues send for none.
+    """
+    text = word(value)
+    head, point, rest = text.partition(".")
+    fraction = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+    try:
+        when = datetime.fromisoformat(head + rest[len(fraction) :] if point else text)
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=timezone(timedelta(seconds=zone_s)))
+        since = when - datetime(1970, 1, 1, tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+    seconds = since.days * 86_400 + since.seconds
+    ns = seconds * 1_000_000_000 + int((fraction[:9] if point else "").ljust(9, "0"))
+    return ns if 0 < ns <= TIME_NS_MAX else None
+
+
+def batches(names: Iterable[str], most: int) -> Iterator[list[str]]:
+    """The names in groups of at most `most`."""
+    batch: list[str] = []
+    for name in names:
+        batch.append(name)
+        if len(batch) == most:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
