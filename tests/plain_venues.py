@@ -1,4 +1,4 @@
-"""What the messages of four venues say, by `json` and `Decimal` alone: what the declarations are held to.
+"""What the messages of six venues say, by `json` and `Decimal` alone: what the declarations are held to.
 
 A decoder takes a message of a venue and gives its events in the order of the message, or None for a message
 that is left to Python. Written from the venues' documentation, not from the declarations.

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from outcrier import _core
 from outcrier.capture.format import read_capture
 from outcrier.errors import ConfigurationError
-from outcrier.feeder.plan import PlannedConnection, Planner, channels_of, spec_of
+from outcrier.feeder.plan import PlannedConnection, spec_of
 from outcrier.instruments import (
     Catalogue,
     Instrument,
@@ -37,30 +36,9 @@ from outcrier.venues.binance import (
     SUBSCRIBE_BYTES_MAX,
     Binance,
 )
+from planning import books_of, plan_connections
 
 SPOT, USDM, COINM = BINANCE, BINANCE_USDM, BINANCE_COINM
-
-
-def planned(
-    venue: Venue,
-    instruments: Sequence[Instrument],
-    channels: Sequence[str],
-    speeds: Mapping[str, str],
-    ws_url: str = "",
-) -> list[PlannedConnection]:
-    planner = Planner(venue, channels, speeds, ws_url)
-    planner.add(instruments)
-    return planner.connections
-
-
-def books_of(venue: Venue, connection: PlannedConnection) -> list[str]:
-    """Native symbols of the books."""
-    natives = [
-        venue.native_symbol_of(stream)
-        for stream in connection.streams
-        if any(channel.book for channel in channels_of(venue, [stream]))
-    ]
-    return [native for native in natives if native is not None]
 
 
 def cadence_s(venue: Venue, connection: PlannedConnection) -> float:
@@ -200,17 +178,17 @@ def test_a_time_beyond_the_wire_is_no_time() -> None:
 
 def test_only_streams_of_fixed_cadence_promise_a_message() -> None:
     btc = listed(SPOT, "BTCUSDT")
-    (spot,) = planned(SPOT, btc, ["depth", "trade", "ticker"], {})
-    (quiet,) = planned(SPOT, btc, ["depth", "trade", "bookTicker", "kline_1m"], {})
+    (spot,) = plan_connections(SPOT, btc, ["depth", "trade", "ticker"], {})
+    (quiet,) = plan_connections(SPOT, btc, ["depth", "trade", "bookTicker", "kline_1m"], {})
     assert (cadence_s(SPOT, spot), cadence_s(SPOT, quiet)) == (1.0, 0.0)
-    market, public = planned(USDM, listed(USDM, "BTCUSDT"), ["depth", "trade", "markPrice"], {})
+    market, public = plan_connections(USDM, listed(USDM, "BTCUSDT"), ["depth", "trade", "markPrice"], {})
     assert (market.url.rpartition("/")[0].rpartition("/")[2], cadence_s(USDM, market)) == ("market", 3.0)
     assert cadence_s(USDM, public) == 0.0
 
 
 def test_usdm_opens_public_and_market_connections() -> None:
     (btc,) = listed(USDM, "BTCUSDT")
-    plans = {plan.url: plan for plan in planned(USDM, [btc], USDM.default_channels, {})}
+    plans = {plan.url: plan for plan in plan_connections(USDM, [btc], USDM.default_channels, {})}
     public = plans["wss://fstream.binance.com/public/stream"]
     market = plans["wss://fstream.binance.com/market/stream"]
     assert len(plans) == 2
@@ -233,7 +211,7 @@ def test_usdm_opens_public_and_market_connections() -> None:
 
 def test_spot_and_coinm_need_one_connection_and_take_another_base() -> None:
     (btc,) = listed(SPOT, "BTCUSDT")
-    (plan,) = planned(SPOT, [btc], SPOT.default_channels, {}, "ws://127.0.0.1:9/")
+    (plan,) = plan_connections(SPOT, [btc], SPOT.default_channels, {}, "ws://127.0.0.1:9/")
     assert plan.url == "ws://127.0.0.1:9/stream"
     assert plan.streams == (
         "btcusdt@depth@100ms",
@@ -243,17 +221,17 @@ def test_spot_and_coinm_need_one_connection_and_take_another_base() -> None:
         "btcusdt@kline_1m",
     )
     (coin,) = listed(COINM, "BTCUSD_PERP")
-    (plan,) = planned(COINM, [coin], ("depth", "aggTrade"), {"depth": "0ms"})
+    (plan,) = plan_connections(COINM, [coin], ("depth", "aggTrade"), {"depth": "0ms"})
     assert plan.url == "wss://dstream.binance.com/stream"
     assert plan.streams == ("btcusd_perp@depth@0ms", "btcusd_perp@aggTrade")
-    assert planned(SPOT, [], SPOT.default_channels, {}) == []
-    assert planned(USDM, [], USDM.default_channels, {}) == []
+    assert plan_connections(SPOT, [], SPOT.default_channels, {}) == []
+    assert plan_connections(USDM, [], USDM.default_channels, {}) == []
 
 
 @pytest.mark.parametrize("venue", [SPOT, USDM, COINM], ids=lambda venue: venue.name)
 def test_connections_and_messages_stay_within_the_limits(venue: Binance, data_dir: Path) -> None:
     instruments = list(catalogue(venue, data_dir))
-    plans = planned(venue, instruments, venue.default_channels, {})
+    plans = plan_connections(venue, instruments, venue.default_channels, {})
     streams = [stream for plan in plans for stream in plan.streams]
     assert len(streams) == len(set(streams))
     wanted = {stream for each in instruments for stream in venue.streams(each, venue.default_channels, {})}

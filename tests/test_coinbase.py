@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from core_events import Decoder, Reader
-from outcrier.feeder.plan import plan_connections
 from outcrier.instruments import QtyUnit, Trading
 from outcrier.symbols import Kind
 from outcrier.venues.base import Ack, Error, HttpRequest, Ignored, InstrumentStatus, Several, Unknown
@@ -19,7 +18,8 @@ from outcrier.venues.coinbase import COINBASE, PRODUCTS_AT_ONCE
 from outcrier.venues.exchange_side import Client
 from plain.coinbase import coinbase
 from plain_events import Book, Candle, Ticker, Trade, parse, received
-from venue_contents import (
+from planning import plan_connections
+from venue_checks import (
     TextBook,
     answered,
     bodies_of,

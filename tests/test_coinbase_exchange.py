@@ -10,14 +10,15 @@ from typing import Any
 
 from core_events import Decoder, Reader
 from feed_checks import Followed
-from outcrier.feeder.plan import plan_connections
+from outcrier.feeder.plan import spec_of
 from outcrier.instruments import QtyUnit, Trading
 from outcrier.venues.base import Ack, Error, Ignored, InstrumentStatus, Several, Unknown
 from outcrier.venues.coinbase_exchange import COINBASE_EXCHANGE, PRODUCTS_AT_ONCE
 from outcrier.venues.exchange_side import Client
 from plain.coinbase import coinbase_exchange
 from plain_events import Trade, received
-from venue_contents import (
+from planning import books_of, plan_connections
+from venue_checks import (
     bodies_of,
     books_of,
     check_book_again,
@@ -180,7 +181,10 @@ def test_all_channels_in_one_message_and_never_too_many_products(data_dir: Path)
     assert max(len(part.get("product_ids", [])) for part in parts) == PRODUCTS_AT_ONCE
     plans = plan_connections(COINBASE_EXCHANGE, instruments, COINBASE_EXCHANGE.default_channels, {})
     assert all(len(plan.instruments) <= 50 for plan in plans)
-    assert all(plan.cadence_s == 1.0 for plan in plans if plan.books), "heartbeats promise a message"
+    fed = [plan for plan in plans if books_of(COINBASE_EXCHANGE, plan)]
+    assert {spec_of(plan, COINBASE_EXCHANGE).cadence_ns for plan in fed} == {1_000_000_000}, (
+        "heartbeats promise a message"
+    )
 
 
 def test_streams_and_requests(data_dir: Path) -> None:

@@ -20,14 +20,12 @@ from pathlib import Path
 import pytest
 
 from outcrier import _core
-from outcrier.capture.contents import catalogue, instrument_lists, scan
 from outcrier.capture.exchange import Exchange
 from outcrier.capture.format import CaptureLine, read_capture
-from outcrier.capture.library import CaptureGroup
+from outcrier.capture.library import CaptureGroup, catalogue, instrument_list, scan
 from outcrier.capture.venue_replay import VenueReplay, open_feed
-from outcrier.venues import VENUES, bitfinex, bybit, kraken
+from outcrier.venues import VENUES, bitfinex, kraken
 from outcrier.venues.binance import Binance
-from outcrier.venues.binance_exchange import BinanceExchange
 
 CASES = 10_000
 SEED = 20_261_121
@@ -47,10 +45,7 @@ KEPT_BYTES = 4_096
 
 DECLARATIONS = {
     "bitfinex": (bitfinex.SHAPES_JSON, bitfinex.UNTIMED_SHAPES_JSON),
-    "bybit": (bybit.SHAPES_JSON, bybit.V2_SHAPES_JSON),
-    "coinbase": (VENUES["coinbase"].shapes_json, VENUES["coinbase_exchange"].shapes_json),
     "kraken": (kraken.SHAPES_JSON,),
-    "upbit": (VENUES["upbit"].shapes_json,),
 }
 """Of venues without a connector, by the folder of the captures."""
 
@@ -151,10 +146,9 @@ class Books:
 
     def __init__(self, path: Path) -> None:
         venue = VENUES[path.parent.name]
-        assert isinstance(venue.exchange, BinanceExchange)
-        self.side = venue.exchange
+        assert isinstance(venue, Binance)
         found = scan(venue, [path])
-        listed = instrument_lists(venue, [path], found)
+        listed = instrument_list(venue, [path], found)
         instruments = [
             each
             for symbol in found.symbols
@@ -186,7 +180,7 @@ class Books:
                 continue
             if self.feed.state(index) != "LIVE" or self.feed.source_seq(index) != book.last_id:
                 self.feed.disconnected([index], self.time_ns)
-                answer = self.side.book_answer(symbol, book).encode()
+                answer = book.answer(symbol, self.exchange.venue).encode()
                 self.feed.on_snapshot(index, answer, self.time_ns)
                 assert self.feed.state(index) == "LIVE", f"{symbol}: {self.feed.notices()}"
         self.feed.notices()

@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-import plain_okx as plain
 from core_events import Reader
 from outcrier import _core
-from outcrier.feeder.plan import Planner
 from outcrier.instruments import QtyUnit, Trading
 from outcrier.symbols import Kind
 from outcrier.venues import Venue
@@ -37,8 +35,10 @@ from outcrier.venues.okx import (
     SUBSCRIBE_BYTES_MAX,
 )
 from outcrier.venues.okx_exchange import checksum
+from plain import okx as plain
 from plain_events import Book, Plain, lines, parse, received
-from venue_checks import (
+from planning import books_of, plan_connections
+from venue_feeds import (
     Captures,
     Fed,
     NaiveBook,
@@ -349,15 +349,13 @@ def test_an_index_has_its_own_stream_and_no_other() -> None:
             *("open-interest", "funding-rate"),
         )
     ]
-    planner = Planner(OKX_SWAP, channels, {})
-    planner.add(instruments)
-    plans = planner.connections
+    plans = plan_connections(OKX_SWAP, instruments, channels, {})
     assert [plan.url for plan in plans] == [
         "wss://ws.okx.com:8443/ws/v5/business",
         "wss://ws.okx.com:8443/ws/v5/public",
     ]
     assert plans[0].streams == ("candle1m:BTC-USDT-SWAP",)
-    assert planner.books(plans[1]) == [swap.native_symbol]
+    assert books_of(OKX_SWAP, plans[1]) == [swap.native_symbol]
     assert {"instruments:SWAP", "liquidation-orders:SWAP"} < set(plans[1].streams)
 
 
@@ -382,12 +380,10 @@ def test_requests_stay_within_the_limits(venue: Venue) -> None:
 
 def test_fewer_than_30_books_share_a_connection(capture: Captures) -> None:
     instruments, _ = OKX.parse_instruments(*bodies(OKX_2022, capture))
-    planner = Planner(OKX, OKX.default_channels, {})
-    planner.add(instruments)
-    plans = planner.connections
-    books = [native for plan in plans for native in planner.books(plan)]
+    plans = plan_connections(OKX, instruments, OKX.default_channels, {})
+    books = [native for plan in plans for native in books_of(OKX, plan)]
     assert sorted(books) == sorted(each.native_symbol for each in instruments)
-    assert max(len(planner.books(plan)) for plan in plans) < 30
+    assert max(len(books_of(OKX, plan)) for plan in plans) < 30
     assert all(len(OKX.subscribe(plan.streams)) < 480 for plan in plans)
 
 

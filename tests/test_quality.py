@@ -19,7 +19,7 @@ from feed_bench import Bench, Line, decoded, lines
 from outcrier import _core
 from outcrier.dissector import FLAGS
 from outcrier.events import flag_names
-from outcrier.venues import bybit
+from outcrier.venues.bybit import BYBIT, BYBIT_LINEAR
 from outcrier.venues.upbit import UPBIT
 
 CaptureFinder = Callable[[str], Path]
@@ -81,10 +81,10 @@ def test_nothing_is_odd_in_a_recorded_session(name: str, capture: CaptureFinder)
 
 
 OTHERS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "bybit/v5_linear_2026-08-09": (bybit.SHAPES_JSON, lambda m: str(m["topic"].split(".")[-1])),
-    "bybit/v5_spot_2026-08-09": (bybit.SHAPES_JSON, lambda m: str(m["topic"].split(".")[-1])),
+    "bybit/v5_linear_2026-08-09": (BYBIT_LINEAR.shapes_json, lambda m: str(m["topic"].split(".")[-1])),
+    "bybit/v5_spot_2026-08-09": (BYBIT.shapes_json, lambda m: str(m["topic"].split(".")[-1])),
     "bybit/v5_linear_orderbook1_btcusdt_2024-11-08": (
-        bybit.SHAPES_JSON,
+        BYBIT_LINEAR.shapes_json,
         lambda m: str(m["topic"].split(".")[-1]),
     ),
     "upbit/spot_2021-04-17": (UPBIT.shapes_json, lambda m: str(m["cd"])),

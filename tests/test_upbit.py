@@ -18,7 +18,7 @@ from outcrier.venues.exchange_side import Client
 from outcrier.venues.upbit import DEPTH, UPBIT
 from plain.upbit import upbit
 from plain_events import Bbo, Book, Candle, Ticker, Trade, received
-from venue_contents import (
+from venue_checks import (
     answered,
     bodies_of,
     books_of,

@@ -4,29 +4,13 @@ message, and what it leaves to Python, is what a plain decoder says.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import plain_venues as plain
 from outcrier.venues import bitfinex, kraken, kraken_v1
-from plain_events import lines, parse
-from venue_sessions import Captures, Exps, Session, check_contents, check_unknown
-
-# Exponents by the instrument lists that were read before the sessions.
-
-
-def listed(name: str, exps: Callable[[Any], Exps]) -> Callable[[Captures], Exps]:
-    """Exponents by the list of that name."""
-
-    def read(capture: Captures) -> Exps:
-        found: Exps = {}
-        for body in lines(capture(name), "http"):
-            found |= exps(parse(body))
-        return found
-
-    return read
+from venue_sessions import Captures, Session, check_contents, check_unknown
 
 
 def bitfinex_sequence(message: Any) -> int | None:

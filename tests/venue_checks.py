@@ -1,283 +1,357 @@
-"""What every connected venue is held to beside its messages: names, streams, requests, the exchange's side,
-and books through a whole feed.
-"""
+"""What every connected venue is held to, by its own captures: used by the tests of each of them."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from outcrier import _core
-from outcrier.instruments import Catalogue, Instrument, to_core_kwargs
-from outcrier.symbols import Symbol, parse_symbol
+import pytest
+
+from core_events import Decoder, Reader
+from outcrier.capture.format import read_capture
+from outcrier.instruments import Catalogue, Instrument, decimal_exponent
 from outcrier.venues import Venue
-from outcrier.venues.base import Ack, Control, Several
+from outcrier.venues.base import Ack, Error, Request, Several
 from outcrier.venues.exchange_side import Client
-from plain_events import Book, Level, Plain, lines, received
-from venue_sessions import exponent, parse_all
-
-Captures = Callable[[str], Path]
-Digits = tuple[int, int]
-
-FINER_THAN_LIST_MAX = 6
-"""Digits by which the core lets exponents grow beyond those of a list."""
+from plain_events import Bbo, Book, Event, Plain, Trade, hashed, lines, parse, received
 
 
-def bodies(venue: Venue, capture: Captures) -> list[bytes]:
-    """The recorded answers with the instruments of a venue, each once."""
-    found = [body for name in venue.instrument_lists for body in lines(capture(name), "http")]
-    return list(dict.fromkeys(found))
-
-
-def check_symbols(instruments: Sequence[Instrument]) -> Catalogue:
-    """Names are one to one both ways and say what the definition says."""
-    catalogue = Catalogue(instruments[0].venue, instruments)
-    for instrument in instruments:
-        assert catalogue.by_native(instrument.native_symbol) is instrument
-        assert catalogue.by_symbol(instrument.symbol) is instrument
-        symbol = parse_symbol(instrument.symbol)
-        assert symbol.kind is instrument.kind
-        if isinstance(symbol, Symbol) and symbol.quote:
-            assert (symbol.base, symbol.quote) == (instrument.base, instrument.quote)
-        assert symbol.settle in {instrument.settle, ""}
-        assert bool(symbol.expiry) is bool(instrument.expiry_ts)
-        assert Decimal(symbol.strike or 0) == instrument.strike
-        to_core_kwargs(instrument, 1)
-    return catalogue
-
-
-def check_streams(venue: Venue, instrument: Instrument) -> None:
-    """Every stream tells its channel and instrument back, at every speed."""
-    for name, channel in venue.channels.items():
-        if channel.whole_venue:
-            stream = venue.whole_venue_stream(channel)
-            assert venue.channel_of(stream) == (name, "")
-            assert venue.native_symbol_of(stream) is None
-            continue
-        for speed in channel.speeds or ("",):
-            for stream in venue.streams(instrument, [name], {name: speed}):
-                assert venue.channel_of(stream) == (name, speed)
-                assert venue.native_symbol_of(stream) == instrument.native_symbol
-    for other in ("", "nothing", "nothing:X", "nothing.X"):
-        assert venue.channel_of(other) is None
-
-
-def acknowledgements(controls: Iterable[Control]) -> int:
-    """How many of the acknowledgements that were waited for these are."""
-    count = 0
-    for control in controls:
-        if isinstance(control, Several):
-            count += acknowledgements(control.controls)
+def bodies_of(data_dir: Path, *names: str) -> list[str]:
+    """The answers in recorded lists, or in samples (`kraken/http_asset_pairs.json`)."""
+    bodies: list[str] = []
+    for name in names:
+        path = data_dir / "captures" / f"{name}.jsonl.gz"
+        if name.endswith(".json"):
+            bodies.append((data_dir / "samples" / name).read_text())
+        elif path.is_file():
+            bodies += [line.text or "" for line in read_capture(path) if line.kind == "http"]
         else:
-            assert isinstance(control, Ack), control
-            count += control.count
-    return count
+            pytest.skip(f"capture is missing: {path}")
+    return bodies
 
 
-def check_exchange(venue: Venue, streams: Sequence[str]) -> None:
-    """What the venue asks the exchange understands, and acknowledges as often as the request says."""
-    routes: dict[str, list[str]] = {}
-    for stream in streams:
-        routes.setdefault(venue.route(stream), []).append(stream)
-    for route, own in routes.items():
-        assert venue.exchange.accepts(route)
-        client = Client(route)
-        for request in venue.greeting():
-            assert (
-                acknowledgements(map(venue.control, venue.exchange.on_text(client, request.text)))
-                == request.acks
-            )
-        for request in venue.subscribe(own, number=7):
-            answers = venue.exchange.on_text(client, request.text)
-            assert acknowledgements(map(venue.control, answers)) == request.acks
-        assert list(client.streams) == own
-        for request in venue.unsubscribe(own[:1], own[1:], number=70):
-            answers = venue.exchange.on_text(client, request.text)
-            assert acknowledgements(map(venue.control, answers)) == request.acks
-        assert list(client.streams) == own[1:]
-        assert all(venue.exchange.wants(client, stream) for stream in own[1:])
-    assert not venue.exchange.accepts("/nowhere")
-    assert venue.exchange.rest("/nowhere", {}, {}) is None
+def listed(venue: Venue, data_dir: Path) -> list[Instrument]:
+    """Instruments of the venue's best recorded list; their names are one to one both ways."""
+    instruments, _ = venue.parse_instruments(*bodies_of(data_dir, venue.instrument_lists[0]))
+    catalogue = Catalogue(venue.name, instruments)
+    for each in instruments:
+        assert catalogue.by_native(each.native_symbol) is each
+        assert catalogue.by_symbol(each.symbol) is each
+        assert each.venue == venue.name
+    return instruments
 
 
-JUNK = (b"", b"x", b"[]", b"3", b'"pong"', b"{}", b"\xff\xfe", b"[" * 100_000, b'{"data":' + b"[" * 9_000)
+def named(venue: Venue, *natives: str) -> list[Instrument]:
+    """Instruments that no list has, as a stand-in adds them."""
+    entries = [venue.unlisted(native, Decimal("0.01"), Decimal("0.001")) for native in natives]
+    instruments, faults = venue.parse_instruments(venue.with_entries(None, entries))
+    assert faults == []
+    assert [each.native_symbol for each in instruments] == list(natives)
+    return instruments
 
 
-def check_junk(venue: Venue, texts: Sequence[bytes], copies: int) -> None:
-    """Nothing that an exchange or a client sends raises: damaged real messages by seed, and junk."""
-    chance = random.Random(20261130)  # noqa: S311 - disturbs by seed, guards nothing
-    client = Client(venue.route(""))
+# What the core reads, against a plain decoder.
 
-    def damaged() -> Iterable[bytes]:
-        for text in texts:
-            for _ in range(copies):
-                data = bytearray(text[:3000])
-                for _ in range(chance.randrange(1, 4)):
-                    at = chance.randrange(len(data))
-                    data[at : at + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
-                yield bytes(data)
 
-    for data in (*JUNK, *damaged()):
-        venue.control(data)
-        venue.parse_instruments(data)
-        venue.next_page(venue.instruments_requests()[0], data)
-        venue.printed(data)
-        venue.stream_of(data)
-        venue.exchange_time_ns(data)
-        venue.snapshot_symbol(None, data)
-        venue.is_snapshot(None, data)
-        venue.exchange.on_text(client, data.decode("utf-8", errors="replace"))
+def printed_by(events: Iterable[Event]) -> Iterable[tuple[str, list[Decimal], list[Decimal]]]:
+    for event in events:
+        match event:
+            case Book():
+                levels = [*event.bids, *event.asks]
+                yield event.symbol, [price for price, _ in levels], [qty for _, qty in levels]
+            case Trade():
+                yield event.symbol, [event.price], [event.qty]
+            case Bbo():
+                sides = [side for side in (event.bid, event.ask) if side is not None]
+                yield event.symbol, [side[0] for side in sides], [side[1] for side in sides]
+            case _:
+                pass
+
+
+def check_contents(
+    venue: Venue, frames: Sequence[bytes], decode: Plain, *, numbered: bool = False
+) -> Counter[str]:
+    """The core reads every frame as the plain decoder does and leaves to Python what that leaves; returns the
+    kinds. `numbered`: each frame of the connection has the next number.
+    """
+    parsed = [parse(frame) for frame in frames]
+    wanted = [None if (events := decode(message)) is None else hashed(events) for message in parsed]
+    reader = Reader(venue.shapes_json)
+    for symbol in dict.fromkeys(event.symbol for events in wanted for event in events or ()):
+        reader.add(symbol)
+    counts: Counter[str] = Counter()
+    sequence: list[int | None] = []
+    for frame, want in zip(frames, wanted, strict=True):
+        outcome = reader.read(frame)
+        sequence.append(reader.decoder.connection_seq)
+        if want is None:
+            assert outcome == Decoder.NOT_MINE, frame[:400]
+            counts["for_python"] += 1
+            continue
+        assert outcome == Decoder.HANDLED, (frame[:400], reader.decoder.reason)
+        assert reader.events() == want, frame[:400]
+        counts.update(type(event).__name__.lower() for event in want)
+    if numbered:
+        assert sequence == list(range(len(frames)))
+    check_printed(venue, frames, wanted)
+    return counts
+
+
+def check_printed(venue: Venue, frames: Sequence[bytes], wanted: Sequence[list[Event] | None]) -> None:
+    """`Venue.printed` names the numbers that the exponents of books, trades and best prices must hold, and
+    `stream_of` the instrument.
+    """
+    for frame, events in zip(frames, wanted, strict=True):
+        books = [event for event in events or () if isinstance(event, Book | Trade)]
+        if not books:
+            continue
+        said = venue.printed(frame)
+        prices = [price for _, prices, _ in printed_by(books) for price in prices]
+        quantities = [qty for _, _, quantities in printed_by(books) for qty in quantities]
+        assert decimal_exponent(*map(Decimal, said.prices or ("0",))) == decimal_exponent(*prices, Decimal(0))
+        assert decimal_exponent(*map(Decimal, said.quantities or ("0",))) == decimal_exponent(
+            *quantities, Decimal(0)
+        )
+        assert {Decimal(price) for price in said.prices if Decimal(price)} == {*filter(None, prices)}
+        stream = venue.stream_of(frame)
+        assert stream is not None, frame[:400]
+        assert venue.native_symbol_of(stream) == books[0].symbol
+        named_channel = venue.channel_of(stream)
+        assert named_channel is not None
+        assert venue.channels[named_channel[0]].book == isinstance(books[0], Book)
+
+
+def check_capture(venue: Venue, path: Path, decode: Callable[[], Plain], **more: Any) -> Counter[str]:
+    return check_contents(venue, list(received(path)), decode(), **more)
+
+
+# Streams and requests.
+
+
+def check_streams(venue: Venue, instruments: Sequence[Instrument]) -> None:
+    """A stream tells its channel and its symbol back, at every speed, and no two are alike."""
+    seen: set[str] = set()
+    for instrument in instruments:
+        for name, channel in venue.channels.items():
+            for speed in channel.speeds or ("",):
+                if channel.whole_venue:
+                    stream = venue.whole_venue_stream(channel)
+                    assert venue.native_symbol_of(stream) is None
+                else:
+                    (stream,) = venue.streams(instrument, [name], {name: speed} if speed else {})
+                    assert venue.native_symbol_of(stream) == instrument.native_symbol
+                    assert stream not in seen
+                    seen.add(stream)
+                assert venue.channel_of(stream) == (name, speed)
+    for junk in ("", ":", "nothing", "nothing:BTC-USD"):
+        assert venue.channel_of(junk) is None
+        assert venue.native_symbol_of(junk) is None
+
+
+def default_streams(venue: Venue, instruments: Sequence[Instrument]) -> list[str]:
+    own = [stream for each in instruments for stream in venue.streams(each, venue.default_channels, {})]
+    whole = [venue.channels[name] for name in venue.default_channels if venue.channels[name].whole_venue]
+    return own + [venue.whole_venue_stream(channel) for channel in whole]
+
+
+def answered(venue: Venue, client: Client, requests: Iterable[Request]) -> list[str]:
+    """What the exchange's side answers to requests; acknowledges as many as each promises, refuses none."""
+    texts: list[str] = []
+    for request in requests:
+        answers = venue.exchange.on_text(client, request.text)
+        acks = 0
+        for answer in answers:
+            stamped = venue.exchange.stamped(client, answer)
+            client.sent += 1
+            control = venue.control(stamped)
+            each = control.controls if isinstance(control, Several) else (control,)
+            assert not any(isinstance(one, Error) for one in each), (request.text[:300], stamped[:300])
+            acks += sum(one.count for one in each if isinstance(one, Ack))
+            texts.append(stamped)
+        assert acks == request.acks, (request.text[:300], answers[:3])
+    return texts
+
+
+def check_requests(venue: Venue, instruments: Sequence[Instrument]) -> Client:
+    """What is subscribed in parts and given up again is what the exchange's side has, at every step."""
+    streams = default_streams(venue, instruments)
+    half = len(streams) // 2
+    client = Client(venue.route(streams[0]))
+    assert venue.exchange.accepts(client.target)
+    venue.exchange.greeting(client)
+    answered(venue, client, venue.greeting())
+    answered(venue, client, venue.subscribe(streams[:half]))
+    assert set(client.streams) == set(streams[:half])
+    answered(venue, client, venue.subscribe(streams[half:], streams[:half], number=500))
+    assert set(client.streams) == set(streams)
+    assert all(venue.exchange.wants(client, stream) for stream in streams)
+    answered(venue, client, venue.unsubscribe(streams[:half], streams[half:], number=900))
+    assert set(client.streams) == set(streams[half:])
+    answered(venue, client, venue.subscribe(streams[:half], streams[half:], number=1000))
+    assert set(client.streams) == set(streams)
+    return client
+
+
+# A book as a stand-in has it.
 
 
 @dataclass
-class NaiveBook:
-    """A book as its exchange has it."""
+class TextBook:
+    """`StandInBook` with numbers as printed, filled from the core's events."""
 
     last_id: int | None = None
     exchange_ns: int | None = None
     last: str = ""
     whole: str = ""
-    bids: dict[Decimal, Decimal] = field(default_factory=dict)
-    asks: dict[Decimal, Decimal] = field(default_factory=dict)
-
-    def take(self, event: Book) -> None:
-        if event.snapshot:
-            self.bids, self.asks = {}, {}
-        for side, levels in ((self.bids, event.bids), (self.asks, event.asks)):
-            for price, qty in levels:
-                side.pop(price, None)
-                if qty:
-                    side[price] = qty
-        self.last_id, self.exchange_ns = event.last, event.time
-
-    def sorted(self) -> tuple[list[Level], list[Level]]:
-        return sorted(self.bids.items(), reverse=True), sorted(self.asks.items())
+    bids: dict[Decimal, tuple[str, str]] = field(default_factory=dict)
+    asks: dict[Decimal, tuple[str, str]] = field(default_factory=dict)
 
     def levels(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """As the exchange printed them."""
-        bids, asks = ([(f"{price:f}", f"{qty:f}") for price, qty in side] for side in self.sorted())
-        return bids, asks
-
-
-class Fed:
-    """A whole feed of one venue, driven by a recording, with the naive books beside it."""
-
-    def __init__(
-        self, venue: Venue, symbols: Mapping[str, Digits], listed: Mapping[str, Instrument] | None = None
-    ) -> None:
-        """`symbols`: those that appear, with the digits after the point of their prices and quantities."""
-        listed = listed or {}
-        self.venue = venue
-        self.publisher = _core.Publisher.memory()
-        self.feed = _core.Feed(
-            self.publisher,
-            venue=venue.number,
-            channel=venue.number,
-            session=1,
-            publisher_id=1,
-            shapes=venue.shapes_json,
-            build="test",
-            replay=True,
-            start_ns=1,
+        return (
+            [self.bids[price] for price in sorted(self.bids, reverse=True)],
+            [self.asks[price] for price in sorted(self.asks)],
         )
-        self.indices: dict[str, int] = {}
-        for number, (symbol, digits) in enumerate(symbols.items(), 1):
-            instrument = listed.get(symbol)
-            if instrument is None or not is_near(instrument, digits):
-                instrument = unlisted(venue, symbol, *digits)
-            values = to_core_kwargs(instrument, number)
-            self.indices[symbol] = self.feed.add_instrument(**values, has_book=True, recv_ns=1)
-        self.books: dict[str, NaiveBook] = {}
 
-    def take(self, frame: bytes, decode: Plain, message: Any) -> bool:
-        """One message; whether it was left to Python."""
-        for event in decode(message) or ():
-            if isinstance(event, Book):
-                self.books.setdefault(event.symbol, NaiveBook()).take(event)
-        return bool(self.feed.on_frame(1, frame, 1) & _core.FOR_PYTHON)
+    def plain(self) -> tuple[list[tuple[Decimal, Decimal]], ...]:
+        return tuple([(Decimal(price), Decimal(qty)) for price, qty in side] for side in self.levels())
 
-    def check(self) -> None:
-        """Books are live and the naive ones, and nothing was found wrong."""
-        counters = self.feed.counters()
-        assert (counters["gaps"], counters["faults"], counters["went_stale"]) == (0, 0, 0)
-        assert self.feed.faults() == []
-        for symbol, book in self.books.items():
-            index = self.indices[symbol]
-            assert self.feed.state(index) == "LIVE"
-            assert self.sides(symbol) == book.sorted()
-
-    def sides(self, symbol: str) -> tuple[list[Level], list[Level]]:
-        index = self.indices[symbol]
-        price_exp, qty_exp = self.feed.scale(index)
-        bids, asks = (
-            [(Decimal(price).scaleb(price_exp), Decimal(qty).scaleb(qty_exp)) for price, qty in side]
-            for side in self.feed.book(index)
-        )
-        return bids, asks
+    def apply(self, event: Book, frame: bytes, depth: int | None = None) -> None:
+        if event.snapshot:
+            self.bids, self.asks = {}, {}
+            self.whole = frame.decode()
+        marks = iter(event.marks) if event.marks else None
+        for side, levels in ((self.bids, event.bids), (self.asks, event.asks)):
+            for price, qty in levels:
+                digits = next(marks)[1:] if marks is not None else None
+                side.pop(price, None)
+                if qty:
+                    texts = (f"{price:f}", f"{qty:f}")
+                    if digits is not None:
+                        texts = (f"{price:.{digits[0]}f}", f"{qty:.{digits[1]}f}")
+                    side[price] = texts
+        if depth is not None:
+            self.bids = dict(sorted(self.bids.items(), reverse=True)[:depth])
+            self.asks = dict(sorted(self.asks.items())[:depth])
+        self.last, self.exchange_ns = frame.decode(), event.time
+        self.last_id = event.last if event.last is not None else self.last_id
 
 
-def is_near(instrument: Instrument, digits: Digits) -> bool:
-    """Whether a list of another day describes what was printed, as far as the core lets exponents move."""
-    values = to_core_kwargs(instrument, 1)
-    return all(
-        printed + values[name] <= FINER_THAN_LIST_MAX
-        for name, printed in zip(("price_exp", "qty_exp"), digits, strict=True)
-    )
-
-
-def unlisted(venue: Venue, native: str, price_digits: int = 1, qty_digits: int = 3) -> Instrument:
-    """An instrument known only from its frames."""
-    sizes = Decimal(1).scaleb(-price_digits), Decimal(1).scaleb(-qty_digits)
-    instruments, faults = venue.parse_instruments(venue.with_entries(None, [venue.unlisted(native, *sizes)]))
-    assert faults == []
-    return next(each for each in instruments if each.native_symbol == native)
-
-
-def digits_seen(venue: Venue, frames: Iterable[bytes]) -> dict[str, Digits]:
-    """Digits after the point of what is printed of each symbol, in the order of appearance."""
-    found: dict[str, Digits] = {}
+def books_of(frames: Iterable[bytes], decode: Plain, depth: int | None = None) -> dict[str, TextBook]:
+    """The books after all frames, by native symbol, of the plain decoder: no core is in it."""
+    books: dict[str, TextBook] = {}
     for frame in frames:
-        stream = venue.stream_of(frame)
-        symbol = None if stream is None else venue.native_symbol_of(stream)
-        if symbol is not None:
-            numbers = venue.printed(frame)
-            sides = (numbers.prices, numbers.quantities)
-            new = [max([0, *(-exponent(Decimal(each)) for each in side)]) for side in sides]
-            old = found.get(symbol, (0, 0))
-            found[symbol] = max(old[0], new[0]), max(old[1], new[1])
+        for event in decode(parse(frame)) or ():
+            if isinstance(event, Book):
+                books.setdefault(event.symbol, TextBook()).apply(event, frame, depth)
+    return books
+
+
+def check_book_again(venue: Venue, client: Client, stream: str, book: TextBook, decode: Plain) -> list[Event]:
+    """What a late subscriber of a book gets is read by the core as the very same book."""
+    texts = [
+        venue.exchange.stamped(client, text) for text in venue.exchange.on_subscribed(client, stream, book)
+    ]
+    assert texts, stream
+    native = venue.native_symbol_of(stream)
+    assert native is not None
+    reader = Reader(venue.shapes_json)
+    reader.add(native)
+    found: list[Event] = []
+    for text in texts:
+        assert reader.read(text.encode()) == Decoder.HANDLED, (text[:300], reader.decoder.reason)
+        assert reader.events() == hashed(decode(parse(text)) or [])
+        assert venue.stream_of(text) == stream
+        found += reader.events()
+    again = [event for event in found if isinstance(event, Book)]
+    assert again[0].snapshot
+    made = TextBook()
+    for event in again:
+        made.apply(event, b"")
+    assert made.plain() == book.plain()
     return found
 
 
-def check_feed(venue: Venue, name: str, decode: Plain, capture: Captures) -> Fed:
-    """A recorded session through a whole feed: every book live and equal to the naive one, before and after
-    the exchange's side has sent it anew.
-    """
-    frames = list(received(capture(name)))
-    parsed = parse_all(frames)
-    symbols = digits_seen(venue, frames)
-    assert list(symbols) == list(dict.fromkeys(e.symbol for message in parsed for e in decode(message) or ()))
-    instruments, _ = venue.parse_instruments(*bodies(venue, capture))
-    fed = Fed(venue, symbols, {each.native_symbol: each for each in instruments})
-    streams: dict[str, str] = {}
-    for frame, message in zip(frames, parsed, strict=True):
-        fed.take(frame, decode, message)
-        stream = venue.stream_of(frame)
-        if stream is not None and (channel := venue.channel_of(stream)) and venue.channels[channel[0]].book:
-            streams[stream] = venue.native_symbol_of(stream) or ""
-    fed.check()
-    assert set(streams.values()) == set(fed.books)
-    fed.feed.disconnected(list(fed.indices.values()), 2)
-    client = Client(venue.route(next(iter(streams))))
-    for stream, symbol in streams.items():
-        assert fed.feed.state(fed.indices[symbol]) == "STALE"
-        for text in venue.exchange.on_subscribed(client, stream, fed.books[symbol]):
-            assert not fed.take(text.encode(), decode, json.loads(text, parse_float=Decimal))
-            assert venue.stream_of(text) == stream
-        assert fed.feed.state(fed.indices[symbol]) == "LIVE"
-        assert fed.sides(symbol) == fed.books[symbol].sorted()
-    return fed
+# Junk.
+
+
+def check_junk(venue: Venue, texts: Sequence[bytes], seed: int, rounds: int = 40) -> None:
+    """Nothing of the venue raises, whatever it is given: recorded texts damaged, values of other types."""
+    chance = random.Random(seed)  # noqa: S311 - disturbs by seed, guards nothing
+    junk: list[bytes] = [
+        *(b"", b"x", b"[]", b"3", b"null", b"{}", b"\xff\xfe", b"[" * 200_000, b'{"a":' * 9_000, b'"text"'),
+        *(b"[[]]", b"[{}]", b"[1,2,3]", b"[1,{},null,null]", b"1e999999999", b'{"data":[1]}'),
+    ]
+    for text in texts:
+        for _ in range(rounds):
+            damaged = bytearray(text[:3000])
+            for _ in range(chance.randrange(1, 4)):
+                at = chance.randrange(len(damaged) or 1)
+                damaged[at : at + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
+            junk.append(bytes(damaged))
+        junk += wrong_types(text)
+    client = Client(venue.route(""))
+    for data in junk:
+        venue.control(data)
+        venue.parse_instruments(data)
+        venue.printed(data)
+        venue.stream_of(data)
+        venue.exchange_time_ns(data)
+        venue.snapshot_symbol(None, data)
+        venue.is_snapshot(None, data)
+        venue.detail_requests(data)
+        for request in venue.instruments_requests():
+            venue.next_page(request, data)
+        for answer in venue.exchange.on_text(client, data.decode(errors="replace")):
+            venue.exchange.stamped(client, answer)
+
+
+OTHERS: tuple[Any, ...] = (None, 3, -(10**30), "x", [], {}, [[]], True, 1.5)
+
+
+def wrong_types(text: bytes) -> Iterable[bytes]:
+    """The text with each of its values in turn replaced by one of another type."""
+    if len(text) > 4000:
+        return
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return
+    for path in paths_in(value):
+        for other in OTHERS:
+            copy = json.loads(text)
+            holder = copy
+            for key in path[:-1]:
+                holder = holder[key]
+            if path:
+                holder[path[-1]] = other
+            else:
+                copy = other
+            yield json.dumps(copy).encode()
+
+
+def paths_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path]
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found += paths_in(inner, (*path, key))
+    elif isinstance(value, list):
+        for key, inner in enumerate(value[:2]):
+            found += paths_in(inner, (*path, key))
+    return found
+
+
+def texts_of(path: Path, per_kind: int = 2) -> list[bytes]:
+    """A few messages of each length of form: the first ones that begin alike."""
+    found: dict[bytes, list[bytes]] = {}
+    for kind in ("recv", "send", "http"):
+        for text in lines(path, kind):
+            alike = found.setdefault(text[:24], [])
+            if len(alike) < per_kind:
+                alike.append(text)
+    return [text for texts in found.values() for text in texts]

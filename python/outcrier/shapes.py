@@ -463,8 +463,8 @@ class DerivShape(BaseShape):
     """State of a derivative. An absent, null or empty field is not given: it stays what it was. Where
     none is, there is no event.
 
-    Rates are fractions per funding interval. `funding_interval` is a place and the seconds of one of its
-    units.
+    Rates are fractions per funding interval, rounded to the 12 decimals of the wire. `funding_interval` is a
+    place and the seconds of one of its units.
     """
 
     mark: Where | None = None

@@ -424,7 +424,7 @@ fn candle(plan: &CandlePlan, reader: &Reader<'_>, event: impl Fn(Body) -> Event)
 fn deriv(plan: &DerivPlan, reader: &Reader<'_>, event: impl Fn(Body) -> Event) -> Result<Event, FaultKind> {
     let mut made = event(Body::Trades(Run::default()));
     let ([mark_px, index_px, settle_px], price_exp) = at_common_exp(reader, plan.prices, made.price_exp)?;
-    let rate = |field| reader.with_number(field, |text| decimal::parse(text, RATE_EXP));
+    let rate = |field| reader.with_number(field, |text| decimal::nearest(text, RATE_EXP));
     let [funding_rate, next_rate] = [rate(plan.rates[0])?, rate(plan.rates[1])?];
     let next_funding_ts = reader.time(plan.next_funding.as_ref())?;
     let interval = match plan.funding_interval {

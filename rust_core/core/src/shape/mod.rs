@@ -103,7 +103,7 @@ pub enum FaultKind {
     BadNumber,
     /// A number that fits no 64-bit mantissa.
     Overflow,
-    /// A number with more digits than its field can hold, where no exponent can be refined (rates: 12 decimals).
+    /// A number with more digits than its field can hold, where no exponent can be refined.
     TooPrecise,
     /// No time of the declared form, or after the year 2262.
     BadTime,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from plain_events import (
     BLOCK,
     LIQUIDATION,
+    Bbo,
     Book,
     Candle,
     Deriv,
     Event,
     Ticker,
     Trade,
-    decimals,
+    best,
     given,
     ms,
     number,
@@ -27,7 +29,17 @@ from plain_events import (
 BYBIT_INTERVALS = {"1": 60, "5": 300, "D": 86_400}
 
 
-def bybit(message: Any) -> list[Event] | None:
+@dataclass(frozen=True)
+class Bybit:
+    """v5, one category."""
+
+    category: str
+
+    def __call__(self, message: Any) -> list[Event] | None:
+        return bybit(message, self.category)
+
+
+def bybit(message: Any, category: str) -> list[Event] | None:
     topic = message.get("topic", "")
     data = message.get("data")
     match topic.split(".")[0]:
@@ -54,29 +66,37 @@ def bybit(message: Any) -> list[Event] | None:
                 for row in data
             ]
         case "tickers":
-            return bybit_ticker(data, ms(message["ts"]))
+            return bybit_ticker(data, ms(message["ts"]), category)
         case "kline":
             return [
                 Candle(
                     *(topic.split(".")[2], ms(row["timestamp"]), row["start"] * 1_000_000),
                     *(BYBIT_INTERVALS[row["interval"]], row["confirm"]),
                     tuple(Decimal(row[name]) for name in ("open", "high", "low", "close")),
-                    *(real(row["volume"]), real(row["turnover"])),
+                    *volumes(row, category),
                 )
                 for row in data
             ]
     return None
 
 
-def bybit_ticker(data: Any, time: int | None) -> list[Event]:
+def volumes(row: Any, category: str) -> tuple[float | None, float | None]:
+    """In base and quote; of inverse contracts the volume is in dollars and the turnover in coins."""
+    volume, turnover = real(row["volume"]), real(row["turnover"])
+    return (turnover, volume) if category == "inverse" else (volume, turnover)
+
+
+def bybit_ticker(data: Any, time: int | None, category: str) -> list[Event]:
+    """Of inverse contracts the volume is in dollars and the turnover in coins."""
     symbol = data["symbol"]
     found: list[Event] = []
-    ticker = Ticker(
-        *(symbol, time, prices(data, "lastPrice", "prevPrice24h", "highPrice24h", "lowPrice24h")),
-        *(real(data.get("volume24h")), real(data.get("turnover24h"))),
-    )
+    volumes = real(data.get("volume24h")), real(data.get("turnover24h"))
+    figures = prices(data, "lastPrice", "prevPrice24h", "highPrice24h", "lowPrice24h")
+    ticker = Ticker(symbol, time, figures, *(volumes[::-1] if category == "inverse" else volumes))
     if any(value is not None for value in (*ticker.prices, ticker.volume, ticker.turnover)):
         found.append(ticker)
+    if category == "spot":
+        return found
     hours = number(data.get("fundingIntervalHour"))
     fields = given(
         mark=number(data.get("markPrice")),
@@ -85,9 +105,14 @@ def bybit_ticker(data: Any, time: int | None) -> list[Event]:
         next_funding=ms(data.get("nextFundingTime")),
         funding_interval_s=None if hours is None else int(hours) * 3600,
         open_interest=real(data.get("openInterest")),
-        oi_value=real(data.get("openInterestValue")),
+        oi_value=real(data.get("openInterestValue")) if category == "linear" else None,
     )
-    return [*found, Deriv(symbol, time, fields)] if fields else found
+    if fields:
+        found.append(Deriv(symbol, time, fields))
+    if category == "option":
+        bid, ask = (best(data[f"{side}Price"], data[f"{side}Size"]) for side in ("bid", "ask"))
+        found.append(Bbo(symbol, time, bid, ask))
+    return found
 
 
 def bybit_v2(message: Any) -> list[Event] | None:
@@ -105,19 +130,9 @@ def bybit_v2(message: Any) -> list[Event] | None:
         return None
     snapshot = message["type"] == "snapshot"
     rows = data["order_book"] if snapshot else [*data["delete"], *data["update"], *data["insert"]]
-    sides = {
-        side: [
-            (
-                (Decimal(row["price"]), Decimal(row.get("size", 0))),
-                (int(row["id"]), decimals(row["price"]), decimals(row.get("size"))),
-            )
-            for row in rows
-            if row["side"] == side
-        ]
+    bids, asks = (
+        [(Decimal(row["price"]), Decimal(row.get("size", 0))) for row in rows if row["side"] == side]
         for side in ("Buy", "Sell")
-    }
-    both = sides["Buy"] + sides["Sell"]
-    bids, asks = ([level for level, _ in sides[side]] for side in ("Buy", "Sell"))
+    )
     time = int(message["timestamp_e6"]) * 1000
-    last = int(message["cross_seq"])
-    return [Book(symbol, time, snapshot, bids, asks, last, marks=tuple(mark for _, mark in both))]
+    return [Book(symbol, time, snapshot, bids, asks, int(message["cross_seq"]))]
