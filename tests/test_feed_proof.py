@@ -17,9 +17,13 @@ import pytest
 
 import plain_venues as plain
 from feed_bench import Bench
+from outcrier import _core
+from outcrier.cli.book import as_object, heading
+from outcrier.prices import converter
 from outcrier.shape_json import to_json
 from outcrier.shapes import Chain, Checksum, Shape, SnapshotId
 from outcrier.venues import coinbase, kraken, kraken_v1, okx
+from outcrier.views import BookView, instrument_of
 from plain_events import Book, Plain, parse, received
 from venue_bench import PlainBooks, VenueBench
 
@@ -484,3 +488,23 @@ def test_a_message_that_cannot_be_read_has_no_number() -> None:
     assert bench.kinds() == ["FAULT"]
     bench.feed_only(heartbeat(3))
     assert states(bench) == ["STALE", "STALE", "LIVE", "RECOVERING"]
+
+
+def test_a_consumer_is_told_what_proves_a_book_and_where_nothing_does() -> None:
+    bench = VenueBench(HELD, lambda _: None, [])
+    receiver = _core.Receiver(accept_replay=True)
+    for bits, symbol in enumerate("ABCD"):
+        values = {**Bench.instrument(symbol, VenueBench.FIRST_ID + bits), "book_proof": bits}
+        bench.feed.add_instrument(**values)
+    views = [BookView(receiver, f"{symbol}@x", f"{symbol}@7", converter("decimal")) for symbol in "ABCD"]
+    assert [view.book_proof for view in views] == [""] * 4
+    assert "UNVERIFIABLE" not in heading(views[0]), "nothing was heard yet"
+    for _, frame in bench.publisher.take():
+        receiver.datagram(0, frame, 1, 1)
+    words = ["UNVERIFIABLE", "sequence", "checksum", "sequence and checksum"]
+    listed = [instrument_of(row, converter("decimal")).book_proof for row in receiver.instruments()]
+    assert sorted(listed) == sorted(words)
+    assert [view.book_proof for view in views] == words
+    assert [as_object(view, 1)["book_proof"] for view in views] == words
+    assert heading(views[0]) == "A@x RECOVERING REPLAY UNVERIFIABLE - 0 bids 0 asks"
+    assert heading(views[1]) == "B@x RECOVERING REPLAY - 0 bids 0 asks"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from outcrier import _core
+from outcrier.shapes import AnyShape, book_proof
 from outcrier.venue_numbers import VENUE_NUMBERS
 from outcrier.venues import VENUES, bitfinex, bybit, coinbase, kraken, kraken_v1, okx, upbit
 
@@ -61,6 +62,28 @@ def test_declarations_without_a_connector_compile_and_a_feed_refuses_what_it_can
     else:
         with pytest.raises(ValueError, match=f"{refused} can be decoded, but not yet published"):
             feed_of(shapes)
+
+
+# Bits 1 the venue numbers its updates, 2 it sends checksums.
+PROOFS: dict[str, tuple[tuple[AnyShape, ...], int]] = {
+    **{name: (venue.shapes, 1) for name, venue in VENUES.items()},
+    "bybit": (bybit.SHAPES, 1),
+    "bybit_v2": (bybit.V2_SHAPES, 0),
+    "okx": (okx.SHAPES, 3),
+    "okx_2022": (okx.SHAPES_2022, 2),
+    "coinbase": (coinbase.SHAPES, 1),
+    "coinbase_exchange": (coinbase.EXCHANGE_SHAPES, 0),
+    "kraken": (kraken.SHAPES, 2),
+    "kraken_v1": (kraken_v1.SHAPES, 2),
+    "upbit": (upbit.SHAPES, 0),
+    "bitfinex": (bitfinex.SHAPES, 1),
+}
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_what_proves_a_book_follows_from_its_declaration(name: str) -> None:
+    shapes, bits = PROOFS[name]
+    assert book_proof(shapes) == bits
 
 
 def test_a_venue_without_a_connector_cannot_be_chosen() -> None:
