@@ -6,14 +6,11 @@ that is left to Python. Written from the venues' documentation, not from the dec
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 from plain_events import (
-    BLOCK,
     BUY,
-    LIQUIDATION,
     SELL,
     Bbo,
     Book,

@@ -15,7 +15,8 @@ import pytest
 import plain_venues as plain
 from core_events import CONNECTION, Decoder, Reader
 from outcrier.venues import bitfinex, kraken
-from plain_events import Plain, hashed, parse, received
+from plain_events import Plain, parse, received
+from venue_sessions import compare
 
 FOLDERS: dict[str, tuple[str, Plain]] = {
     "kraken": (kraken.SHAPES_JSON, plain.kraken),

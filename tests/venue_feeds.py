@@ -126,6 +126,7 @@ def check_junk(venue: Venue, texts: Sequence[bytes], copies: int) -> None:
         venue.control(data)
         venue.parse_instruments(data)
         venue.next_page(venue.instruments_requests()[0], data)
+        venue.detail_requests(data)
         venue.printed(data)
         venue.stream_of(data)
         venue.exchange_time_ns(data)
@@ -142,6 +143,8 @@ class NaiveBook:
     exchange_ns: int | None = None
     bids: dict[Decimal, Decimal] = field(default_factory=dict)
     asks: dict[Decimal, Decimal] = field(default_factory=dict)
+    last: str = ""
+    whole: str = ""
 
     def take(self, event: Book) -> None:
         if event.snapshot:
