@@ -146,7 +146,7 @@ OKX_INTERVALS = {"candle1m": 60, "candle1D": 86_400, "candle1Dutc": 86_400}
 
 
 def okx(message: Any) -> list[Event] | None:
-    """`prev` of -1 is none. Today's declaration reads no checksum and keeps no decimals."""
+    """`prev` of -1 is none."""
     arg = message.get("arg", {}) if isinstance(message, dict) else {}
     channel = arg.get("channel")
     if channel not in OKX_CHANNELS | OKX_INTERVALS.keys() or "data" not in message:
@@ -169,8 +169,10 @@ def okx_row(arg: Any, channel: str, action: str | None, row: Any) -> Iterator[Ev
         case "books" | "books-l2-tbt" | "books5":
             prev = row.get("prevSeqId", -1)
             snapshot = action in {None, "snapshot"}
+            marks = tuple((0, decimals(each[0]), decimals(each[1])) for each in row["bids"] + row["asks"])
             ids = row.get("seqId"), None if prev == -1 else prev
-            yield Book(symbol, time, snapshot, pairs(row["bids"]), pairs(row["asks"]), *ids)
+            proof = None if channel == "books5" else row.get("checksum"), marks
+            yield Book(symbol, time, snapshot, pairs(row["bids"]), pairs(row["asks"]), *ids, *proof)
         case "bbo-tbt":
             bid, ask = (best(side[0][0], side[0][1], side[0][3]) for side in (row["bids"], row["asks"]))
             yield Bbo(symbol, time, bid, ask, row["seqId"])
@@ -196,16 +198,13 @@ def okx_row(arg: Any, channel: str, action: str | None, row: Any) -> Iterator[Ev
 
 
 def okx_2022(message: Any) -> list[Event] | None:
-    """Recordings of 2022: no numbers, but a checksum over the text."""
+    """Recordings of 2022: no numbers."""
     events = okx(message)
-    if events is None or not message["arg"]["channel"].startswith("books"):
-        return events
-    found: list[Event] = []
-    for event, row in zip(events, message["data"], strict=True):
-        assert isinstance(event, Book)
-        marks = tuple((0, decimals(each[0]), decimals(each[1])) for each in row["bids"] + row["asks"])
-        found.append(event._replace(checksum=row["checksum"], marks=marks, last=None, prev=None))
-    return found
+    if events is not None:
+        return [
+            event._replace(last=None, prev=None) if isinstance(event, Book) else event for event in events
+        ]
+    return None
 
 
 # Kraken v2.
@@ -252,6 +251,24 @@ def kraken(message: Any) -> list[Event] | None:
             case _:
                 return None
     return found + also if "data" in message else None
+
+
+# Kraken v1.
+
+
+def kraken_v1(message: Any) -> list[Event] | None:
+    """Books only. Asks and bids of one frame may stand in two objects."""
+    if not isinstance(message, list):
+        return None
+    _, *parts, channel, symbol = message
+    assert channel.startswith("book-")
+    whole = {name: value for part in parts for name, value in part.items()}
+    assert len(whole) == sum(map(len, parts))
+    snapshot = "as" in whole
+    bids, asks = (whole.get(name, []) for name in (("bs", "as") if snapshot else ("b", "a")))
+    marks = tuple((0, decimals(row[0]), decimals(row[1])) for row in bids + asks)
+    checksum = None if snapshot else int(whole["c"])
+    return [Book(symbol, None, snapshot, pairs(bids), pairs(asks), checksum=checksum, marks=marks)]
 
 
 # Bitfinex.

@@ -74,6 +74,7 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "on_snapshot": lambda bench: bench.feed.on_snapshot(0, b"{}"),
     "connected": lambda bench: bench.feed.connected([0]),
     "disconnected": lambda bench: bench.feed.disconnected([0]),
+    "restart_connection": lambda bench: bench.feed.restart_connection(1),
     "publish_connection": lambda bench: bench.feed.publish_connection(
         conn_id=1,
         connected=1,

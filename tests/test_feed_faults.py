@@ -13,7 +13,7 @@ import pytest
 from feed_bench import Bench, Line, lines
 from outcrier import _core
 from outcrier.shape_json import to_json
-from outcrier.shapes import Chain, ConnectionPlusOne, Shape
+from outcrier.shapes import Chain, Shape
 
 CaptureFinder = Callable[[str], Path]
 
@@ -190,9 +190,7 @@ def test_held_diffs_that_a_disconnect_forgets_are_counted(capture: CaptureFinder
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"depth": 10}, "depth"),
         ({"snapshot": "first_after_bind"}, "first_after_bind"),
-        ({"sequence": ConnectionPlusOne()}, "connection_plus_one"),
         ({"level": ("id", "price", "qty")}, "level: id"),
     ],
 )
@@ -206,8 +204,7 @@ def test_a_declaration_that_the_feed_cannot_carry_out_is_refused(changes: dict[s
         "asks": "a",
         **changes,
     }
-    place = "n" if field == "connection_plus_one" else None
-    shapes = to_json([Shape(**declared)], connection_sequence=place)
+    shapes = to_json([Shape(**declared)])
     with pytest.raises(ValueError, match=rf'shape "book": .*{field}.* not yet published'):
         _core.Feed(
             _core.Publisher.memory(),

@@ -15,7 +15,7 @@ import pytest
 
 import plain_venues as plain
 from core_events import Decoder, Reader
-from outcrier.venues import bitfinex, bybit, kraken, okx
+from outcrier.venues import bitfinex, bybit, kraken, kraken_v1, okx
 from plain_events import LIQUIDATION, Bbo, Book, Event, Plain, Trade, hashed, lines, parse, received
 
 Exps = dict[str, tuple[int, int]]
@@ -193,6 +193,27 @@ SESSIONS = [
         kraken.SHAPES_JSON,
         lambda: plain.kraken,
         {"messages": 8, "for_python": 4, "book": 4, "levels": 25},
+    ),
+    Session(
+        "kraken/v1_book_2021-04-17",
+        kraken_v1.SHAPES_JSON,
+        lambda: plain.kraken_v1,
+        {"messages": 2285, "for_python": 31, "book": 2254, "levels": 9719},
+    ),
+    Session(
+        "okcoin/spot_2023-05-27",
+        okx.SHAPES_2022_JSON,
+        lambda: plain.okx_2022,
+        {
+            "messages": 70,
+            "for_python": 40,
+            "book": 6,
+            "levels": 720,
+            "trade": 4,
+            "bbo": 8,
+            "ticker": 8,
+            "candle": 12,
+        },
     ),
     Session(
         "bitfinex/v2_2021-04-17",

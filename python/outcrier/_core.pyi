@@ -388,6 +388,9 @@ class Feed:
         STATUS(live)."""
     def disconnected(self, indices: Sequence[int], recv_ns: int = 0) -> None:
         """The connection that carried these books is gone: STATUS(stale, disconnect), diffs forgotten."""
+    def restart_connection(self, connection: int) -> None:
+        """Another link will stand under this number: where the venue numbers all frames of a connection, they
+        begin anew. Without it the first one is taken for a hole."""
     def publish_connection(
         self,
         *,
@@ -427,7 +430,8 @@ class Feed:
         """(kind, index or -1, expected, got, text) since the last call; at most 4,096 are kept, more are
         counted.
 
-        kind: GAP, FAULT, NEED_SNAPSHOT (fetch the REST book), SNAPSHOT_OLD (fetch again), LIVE, STALE,
+        kind: GAP (without an index: on the whole connection that the text names), FAULT, NEED_SNAPSHOT (fetch
+        the REST book, or subscribe anew where the stream sends it), SNAPSHOT_OLD (fetch again), LIVE, STALE,
         REFINED, TRADING (a message told another trading status: from expected to got), UNKNOWN_INSTRUMENT,
         HELD_OVERFLOW, SESSION_FULL (frame numbers run out: begin a new session).
         """

@@ -204,7 +204,7 @@ def _book(shape: Shape) -> _Json:
         "depth": shape.depth,
         "checksum": None
         if shape.checksum is None
-        else {"at": _place(shape.checksum.at), "keep_decimals": shape.checksum.keep_decimals},
+        else {"at": _place(shape.checksum.at), "algorithm": shape.checksum.algorithm},
     }
 
 

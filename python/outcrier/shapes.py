@@ -296,12 +296,16 @@ TRADE_OFF_BOOK = 64
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """A checksum of the venue over its book. `keep_decimals`: over the text as sent, so each level keeps
-    its decimals.
+    """A checksum of the venue over its book after the message: where one is given and differs, the book is
+    stale with that message. All are over the text as sent, so each level keeps its decimals.
+
+    `algorithm`: how it is made, by the first venue that did; `rust_core/core/src/checksum.rs` has the rules.
+    "okx" is signed and over 25 levels a side, its 0 means none; "kraken" is unsigned and over 10. A message
+    without a value at `at` is not checked.
     """
 
     at: Where
-    keep_decimals: bool = True
+    algorithm: Literal["okx", "kraken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,9 +364,9 @@ class Shape(BaseShape):
     separator of a level written as text.
 
     `snapshot`: True whole book always, False never, "first_after_bind", or tests; a whole book replaces ours.
-    `scaled`: numbers are integers at the instrument's exponents. `depth`: levels a side that the venue keeps,
-    further ones are cut after each message. `ignore_zero_price`: a level with price 0 is none, only its ids
-    count.
+    `scaled`: numbers are integers at the instrument's exponents. `depth`: levels a side that the venue keeps;
+    further ones are cut after each message and published as deletions with it. `ignore_zero_price`: a level
+    with price 0 is none, only its ids count.
     """
 
     bids: Where | None = None
@@ -459,8 +463,8 @@ class DerivShape(BaseShape):
     """State of a derivative. An absent, null or empty field is not given: it stays what it was. Where
     none is, there is no event.
 
-    Rates are fractions per funding interval. `funding_interval` is a place and the seconds of one of its
-    units.
+    Rates are fractions per funding interval, rounded to the 12 decimals of the wire. `funding_interval` is a
+    place and the seconds of one of its units.
     """
 
     mark: Where | None = None

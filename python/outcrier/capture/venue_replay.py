@@ -131,6 +131,7 @@ class VenueReplay:
         """Before the captures start again: books are stale until their REST books come again."""
         self._recv_ns = self._first_ns
         self.feed.disconnected(list(self._indices.values()), self._recv_ns)
+        self.feed.restart_connection(CONNECTION)
         self.feed.connected(self._bookless, self._recv_ns)
         self.note()
 

@@ -334,6 +334,8 @@ class VenueSession:
                 )
             case Failed(error=error, wait_ns=wait_ns):
                 self._reach.failed(name, error, wait_ns)
+        if not isinstance(what, Subscribed):
+            self.feed.restart_connection(driver.conn_id)
         publish_connection(self.feed, driver, mono_ns())
 
     def _revive(self, driver: ConnectionDriver) -> None:

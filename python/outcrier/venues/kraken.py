@@ -44,7 +44,7 @@ _BOOK: Final = Shape(
     level={"price": "price", "qty": "qty"},
     snapshot={payload("type"): "snapshot"},
     depth=DEPTH,
-    checksum=Checksum("checksum"),
+    checksum=Checksum("checksum", "kraken"),
 )
 
 # side is the taker's; a snapshot repeats recent trades.

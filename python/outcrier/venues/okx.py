@@ -54,7 +54,7 @@ _UTC_INTERVALS: Final = {f"{word}utc": seconds for word, seconds in _INTERVALS.i
 """Bars of six hours and more open at UTC+8 unless named so. Months have no length in seconds."""
 
 
-def _books(sequence: Sequence_, checksum: Checksum | None) -> Shape:
+def _books(sequence: Sequence_) -> Shape:
     return Shape(
         name="books",
         when={_CHANNEL: OneOf(BOOK_CHANNELS), "action": PRESENT},
@@ -65,18 +65,17 @@ def _books(sequence: Sequence_, checksum: Checksum | None) -> Shape:
         bids="bids",
         asks="asks",
         snapshot={payload("action"): "snapshot"},
-        checksum=checksum,
+        checksum=Checksum("checksum", "okx"),
     )
 
 
 # prevSeqId is the seqId before; a snapshot has -1. An empty update with seqId == prevSeqId keeps alive, and
-# one with seqId < prevSeqId restarts the numbers: both continue. `checksum` is 0 since 2026-06-23 and not
-# read.
-_BOOKS: Final = _books(Chain(last="seqId", prev="prevSeqId", splice="in_stream"), None)
+# one with seqId < prevSeqId restarts the numbers: both continue. `checksum` is 0 since 2026-06-23, which
+# means none.
+_BOOKS: Final = _books(Chain(last="seqId", prev="prevSeqId", splice="in_stream"))
 
-# Recordings of 2022 have no numbers. The checksum is a signed CRC32 over the best 25 levels a side as
-# printed.
-_BOOKS_2022: Final = _books(NoSequence(splice="in_stream"), Checksum("checksum"))
+# Recordings of 2022 have no numbers; their checksums prove the books.
+_BOOKS_2022: Final = _books(NoSequence(splice="in_stream"))
 
 _BOOKS5: Final = Shape(
     name="books5",

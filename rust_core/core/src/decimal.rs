@@ -50,6 +50,30 @@ pub fn parse(text: &[u8], exp: i8) -> Result<i64, DecimalError> {
     Natural::read(text)?.at(exp)
 }
 
+/// The mantissa at 10^`exp` that is nearest, half away from zero: for rates, whose exponent is fixed on the wire.
+///
+/// # Errors
+/// [`DecimalError::Junk`] or [`DecimalError::Overflow`].
+///
+/// ```
+/// use outcrier_core::decimal::nearest;
+/// assert_eq!(nearest(b"-1.380384722222e-6", -12), Ok(-1_380_385));
+/// assert_eq!(nearest(b"0.0001", -12), Ok(100_000_000));
+/// ```
+pub fn nearest(text: &[u8], exp: i8) -> Result<i64, DecimalError> {
+    let natural = Natural::read(text)?;
+    let digits = natural.digits.ok_or(DecimalError::Overflow)?;
+    let cut = u32::try_from(i64::from(exp) - natural.exp).unwrap_or(0);
+    if cut == 0 || digits == 0 {
+        return natural.at(exp);
+    }
+    // 64 bits have at most 20 digits.
+    let power = 10_u128.pow(cut.min(21));
+    let rounded = (u128::from(digits) + power / 2) / power;
+    let magnitude = i64::try_from(rounded).map_err(|_| DecimalError::Overflow)?;
+    Ok(if natural.negative { -magnitude } else { magnitude })
+}
+
 /// The smallest mantissa and its exponent: no trailing zeros below the point, exponent 0 for whole numbers.
 ///
 /// The exponent is above 0 only where the whole number does not fit an `i64` (`1e30` is `(1, 30)`).

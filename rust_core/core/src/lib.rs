@@ -4,7 +4,7 @@
 //! ever a float. Data flows one way on each side of the wire:
 //!
 //! * feeder: [`shape`] scans a venue's frame into [`event`]s, [`sequence`] decides what may be applied,
-//!   [`book`] keeps the levels, [`feed`] ties them together, [`publish`] numbers and seals [`wire`] frames and
+//!   [`book`] keeps the levels, [`checksum`] compares them with what the venue says, [`feed`] ties them together, [`publish`] numbers and seals [`wire`] frames and
 //!   [`retransmit`] keeps them for whoever lost some;
 //! * consumer: [`receive`] checks frames, follows the state of every instrument and keeps a mirror of its book;
 //! * between them: [`chaos`] is the bad network that both are tried with.
@@ -15,6 +15,7 @@ compile_error!("the wire format is little-endian and its records are read in pla
 
 pub mod book;
 pub mod chaos;
+pub mod checksum;
 pub mod decimal;
 pub mod deriv;
 pub mod event;

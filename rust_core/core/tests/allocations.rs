@@ -17,7 +17,7 @@ use outcrier_core::publish::{Arrival, Host, Opening, Plane, SessionInfo};
 use outcrier_core::shape::Decoder;
 use outcrier_core::wire::{self, InstrumentDef};
 use serde_json::Value;
-use shape_support::{Line, captures, lines, shapes};
+use shape_support::{Line, captures, lines, named, shapes};
 
 /// A host that counts frames, at the recorded time.
 #[derive(Default)]
@@ -58,7 +58,7 @@ struct Session {
 }
 
 impl Session {
-    fn start(declaration: &str) -> Session {
+    fn start(decoder: Decoder) -> Session {
         let info = SessionInfo {
             venue: 1,
             channel: 1,
@@ -74,7 +74,6 @@ impl Session {
             build: String::new(),
         };
         let mut sink = Sink { now_ns: 1, ..Sink::default() };
-        let decoder = Decoder::compile(&shapes(declaration)).unwrap();
         let feed = Feed::start(info, decoder, &mut sink, Arrival { recv_ts: 1, mono_ns: 1 }).unwrap();
         Session { feed, sink, indices: HashMap::new() }
     }
@@ -127,7 +126,7 @@ fn symbol_of(line: &Line) -> Option<String> {
 fn play(declaration: &str, file: &str, (warm, whole): (usize, usize)) {
     let Some(captures) = captures() else { return };
     let lines = lines(&captures.join(file));
-    let mut session = Session::start(declaration);
+    let mut session = Session::start(Decoder::compile(&shapes(declaration)).unwrap());
     let begin = lines.len() * warm / whole;
     let mut counted = HashMap::new();
     let mut found = Vec::new();
@@ -182,4 +181,71 @@ fn coinm_of_2021_allocates_nothing() {
 #[test]
 fn spot_of_2024_allocates_nothing() {
     play("binance_spot.json", "binance/spot_btcusdt_2024-08-08.jsonl.gz", (1, 2));
+}
+
+/// Plays a capture of a venue with checksums twice; the second time, messages that are no whole book are counted.
+fn play_checked(venue: &str, file: &str, symbols: &[&str], verified: u64) {
+    let Some(captures) = captures() else { return };
+    let lines = lines(&captures.join(file));
+    let mut session = Session::start(named("venues.json", venue));
+    for symbol in symbols {
+        session.index(symbol);
+    }
+    let received = || lines.iter().filter(|line| line.kind == "recv");
+    for line in received() {
+        let arrival = session.arrival();
+        session.feed.on_frame(1, &line.message, &mut session.sink, arrival);
+    }
+    session.feed.take_notices();
+    let mut found = Vec::new();
+    for line in received() {
+        let text = String::from_utf8_lossy(&line.message);
+        let allocations = session.allocations(&line.message);
+        let is_whole = text.contains("\"snapshot\"") || text.contains("\"as\":");
+        if allocations != 0 && !is_whole {
+            found.push(format!("{allocations}: {text:.80}"));
+        }
+    }
+    assert!(found.is_empty(), "{file}: {found:#?}");
+    let (counters, _) = session.feed.counters();
+    assert_eq!(counters.checksums_verified, 2 * verified, "{file}");
+    assert_eq!(
+        (counters.checksum_mismatch, counters.unknown_instrument, counters.faults),
+        (0, 0, 0),
+        "{file}"
+    );
+}
+
+#[test]
+fn checksums_of_okx_allocate_nothing() {
+    let symbols = [
+        "PROPS-ETH",
+        "ETH-USD-220624-20000-C",
+        "ETH-USD-220429-1900-P",
+        "BTC-USD-220325-40000-C",
+        "ZEN-USDT",
+        "ETH-USD-220624-12000-P",
+        "UNI-USD-SWAP",
+        "ETH-USD-220325-8800-P",
+        "ELON-USDT",
+        "ETH-USD-220228-3000-C",
+    ];
+    play_checked("okx_2022", "okx/v5_tbt_2022-02-27.jsonl.gz", &symbols, 2_415);
+}
+
+#[test]
+fn checksums_of_kraken_allocate_nothing() {
+    let symbols = [
+        "ADA/XBT",
+        "XBT/CHF",
+        "OMG/USD",
+        "OCEAN/XBT",
+        "ETH/CHF",
+        "SC/EUR",
+        "GRT/ETH",
+        "KSM/XBT",
+        "XMR/USD",
+        "WAVES/EUR",
+    ];
+    play_checked("kraken_v1", "kraken/v1_book_2021-04-17.jsonl.gz", &symbols, 2_244);
 }

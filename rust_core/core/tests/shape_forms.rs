@@ -509,15 +509,24 @@ fn faults_name_what_is_wrong() {
 }
 
 #[test]
-fn rates_are_never_cut() {
+fn rates_are_the_nearest_that_the_wire_holds() {
     let mut it = fixture("bybit", &["BTCUSDT"]);
-    let frame = |rate: &str| {
-        format!(
+    let mut rate = |rate: &str| {
+        let frame = format!(
             r#"{{"topic":"tickers.BTCUSDT","data":{{"symbol":"BTCUSDT","fundingRate":"{rate}"}},"ts":1}}"#
-        )
+        );
+        let Body::Deriv(state) = it.read(&frame).events[0].body else { panic!() };
+        state.funding_rate
     };
-    it.read(&frame("0.000100000000000000"));
-    assert_eq!(it.outcome(&frame("0.0000186711875")), Outcome::Fault(FaultKind::TooPrecise));
+    assert_eq!(rate("0.000100000000000000"), 100_000_000);
+    // Kraken Futures prints more digits than any other venue.
+    assert_eq!(rate("0.0000186711875"), 18_671_188);
+    assert_eq!(rate("-1.380384722222e-6"), -1_380_385);
+    assert_eq!(rate("-8.047629166667e-6"), -8_047_629);
+    assert_eq!((rate("4e-13"), rate("5e-13"), rate("-5e-13"), rate("1e-40")), (0, 1, -1, 0));
+    assert_eq!(rate("9.9999999999995"), 10_000_000_000_000);
+    let overflow = r#"{"topic":"tickers.BTCUSDT","data":{"symbol":"BTCUSDT","fundingRate":"10000000"},"ts":1}"#;
+    assert_eq!(it.outcome(overflow), Outcome::Fault(FaultKind::Overflow));
 }
 
 #[test]

@@ -295,6 +295,10 @@ impl Feed {
         self.act(recv_ns, |feed, machine, arrival| feed.connected(&indices, machine, arrival));
     }
 
+    fn restart_connection(&mut self, connection: u32) {
+        self.settled().restart_connection(connection);
+    }
+
     #[pyo3(signature = (*, conn_id, connected, disconnected, reconnects, messages, bytes, subscriptions, silence_ms,
                         expected_ms))]
     fn publish_connection(

@@ -234,6 +234,13 @@ impl Far {
         self.free.push(place);
     }
 
+    /// The largest key and its quantity.
+    pub(super) fn last(&self) -> Option<(i64, i64)> {
+        let chunk = &self.memory[self.entries.last()?.place];
+        let at = chunk.len - 1;
+        Some((chunk.keys[at], chunk.quantities[at]))
+    }
+
     /// The smallest key that is not below `from`.
     pub(super) fn key_from(&self, from: i64) -> Option<i64> {
         let number = self.number_of(from);
@@ -318,6 +325,7 @@ mod tests {
                     _ => prop_assert_eq!(far.key_from(key), map.range(key..).next().map(|(key, _)| *key)),
                 }
                 prop_assert_eq!(far.first_key(), map.keys().next().copied());
+                prop_assert_eq!(far.last(), map.iter().next_back().map(|(key, qty)| (*key, *qty)));
                 prop_assert_eq!(far.len(), map.len());
             }
             prop_assert_eq!(far.iter().collect::<Vec<_>>(), map.into_iter().collect::<Vec<_>>());

@@ -135,6 +135,13 @@ impl Ladder {
         Some(Level { price: key ^ self.mask, qty })
     }
 
+    pub(super) fn worst(&self) -> Option<Level> {
+        let near = self.window.last().map(|(index, qty)| (self.grid.key(index), qty));
+        // Keys order from best to worst.
+        let (key, qty) = near.max(self.far.last())?;
+        Some(Level { price: key ^ self.mask, qty })
+    }
+
     pub(super) fn levels(&self) -> Levels<'_> {
         Levels { ladder: self, near: self.next_near(0), far: self.far.iter() }
     }

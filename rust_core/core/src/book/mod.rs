@@ -6,6 +6,7 @@
 
 mod far;
 mod ladder;
+mod printed;
 mod window;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::fmt;
 use xxhash_rust::xxh3::Xxh3;
 
 use self::ladder::Ladder;
+pub use self::printed::{Decimals, Printed};
 use crate::event::{Level, Side};
 use crate::wire::digest;
 
@@ -103,6 +105,12 @@ impl Book {
     #[must_use]
     pub fn best(&self, side: Side) -> Option<Level> {
         self.side(side).best()
+    }
+
+    /// The worst level of a side.
+    #[must_use]
+    pub fn worst(&self, side: Side) -> Option<Level> {
+        self.side(side).worst()
     }
 
     /// The `n` best levels of a side, best first.

@@ -145,6 +145,11 @@ impl Page {
         }
         None
     }
+
+    fn last(&self) -> Option<usize> {
+        let (at, word) = self.words.iter().enumerate().rfind(|(_, word)| **word != 0)?;
+        Some(at * 64 + 63 - word.leading_zeros() as usize)
+    }
 }
 
 /// A page that does not exist.
@@ -230,6 +235,14 @@ impl Window {
                 (number, page, page.next(0)?)
             }
         };
+        Some((number * PAGE_TICKS + tick, page.qty[tick]))
+    }
+
+    /// The last level, as (index, quantity).
+    pub(super) fn last(&self) -> Option<(usize, i64)> {
+        let number = self.occupied.checked_ilog2()? as usize;
+        let page = self.memory.get(usize::from(self.pages[number]))?;
+        let tick = page.last()?;
         Some((number * PAGE_TICKS + tick, page.qty[tick]))
     }
 
@@ -344,11 +357,12 @@ mod tests {
             assert_eq!(window.replace(index, index as i64 + 1).unwrap_or(-1) / 2, 0);
         }
         assert_eq!(all(&window), indices.map(|index| (index, index as i64 + 1)));
+        assert_eq!(window.last(), all(&window).last().copied());
         assert_eq!(window.len(), indices.len());
         assert_eq!(window.replace(64, 0), Some(65));
         assert_eq!(window.next(64), Some((255, 256)));
         window.clear();
-        assert_eq!((window.next(0), window.len()), (None, 0));
+        assert_eq!((window.next(0), window.last(), window.len()), (None, None, 0));
         assert_eq!(window.replace(63, 1), Some(0), "the page is kept");
     }
 
@@ -364,6 +378,7 @@ mod tests {
             window.shift(by);
             let moved = (start as isize - by * PAGE_TICKS as isize) as usize;
             assert_eq!(all(&window), [(moved, 9), (moved + 300, 8)]);
+            assert_eq!(window.last(), Some((moved + 300, 8)));
             let mut taken = Vec::new();
             window.take_page(moved / PAGE_TICKS, |index, qty| taken.push((index, qty)));
             assert_eq!(taken, [(moved, 9)]);

@@ -193,6 +193,12 @@ impl Column {
         }
     }
 
+    /// Digits after the point of the number read last.
+    #[inline]
+    pub(crate) fn fraction(&self) -> u8 {
+        self.form.fraction as u8 // At most 8.
+    }
+
     /// Reads the number at `at`, which a quote ends. Gives mantissa and position of the quote; `None` is no verdict, as
     /// with [`fast`].
     #[inline(always)]

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::held::Held;
 use super::instrument::Why;
+use super::proof::{Change, joined};
 use super::{BookState, Feed, Notice, NoticeKind};
 use crate::book::Book;
-use crate::event::{Body, Decoded, Event, Level, Run, Side};
+use crate::event::{Body, Decoded, Event, Level, Side};
 use crate::publish::{Arrival, Host};
 use crate::sequence::{SpliceVerdict, Verdict};
 use crate::wire::status;
@@ -70,6 +71,7 @@ impl Feed {
         if !instrument.has_book {
             return;
         }
+        instrument.carrier = Some(self.proof.connection);
         if instrument.state != BookState::Live {
             self.hold(event, decoded, arrival);
             return;
@@ -120,29 +122,37 @@ impl Feed {
         let Body::Book { bids, asks, .. } = event.body else {
             return;
         };
+        let Some(change) = Change::of(event, decoded, self.decoder.shapes()) else {
+            return;
+        };
         let instrument = &mut self.instruments[event.instrument as usize];
-        instrument.apply(decoded.levels(bids), decoded.levels(asks));
+        instrument.apply(&change, &mut self.proof.cut);
         instrument.source_seq = event.ids.last.or(instrument.source_seq);
         instrument.exchange_ts = event.exchange_ts;
+        if !self.verify(event.instrument, change.checksum, host, arrival) {
+            self.hold(event, decoded, arrival);
+            return;
+        }
+        let instrument = &mut self.instruments[event.instrument as usize];
+        let (levels, n_bids) = self.proof.cut.with(&decoded.levels[joined(bids, asks)], bids.len as usize);
         let counters = &mut self.journal.counters;
         counters.book_events += 1;
-        counters.levels += u64::from(bids.len) + u64::from(asks.len);
+        counters.levels += levels.len() as u64;
         self.kinds.book.published += 1;
-        let levels = &decoded.levels[joined(bids, asks)];
-        let n_bids = bids.len as usize;
         let is_crossed = instrument.publish_delta(&mut self.channel, host, arrival, event, levels, n_bids);
         counters.crossed += u64::from(is_crossed);
     }
 
     /// A whole book in the stream: while live it becomes the difference to ours, else it is the way back.
     fn in_stream_book(&mut self, event: &Event, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
-        let Body::Book { bids, asks, .. } = event.body else {
+        let Some(whole) = Change::of(event, decoded, self.decoder.shapes()) else {
             return;
         };
         let instrument = &mut self.instruments[event.instrument as usize];
         if !instrument.has_book {
             return;
         }
+        instrument.carrier = Some(self.proof.connection);
         instrument.continuity.restart_at(event.ids.last);
         instrument.source_seq = event.ids.last.or(instrument.source_seq);
         instrument.exchange_ts = event.exchange_ts;
@@ -150,34 +160,34 @@ impl Feed {
             instrument.joining = None;
             instrument.held.clear();
             debug_assert!(instrument.book.is_empty(), "a book that is not live is forgotten");
-            instrument.apply(decoded.levels(bids), decoded.levels(asks));
-            self.go_live(event.instrument, host, arrival);
+            instrument.apply(&whole, &mut self.proof.cut);
+            if self.verify(event.instrument, whole.checksum, host, arrival) {
+                self.go_live(event.instrument, host, arrival);
+            }
             return;
         }
         let mut difference = Vec::new();
-        let n_bids = difference_to(&instrument.book, Side::Bid, decoded.levels(bids), &mut difference);
-        difference_to(&instrument.book, Side::Ask, decoded.levels(asks), &mut difference);
-        instrument.apply(&difference[..n_bids], &difference[n_bids..]);
+        let n_bids = difference_to(&instrument.book, Side::Bid, whole.bids, &mut difference);
+        difference_to(&instrument.book, Side::Ask, whole.asks, &mut difference);
+        instrument.replace(&whole, difference.split_at(n_bids), &mut self.proof.cut);
+        if !self.verify(event.instrument, whole.checksum, host, arrival) {
+            return;
+        }
+        let instrument = &mut self.instruments[event.instrument as usize];
+        let (levels, n_bids) = self.proof.cut.with(&difference, n_bids);
         self.journal.counters.book_events += 1;
-        self.journal.counters.levels += difference.len() as u64;
+        self.journal.counters.levels += levels.len() as u64;
         self.kinds.book.published += 1;
-        let is_crossed =
-            instrument.publish_delta(&mut self.channel, host, arrival, event, &difference, n_bids);
+        let is_crossed = instrument.publish_delta(&mut self.channel, host, arrival, event, levels, n_bids);
         self.journal.counters.crossed += u64::from(is_crossed);
     }
 
     fn hold(&mut self, event: &Event, decoded: &Decoded, arrival: Arrival) {
-        let Body::Book { bids, asks, .. } = event.body else {
+        let Some(change) = Change::of(event, decoded, self.decoder.shapes()) else {
             return;
         };
         let instrument = &mut self.instruments[event.instrument as usize];
-        let pushed = instrument.held.push(Held {
-            ids: event.ids,
-            exchange_ts: event.exchange_ts,
-            arrival,
-            bids: bids.len as usize,
-            levels: decoded.levels[joined(bids, asks)].to_vec(),
-        });
+        let pushed = instrument.held.push(Held::new(event.ids, event.exchange_ts, arrival, &change));
         self.journal.counters.held += 1;
         self.journal.counters.held_dropped += pushed.dropped;
         if pushed.is_first {
@@ -194,7 +204,7 @@ impl Feed {
         host: &mut dyn Host,
         arrival: Arrival,
     ) {
-        let Body::Book { bids, asks, .. } = event.body else {
+        let Some(whole) = Change::of(event, decoded, self.decoder.shapes()) else {
             return;
         };
         let index = event.instrument;
@@ -223,41 +233,47 @@ impl Feed {
             }
         };
         debug_assert!(instrument.book.is_empty(), "a book that is not live is forgotten");
-        instrument.apply(decoded.levels(bids), decoded.levels(asks));
+        instrument.apply(&whole, &mut self.proof.cut);
         instrument.source_seq = Some(id);
         instrument.exchange_ts = event.exchange_ts;
         instrument.joining = if joins { None } else { Some(id) };
         self.journal.counters.snapshots_used += 1;
-        if joins && !self.apply_held(index) {
+        let is_whole = self.verify(index, whole.checksum, host, arrival);
+        if !is_whole || (joins && !self.apply_held(index, host, arrival)) {
             return;
         }
         self.go_live(index, host, arrival);
     }
 
     /// Applies the held diffs, the first of which has joined. `false`: they have a hole, the book needs a later snapshot.
-    fn apply_held(&mut self, index: u32) -> bool {
-        let instrument = &mut self.instruments[index as usize];
+    fn apply_held(&mut self, index: u32, host: &mut dyn Host, arrival: Arrival) -> bool {
         let mut joined = false;
-        while let Some(diff) = instrument.held.front() {
+        loop {
+            let instrument = &mut self.instruments[index as usize];
+            let Some(diff) = instrument.held.front() else { return true };
             let verdict = if joined { instrument.continuity.check(&diff.ids) } else { Verdict::Apply };
             joined = true;
             if let Verdict::Gap { expected, got } = verdict {
-                instrument.book.clear();
+                instrument.clear_book();
                 self.journal.counters.gaps += 1;
                 self.kinds.book.gaps += 1;
                 self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Gap, index) });
                 self.journal.notice(Notice::about(NoticeKind::NeedSnapshot, index));
                 return false;
             }
-            let Some(diff) = instrument.held.pop() else { break };
-            if verdict == Verdict::Apply {
-                instrument.apply(&diff.levels[..diff.bids], &diff.levels[diff.bids..]);
-                instrument.source_seq = diff.ids.last.or(instrument.source_seq);
-                instrument.exchange_ts = diff.exchange_ts;
-                self.kinds.book.published += 1;
+            let Some(diff) = instrument.held.pop() else { return true };
+            if verdict != Verdict::Apply {
+                continue;
             }
+            let change = diff.change();
+            instrument.apply(&change, &mut self.proof.cut);
+            instrument.source_seq = diff.ids.last.or(instrument.source_seq);
+            instrument.exchange_ts = diff.exchange_ts;
+            if !self.verify(index, change.checksum, host, arrival) {
+                return false;
+            }
+            self.kinds.book.published += 1;
         }
-        true
     }
 
     /// The book is whole: in-band book with RESET, then STATUS(live), then the trading status that was held back.
@@ -289,28 +305,36 @@ impl Feed {
         let Some(instrument) = self.instruments.get_mut(index as usize) else {
             return;
         };
-        if instrument.state != BookState::Live {
-            return;
+        if instrument.state == BookState::Live {
+            self.give_up(index, reason, expected, got, host, arrival);
         }
-        instrument.state = BookState::Stale;
-        instrument.source_gap = true;
+    }
+
+    /// The same of a book in any state: one that was not live yet stays as it is, but its levels are no good.
+    pub(super) fn give_up(
+        &mut self,
+        index: u32,
+        reason: u16,
+        expected: u64,
+        got: u64,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
+        let instrument = &mut self.instruments[index as usize];
+        if instrument.state == BookState::Live {
+            instrument.state = BookState::Stale;
+            instrument.source_gap = true;
+            self.journal.counters.went_stale += 1;
+            self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Stale, index) });
+        }
         instrument.tell_status(&mut self.channel, host, arrival, Why { reason, expected, got });
-        instrument.book.clear();
+        instrument.clear_book();
         instrument.continuity.reset();
         instrument.joining = None;
-        let has_book = instrument.has_book;
-        self.journal.counters.went_stale += 1;
-        self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Stale, index) });
-        if has_book {
+        if instrument.has_book {
             self.journal.notice(Notice::about(NoticeKind::NeedSnapshot, index));
         }
     }
-}
-
-/// The two runs of a book event lie one behind the other, bids first.
-fn joined(bids: Run, asks: Run) -> std::ops::Range<usize> {
-    debug_assert_eq!(bids.start + bids.len, asks.start);
-    bids.start as usize..(asks.start + asks.len) as usize
 }
 
 /// Appends what turns our side into `whole`, deletions first, and returns the length of `out` after it.

@@ -30,7 +30,7 @@ impl<'a> Fragments<'a> {
             book_checksum: instrument.book.checksum(None),
             total_bids: saturated(n_bids),
             total_asks: saturated(levels.len() - n_bids),
-            depth_limit: 0,
+            depth_limit: instrument.depth_limit,
             n_bids: 0,
             checksum_kind: checksum_kind::OURS_ALL,
             def_version: instrument.def.def_version,

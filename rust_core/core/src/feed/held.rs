@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::event::{Ids, Level};
+use super::proof::{Change, Told};
+use crate::event::{Ids, Level, LevelExtra};
 use crate::publish::Arrival;
 
 /// Diffs held for one instrument while its snapshot is under way: two minutes of the fastest measured stream
@@ -19,8 +20,31 @@ pub(crate) struct Held {
     pub(crate) ids: Ids,
     pub(crate) exchange_ts: i64,
     pub(crate) arrival: Arrival,
-    pub(crate) bids: usize,
-    pub(crate) levels: Vec<Level>,
+    bids: usize,
+    levels: Vec<Level>,
+    extras: Vec<LevelExtra>,
+    depth: Option<u32>,
+    checksum: Option<Told>,
+}
+
+impl Held {
+    pub(super) fn new(ids: Ids, exchange_ts: i64, arrival: Arrival, change: &Change<'_>) -> Self {
+        Self {
+            ids,
+            exchange_ts,
+            arrival,
+            bids: change.bids.len(),
+            levels: [change.bids, change.asks].concat(),
+            extras: change.extras.to_vec(),
+            depth: change.depth,
+            checksum: change.checksum,
+        }
+    }
+
+    pub(super) fn change(&self) -> Change<'_> {
+        let (bids, asks) = self.levels.split_at(self.bids);
+        Change { bids, asks, extras: &self.extras, depth: self.depth, checksum: self.checksum }
+    }
 }
 
 /// Held book events, bounded by count, size and time.

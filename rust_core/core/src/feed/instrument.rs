@@ -2,7 +2,7 @@
 
 use super::fragments::{Fragments, small};
 use super::held::HeldDiffs;
-use crate::book::Book;
+use crate::book::{Book, Printed};
 use crate::deriv::{KnownDeriv, factor};
 use crate::event::{Body, Event, Level, NOT_GIVEN, Side, Trade};
 use crate::instrument::Scale;
@@ -52,6 +52,12 @@ pub(crate) struct Instrument {
     pub(crate) def: InstrumentDef,
     pub(crate) has_book: bool,
     pub(crate) book: Book,
+    /// How its numbers were printed, where the venue's checksum asks for it.
+    pub(crate) printed: Option<Printed>,
+    /// Levels a side that the venue keeps; 0 = all.
+    pub(crate) depth_limit: u16,
+    /// The connection that its last book message came on.
+    pub(crate) carrier: Option<u32>,
     pub(crate) state: BookState,
     pub(crate) reason: u16,
     pub(crate) trading_status: u8,
@@ -92,6 +98,9 @@ impl Instrument {
             id,
             has_book,
             book: Book::new(def.tick_size),
+            printed: None,
+            depth_limit: 0,
+            carrier: None,
             state: BookState::Recovering,
             reason: 0,
             trading_status: def.status,
@@ -211,6 +220,10 @@ impl Instrument {
             }
         }
         self.book.rescale(price_factor, qty_factor).ok()?;
+        if let Some(printed) = &mut self.printed {
+            // The prices are those of the book, which fitted.
+            printed.rescale(price_factor).ok()?;
+        }
         let dropped = if self.held.rescale(price_factor, qty_factor) { 0 } else { self.held.clear() };
         def.price_exp = scale.price_exp;
         def.qty_exp = scale.qty_exp;
@@ -238,16 +251,6 @@ impl Instrument {
             .levels(Side::Bid)
             .chain(self.book.levels(Side::Ask))
             .all(|level| grows(level.price, price_factor) && grows(level.qty, qty_factor))
-    }
-
-    /// Applies levels to the book, bids first.
-    pub(crate) fn apply(&mut self, bids: &[Level], asks: &[Level]) {
-        for level in bids {
-            self.book.set(Side::Bid, level.price, level.qty);
-        }
-        for level in asks {
-            self.book.set(Side::Ask, level.price, level.qty);
-        }
     }
 
     /// BOOK_DELTA of one event that is already applied; split where it is too long, whole only at EVENT_END. Returns
@@ -288,7 +291,7 @@ impl Instrument {
                 book_checksum: checksum.1,
                 n_bids: small(n_bids.clamp(start, end) - start),
                 checksum_kind: checksum.0,
-                depth_limit: 0,
+                depth_limit: self.depth_limit,
             };
             let about = self.about(event.exchange_ts, bits);
             channel.numbered(host, arrival, msg::BOOK_DELTA, &about, &root, &levels[start..end]);
@@ -316,6 +319,9 @@ impl Instrument {
         self.source_gap = false;
         self.last_checksum_ns = arrival.mono_ns;
         self.book.reserve();
+        if let Some(printed) = &mut self.printed {
+            printed.reserve();
+        }
     }
 
     /// Any other event: one frame, or several where the records do not fit into one.

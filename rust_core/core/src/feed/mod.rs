@@ -15,6 +15,7 @@ mod image;
 mod instrument;
 mod kinds;
 mod notice;
+mod proof;
 mod refusals;
 
 pub use cycle::{
@@ -29,16 +30,17 @@ pub use notice::{
 };
 pub use refusals::{AddError, Sizes, Unsupported};
 
-use crate::book::Book;
+use crate::book::{Book, Printed};
 use crate::event::{Decoded, Event, NOT_GIVEN};
 use crate::instrument::{InstrumentTable, Scale};
 use crate::publish::{About, Arrival, Channel, ChannelCounters, Host, SessionInfo};
-use crate::sequence::Continuity;
+use crate::sequence::{Continuity, Rule};
 use crate::shape::{Decoder, Outcome};
 use crate::wire::auth::Signer;
 use crate::wire::{self, InstrumentDef, NO_RECORDS, flags, msg, status};
 use cycle::Cycle;
 use instrument::{Instrument, Why};
+use proof::Proof;
 
 /// Refinements that one frame may cause: prices and quantities, each once, and room for a second look.
 const REFINES_PER_FRAME_MAX: usize = 4;
@@ -78,6 +80,7 @@ pub struct Feed {
     /// Receive time of the last frame: a replay's snapshot plane stands at it, not at the clock on the wall.
     last_recv_ts: i64,
     kinds: Kinds,
+    proof: Proof,
     /// That the numbers run out was told.
     told_full: bool,
 }
@@ -95,6 +98,7 @@ impl Feed {
             Unsupported::check(shape)?;
         }
         let shift_time = info.replay || info.test;
+        let proof = Proof::new(decoder.rule().0);
         let mut channel = Channel::new(info);
         channel.start(host, arrival);
         Ok(Self {
@@ -110,6 +114,7 @@ impl Feed {
             shift_time,
             last_recv_ts: arrival.recv_ts,
             kinds: Kinds::default(),
+            proof,
             told_full: false,
         })
     }
@@ -133,7 +138,12 @@ impl Feed {
             .add(native_symbol.as_bytes(), scale)
             .ok_or_else(|| AddError::SymbolTaken(native_symbol.to_owned()))?;
         let (rule, splice) = self.decoder.rule();
+        // Numbers over a connection are followed there; the events of a book have none.
+        let rule = if rule == Rule::ConnectionPlusOne { Rule::None } else { rule };
         let mut instrument = Instrument::new(id, *def, has_book, Continuity::new(rule, splice));
+        if has_book && self.decoder.shapes().iter().any(|shape| shape.keep_decimals) {
+            instrument.printed = Some(Printed::new(def.tick_size));
+        }
         instrument.define(&mut self.channel, host, arrival);
         self.instruments.push(instrument);
         Ok(index)
@@ -164,8 +174,13 @@ impl Feed {
         self.journal.counters.frames_in += 1;
         self.journal.counters.bytes_in += frame.len() as u64;
         let mut decoded = std::mem::take(&mut self.decoded);
-        let outcome = self.refining(host, arrival, |feed| {
-            feed.decoder.decode(connection, frame, &feed.table, &mut decoded)
+        let mut is_first = true;
+        let outcome = self.refining(host, arrival, |feed, host| {
+            let outcome = feed.decoder.decode(connection, frame, &feed.table, &mut decoded);
+            if std::mem::take(&mut is_first) {
+                feed.follow_connection(connection, decoded.connection_seq, host, arrival);
+            }
+            outcome
         });
         let mut for_python = false;
         match outcome {
@@ -186,6 +201,7 @@ impl Feed {
             self.kinds.book.rejected += 1;
             self.go_stale(index, status::reason::PARSE, 0, 0, host, arrival);
         }
+        self.keep_unproven(connection, frame, arrival);
         self.decoded = decoded;
         Taken { for_python, notices: self.journal.has_notices() }
     }
@@ -205,7 +221,7 @@ impl Feed {
             return Taken { for_python: false, notices: self.journal.has_notices() };
         }
         let mut decoded = std::mem::take(&mut self.decoded);
-        let outcome = self.refining(host, arrival, |feed| {
+        let outcome = self.refining(host, arrival, |feed, _| {
             feed.decoder.decode_snapshot(index, body, &feed.table, &mut decoded)
         });
         match outcome {
@@ -222,6 +238,7 @@ impl Feed {
                 self.fault("not the snapshot that the venue declares", 0, body, arrival, Some(index));
             }
         }
+        self.keep_unproven(0, body, arrival);
         self.decoded = decoded;
         Taken { for_python: false, notices: self.journal.has_notices() }
     }
@@ -287,6 +304,9 @@ impl Feed {
         if def != instrument.def {
             instrument.def = InstrumentDef { def_version: def.def_version + 1, ..def };
             instrument.book.set_tick(def.tick_size);
+            if let Some(printed) = &mut instrument.printed {
+                printed.set_tick(def.tick_size);
+            }
             instrument.define(&mut self.channel, host, arrival);
         }
         true
@@ -431,10 +451,10 @@ impl Feed {
         &mut self,
         host: &mut dyn Host,
         arrival: Arrival,
-        mut decode: impl FnMut(&mut Self) -> Outcome,
+        mut decode: impl FnMut(&mut Self, &mut dyn Host) -> Outcome,
     ) -> Outcome {
         for _ in 0..REFINES_PER_FRAME_MAX {
-            match decode(self) {
+            match decode(self, host) {
                 Outcome::NeedsFiner { instrument, price_exp, qty_exp } => {
                     if !self.refine(instrument, &Scale { price_exp, qty_exp }, host, arrival) {
                         return Outcome::NeedsFiner { instrument, price_exp, qty_exp };
@@ -443,7 +463,7 @@ impl Feed {
                 outcome => return outcome,
             }
         }
-        decode(self)
+        decode(self, host)
     }
 
     /// Takes finer exponents: new definition, then the whole book in-band where there is one.
@@ -492,6 +512,13 @@ impl Feed {
                 got: 0,
                 text: String::from_utf8_lossy(name).into_owned(),
             });
+        }
+    }
+
+    /// Keeps a frame whose checksum differed from that of the book.
+    fn keep_unproven(&mut self, connection: u32, frame: &[u8], arrival: Arrival) {
+        if let Some(index) = self.proof.failed.take() {
+            self.fault("the checksum differs", connection, frame, arrival, Some(index));
         }
     }
 

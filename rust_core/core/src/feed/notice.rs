@@ -12,11 +12,12 @@ pub const FAULT_BYTES_MAX: usize = 4_096;
 /// What a notice says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoticeKind {
-    /// Exchange events are missing: `expected` and `got` are venue ids.
+    /// Exchange events are missing: `expected` and `got` are venue ids. Without an instrument they are missing on a whole
+    /// connection, which `text` names.
     Gap,
     /// A frame was refused; `text` is the cause.
     Fault,
-    /// The book needs a REST snapshot.
+    /// The book needs a snapshot: by REST or, where the stream sends them, by a new subscription.
     NeedSnapshot,
     /// The snapshot given is older than the held diffs: `expected` is the id that would have joined.
     SnapshotOld,
@@ -123,6 +124,10 @@ counters! {
         gaps,
         /// Book events already covered by what was applied.
         old_events,
+        /// Book messages whose checksum is that of our book.
+        checksums_verified,
+        /// Book messages whose checksum is another one; each ends the life of its book.
+        checksum_mismatch,
         /// Book events held while a snapshot was under way.
         held,
         /// Held book events dropped by the bounds of count or time.

@@ -2,7 +2,6 @@
 
 use crate::deriv::factor;
 use crate::instrument::Scale;
-use crate::sequence::Rule;
 use crate::shape::{ShapeInfo, SnapshotMode};
 use crate::wire::InstrumentDef;
 
@@ -38,12 +37,9 @@ pub struct Unsupported {
 impl Unsupported {
     pub(super) fn check(shape: &ShapeInfo) -> Result<(), Self> {
         let fields = [
-            ("depth", shape.depth.is_some()),
             ("snapshot: first_after_bind", shape.snapshot == SnapshotMode::FirstAfterBind),
             ("level: id", shape.level_ids),
             ("level: sequence", shape.level_sequence),
-            ("checksum", shape.keep_decimals),
-            ("sequence: connection_plus_one", shape.is_book && shape.rule == Rule::ConnectionPlusOne),
         ];
         match fields.into_iter().find(|&(_, declared)| declared) {
             Some((field, _)) => Err(Self { shape: shape.name.clone(), field }),

@@ -144,8 +144,11 @@ fn book(
         return Err(FaultKind::MissingField);
     }
     // A list that was taken during the walk while the other one was not has been read again.
-    out.levels.truncate(taken_start(taken, plan, out.levels.len()));
-    let start = out.levels.len();
+    let start = taken_start(taken, plan, out.levels.len());
+    out.levels.truncate(start);
+    if plan.keep_decimals {
+        out.extras.truncate(start);
+    }
     out.levels.append(&mut context.sides.bids);
     let middle = out.levels.len();
     out.levels.append(&mut context.sides.asks);
@@ -164,6 +167,10 @@ fn bids_first(out: &mut Decoded, bids: Run, asks: Run, body: impl FnOnce(Run, Ru
     let start = bids.start.min(asks.start);
     if asks.start < bids.start {
         out.levels[start as usize..].rotate_left(asks.len as usize);
+        // Of these levels, or of none.
+        if let Some(extras) = out.extras.get_mut(start as usize..) {
+            extras.rotate_left((asks.len as usize).min(extras.len()));
+        }
     }
     body(Run { start, ..bids }, Run { start: start + bids.len, ..asks })
 }
@@ -417,7 +424,7 @@ fn candle(plan: &CandlePlan, reader: &Reader<'_>, event: impl Fn(Body) -> Event)
 fn deriv(plan: &DerivPlan, reader: &Reader<'_>, event: impl Fn(Body) -> Event) -> Result<Event, FaultKind> {
     let mut made = event(Body::Trades(Run::default()));
     let ([mark_px, index_px, settle_px], price_exp) = at_common_exp(reader, plan.prices, made.price_exp)?;
-    let rate = |field| reader.with_number(field, |text| decimal::parse(text, RATE_EXP));
+    let rate = |field| reader.with_number(field, |text| decimal::nearest(text, RATE_EXP));
     let [funding_rate, next_rate] = [rate(plan.rates[0])?, rate(plan.rates[1])?];
     let next_funding_ts = reader.time(plan.next_funding.as_ref())?;
     let interval = match plan.funding_interval {

@@ -35,6 +35,7 @@ pub(super) fn compile(json: &str) -> Result<Compiled, ShapeError> {
     let mut stream_slots = Slots::default();
     let mut rest_slots = Slots::default();
     let payloads = payloads(&venue);
+    let keep_decimals = venue.keeps_decimals();
     if let Some(place) = &venue.connection_sequence {
         let paths = vec![place.path.clone()];
         let slot = stream_slots.intern(&mut compiled.stream.trie, paths, false, false);
@@ -53,6 +54,7 @@ pub(super) fn compile(json: &str) -> Result<Compiled, ShapeError> {
         };
         let mut builder = Builder {
             shape,
+            keep_decimals,
             payloads: &payloads,
             frame: &mut plan.trie,
             frame_slots: slots,
@@ -68,7 +70,7 @@ pub(super) fn compile(json: &str) -> Result<Compiled, ShapeError> {
             Some(first) if !is_book(first) && !is_book(&shape_plan) => first.also.push(shape_plan),
             _ => return Err(fail(&shape.name, "also", "only after another shape, and neither a book")),
         }
-        compiled.infos.push(info(shape));
+        compiled.infos.push(info(shape, keep_decimals));
     }
     Ok(compiled)
 }
@@ -89,7 +91,7 @@ fn payloads(venue: &spec::Venue) -> Vec<Path> {
     }
 }
 
-fn info(shape: &spec::Shape) -> ShapeInfo {
+fn info(shape: &spec::Shape, keep_decimals: bool) -> ShapeInfo {
     let mut info = ShapeInfo {
         name: shape.name.clone(),
         rest: shape.rest,
@@ -100,6 +102,7 @@ fn info(shape: &spec::Shape) -> ShapeInfo {
         snapshot: SnapshotMode::Told,
         level_ids: false,
         level_sequence: false,
+        checksum: None,
         keep_decimals: false,
     };
     if let spec::Body::Book(book) = &shape.body {
@@ -107,7 +110,8 @@ fn info(shape: &spec::Shape) -> ShapeInfo {
         info.depth = book.depth;
         info.level_ids = book.level.fields.contains_key("id");
         info.level_sequence = book.level.fields.contains_key("sequence");
-        info.keep_decimals = book.checksum.as_ref().is_some_and(|checksum| checksum.keep_decimals);
+        info.checksum = book.checksum.as_ref().map(|checksum| checksum.algorithm);
+        info.keep_decimals = keep_decimals;
         if matches!(book.snapshot, spec::Snapshot::FirstAfterBind {}) {
             info.snapshot = SnapshotMode::FirstAfterBind;
         }
@@ -144,6 +148,7 @@ impl Slots {
 
 pub(super) struct Builder<'a> {
     pub(super) shape: &'a spec::Shape,
+    pub(super) keep_decimals: bool,
     payloads: &'a [Path],
     frame: &'a mut Trie,
     frame_slots: &'a mut Slots,

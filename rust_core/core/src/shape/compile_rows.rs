@@ -93,7 +93,7 @@ impl Builder<'_> {
             snapshot,
             ignore_zero_price: book.ignore_zero_price,
             scaled: book.scaled,
-            keep_decimals: book.checksum.as_ref().is_some_and(|checksum| checksum.keep_decimals),
+            keep_decimals: self.keep_decimals,
             checksum: self.maybe(book.checksum.as_ref().map(|checksum| &checksum.at), "checksum")?,
         })
     }
@@ -160,8 +160,7 @@ impl Builder<'_> {
 fn is_pair(book: &spec::Book) -> bool {
     let fields = &book.level.fields;
     let is_at = |name: &str, position| fields.get(name).is_some_and(|path| *path == [Key::Index(position)]);
-    let keeps_decimals = book.checksum.as_ref().is_some_and(|checksum| checksum.keep_decimals);
-    let is_plain = !(keeps_decimals || book.scaled || book.ignore_zero_price || book.level.packed.is_some());
+    let is_plain = !(book.scaled || book.ignore_zero_price || book.level.packed.is_some());
     fields.len() == 2 && is_at("price", 0) && is_at("qty", 1) && is_plain
 }
 

@@ -19,45 +19,73 @@ pub(super) struct Columns {
 /// Digits after the point of price and quantity.
 type Decimals = (u8, u8);
 
+/// Where the levels of a list go. With `MARKED`, their decimals go to `extras`: whether they do is known before the list.
+struct Sink<'a, const MARKED: bool> {
+    levels: &'a mut Vec<Level>,
+    extras: &'a mut Vec<LevelExtra>,
+}
+
+impl<const MARKED: bool> Sink<'_, MARKED> {
+    #[inline(always)]
+    fn push(&mut self, level: Level, decimals: impl FnOnce() -> Decimals) {
+        self.levels.push(level);
+        if MARKED {
+            let (price_decimals, qty_decimals) = decimals();
+            self.extras.push(LevelExtra { price_decimals, qty_decimals, ..LevelExtra::default() });
+        }
+    }
+}
+
 /// Reads a whole list of `[price, quantity, …]` at the cursor. False: it is of a rarer form, nothing has changed.
 pub(super) fn pairs(
     cursor: &mut Cursor<'_>,
-    scale: &Scale,
+    (scale, keep_decimals): (&Scale, bool),
     columns: &mut Columns,
     levels: &mut Vec<Level>,
+    extras: &mut Vec<LevelExtra>,
 ) -> bool {
     let decimals =
         |exp: i8| (exp <= 0).then(|| exp.unsigned_abs()).filter(|places| *places <= FAST_FRACTION_MAX);
     let (Some(price), Some(qty)) = (decimals(scale.price_exp), decimals(scale.qty_exp)) else { return false };
-    let start = (cursor.at, levels.len());
-    if all_pairs(cursor, (price, qty), columns, levels).is_none() {
+    let start = (cursor.at, levels.len(), extras.len());
+    let found = if keep_decimals {
+        all_pairs(cursor, (price, qty), columns, &mut Sink::<true> { levels, extras })
+    } else {
+        all_pairs(cursor, (price, qty), columns, &mut Sink::<false> { levels, extras })
+    };
+    if found.is_none() {
         cursor.at = start.0;
         levels.truncate(start.1);
+        extras.truncate(start.2);
         return false;
     }
     true
 }
 
-fn all_pairs(
+fn all_pairs<const MARKED: bool>(
     cursor: &mut Cursor<'_>,
     decimals: Decimals,
     columns: &mut Columns,
-    levels: &mut Vec<Level>,
+    sink: &mut Sink<'_, MARKED>,
 ) -> Option<()> {
     let mut more = cursor.open(b']').ok()?;
     while more {
-        if tight_pairs(cursor, decimals, columns, levels) {
+        if tight_pairs(cursor, decimals, columns, sink) {
             return Some(());
         }
         if !(cursor.take(b'[')) {
             return None;
         }
         cursor.space();
+        let price_at = cursor.at;
         let price = plain_number(cursor, decimals.0)?;
+        let price_text = &cursor.bytes[price_at..cursor.at];
         if !cursor.more(b']').ok()? {
             return None;
         }
+        let qty_at = cursor.at;
         let qty = plain_number(cursor, decimals.1)?;
+        let qty_text = &cursor.bytes[qty_at..cursor.at];
         while cursor.more(b']').ok()? {
             // A container needs its depth watched: that is for the other way.
             if matches!(cursor.peek().ok()?, b'[' | b'{') {
@@ -65,20 +93,27 @@ fn all_pairs(
             }
             cursor.value(0).ok()?;
         }
-        levels.push(Level { price, qty });
+        sink.push(Level { price, qty }, || (digits_after_point(price_text), digits_after_point(qty_text)));
         more = cursor.more(b']').ok()?;
     }
     Some(())
 }
 
+/// Digits after the point of a plain number, with or without its quotes.
+fn digits_after_point(text: &[u8]) -> u8 {
+    let text = text.strip_suffix(b"\"").unwrap_or(text);
+    let count = text.iter().rev().position(|byte| *byte == b'.').unwrap_or(0);
+    u8::try_from(count).unwrap_or(u8::MAX)
+}
+
 /// Reads levels printed as `["1.5","20"],` without white space, as nearly all venues do. True: the list is over. False:
 /// the cursor stands at a level of another form.
 #[inline]
-fn tight_pairs(
+fn tight_pairs<const MARKED: bool>(
     cursor: &mut Cursor<'_>,
     decimals: Decimals,
     columns: &mut Columns,
-    levels: &mut Vec<Level>,
+    sink: &mut Sink<'_, MARKED>,
 ) -> bool {
     let bytes = cursor.bytes;
     let Columns { mut price, mut qty } = *columns;
@@ -87,18 +122,19 @@ fn tight_pairs(
     let mut is_over = false;
     if starts_with(padded_word(bytes, cursor.at), *b"[\"") {
         while !is_over {
-            let Some((price, end)) = price.read_alike(bytes, cursor.at + 2) else { break };
+            let Some((price_mantissa, end)) = price.read_alike(bytes, cursor.at + 2) else { break };
             if !starts_with(padded_word(bytes, end), *b"\",\"") {
                 break;
             }
-            let Some((qty, end)) = qty.read(bytes, end + 3) else { break };
+            let Some((qty_mantissa, end)) = qty.read(bytes, end + 3) else { break };
             let after = padded_word(bytes, end);
             is_over = starts_with(after, *b"\"]]");
             if !is_over && !starts_with(after, *b"\"],[\"") {
                 break;
             }
             cursor.at = end + 3;
-            levels.push(Level { price, qty });
+            let level = Level { price: price_mantissa, qty: qty_mantissa };
+            sink.push(level, || (price.fraction(), qty.fraction()));
         }
     }
     *columns = Columns { price, qty };
@@ -192,9 +228,10 @@ impl LevelReader<'_> {
             return Err(FaultKind::WrongType);
         }
         if self.plan.level.is_pair {
-            let SideBuffers { bids, asks, columns, .. } = &mut *self.buffers;
-            let levels = if list.side == ListSide::Bid { bids } else { asks };
-            if pairs(&mut cursor, self.scale, columns, levels) {
+            let SideBuffers { bids, asks, bid_extras, ask_extras, columns, .. } = &mut *self.buffers;
+            let (levels, extras) =
+                if list.side == ListSide::Bid { (bids, bid_extras) } else { (asks, ask_extras) };
+            if pairs(&mut cursor, (self.scale, self.plan.keep_decimals), columns, levels, extras) {
                 return Ok(());
             }
         }

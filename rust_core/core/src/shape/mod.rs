@@ -29,6 +29,7 @@ mod trie;
 
 use std::fmt;
 
+use crate::checksum::Algorithm;
 use crate::event::Decoded;
 use crate::instrument::InstrumentTable;
 use crate::sequence::{Rule, Splice};
@@ -102,7 +103,7 @@ pub enum FaultKind {
     BadNumber,
     /// A number that fits no 64-bit mantissa.
     Overflow,
-    /// A number with more digits than its field can hold, where no exponent can be refined (rates: 12 decimals).
+    /// A number with more digits than its field can hold, where no exponent can be refined.
     TooPrecise,
     /// No time of the declared form, or after the year 2262.
     BadTime,
@@ -196,7 +197,9 @@ pub struct ShapeInfo {
     pub level_ids: bool,
     /// Levels are numbered one by one (`LevelExtra::sequence`).
     pub level_sequence: bool,
-    /// The venue's checksum is over the text as sent (`LevelExtra` has the decimals).
+    /// How the venue makes the checksum that its messages may carry.
+    pub checksum: Option<Algorithm>,
+    /// Levels have their decimals (`LevelExtra`), because some shape of the venue has a checksum over text.
     pub keep_decimals: bool,
 }
 

@@ -118,6 +118,7 @@ fn run(
 /// Finds all values of a frame, key by key.
 fn walk(plan: &Plan, slots: &mut [Value], eager: Eager<'_, '_>, frame: &[u8]) -> Result<Taken, Stop> {
     eager.out.levels.clear();
+    eager.out.extras.clear();
     let mut cursor = Cursor::new(frame, 0);
     cursor.space();
     let mut walk = Walk { cursor, trie: &plan.trie, slots, lists: eager };
@@ -319,6 +320,7 @@ impl Taken {
             return self;
         }
         out.levels.clear();
+        out.extras.clear();
         Taken::default()
     }
 
@@ -406,10 +408,11 @@ impl Lists for Eager<'_, '_> {
         let record = if shape.each.is_none() { Record::Frame } else { Record::Element };
         let is_listed = book.lists.iter().any(|list| list.at == Field { record, slot });
         let Some(place) = self.taken.lists.iter_mut().find(|taken| taken.is_none()) else { return false };
-        let start = self.out.levels.len();
+        let Decoded { levels, extras, .. } = &mut *self.out;
+        let start = levels.len();
         if !is_listed
             || !book.level.is_pair
-            || !levels::pairs(cursor, scale, self.columns, &mut self.out.levels)
+            || !levels::pairs(cursor, (scale, book.keep_decimals), self.columns, levels, extras)
         {
             return false;
         }

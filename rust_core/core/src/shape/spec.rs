@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::checksum::Algorithm;
 use crate::sequence::{Rule, Splice};
 
 /// A step of a path.
@@ -40,6 +41,13 @@ pub(super) struct Venue {
     pub(super) envelope: Option<Envelope>,
     pub(super) connection_sequence: Option<Place>,
     pub(super) shapes: Vec<Shape>,
+}
+
+impl Venue {
+    /// Whether books need the decimals of their levels: a checksum is over all of a book, whichever message a level came by.
+    pub(super) fn keeps_decimals(&self) -> bool {
+        self.shapes.iter().any(|shape| matches!(&shape.body, Body::Book(book) if book.checksum.is_some()))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -221,7 +229,7 @@ pub(super) enum Snapshot {
 #[serde(deny_unknown_fields)]
 pub(super) struct Checksum {
     pub(super) at: Place,
-    pub(super) keep_decimals: bool,
+    pub(super) algorithm: Algorithm,
 }
 
 #[derive(Debug, Deserialize)]

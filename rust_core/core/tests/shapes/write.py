@@ -13,7 +13,7 @@ from typing import Any
 
 from outcrier import shapes as s
 from outcrier.shape_json import to_json
-from outcrier.venues import bitfinex, bybit, kraken, okx
+from outcrier.venues import bitfinex, bybit, kraken, kraken_v1, okx
 from outcrier.venues.binance_messages import COINM_SHAPES, SPOT_SHAPES, USDM_SHAPES
 from outcrier.venues.coinbase import COINBASE
 from outcrier.venues.coinbase_exchange import COINBASE_EXCHANGE
@@ -181,7 +181,7 @@ FORMS = {
             asks="asks",
             level=("price", "qty", "_", "_"),
             snapshot={s.payload("action"): "snapshot"},
-            checksum=s.Checksum("checksum"),
+            checksum=s.Checksum("checksum", "okx"),
         ),
         s.TradeShape(
             name="trades",
@@ -224,7 +224,7 @@ FORMS = {
             level={"price": "price", "qty": "qty"},
             snapshot={s.payload("type"): "snapshot"},
             depth=10,
-            checksum=s.Checksum("checksum"),
+            checksum=s.Checksum("checksum", "kraken"),
         ),
         s.BboShape(
             name="ticker",
@@ -257,7 +257,7 @@ FORMS = {
             beside=(1, 2),
             bids="b",
             asks="a",
-            checksum=s.Checksum("c"),
+            checksum=s.Checksum("c", "kraken"),
             depth=1000,
         ),
         s.TradeShape(
@@ -617,6 +617,7 @@ VENUES = {
     "coinbase": COINBASE.shapes_json,
     "coinbase_exchange": COINBASE_EXCHANGE.shapes_json,
     "kraken": kraken.SHAPES_JSON,
+    "kraken_v1": kraken_v1.SHAPES_JSON,
     "upbit": UPBIT.shapes_json,
     "bitfinex": bitfinex.SHAPES_JSON,
     "bitfinex_untimed": bitfinex.UNTIMED_SHAPES_JSON,
