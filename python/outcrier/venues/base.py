@@ -131,6 +131,8 @@ class Ack(msgspec.Struct, frozen=True):
     id: int | str | None = None
     count: int = 1
     """How many of `Request.acks` this is."""
+    streams: tuple[str, ...] | None = None
+    """What was granted, where the venue lists it: the others of the request are refused (`refused`)."""
 
 
 class Error(msgspec.Struct, frozen=True):
@@ -141,6 +143,18 @@ class Error(msgspec.Struct, frozen=True):
     id: int | str | None = None
     stream: str | None = None
     """The one stream that was refused, where the venue tells it: the others are not concerned."""
+
+
+def refused(asked: Sequence[str], granted: Ack) -> tuple[Error, ...]:
+    """An error for each stream of a request that its answer leaves out, where the venue says so by silence
+    (Deribit).
+    """
+    if granted.streams is None:
+        return ()
+    missing = dict.fromkeys(asked)
+    for stream in granted.streams:
+        missing.pop(stream, None)
+    return tuple(Error(None, "not granted", granted.id, stream) for stream in missing)
 
 
 class Pong(msgspec.Struct, frozen=True):
