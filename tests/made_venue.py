@@ -29,7 +29,7 @@ from outcrier.venues.base import (
     Unknown,
     Venue,
 )
-from outcrier.venues.bybit import BYBIT_LINEAR
+from outcrier.venues.bybit_shapes import LINEAR_SHAPES
 from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
 
 LIST = "/list"
@@ -94,7 +94,7 @@ class MadeVenue(Venue):
     ws_url = "wss://made.example/made"
     rest_url = "https://made.example"
     ws_hosts = rest_hosts = frozenset({"made.example"})
-    shapes = BYBIT_LINEAR.shapes
+    shapes = LINEAR_SHAPES
     channels: Mapping[str, Channel] = {
         each.name: each
         for each in (

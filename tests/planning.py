@@ -22,6 +22,6 @@ def plan_connections(
     return planner.connections
 
 
-def books_of(venue: Venue, connection: PlannedConnection) -> list[str]:
+def planned_books(venue: Venue, connection: PlannedConnection) -> list[str]:
     """Native symbols whose book a planned connection feeds."""
     return Planner(venue, (), {}).books(connection)

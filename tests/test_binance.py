@@ -36,7 +36,7 @@ from outcrier.venues.binance import (
     SUBSCRIBE_BYTES_MAX,
     Binance,
 )
-from planning import books_of, plan_connections
+from planning import plan_connections, planned_books
 
 SPOT, USDM, COINM = BINANCE, BINANCE_USDM, BINANCE_COINM
 
@@ -200,7 +200,7 @@ def test_usdm_opens_public_and_market_connections() -> None:
         "btcusdt@forceOrder",
         "!contractInfo",
     )
-    assert (books_of(USDM, public), books_of(USDM, market)) == (["BTCUSDT"], [])
+    assert (planned_books(USDM, public), planned_books(USDM, market)) == (["BTCUSDT"], [])
     assert market.instruments == (btc,)
     assert json.loads(USDM.subscribe(public.streams)[0].text) == {
         "method": "SUBSCRIBE",
@@ -236,7 +236,7 @@ def test_connections_and_messages_stay_within_the_limits(venue: Binance, data_di
     assert len(streams) == len(set(streams))
     wanted = {stream for each in instruments for stream in venue.streams(each, venue.default_channels, {})}
     assert set(streams) - {"!contractInfo"} == wanted
-    books = [native for plan in plans for native in books_of(venue, plan)]
+    books = [native for plan in plans for native in planned_books(venue, plan)]
     assert sorted(books) == sorted(each.native_symbol for each in instruments)
     for plan in plans:
         assert len(plan.streams) <= venue.limits.streams_per_connection

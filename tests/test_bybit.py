@@ -21,7 +21,7 @@ from outcrier.venues.bybit_v2 import BYBIT_V2
 from outcrier.venues.exchange_side import Client
 from plain import bybit as plain
 from plain_events import BLOCK, BUY, Deriv, Plain, Trade, lines, parse, received
-from planning import books_of, plan_connections
+from planning import plan_connections, planned_books
 from venue_feeds import (
     Captures,
     Fed,
@@ -345,7 +345,7 @@ def test_the_default_depth_is_200() -> None:
 def test_connections_and_requests_stay_within_the_limits(venue: Bybit, capture: Captures) -> None:
     instruments, _ = venue.parse_instruments(*bodies(venue, capture))
     plans = plan_connections(venue, instruments, venue.default_channels, {})
-    assert sorted(native for plan in plans for native in books_of(venue, plan)) == sorted(
+    assert sorted(native for plan in plans for native in planned_books(venue, plan)) == sorted(
         each.native_symbol for each in instruments
     )
     for plan in plans:

@@ -17,7 +17,7 @@ from outcrier.venues.coinbase_exchange import COINBASE_EXCHANGE, PRODUCTS_AT_ONC
 from outcrier.venues.exchange_side import Client
 from plain.coinbase import coinbase_exchange
 from plain_events import Trade, received
-from planning import books_of, plan_connections
+from planning import plan_connections, planned_books
 from venue_checks import (
     bodies_of,
     books_of,
@@ -181,7 +181,7 @@ def test_all_channels_in_one_message_and_never_too_many_products(data_dir: Path)
     assert max(len(part.get("product_ids", [])) for part in parts) == PRODUCTS_AT_ONCE
     plans = plan_connections(COINBASE_EXCHANGE, instruments, COINBASE_EXCHANGE.default_channels, {})
     assert all(len(plan.instruments) <= 50 for plan in plans)
-    fed = [plan for plan in plans if books_of(COINBASE_EXCHANGE, plan)]
+    fed = [plan for plan in plans if planned_books(COINBASE_EXCHANGE, plan)]
     assert {spec_of(plan, COINBASE_EXCHANGE).cadence_ns for plan in fed} == {1_000_000_000}, (
         "heartbeats promise a message"
     )

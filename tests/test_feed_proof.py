@@ -17,14 +17,14 @@ import pytest
 
 import plain_venues as plain
 from feed_bench import Bench
+from outcrier import _core
+from outcrier.cli.book import as_object, heading
+from outcrier.prices import converter
 from outcrier.shape_json import to_json
 from outcrier.shapes import Chain, Checksum, Shape, SnapshotId
-from outcrier.venues import kraken, kraken_v1
-from outcrier.venues.coinbase import COINBASE
-from outcrier.venues.okcoin import OKCOIN
-from outcrier.venues.okx import OKX_2022
-from plain import coinbase as coinbase_plain
-from plain import okx as okx_plain
+from outcrier.venues import VENUES, kraken, kraken_v1
+from outcrier.views import BookView, instrument_of
+from plain import coinbase, okx
 from plain_events import Book, Plain, parse, received
 from venue_bench import PlainBooks, VenueBench
 
@@ -53,9 +53,9 @@ class Proven:
 
 # The manifest names the checksums of the whole recordings; these files end before.
 PROVEN = [
-    Proven("okx/v5_tbt_2022-02-27", OKX_2022.shapes_json, okx_plain.IN_2022, 2415, 10),
-    Proven("okx/v5_public_2022-05-13", OKX_2022.shapes_json, okx_plain.IN_2022, 188, 3),
-    Proven("okcoin/spot_2023-05-27", OKCOIN.shapes_json, okx_plain.OKCOIN, 6, 4),
+    Proven("okx/v5_tbt_2022-02-27", VENUES["okx_2022"].shapes_json, okx.IN_2022, 2415, 10),
+    Proven("okx/v5_public_2022-05-13", VENUES["okx_2022"].shapes_json, okx.IN_2022, 188, 3),
+    Proven("okcoin/spot_2023-05-27", VENUES["okcoin"].shapes_json, okx.OKCOIN, 6, 4),
     Proven("kraken/v1_book_2021-04-17", kraken_v1.SHAPES_JSON, plain.kraken_v1, 2244, 10, 1000),
     Proven("kraken/v2_book10_btcusd_2026-08-24", kraken.SHAPES_JSON, plain.kraken, 4, 1, kraken.DEPTH),
 ]
@@ -381,7 +381,7 @@ def test_decimals_follow_finer_exponents() -> None:
 
 def test_numbers_of_a_connection_prove_its_books(capture: CaptureFinder) -> None:
     frames = list(received(capture("coinbase/advanced_2026-08-09")))
-    bench = VenueBench(COINBASE.shapes_json, coinbase_plain.coinbase, frames)
+    bench = VenueBench(VENUES["coinbase"].shapes_json, coinbase.coinbase, frames)
     books = 0
     for frame in frames:
         for symbol in bench.take(frame):
@@ -397,7 +397,7 @@ def test_numbers_of_a_connection_prove_its_books(capture: CaptureFinder) -> None
 def test_a_hole_in_the_numbers_of_a_connection_ends_all_its_books(capture: CaptureFinder) -> None:
     """One message for Python is lost: its number is missing all the same."""
     frames = list(received(capture("coinbase/advanced_2026-08-09")))
-    bench = VenueBench(COINBASE.shapes_json, coinbase_plain.coinbase, frames)
+    bench = VenueBench(VENUES["coinbase"].shapes_json, coinbase.coinbase, frames)
     control = [number for number, frame in enumerate(frames) if bench.decode(parse(frame)) is None]
     lost = next(number for number in control if number > len(frames) / 2)
     for frame in frames[:lost]:
@@ -433,7 +433,7 @@ def heartbeat(number: int) -> bytes:
 
 def connections() -> VenueBench:
     """Books A and B on connection 1 and C on connection 2, live; of D nothing has come yet."""
-    bench = VenueBench(COINBASE.shapes_json, coinbase_plain.coinbase, [])
+    bench = VenueBench(VENUES["coinbase"].shapes_json, coinbase.coinbase, [])
     for number, symbol in enumerate("ABCD"):
         values = Bench.instrument(symbol, VenueBench.FIRST_ID + number)
         bench.indices[symbol] = bench.feed.add_instrument(**values)
@@ -489,3 +489,23 @@ def test_a_message_that_cannot_be_read_has_no_number() -> None:
     assert bench.kinds() == ["FAULT"]
     bench.feed_only(heartbeat(3))
     assert states(bench) == ["STALE", "STALE", "LIVE", "RECOVERING"]
+
+
+def test_a_consumer_is_told_what_proves_a_book_and_where_nothing_does() -> None:
+    bench = VenueBench(HELD, lambda _: None, [])
+    receiver = _core.Receiver(accept_replay=True)
+    for bits, symbol in enumerate("ABCD"):
+        values = {**Bench.instrument(symbol, VenueBench.FIRST_ID + bits), "book_proof": bits}
+        bench.feed.add_instrument(**values)
+    views = [BookView(receiver, f"{symbol}@x", f"{symbol}@7", converter("decimal")) for symbol in "ABCD"]
+    assert [view.book_proof for view in views] == [""] * 4
+    assert "UNVERIFIABLE" not in heading(views[0]), "nothing was heard yet"
+    for _, frame in bench.publisher.take():
+        receiver.datagram(0, frame, 1, 1)
+    words = ["UNVERIFIABLE", "sequence", "checksum", "sequence and checksum"]
+    listed = [instrument_of(row, converter("decimal")).book_proof for row in receiver.instruments()]
+    assert sorted(listed) == sorted(words)
+    assert [view.book_proof for view in views] == words
+    assert [as_object(view, 1)["book_proof"] for view in views] == words
+    assert heading(views[0]) == "A@x RECOVERING REPLAY UNVERIFIABLE - 0 bids 0 asks"
+    assert heading(views[1]) == "B@x RECOVERING REPLAY - 0 bids 0 asks"

@@ -20,12 +20,14 @@ from pathlib import Path
 import pytest
 
 from outcrier import _core
+from outcrier.capture.contents import catalogue, instrument_lists, scan
 from outcrier.capture.exchange import Exchange
 from outcrier.capture.format import CaptureLine, read_capture
-from outcrier.capture.library import CaptureGroup, catalogue, instrument_list, scan
+from outcrier.capture.library import CaptureGroup
 from outcrier.capture.venue_replay import VenueReplay, open_feed
 from outcrier.venues import VENUES, bitfinex, kraken
 from outcrier.venues.binance import Binance
+from outcrier.venues.binance_exchange import BinanceExchange
 
 CASES = 10_000
 SEED = 20_261_121
@@ -146,9 +148,10 @@ class Books:
 
     def __init__(self, path: Path) -> None:
         venue = VENUES[path.parent.name]
-        assert isinstance(venue, Binance)
+        assert isinstance(venue.exchange, BinanceExchange)
+        self.side = venue.exchange
         found = scan(venue, [path])
-        listed = instrument_list(venue, [path], found)
+        listed = instrument_lists(venue, [path], found)
         instruments = [
             each
             for symbol in found.symbols
@@ -180,7 +183,7 @@ class Books:
                 continue
             if self.feed.state(index) != "LIVE" or self.feed.source_seq(index) != book.last_id:
                 self.feed.disconnected([index], self.time_ns)
-                answer = book.answer(symbol, self.exchange.venue).encode()
+                answer = self.side.book_answer(symbol, book).encode()
                 self.feed.on_snapshot(index, answer, self.time_ns)
                 assert self.feed.state(index) == "LIVE", f"{symbol}: {self.feed.notices()}"
         self.feed.notices()

@@ -21,10 +21,18 @@ from websockets.exceptions import ConnectionClosed
 
 from conftest import captures_folder
 from outcrier import _core
-from outcrier.capture.contents import Scan, book_symbol_of, instrument_lists, message_text, scan
+from outcrier.capture.contents import (
+    WITHOUT_BEGINNING,
+    Scan,
+    book_symbol_of,
+    instrument_lists,
+    message_text,
+    scan,
+)
 from outcrier.capture.exchange import Exchange
 from outcrier.capture.format import CaptureLine, read_capture
-from outcrier.capture.library import list_of
+from outcrier.capture.library import CaptureGroup, list_of
+from outcrier.capture.replay import replay_into
 from outcrier.capture.stand_in import StandIn
 from outcrier.capture.venue_replay import open_feed
 from outcrier.instruments import to_core_kwargs
@@ -304,3 +312,31 @@ def test_copies_speak_as_their_originals(venue: Venue, head: Head) -> None:
             json.loads(text)
             seen += 1
     assert seen > 0
+
+
+@pytest.mark.parametrize(("venue", "name"), CASES)
+def test_a_replay_ends_with_the_books_of_the_stand_in(venue: Venue, head: Head) -> None:
+    """Two ways to a book: the core's, and the stand-in's plain dictionary."""
+    group = CaptureGroup(venue.name, (head.path,))
+    replay = replay_into(_core.Publisher.memory(), group, instruments=head.list)
+    for line in head.lines:
+        head.exchange.take(line)
+    summary = replay.summary()
+    assert tuple(head.found.remarks()) == summary.remarks
+    live = 0
+    for index, (instrument, end) in enumerate(zip(replay.instruments, summary.books, strict=True)):
+        book = head.exchange.book(instrument.native_symbol)
+        if end.state != "LIVE":
+            continue
+        if book is None:
+            assert instrument.native_symbol not in head.found.with_book, "there is none"
+            continue
+        price_exp, qty_exp = replay.feed.scale(index)
+        sides = tuple(
+            {Decimal(price).scaleb(price_exp): Decimal(qty).scaleb(qty_exp) for price, qty in side}
+            for side in replay.feed.book(index)
+        )
+        assert sides == tuple(map(numbers, book.levels())), instrument.native_symbol
+        live += 1
+    assert live > 0 or not head.found.books
+    assert {end.why for end in summary.books if end.state != "LIVE"} <= {"", WITHOUT_BEGINNING}
