@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from plain import bybit as plain
 from core_events import Reader
 from outcrier import _core
 from outcrier.feeder.plan import plan_connections
@@ -21,6 +20,7 @@ from outcrier.venues.bybit import BYBIT, BYBIT_INVERSE, BYBIT_LINEAR, BYBIT_OPTI
 from outcrier.venues.bybit_exchange import CHARS_MAX
 from outcrier.venues.bybit_v2 import BYBIT_V2
 from outcrier.venues.exchange_side import Client
+from plain import bybit as plain
 from plain_events import BLOCK, BUY, Deriv, Plain, Trade, lines, parse, received
 from venue_feeds import (
     Captures,

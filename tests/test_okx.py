@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from plain import okx as plain
 from core_events import Reader
 from outcrier import _core
 from outcrier.feeder.plan import plan_connections
@@ -37,6 +36,7 @@ from outcrier.venues.okx import (
     SUBSCRIBE_BYTES_MAX,
 )
 from outcrier.venues.okx_exchange import checksum
+from plain import okx as plain
 from plain_events import Book, Plain, lines, parse, received
 from venue_feeds import (
     Captures,

@@ -140,6 +140,8 @@ class NaiveBook:
 
     last_id: int | None = None
     exchange_ns: int | None = None
+    last: str = ""
+    whole: str = ""
     bids: dict[Decimal, Decimal] = field(default_factory=dict)
     asks: dict[Decimal, Decimal] = field(default_factory=dict)
 
