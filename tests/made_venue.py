@@ -15,6 +15,7 @@ import msgspec
 
 from outcrier.instruments import BOOK_PROOF_SEQUENCE, Instrument
 from outcrier.symbols import Kind
+from outcrier.venues import VENUES
 from outcrier.venues.base import (
     BAD_JSON,
     Ack,
@@ -29,7 +30,6 @@ from outcrier.venues.base import (
     Unknown,
     Venue,
 )
-from outcrier.venues.bybit_shapes import LINEAR_SHAPES
 from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
 
 LIST = "/list"
@@ -94,7 +94,7 @@ class MadeVenue(Venue):
     ws_url = "wss://made.example/made"
     rest_url = "https://made.example"
     ws_hosts = rest_hosts = frozenset({"made.example"})
-    shapes = LINEAR_SHAPES
+    shapes = VENUES["bybit_linear"].shapes
     channels: Mapping[str, Channel] = {
         each.name: each
         for each in (

@@ -145,10 +145,14 @@ class Follower:
         self.feed = open_feed(_core.Publisher.memory(), venue, session=1, publisher_id=1, first_ns=1)
         self.index = self.feed.add_instrument(**to_core_kwargs(self.instrument, 1), has_book=True, recv_ns=1)
         self.time_ns = 1
+        self.client = head.client([stream], venue.route(stream))
 
     def take(self, text: str) -> None:
+        """A message as this client gets it: some venues number those of a connection."""
         self.time_ns += 1
-        self.feed.on_frame(1, text.encode(), self.time_ns)
+        stamped = self.head.side.stamped(self.client, text)
+        self.client.sent += 1
+        self.feed.on_frame(1, stamped.encode(), self.time_ns)
 
     def begin(self) -> bool:
         """Asks for the whole book; whether there was one."""
@@ -161,10 +165,9 @@ class Follower:
             if answer.status == 200:
                 self.feed.on_snapshot(self.index, answer.body.encode(), self.time_ns)
             return answer.status == 200
-        client = self.head.client([self.stream], venue.route(self.stream))
-        texts = exchange.begin(client, self.stream)
+        texts = exchange.begin(self.client, self.stream)
         for text in texts:
-            self.take(exchange.side.stamped(client, text))
+            self.take(text)
         return bool(texts)
 
     @property
