@@ -55,7 +55,7 @@ def _venue_row(venue: VenueHealth) -> Row:
         (f"{venue.open}/{planned}", "" if all_open else BAD),
         per_s(venue.messages_per_s),
         "-" if venue.bytes_per_s is None else size(venue.bytes_per_s),
-        *silence(venue.silence_ms, venue.expected_ms, is_bad=any_quiet),
+        *(silence(venue.silence_ms, venue.expected_ms, is_bad=any_quiet) if planned != "-" else ("-", "")),
         (f"{venue.live}/{venue.total}", "" if venue.live == venue.total else WARN),
         f"{venue.reconnects:,}",
         f"{venue.subscriptions:,}",
