@@ -133,9 +133,9 @@ def test_a_feeder_that_dies_is_down_after_the_silence_that_the_protocol_names(sc
     venue = scene.look(SILENT_NS)
     assert (venue.state, venue.why, venue.heard_s) == ("down", "feeder silent for 0.3 s", 0.35)
     assert scene.events(SILENT_NS)[-1] == ("down: feeder silent for 0.3 s", True)
-    # Rates are not known any more, and the silence grows.
-    venue = scene.look(UNTOLD_NS)
+    # Rates are not known any more, and once CONN is overdue the silence grows.
     assert (venue.messages_per_s, conn(venue, 1).messages_per_s) == (None, None)
+    venue = scene.look(UNTOLD_NS)
     assert venue.silence_ms == UNTOLD_NS // MS
     assert scene.report(UNTOLD_NS).is_complete, "it will tell no more"
     scene.now += UNTOLD_NS

@@ -11,7 +11,7 @@ import msgspec
 
 from outcrier.clock import SESSION_EPOCH_NS
 from outcrier.monitor.health import HealthEvent, VenueHealth, VenueState
-from outcrier.monitor.health_rules import GONE, NOT_LIVE, UNTOLD_NS, Signs, judge
+from outcrier.monitor.health_rules import GONE, NOT_LIVE, SILENT_NS, UNTOLD_NS, Signs, judge
 from outcrier.monitor.health_told import (
     Rates,
     Told,
@@ -226,13 +226,15 @@ class Channel:
             self._cycles = cycles
         counts = state_counts(states)
         told = self._all
-        is_fresh = told is not None and wall_ns - told.rx_ns < UNTOLD_NS
-        listed = tuple(describe(*each, wall_ns) for each in sorted(self._connections.items()))
+        quiet_ns = max(wall_ns - stream["last_ns"], 0)
+        lives = not stream["ended"] and quiet_ns < SILENT_NS
+        is_fresh = lives and told is not None and wall_ns - told.rx_ns < UNTOLD_NS
+        connections = sorted(self._connections.items())
+        listed = tuple(describe(*each, wall_ns, lives=lives) for each in connections)
         planned = told.value("total") if told is not None else None
         n_open = sum(each.state == "open" for each in listed)
         if told is not None and len(listed) != planned:
             n_open = told.value("connected")
-        quiet_ns = max(wall_ns - stream["last_ns"], 0)
         signs = Signs(
             ended=stream["ended"],
             split=stream["split"] or bool(stream["differing"]),

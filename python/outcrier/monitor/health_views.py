@@ -104,10 +104,10 @@ def _seconds(milliseconds: int) -> str:
 # One venue.
 
 _PART_COLUMNS: Final = (
-    Column("connection, book", 24, right=False),
+    Column("connection, book", 22, right=False),
     Column("state", 10, right=False),
     Column("for", 8),
-    Column("messages/s", 10),
+    Column("msgs/s", 7),
     Column("bytes/s", 7, rank=1),
     Column("silence/s", 9),
     Column("", _BAR_CHARACTERS, right=False, rank=1),
