@@ -348,6 +348,28 @@ fn instruments_are_sampled_by_rate_and_found_by_name() {
 }
 
 #[test]
+fn what_proves_a_book_and_what_is_suspect_is_counted_by_instrument() {
+    let mut tally = Tally::default();
+    let mut publisher = publisher(SESSION);
+    publisher.define(ID + 1, InstrumentDef { book_proof: 0, ..definition("ETH/USDT", 1) });
+    publisher.define(ID, InstrumentDef { book_proof: 3, ..definition("BTC/USDT", 2) });
+    publisher.bbo(ID);
+    for (line, frame) in publisher.take() {
+        tally.on_datagram(line, &frame, 1);
+    }
+    publisher.session_flags = flags::SUSPECT;
+    publisher.bbo(ID + 1);
+    publisher.bbo(ID + 1);
+    for (line, frame) in publisher.take() {
+        tally.on_datagram(line, &frame, 2);
+        tally.on_datagram(Line::B, &frame, 2);
+    }
+    let found: Vec<_> =
+        tally.standing().map(|each| (each.instrument, each.book_proof, each.suspect)).collect();
+    assert_eq!(found, [(ID, 3, 0), (ID + 1, 0, 2)]);
+}
+
+#[test]
 fn changes_of_state_are_kept_up_to_a_limit_and_repeats_are_none() {
     let mut tally = Tally::default();
     let mut publisher = publisher(SESSION);

@@ -24,6 +24,8 @@ pub mod flags {
     pub const CLOCK_BAD: u16 = 1 << 9;
     /// The book is crossed as the exchange sent it.
     pub const CROSSED: u16 = 1 << 10;
+    /// Something about the event is unlikely, as the exchange sent it: its time, price or quantity, or the book is crossed.
+    pub const SUSPECT: u16 = 1 << 11;
     /// Bits kept for meanings that change how a frame must be read; a receiver drops a frame with an unknown one.
     pub const CRITICAL: u16 = 0b11 << 14;
 }
