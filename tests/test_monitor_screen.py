@@ -223,8 +223,8 @@ def test_enter_goes_down_to_the_book_of_an_instrument(frames: list[bytes]) -> No
         )
         books = kinds["BOOK_DELTA"] + kinds["BOOK_SNAPSHOT"]
         row = (
-            f"{PERP:<32}   2 live        sequence           0 {kinds.total():>11,} {books:>10,} {kinds['TRADE']:>9,}"
-            f" {kinds['BBO']:>10,} 1.00 s"
+            f"{PERP:<32}   2 live        sequence           0 {kinds.total():>11,} {books:>10,}"
+            f" {kinds['TRADE']:>9,} {kinds['BBO']:>10,} 1.00 s"
         )
         assert channel[-3] == row
         await screen.press("enter")

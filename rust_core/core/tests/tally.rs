@@ -10,7 +10,7 @@ use outcrier_core::tally::{
     CHANGES_KEPT, GAPS_KEPT, INSTRUMENTS_MAX, LINES_KEPT, NUMBERS_KEPT, Saying, Stream, TOLD_KEPT, Tally,
 };
 use outcrier_core::wire::{
-    self, Conn, Header, NO_RECORDS, NO_ROOT, PackBuf, Refusal, Status, flags, msg, zeroed,
+    self, Conn, Header, InstrumentDef, NO_RECORDS, NO_ROOT, PackBuf, Refusal, Status, flags, msg, zeroed,
 };
 use receive_support::{CHANNEL, Publisher, SESSION, VENUE, definition, rng::Rng};
 
