@@ -266,8 +266,12 @@ def test_a_stream_is_cut_into_its_units(tmp_path: Path) -> None:
 
 @NEEDS_TSHARK
 def test_text_lines_are_shown_by_their_parts(tmp_path: Path) -> None:
-    lines = (b"CONN|UPBIT|38|2|40\n", b"BINANCE|spot|trade|184467,184467,0,0|1763690000123\n")
-    conn, data = (dict(leaves(tree)) for tree in tshark(tmp_path, [udp(line) for line in lines]))
+    lines = (
+        b"CONN|UPBIT|38|2|40\n",
+        b"BINANCE|spot|trade|184467,184467,0,0|1763690000123\n",
+        b"ERROR|BINANCE|spot|1763690000123|conn=2 lost: closed 1006\n",
+    )
+    conn, data, error = (dict(leaves(tree)) for tree in tshark(tmp_path, [udp(line) for line in lines]))
     assert conn == {
         "outcrier.text": "CONN|UPBIT|38|2|40",
         "outcrier.text.exchange": "UPBIT",
@@ -276,6 +280,13 @@ def test_text_lines_are_shown_by_their_parts(tmp_path: Path) -> None:
         "outcrier.text.total": "40",
     }
     assert (data["outcrier.text.exchange"], data["outcrier.text.counts"]) == ("BINANCE", "184467,184467,0,0")
+    del error["outcrier.text"]
+    assert error == {
+        "outcrier.text.exchange": "BINANCE",
+        "outcrier.text.name": "spot",
+        "outcrier.text.timestamp": "1763690000123",
+        "outcrier.text.error": "conn=2 lost: closed 1006",
+    }
 
 
 def test_names_are_of_fields_that_exist() -> None:

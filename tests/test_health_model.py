@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import pytest
 from health_scene import MS, NUMBER, SECOND, START, USDM, Scene
 from outcrier import _core
 from outcrier.feeder.health import publish_connection
-from outcrier.monitor.health import ConnectionHealth, VenueHealth
-from outcrier.monitor.health_channel import CONNECTIONS_MAX
+from outcrier.monitor.health import ConnectionHealth, HealthEvent, VenueHealth
+from outcrier.monitor.health_channel import CONNECTIONS_MAX, Channel
 from outcrier.monitor.health_lines import lines as plain
 from outcrier.monitor.health_model import EVENTS_KEPT
 from outcrier.monitor.health_rules import SILENT_NS, UNTOLD_NS
+from outcrier.monitor.health_told import Rates
 from outcrier.monitor.styles import clock
 from outcrier.text_lines import ErrorLine
 from outcrier.venues import venue_by_name
@@ -117,6 +119,52 @@ def test_without_the_status_conn_tells_the_loss_and_without_both_the_next_second
     assert (scene.look().state, scene.look().why) == ("down", "0 of 2 connections")
 
 
+def test_a_status_of_a_loss_that_comes_after_the_connection_is_back_turns_nothing(scene: Scene) -> None:
+    status, told = scene.lose(2)
+    scene.hear([told])
+    scene.look()
+    scene.regain(2)
+    subscribed, back = scene.frames()
+    scene.hear([back, status])
+    venue = scene.look()
+    assert (conn(venue, 2).state, conn(venue, 2).last_status) == ("open", "lost: closed 1006")
+    scene.hear([subscribed])
+    assert conn(scene.look(), 2).last_status == "subscribed"
+    texts = [text for text, _ in scene.events() if text.startswith("conn")]
+    assert texts == ["conn 2 lost", "conn 2 open"]
+
+
+def test_sums_that_fall_begin_a_new_rate() -> None:
+    rates = Rates()
+    assert rates.per_s() == (None, None)
+    rates.add(0, 1_000, 90_000)
+    rates.add(SECOND, 1_500, 95_000)
+    assert rates.per_s() == (500.0, 5_000.0)
+    rates.add(2 * SECOND, 30, 300)
+    assert rates.per_s() == (None, None)
+    rates.add(4 * SECOND, 70, 900)
+    assert rates.per_s() == (20.0, 300.0)
+    for second in range(5, 20):
+        rates.add(second * SECOND, 70, 900)
+    assert rates.per_s() == (0.0, 0.0)
+
+
+def test_instruments_are_known_after_a_whole_snapshot_cycle_where_the_start_was_not_heard(
+    scene: Scene,
+) -> None:
+    scene.look()
+    (stream,) = scene.monitor.streams()
+    heard: deque[HealthEvent] = deque()
+    late = Channel(NUMBER, heard.append, heard)
+
+    def is_whole(cycles: int) -> bool:
+        return late.look(stream, [(1, 0, 1)], [], cycles, START + scene.now).is_whole
+
+    # The first end that is heard may be that of a cycle whose beginning was not.
+    assert [is_whole(cycles) for cycles in (7, 8, 9)] == [False, False, True]
+    assert scene.look().is_whole, "the session was heard from its start"
+
+
 def test_a_conn_that_comes_late_is_older_than_what_is_known(scene: Scene) -> None:
     publish_connection(scene.bench.feed, scene.drivers[1], scene.now)
     (before,) = scene.frames()
@@ -133,9 +181,9 @@ def test_a_feeder_that_dies_is_down_after_the_silence_that_the_protocol_names(sc
     venue = scene.look(SILENT_NS)
     assert (venue.state, venue.why, venue.heard_s) == ("down", "feeder silent for 0.3 s", 0.35)
     assert scene.events(SILENT_NS)[-1] == ("down: feeder silent for 0.3 s", True)
-    # Rates are not known any more, and the silence grows.
-    venue = scene.look(UNTOLD_NS)
+    # Rates are not known any more, and once CONN is overdue the silence grows.
     assert (venue.messages_per_s, conn(venue, 1).messages_per_s) == (None, None)
+    venue = scene.look(UNTOLD_NS)
     assert venue.silence_ms == UNTOLD_NS // MS
     assert scene.report(UNTOLD_NS).is_complete, "it will tell no more"
     scene.now += UNTOLD_NS
@@ -213,6 +261,14 @@ def test_books_that_are_not_live_are_counted_by_reason_and_listed(scene: Scene) 
     assert report.venues[0].not_live == (), "only those of the channel that is looked at"
 
 
+def test_instruments_that_are_closed_do_not_count(scene: Scene) -> None:
+    scene.bench.feed.set_trading_status(scene.bench.indices["BTCUSDT"], 9)
+    scene.hear(scene.frames())
+    venue = scene.look()
+    assert (venue.state, venue.live, venue.total) == ("live", 0, 0)
+    assert [(each.state, each.count) for each in venue.states] == [("delisted", 1)]
+
+
 def text(scene: Scene, line: ErrorLine) -> None:
     scene.monitor.text(line.encode(), START + scene.now)
 
@@ -225,7 +281,7 @@ def test_the_text_line_has_the_whole_reason_of_a_loss(scene: Scene) -> None:
     line = ErrorLine("BINANCE", "usdm", at_ms, f"conn=2 lost: closed 1000 {'x' * 20}")
     for _ in range(3):
         text(scene, line)
-    venue = scene.look()
+        venue = scene.look()
     assert venue.last_error == f"conn=2 lost: closed 1000 {'x' * 20}"
     assert conn(venue, 2).last_status == f"lost: closed 1000 {'x' * 20}"
     assert scene.events()[1:] == [
@@ -240,6 +296,17 @@ def test_the_text_line_has_the_whole_reason_of_a_loss(scene: Scene) -> None:
     (venue,) = [each for each in scene.report().venues if each.venue == "binance_usdm"]
     assert (venue.last_error, venue.last_error_ns) == (reason, START + scene.now)
     assert [each for each in scene.events() if each[0] == reason] == [(reason, True)]
+
+
+def test_an_error_that_is_said_again_is_not_newer_than_a_loss(scene: Scene) -> None:
+    line = ErrorLine("BINANCE", "usdm", (START + scene.now) // MS, "snapshot BTCUSDT: HTTP 503")
+    text(scene, line)
+    assert scene.look().last_error == "snapshot BTCUSDT: HTTP 503"
+    scene.now += SECOND
+    scene.hear(scene.lose(2))
+    text(scene, line)
+    assert scene.look().last_error == "conn=2 lost: closed 1006"
+    assert [text for text, _ in scene.events()].count("snapshot BTCUSDT: HTTP 503") == 1
 
 
 def test_a_venue_without_a_session_is_known_by_its_error_alone(capture: CaptureFinder) -> None:

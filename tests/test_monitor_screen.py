@@ -10,16 +10,19 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from feed_bench import Bench, lines
 from outcrier import _core
 from outcrier.capture.library import group_by_venue
 from outcrier.capture.replay import replay_into
 from outcrier.errors import NetworkError
+from outcrier.layout import TRADE
 from outcrier.monitor.app import Failed, MonitorApp, Sampled
 from outcrier.monitor.follower import Followed, Follower
 from outcrier.monitor.reporter import Reporter
 from outcrier.monitor.udp_navigator import Look
 from outcrier.monitor.udp_screen import UdpScreen
 from outcrier.reception import Address
+from wire_reference import crc32c
 
 CaptureFinder = Callable[[str], Path]
 Steps = Callable[["Screen"], Awaitable[None]]
@@ -220,15 +223,15 @@ def test_enter_goes_down_to_the_book_of_an_instrument(frames: list[bytes]) -> No
         )
         books = kinds["BOOK_DELTA"] + kinds["BOOK_SNAPSHOT"]
         row = (
-            f"{PERP:<32}   2 live                 0 {kinds.total():>11,} {books:>10,} {kinds['TRADE']:>9,}"
-            f" {kinds['BBO']:>10,} 1.00 s"
+            f"{PERP:<32}   2 live        sequence           0 {kinds.total():>11,} {books:>10,}"
+            f" {kinds['TRADE']:>9,} {kinds['BBO']:>10,} 1.00 s"
         )
         assert channel[-3] == row
         await screen.press("enter")
         assert screen.text()[1].endswith(f"  > ch 2 > {PERP}")
         await screen.sample(3)
         shown = screen.text()
-        assert shown[2] == f"{PERP}  publisher: live"
+        assert shown[2] == f"{PERP}  publisher: live   proof: sequence"
         book = screen.follower
         assert book is not None
         price_exp, qty_exp, bids, asks = book.receiver.top(2, 1, 10)
@@ -252,6 +255,45 @@ def test_enter_goes_down_to_the_book_of_an_instrument(frames: list[bytes]) -> No
         assert screen.navigator.symbol is None
 
     run(frames, steps)
+
+
+def test_what_nothing_proves_and_what_is_suspect_stands_beside_the_instrument(capture: CaptureFinder) -> None:
+    """The publisher marks an event; a book without numbers and checksums of the venue is a label."""
+    bench = Bench("binance_usdm")
+    bench.add("BTCUSDT", book_proof=0)
+    for line in lines(capture(USDM), most=300):
+        bench.take(line)
+    sent = [
+        data[: 66 + int.from_bytes(data[6:8], "little")]
+        for plane, data in bench.publisher.take()
+        if plane == 0
+    ]
+    trades = [number for number, frame in enumerate(sent) if frame[2] == TRADE]
+    for number in trades[:3]:
+        flags = int.from_bytes(sent[number][4:6], "little") | 1 << 11
+        header = sent[number][:4] + flags.to_bytes(2, "little") + sent[number][6:62]
+        body = sent[number][66:]
+        sent[number] = header + crc32c(header + body).to_bytes(4, "little") + body
+
+    async def steps(screen: Screen) -> None:
+        for frame in sent:
+            screen.monitor.datagram(0, frame, START + SECOND)
+        await screen.press("3")
+        await screen.sample(1)
+        head, row = screen.text()[2:4]
+        assert row[head.index("proof") :].split()[0] == "UNVERIFIABLE"
+        await screen.press("2")
+        await screen.sample(2)
+        head, row = screen.text()[2:4]
+        assert row.split()[-1] == "3"
+        assert head.split()[-1] == "suspect"
+        await screen.press("3", "enter")
+        await screen.sample(3)
+        shown = screen.text()
+        assert shown[2] == "BTCUSDT@binance_usdm  publisher: live   proof: UNVERIFIABLE"
+        assert " bbos, 3 suspect  seq " in shown[3]
+
+    run(sent, steps)
 
 
 def test_the_gap_page_tells_what_was_lost_on_each_line_and_what_filled_it(frames: list[bytes]) -> None:

@@ -682,8 +682,9 @@ class Monitor:
     ) -> list[dict[str, Any]]:
         """Those of a channel whose symbol holds `text` in any case, the busiest since the call before
         first, at most 1,000: channel, venue, instrument, symbol, since, messages, bytes, books, trades,
-        bbos, last_ns, instr_seq, state and reason (numbers of STATUS; 0 = not heard), since_ns (when the
-        state began, as the publisher says), expected and got of it, def_version."""
+        bbos, suspect (with that flag), last_ns, instr_seq, state and reason (numbers of STATUS; 0 = not
+        heard), since_ns (when the state began, as the publisher says), expected and got of it, def_version
+        and book_proof of the definition (0 = none heard)."""
     def instrument_counts(self) -> tuple[int, int]:
         """Instruments that are counted one by one, and messages of those beyond the limit of 16,384."""
     def changes(self) -> list[tuple[int, int, int, int, int, int]]:

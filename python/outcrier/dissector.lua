@@ -56,7 +56,7 @@ declare("crc_ok", ProtoField.bool("outcrier.crc32c.ok", "CRC is right"))
 declare("exchange_ts", ProtoField.int64("outcrier.pack.exchange_ts", "exchange_ts of the message"))
 declare("recv_ts", ProtoField.int64("outcrier.pack.recv_ts", "recv_ts of the message"))
 declare("text", ProtoField.string("outcrier.text", "Text line"))
-for _, name in ipairs({ "exchange", "name", "type", "counts", "timestamp", "connected", "disconnected", "total" }) do
+for _, name in ipairs({ "exchange", "name", "type", "counts", "timestamp", "connected", "disconnected", "total", "error" }) do
   local key = "outcrier.text." .. name
   declare(key, ProtoField.string(key, name))
 end
@@ -265,6 +265,9 @@ local function add_text(buffer, info, parent)
   if parts[1] == "CONN" then
     table.remove(parts, 1)
     names = { "exchange", "connected", "disconnected", "total" }
+  elseif parts[1] == "ERROR" then
+    table.remove(parts, 1)
+    names = { "exchange", "name", "timestamp", "error" }
   end
   for index, name in ipairs(names) do
     if parts[index] then tree:add(fields["outcrier.text." .. name], range, parts[index]) end

@@ -121,10 +121,10 @@ def command(  # noqa: PLR0917  # click calls by name
     elif once:
         report = _listen(source, int(timeout * 1e9), until_complete=True)
         _write(report, as_json=as_json)
-        if not any(venue.channel for venue in report.venues):
+        if not source.monitor.streams():
             counters = {"dropped_replay": 0, "dropped_test": 0, **source.monitor.line(0)}
             raise NetworkError(diagnose(at.interface, at.group_a, at.port, counters))
-        missing = [venue.venue for venue in report.venues if not venue.channel and venue.venue in venues]
+        missing = [each.venue for each in report.venues if not each.channel and each.venue in venues]
         if missing:
             raise NetworkError(f"nothing heard of {', '.join(missing)} within {timeout:g} s")
     else:

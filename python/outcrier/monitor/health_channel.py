@@ -11,7 +11,7 @@ import msgspec
 
 from outcrier.clock import SESSION_EPOCH_NS
 from outcrier.monitor.health import HealthEvent, VenueHealth, VenueState
-from outcrier.monitor.health_rules import GONE, NOT_LIVE, UNTOLD_NS, Signs, judge
+from outcrier.monitor.health_rules import GONE, NOT_LIVE, SILENT_NS, UNTOLD_NS, Signs, judge
 from outcrier.monitor.health_told import (
     Rates,
     Told,
@@ -75,8 +75,6 @@ class Channel:
     def take(self, told: Mapping[str, Any]) -> None:
         """One message of `_core.Monitor.take_told`."""
         self.venue = told["venue"] or self.venue
-        if told["session"] < self._session:
-            return
         self._follow_session(told["session"], told["rx_ns"])
         if told["msg"] == "SESSION_START":
             self._start_ns = told["start_ts"]
@@ -121,7 +119,8 @@ class Channel:
             return
         why = text(told) or reason(told["reason"])
         is_lost = told["state"] == _STALE
-        known.status = f"lost: {why}" if is_lost else status_name(told)
+        is_back = told["state"] == _LIVE
+        known.status = f"lost: {why}" if is_lost else "subscribed" if is_back else status_name(told)
         known.status_ns = told["since_ts"]
         if is_lost:
             self._error(told["rx_ns"], f"conn={told['conn_id']} {known.status}")
@@ -130,8 +129,7 @@ class Channel:
         known.seq = told["seq"]
         if is_lost:
             self._turn(known, "lost", told["since_ts"], told, f"lost: {why}")
-        elif told["state"] == _LIVE:
-            known.status = "subscribed"
+        elif is_back:
             self._turn(known, "open", told["since_ts"], told, "subscribed", is_news=True)
 
     def _turn(
@@ -171,19 +169,17 @@ class Channel:
             del self._connections[number]
             self._event(now_ns, f"conn {number} gone")
 
-    def take_error(self, at_ns: int, text: str) -> None:
+    def take_error(self, at_ns: int, said: str) -> None:
         """A text line about the last error, which happened at `at_ns`. It has the whole text of a loss, of
         which STATUS has the beginning.
         """
-        if (at_ns, text) == (
-            self.last_error_ns,
-            self.last_error,
-        ) or at_ns < self.last_error_ns - _SAME_LOSS_NS:
+        if (at_ns, said) == self._line or at_ns < self.last_error_ns - _SAME_LOSS_NS:
             return
-        self._error(at_ns, text)
-        found = _LOST.fullmatch(text)
+        self._line = at_ns, said
+        self._error(at_ns, said)
+        found = _LOST.fullmatch(said)
         if found is None:
-            self._event(at_ns, text, is_bad=True)
+            self._event(at_ns, said, is_bad=True)
             return
         whole = f"conn {found[1]} lost: {found[2]}"
         for index in range(len(self._events) - 1, -1, -1):
@@ -226,13 +222,15 @@ class Channel:
             self._cycles = cycles
         counts = state_counts(states)
         told = self._all
-        is_fresh = told is not None and wall_ns - told.rx_ns < UNTOLD_NS
-        listed = tuple(describe(*each, wall_ns) for each in sorted(self._connections.items()))
+        quiet_ns = max(wall_ns - stream["last_ns"], 0)
+        lives = not stream["ended"] and quiet_ns < SILENT_NS
+        is_fresh = lives and told is not None and wall_ns - told.rx_ns < UNTOLD_NS
+        connections = sorted(self._connections.items())
+        listed = tuple(describe(*each, wall_ns, lives=lives) for each in connections)
         planned = told.value("total") if told is not None else None
         n_open = sum(each.state == "open" for each in listed)
         if told is not None and len(listed) != planned:
             n_open = told.value("connected")
-        quiet_ns = max(wall_ns - stream["last_ns"], 0)
         signs = Signs(
             ended=stream["ended"],
             split=stream["split"] or bool(stream["differing"]),

@@ -22,27 +22,24 @@ PAGES: Final[dict[str, Callable[[HealthReport], Table]]] = {
 
 HELP: Final = """\
 websocket_monitor shows how feeders stand with their exchanges, from what they say on the wire.
-It keeps no books, sends nothing, and needs no feeder on its host.
-
-  1, 2, 3, Tab, left, right    the pages
-  up, down, PgUp, PgDn         move the cursor; Home, End; j, k
-  Enter                        open: a venue's connections and the books that are not live
-  Esc                          back; ends a filter
-  /                            filter rows by a part of any column; Enter keeps it, Esc drops it
-  ?                            this help
-  q                            end
+It keeps no books and sends nothing.
+  1, 2, 3, Tab, left, right  the pages
+  up, down, PgUp, PgDn       move the cursor; Home, End; j, k
+  Enter                      open: a venue's connections and the books that are not live
+  Esc                        back; ends a filter
+  /                          filter rows by a part of any column; Enter keeps, Esc drops it
+  ?  q                       this help; end
 
 live       every connection open and heard within what is expected, every book live
 degraded   something of that does not hold; why stands beside
-down       no connection is open; or the session ended; or the feeder is silent for 350 ms
+down       no connection is open, the session ended, or the feeder is silent for 350 ms
 not heard  no frame came, or its connections are not told yet
 conns      connections open of those planned
-silence    seconds since the last message / what is expected; red beyond that
+silence/s  since the last message / what is expected; red beyond that
 live n/m   books that the feeder vouches for, of those that are not closed
-own drops  what this monitor lost of what came: then its other numbers may be behind
+own drops  what this monitor lost of what came: its other numbers may be behind
 REPLAY     recorded data, TEST a test: never the market
-
-Rates are of the last three seconds, counters since the feeder started. Text lines are not signed."""
+Rates are of three seconds, counters since the feeder started. Text lines are not signed."""
 
 
 class HealthNavigator(Navigator[HealthReport]):

@@ -74,9 +74,9 @@ class Told(msgspec.Struct):
         return found
 
 
-def describe(conn_id: int, told: Told, wall_ns: int) -> ConnectionHealth:
-    """One connection now."""
-    is_fresh = wall_ns - told.rx_ns < UNTOLD_NS
+def describe(conn_id: int, told: Told, wall_ns: int, *, lives: bool) -> ConnectionHealth:
+    """One connection now; `lives`: so does its feeder."""
+    is_fresh = lives and wall_ns - told.rx_ns < UNTOLD_NS
     rates = told.rates.per_s() if is_fresh else (None, None)
     quiet_ms, expected_ms = silence_ms(told, wall_ns), told.value("expected_ms")
     return ConnectionHealth(

@@ -55,7 +55,7 @@ def _venue_row(venue: VenueHealth) -> Row:
         (f"{venue.open}/{planned}", "" if all_open else BAD),
         per_s(venue.messages_per_s),
         "-" if venue.bytes_per_s is None else size(venue.bytes_per_s),
-        *silence(venue.silence_ms, venue.expected_ms, is_bad=any_quiet),
+        *(silence(venue.silence_ms, venue.expected_ms, is_bad=any_quiet) if planned != "-" else ("-", "")),
         (f"{venue.live}/{venue.total}", "" if venue.live == venue.total else WARN),
         f"{venue.reconnects:,}",
         f"{venue.subscriptions:,}",
@@ -104,10 +104,10 @@ def _seconds(milliseconds: int) -> str:
 # One venue.
 
 _PART_COLUMNS: Final = (
-    Column("connection, book", 24, right=False),
+    Column("connection, book", 22, right=False),
     Column("state", 10, right=False),
     Column("for", 8),
-    Column("messages/s", 10),
+    Column("msgs/s", 7),
     Column("bytes/s", 7, rank=1),
     Column("silence/s", 9),
     Column("", _BAR_CHARACTERS, right=False, rank=1),

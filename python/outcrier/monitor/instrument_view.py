@@ -7,7 +7,7 @@ from typing import Final
 from outcrier.monitor.follower import Followed
 from outcrier.monitor.report import Report
 from outcrier.monitor.screen import age, rate
-from outcrier.monitor.styles import clock, state_part
+from outcrier.monitor.styles import clock, proof_part, state_part
 from outcrier.monitor.table import Column, Line, Row, Table
 
 _COLUMNS: Final = (
@@ -28,10 +28,12 @@ def instrument(report: Report, symbol: str, followed: Followed | None) -> Table:
     told: list[tuple[int, str, str, str]] = []
     if found is not None:
         notes[0] = (*notes[0], ("  publisher: ", ""), state_part(found.state), (f" {found.reason}", ""))
+        if found.book_proof:
+            notes[0] = (*notes[0], ("  proof: ", ""), (found.book_proof, proof_part(found)[1]))
         text = (
             f"channel {found.channel}, number {found.instrument}  {rate(found.messages_per_s)} messages/s"
             f"  {found.messages:,} messages: {found.books:,} books, {found.trades:,} trades,"
-            f" {found.bbos:,} bbos"
+            f" {found.bbos:,} bbos, {found.suspect:,} suspect"
             f"  seq {found.instr_seq:,}  seen {age(found.age_s)}"
         )
         notes.append(((text, ""),))

@@ -18,6 +18,9 @@ TEXT: Final = "text"
 PLANES: Final = ("incremental", "snapshot")
 """Names of the planes by number."""
 
+UNVERIFIABLE: Final = "UNVERIFIABLE"
+"""Nothing that the exchange sends proves such a book whole."""
+
 INSTRUMENTS_SHOWN: Final = 500
 """Instruments of one sample, the busiest first: more than anybody scrolls through; a filter finds others."""
 
@@ -153,6 +156,12 @@ class InstrumentReport(msgspec.Struct, frozen=True):
     books: int
     trades: int
     bbos: int
+    suspect: int
+    """Of the messages, those that the publisher finds unlikely (flag SUSPECT)."""
+    book_proof: str
+    """What proves its book whole: sequence, checksum, both, or UNVERIFIABLE: nothing does. Empty without a
+    definition, or a book.
+    """
     last_ns: int
     age_s: float
     instr_seq: int

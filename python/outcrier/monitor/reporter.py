@@ -12,6 +12,7 @@ from outcrier.monitor.hops import Hops
 from outcrier.monitor.report import (
     LINES,
     PLANES,
+    UNVERIFIABLE,
     Change,
     GapReport,
     InstrumentReport,
@@ -30,6 +31,9 @@ TEXTS_SHOWN: Final = 200
 
 _SLOW_NS: Final = 1_000_000_000
 """How often instruments, latencies and gaps are sampled: rates of a shorter time jump too much to be read."""
+
+_PROOFS: Final = {1: "sequence", 2: "checksum"}
+"""Bits of INSTRUMENT_DEF.book_proof."""
 
 _SECOND_NS: Final = 1_000_000_000
 
@@ -182,10 +186,20 @@ def _instrument(row: Mapping[str, Any], elapsed_s: float, wall_ns: int) -> Instr
         row["books"],
         row["trades"],
         row["bbos"],
+        row["suspect"],
+        _proof(row),
         row["last_ns"],
         _age_s(row["last_ns"], wall_ns),
         row["instr_seq"],
     )
+
+
+def _proof(row: Mapping[str, Any]) -> str:
+    if not row["def_version"] or not row["books"]:
+        return ""
+    bits = row["book_proof"]
+    found = [name for bit, name in _PROOFS.items() if bits & bit]
+    return " + ".join(found) or UNVERIFIABLE
 
 
 def _change(row: tuple[int, int, int, int, int, int]) -> Change:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from outcrier.monitor.report import StreamReport
+from outcrier.monitor.report import UNVERIFIABLE, InstrumentReport, StreamReport
 from outcrier.monitor.screen import words
 from outcrier.monitor.table import Part
 
@@ -44,3 +44,9 @@ def word_part(stream: StreamReport) -> Part:
     if not found:
         return "live", GOOD
     return " ".join(found), _WORD_STYLES[found[-1]]
+
+
+def proof_part(each: InstrumentReport) -> Part:
+    """What proves its book; that nothing does is no detail."""
+    known = {"sequence + checksum": "both", "": "-"}
+    return known.get(each.book_proof, each.book_proof), WARN if each.book_proof == UNVERIFIABLE else ""

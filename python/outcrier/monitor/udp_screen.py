@@ -27,6 +27,8 @@ repaired   numbers that were missing and came by the repair group
 gaps       how often a higher number came before them; mostly the other line fills them
 first      the line that has most numbers before the other, and how often
 own drops  what the kernel dropped for this monitor alone: then its other counts say less
+proof      what proves a book whole: the exchange's numbers or checksums; UNVERIFIABLE: nothing
+suspect    messages that the publisher finds unlikely, and passes on as they came
 REPLAY     recorded data, TEST a test: never the market
 SILENT     nothing for 350 ms: the publisher is dead; ENDED it said so; SPLIT there are two
 

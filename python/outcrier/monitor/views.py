@@ -8,7 +8,7 @@ from typing import Final
 from outcrier.monitor.loss_views import drops, gaps, latency, texts
 from outcrier.monitor.report import InstrumentReport, Report, StreamReport
 from outcrier.monitor.screen import age, rate, type_name, words
-from outcrier.monitor.styles import BAD, DIM, WARN, bad, clock, state_part, word_part
+from outcrier.monitor.styles import BAD, DIM, WARN, bad, clock, proof_part, state_part, word_part
 from outcrier.monitor.table import Column, Line, Part, Row, Table, duration, size
 
 # Channels.
@@ -133,7 +133,7 @@ def publisher(heartbeat: Mapping[str, int]) -> str:
 
 _VENUE_COLUMNS: Final = (
     Column("venue", 14, right=False),
-    Column("channels", 12, right=False),
+    Column("channels", 10, right=False),
     Column("state", 14, right=False),
     Column("packets/s", 10),
     Column("bytes/s", 8),
@@ -143,6 +143,7 @@ _VENUE_COLUMNS: Final = (
     Column("stale", 6),
     Column("recovering", 10),
     Column("other", 6),
+    Column("suspect", 7, rank=1),
 )
 
 
@@ -167,6 +168,7 @@ def venues(report: Report) -> Table:
             bad(told[1]),
             bad(told[2], WARN),
             str(len(states) - sum(told)),
+            bad(sum(each.suspect for each in listed), WARN),
         ]
         rows.append(Row(cells, ("venue", name)))
     return Table((), _VENUE_COLUMNS, rows, "no frame yet")
@@ -178,12 +180,14 @@ INSTRUMENT_COLUMNS: Final = (
     Column("instrument", 32, right=False),
     Column("ch", 3),
     Column("state", 11, right=False),
-    Column("messages/s", 10),
-    Column("messages", 11),
+    Column("proof", 12, right=False),
+    Column("msgs/s", 7),
+    Column("messages", 11, rank=1),
     Column("books", 10, rank=1),
     Column("trades", 9, rank=1),
     Column("bbos", 10, rank=1),
-    Column("seq", 10, rank=2),
+    Column("suspect", 8, rank=2),
+    Column("seq", 10, rank=3),
     Column("seen", 6),
 )
 
@@ -194,11 +198,13 @@ def instrument_row(each: InstrumentReport) -> Row:
         each.symbol,
         str(each.channel),
         state_part(each.state),
+        proof_part(each),
         rate(each.messages_per_s),
         f"{each.messages:,}",
         f"{each.books:,}",
         f"{each.trades:,}",
         f"{each.bbos:,}",
+        bad(each.suspect, WARN),
         f"{each.instr_seq:,}",
         age(each.age_s) if each.last_ns else "-",
     ]

@@ -10,7 +10,7 @@ use outcrier_core::tally::{
     CHANGES_KEPT, GAPS_KEPT, INSTRUMENTS_MAX, LINES_KEPT, NUMBERS_KEPT, Saying, Stream, TOLD_KEPT, Tally,
 };
 use outcrier_core::wire::{
-    self, Conn, Header, NO_RECORDS, NO_ROOT, PackBuf, Refusal, Status, flags, msg, zeroed,
+    self, Conn, Header, InstrumentDef, NO_RECORDS, NO_ROOT, PackBuf, Refusal, Status, flags, msg, zeroed,
 };
 use receive_support::{CHANNEL, Publisher, SESSION, VENUE, definition, rng::Rng};
 
@@ -345,6 +345,28 @@ fn instruments_are_sampled_by_rate_and_found_by_name() {
     tally.on_datagram(Line::A, &publisher.one(), 7);
     let busiest = tally.instruments_mut().sample(None, "", 1);
     assert_eq!(names(busiest), [(1, "BTC/USDT".to_owned(), 2)]);
+}
+
+#[test]
+fn what_proves_a_book_and_what_is_suspect_is_counted_by_instrument() {
+    let mut tally = Tally::default();
+    let mut publisher = publisher(SESSION);
+    publisher.define(ID + 1, InstrumentDef { book_proof: 0, ..definition("ETH/USDT", 1) });
+    publisher.define(ID, InstrumentDef { book_proof: 3, ..definition("BTC/USDT", 2) });
+    publisher.bbo(ID);
+    for (line, frame) in publisher.take() {
+        tally.on_datagram(line, &frame, 1);
+    }
+    publisher.session_flags = flags::SUSPECT;
+    publisher.bbo(ID + 1);
+    publisher.bbo(ID + 1);
+    for (line, frame) in publisher.take() {
+        tally.on_datagram(line, &frame, 2);
+        tally.on_datagram(Line::B, &frame, 2);
+    }
+    let found: Vec<_> =
+        tally.standing().map(|each| (each.instrument, each.book_proof, each.suspect)).collect();
+    assert_eq!(found, [(ID, 3, 0), (ID + 1, 0, 2)]);
 }
 
 #[test]

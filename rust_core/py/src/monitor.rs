@@ -379,6 +379,7 @@ fn describe_instrument<'py>(py: Python<'py>, since: u64, each: &Instrument) -> P
     info.set_item("books", each.books)?;
     info.set_item("trades", each.trades)?;
     info.set_item("bbos", each.bbos)?;
+    info.set_item("suspect", each.suspect)?;
     info.set_item("last_ns", each.last_ns)?;
     info.set_item("instr_seq", each.instr_seq)?;
     info.set_item("state", each.state)?;
@@ -387,5 +388,6 @@ fn describe_instrument<'py>(py: Python<'py>, since: u64, each: &Instrument) -> P
     info.set_item("expected", each.expected)?;
     info.set_item("got", each.got)?;
     info.set_item("def_version", each.def_version)?;
+    info.set_item("book_proof", each.book_proof)?;
     Ok(info)
 }

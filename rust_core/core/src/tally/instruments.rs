@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::wire::{Frame, Header, InstrumentDef, Message, Status, msg, status, text_of, zeroed};
+use crate::wire::{Frame, Header, InstrumentDef, Message, Status, flags, msg, status, text_of, zeroed};
 
 /// Instruments that are counted; messages of others are counted together. More than three times what the largest
 /// venue lists, and about 3 MB.
@@ -31,6 +31,8 @@ pub struct Instrument {
     pub trades: u64,
     /// Of the messages, best bid and ask.
     pub bbos: u64,
+    /// Of the messages, those with the flag SUSPECT.
+    pub suspect: u64,
     /// Receive stamp of the last message, nanoseconds since the epoch; 0 before the first one.
     pub last_ns: i64,
     /// Number of the last message in its instrument.
@@ -50,6 +52,8 @@ pub struct Instrument {
     pub session: u32,
     /// Version of the definition heard last; 0 = none.
     pub def_version: u32,
+    /// Its `book_proof`: bits of what proves a book whole; 0 = nothing does.
+    pub book_proof: u8,
     symbol: [u8; 32],
     /// [`Self::messages`] when the sample before was taken.
     sampled: u64,
@@ -66,6 +70,7 @@ impl Instrument {
             books: 0,
             trades: 0,
             bbos: 0,
+            suspect: 0,
             last_ns: 0,
             instr_seq: 0,
             state: 0,
@@ -75,6 +80,7 @@ impl Instrument {
             got: 0,
             session: 0,
             def_version: 0,
+            book_proof: 0,
             symbol: [0; 32],
             sampled: 0,
         }
@@ -197,6 +203,7 @@ impl Instruments {
         each.messages += 1;
         each.bytes += u64::from(header.payload_len);
         each.last_ns = rx_ns;
+        each.suspect += u64::from(header.has(flags::SUSPECT));
         match header.msg_type {
             msg::BOOK_DELTA | msg::BOOK_SNAPSHOT => each.books += 1,
             msg::TRADE => each.trades += 1,
@@ -227,6 +234,7 @@ impl Instruments {
         let Some(each) = self.entry(frame) else { return };
         each.symbol = def.symbol;
         each.def_version = def.def_version;
+        each.book_proof = def.book_proof;
         // A definition gives no reason: that of the state told before it holds.
         if each.state != def.status {
             let told = Status { state: def.status, since_ts: rx_ns, ..zeroed() };
