@@ -18,7 +18,9 @@ import pytest
 from outcrier import _core
 from outcrier.capture.stand_in import StandIn, stand_in_config
 from outcrier.config import Config, FeederConfig, MulticastSections, VenueConfig, render
+from outcrier.errors import ConfigurationError
 from outcrier.feeder.service import FeederService
+from outcrier.key_file import key_path
 from outcrier.venues import VENUES
 from sockets import Net, free_port, until
 from wire_auth_reference import derive, is_authentic
@@ -160,3 +162,16 @@ def test_sighup_makes_the_program_read_its_keys_again(tmp_path: Path) -> None:
     finally:
         with suppress(ProcessLookupError):
             program.kill()
+
+
+def test_a_credential_of_systemd_is_a_key_file(tmp_path: Path) -> None:
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert key_path("credential:outcrier.keys", environ) == tmp_path / "outcrier.keys"
+    assert key_path("/etc/credential:x", {}) == Path("/etc/credential:x")
+    for name in ("", "..", "a/b", "/etc/shadow"):
+        with pytest.raises(ConfigurationError, match="is no name of a credential"):
+            key_path(f"credential:{name}", environ)
+    with pytest.raises(
+        ConfigurationError, match=r"credential:outcrier\.keys: \$CREDENTIALS_DIRECTORY is not"
+    ):
+        key_path("credential:outcrier.keys", {})
