@@ -116,7 +116,7 @@ class Binance(Venue):
     stream.
     """
 
-    envelope: ClassVar[Envelope | None] = Envelope("data", optional=True)
+    envelope: ClassVar[Envelope | None] = Envelope("data", optional=True, known=("stream",))
     statuses: ClassVar[Mapping[str, int]]
     product: int | None = None
     """`st` of our messages in streams of all markets; None on spot, which has no such streams."""

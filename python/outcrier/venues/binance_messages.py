@@ -48,7 +48,8 @@ from outcrier.venues.base import (
     Unknown,
 )
 
-# The hot messages, as declarations.
+# The hot messages, as declarations. `known` is what the documentation names beside what is read: `st` tells
+# USD-M from COIN-M, `ps` the pair of a future.
 
 # "m": the buyer is the maker, so true means that a seller took.
 _AGGRESSOR: Final = AggressorFlag("m", test=True, then="sell")
@@ -107,6 +108,7 @@ _FUTURES_DEPTH: Final = Shape(
     sequence=Chain(first="U", last="u", prev="pu"),
     bids="b",
     asks="a",
+    known=("E", "ps", "st"),
 )
 
 _FUTURES_SNAPSHOT: Final = Shape(
@@ -118,6 +120,7 @@ _FUTURES_SNAPSHOT: Final = Shape(
     bids="bids",
     asks="asks",
     snapshot=True,
+    known=("E", "symbol", "pair"),
 )
 
 _TRADE: Final = TradeShape(
@@ -133,6 +136,7 @@ _TRADE: Final = TradeShape(
     # Futures: X is MARKET, INSURANCE_FUND, ADL or NA; all but MARKET print up to 10 % off the book. Spot has
     # no X.
     flags=((TRADE_OFF_BOOK, {"X": Differs(("MARKET",))}),),
+    known=("E", "M", "b", "a"),
 )
 
 _AGG_TRADE: Final = TradeShape(
@@ -146,6 +150,7 @@ _AGG_TRADE: Final = TradeShape(
     id="a",
     aggressor=_AGGRESSOR,
     fills=("f", "l"),
+    known=("E", "M", "st"),
 )
 
 # Spot sends neither "e" nor a time.
@@ -170,6 +175,7 @@ _FUTURES_BOOK_TICKER: Final = BboShape(
     bid_qty="B",
     ask_price="a",
     ask_qty="A",
+    known=("E", "ps", "st"),
 )
 
 
@@ -186,6 +192,7 @@ def _ticker(volume: str, turnover: str | None) -> TickerShape:
         volume=volume,
         turnover=turnover,
         trade_count="n",
+        known=(*"pPwxQbBaAOCFLvq", "ps", "st"),
     )
 
 
@@ -205,6 +212,7 @@ def _candle(volume: str, turnover: str | None) -> CandleShape:
         turnover=None if turnover is None else ("k", turnover),
         trade_count=("k", "n"),
         closed={("k", "x"): True},
+        known=tuple(("k", key) for key in "TsfLVQBvq"),
     )
 
 
@@ -217,6 +225,7 @@ _MARK_PRICE_DATED: Final = DerivShape(
     mark="p",
     index="i",
     settle="P",
+    known=("r", "st"),
 )
 
 _MARK_PRICE: Final = DerivShape(
@@ -229,6 +238,7 @@ _MARK_PRICE: Final = DerivShape(
     settle="P",
     funding_rate="r",
     next_funding=("T", "ms"),
+    known=("st",),
 )
 
 # Average price and filled quantity: what was forced, not what was asked. Only the last order of a second is
@@ -242,6 +252,7 @@ _FORCE_ORDER: Final = LiquidationShape(
     qty=("o", "z"),
     time=(("o", "T"), "ms"),
     aggressor=Aggressor(("o", "S"), SideWords(bid=("BUY",), ask=("SELL",))),
+    known=("st", *(("o", key) for key in ("o", "f", "q", "p", "X", "l", "ps"))),
 )
 
 _DERIVATIVES: Final = (_MARK_PRICE_DATED, _MARK_PRICE, _FORCE_ORDER)

@@ -13,6 +13,7 @@ from typing import Final
 
 from outcrier.shape_json import to_json
 from outcrier.shapes import (
+    ANY,
     TRADE_BLOCK,
     Aggressor,
     AnyShape,
@@ -40,6 +41,29 @@ _BUY_SELL: Final = SideWords(bid=("Buy",), ask=("Sell",))
 
 _MINUTE: Final = 60
 
+_SENT: Final = (payload("type"), payload("ts"))
+"""What all messages carry beside their data."""
+
+_TICKER_UNUSED: Final = (
+    *("tickDirection", "price24hPcnt", "prevPrice1h", "usdIndexPrice", "fundingCap"),
+    *("bid1Price", "bid1Size", "ask1Price", "ask1Size"),
+    *("preOpenPrice", "preQty", "curPreListingPhase"),
+    # Options.
+    *("bidPrice", "bidSize", "bidIv", "askPrice", "askSize", "askIv", "markPriceIv", "underlyingPrice"),
+    *(
+        "totalVolume",
+        "totalTurnover",
+        "delta",
+        "gamma",
+        "vega",
+        "theta",
+        "predictedDeliveryPrice",
+        "change24h",
+    ),
+    # Of one side of the market, since 2026.
+    *("singleOpenInterest", "singleOpenInterestValue"),
+)
+
 _INTERVALS: Final = IntervalWords(
     "interval",
     {
@@ -66,6 +90,7 @@ def _book(depth: int) -> Shape:
         bids=("data", "b"),
         asks=("data", "a"),
         snapshot={"type": "snapshot"},
+        known=("ts", ("data", "seq")),
     )
 
 
@@ -81,6 +106,7 @@ _TRADES: Final = TradeShape(
     id="i",
     aggressor=Aggressor("S", _BUY_SELL),
     flags=((TRADE_BLOCK, {"BT": True}),),
+    known=(*_SENT, "L", "RPI", "seq"),
 )
 
 # Derivatives send changes: what is absent, or an empty text, stays what it was.
@@ -95,6 +121,7 @@ _TICKER: Final = TickerShape(
     low=("data", "lowPrice24h"),
     volume=("data", "volume24h"),
     turnover=("data", "turnover24h"),
+    known=("type", "cs", "id", *(("data", key) for key in _TICKER_UNUSED)),
 )
 
 _DERIV: Final = DerivShape(
@@ -127,6 +154,7 @@ _KLINE: Final = CandleShape(
     volume="volume",
     turnover="turnover",
     closed={"confirm": True},
+    known=(*_SENT, "end"),
 )
 
 # S is the side of the position: Buy, a long was liquidated, so that the forced order sold. p is the price of
@@ -140,6 +168,7 @@ _LIQUIDATIONS: Final = LiquidationShape(
     qty="v",
     time=("T", "ms"),
     aggressor=Aggressor("S", SideWords(bid=("Sell",), ask=("Buy",))),
+    known=_SENT,
 )
 
 SHAPES: Final[tuple[AnyShape, ...]] = (
@@ -167,6 +196,7 @@ _V2_SNAPSHOT: Final = Shape(
     level=_V2_LEVEL,
     side=_BUY_SELL,
     snapshot=True,
+    known=(("data", "order_book", ANY, "symbol"),),
 )
 
 _V2_DELTA: Final = Shape(
@@ -178,6 +208,7 @@ _V2_DELTA: Final = Shape(
     levels={("data", "delete"): "remove", ("data", "update"): "set", ("data", "insert"): "set"},
     level=_V2_LEVEL,
     side=_BUY_SELL,
+    known=tuple(("data", verb, ANY, "symbol") for verb in ("delete", "update", "insert")),
 )
 
 _V2_TRADES: Final = TradeShape(
@@ -190,6 +221,7 @@ _V2_TRADES: Final = TradeShape(
     time=Time("trade_time_ms", "ms"),
     id="trade_id",
     aggressor=Aggressor("side", _BUY_SELL),
+    known=("timestamp", "tick_direction"),
 )
 
 V2_SHAPES: Final[tuple[AnyShape, ...]] = (_V2_SNAPSHOT, _V2_DELTA, _V2_TRADES)

@@ -13,6 +13,7 @@ from typing import Final
 
 from outcrier.shape_json import to_json
 from outcrier.shapes import (
+    ANY,
     PRESENT,
     Aggressor,
     AnyShape,
@@ -27,6 +28,7 @@ from outcrier.shapes import (
     TickerShape,
     Time,
     TradeShape,
+    element,
     payload,
 )
 
@@ -37,6 +39,9 @@ CONNECTION_SEQUENCE: Final = "sequence_num"
 
 _SENT: Final = Time(payload("timestamp"), "rfc3339")
 """Rows of a book have times of their own, several in a message; this is the one of sending."""
+
+_FRAME: Final = (payload("client_id"),)
+"""What all messages carry beside their events."""
 
 # Full depth. Updates may have an empty list, and may remove levels that were never sent.
 _LEVEL2: Final = Shape(
@@ -50,6 +55,7 @@ _LEVEL2: Final = Shape(
     level={"side": "side", "price": "price_level", "qty": "new_quantity"},
     side=SideWords(bid=("bid",), ask=("offer",)),
     snapshot={"type": "snapshot"},
+    known=(*_FRAME, ("updates", ANY, "event_time")),
 )
 
 # The first message repeats recent trades, newest first.
@@ -64,6 +70,7 @@ _MARKET_TRADES: Final = TradeShape(
     time=("time", "rfc3339"),
     id="trade_id",
     aggressor=Aggressor("side", SideWords(bid=("BUY",), ask=("SELL",)), maker=True),
+    known=(*_FRAME, payload("timestamp"), element("type")),
 )
 
 _TICKER: Final = TickerShape(
@@ -77,6 +84,10 @@ _TICKER: Final = TickerShape(
     high="high_24_h",
     low="low_24_h",
     volume="volume_24_h",
+    known=(
+        *(*_FRAME, element("type"), "type"),
+        *("low_52_w", "high_52_w", "price_percent_chg_24_h"),
+    ),
 )
 
 _TICKER_BBO: Final = BboShape(
@@ -108,6 +119,7 @@ _CANDLES: Final = CandleShape(
     low="low",
     close="close",
     volume="volume",
+    known=(*_FRAME, element("type")),
 )
 
 SHAPES: Final[tuple[AnyShape, ...]] = (_LEVEL2, _MARKET_TRADES, _TICKER, _TICKER_BBO, _CANDLES)
@@ -151,6 +163,7 @@ _EXCHANGE_MATCH: Final = TradeShape(
     time=("time", "rfc3339"),
     id="trade_id",
     aggressor=Aggressor("side", _BUY_SELL, maker=True),
+    known=("maker_order_id", "taker_order_id"),
 )
 
 _EXCHANGE_TICKER: Final = TickerShape(
@@ -164,6 +177,7 @@ _EXCHANGE_TICKER: Final = TickerShape(
     high="high_24h",
     low="low_24h",
     volume="volume_24h",
+    known=("volume_30d", "side", "last_size", "trade_id"),
 )
 
 # Sizes are sent since 2022.

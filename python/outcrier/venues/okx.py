@@ -14,6 +14,7 @@ from typing import Final
 
 from outcrier.shape_json import to_json
 from outcrier.shapes import (
+    ANY,
     PRESENT,
     Aggressor,
     AnyShape,
@@ -42,6 +43,9 @@ _TS: Final = ("ts", "ms")
 BOOK_CHANNELS: Final = ("books", "books-l2-tbt", "books50-l2-tbt", "books-rpi")
 """The same message at different depths and speeds. Rows begin with price and size; the rest differs."""
 
+_ROW_REST: Final = tuple((side, ANY, at) for side in ("bids", "asks") for at in (2, 3))
+"""A zero and the number of orders."""
+
 _SECONDS: Final = {"s": 1, "m": 60, "H": 3_600, "D": 86_400, "W": 604_800}
 
 _BARS: Final = (
@@ -66,6 +70,7 @@ def _books(sequence: Sequence_, checksum: Checksum | None) -> Shape:
         asks="asks",
         snapshot={payload("action"): "snapshot"},
         checksum=checksum,
+        known=(*_ROW_REST, "checksum"),
     )
 
 
@@ -88,6 +93,7 @@ _BOOKS5: Final = Shape(
     bids="bids",
     asks="asks",
     snapshot=True,
+    known=(*_ROW_REST, "instId", "checksum", "prevSeqId"),
 )
 
 _BBO_TBT: Final = BboShape(
@@ -103,6 +109,7 @@ _BBO_TBT: Final = BboShape(
     ask_price=("asks", 0, 0),
     ask_qty=("asks", 0, 1),
     ask_orders=("asks", 0, 3),
+    known=tuple((side, ANY, 2) for side in ("bids", "asks")),
 )
 
 # `trades` folds the fills of one order at one price into `count`; `trades-all` has each, without a count.
@@ -118,6 +125,7 @@ _TRADES: Final = TradeShape(
     id="tradeId",
     aggressor=Aggressor("side", SideWords(bid=("buy",), ask=("sell",))),
     n_fills="count",
+    known=(_INSTRUMENT,),
 )
 
 
@@ -135,6 +143,7 @@ def _tickers(name: str, kinds: tuple[str, ...], volume: str, turnover: str | Non
         low="low24h",
         volume=volume,
         turnover=turnover,
+        known=(_INSTRUMENT, "lastSz", "sodUtc0", "sodUtc8", "vol24h", "volCcy24h"),
     )
     best = BboShape(
         name=f"{name}_bbo",
@@ -173,6 +182,7 @@ _CANDLES: Final = CandleShape(
     close=4,
     turnover=7,
     closed={8: "1"},
+    known=(5, 6),
 )
 
 _MARK_PRICE: Final = DerivShape(
@@ -182,6 +192,7 @@ _MARK_PRICE: Final = DerivShape(
     instrument="instId",
     exchange_time=_TS,
     mark="markPx",
+    known=(_INSTRUMENT, "instType"),
 )
 
 # fundingRate is paid at fundingTime, nextFundingRate after it.
@@ -194,6 +205,7 @@ _FUNDING_RATE: Final = DerivShape(
     funding_rate="fundingRate",
     next_rate="nextFundingRate",
     next_funding=("fundingTime", "ms"),
+    known=(_INSTRUMENT, "instType", "nextFundingTime"),
 )
 
 _OPEN_INTEREST: Final = DerivShape(
@@ -203,6 +215,7 @@ _OPEN_INTEREST: Final = DerivShape(
     instrument="instId",
     exchange_time=_TS,
     open_interest="oi",
+    known=(_INSTRUMENT, "instType", "oiCcy"),
 )
 
 _OTHERS: Final = (
