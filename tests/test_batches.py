@@ -97,6 +97,7 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "counters": lambda bench: bench.feed.counters(),
     "quality": lambda bench: bench.feed.quality(0),
     "clock": lambda bench: bench.feed.clock(),
+    "drift": lambda bench: bench.feed.drift(),
     "state": lambda bench: bench.feed.state(0),
     "instr_seq": lambda bench: bench.feed.instr_seq(0),
     "source_seq": lambda bench: bench.feed.source_seq(0),

@@ -172,6 +172,8 @@ class Decoder:
     @property
     def connection_seq(self) -> int | None:
         """Number of the last frame on its connection, where the venue numbers all of them."""
+    def drift(self) -> dict[str, int]:
+        """Schema drift by name, as of `Feed.drift`."""
     def events(self) -> list[dict[str, Any]]:
         """Events of the last frame. Each has `type`, `instrument`, `exchange_ts` (ns), `ids` (first, last,
         prev), `exps` (price, quantity), and by type:
@@ -452,6 +454,11 @@ class Feed:
         None = no times yet), `drift_ppm`, how fast our clock gains on the venue's (None = fewer than 4
         windows), `windows`, and `comparable`: False in replays and tests, where the offset counts from the
         first message."""
+    def drift(self) -> dict[str, int]:
+        """Schema drift by name, with how often each was seen in the frames that were looked at: the first 64
+        of a shape, those of a new form, and one of 1,024. `shape.key` stands in frames and in no declaration,
+        `shape.-key` is read, was always there and is gone. At most 256 names, the rest is "other". Messages
+        that no shape takes are Python's to name."""
     def state(self, index: int) -> str:
         """RECOVERING, LIVE or STALE: the publisher's state of the book."""
     def instr_seq(self, index: int) -> int: ...

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from outcrier.shapes import (
+    ANY,
     Aggressor,
     AggressorFlag,
     AnyShape,
@@ -59,7 +60,11 @@ def to_json(
     spec = {
         "envelope": None
         if envelope is None
-        else {"payload": _path(envelope.payload), "optional": envelope.optional},
+        else {
+            "payload": _path(envelope.payload),
+            "optional": envelope.optional,
+            "known": [_path(path) for path in envelope.known],
+        },
         "connection_sequence": None if connection_sequence is None else _frame_place(connection_sequence),
         "shapes": [_shape(shape) for shape in shapes],
     }
@@ -169,6 +174,17 @@ def _level(shape: Shape) -> _Json:
         "packed": shape.packed,
         "remove": list(shape.remove),
     }
+
+
+def _skipped(shape: BaseShape) -> list[_Json]:
+    """The positions of levels that are named "_"."""
+    if not isinstance(shape, Shape) or not isinstance(shape.level, tuple) or shape.packed is not None:
+        return []
+    levels = shape.levels if isinstance(shape.levels, Mapping) else (shape.levels,)
+    lists = [_place(at) for at in (shape.bids, shape.asks, *levels) if at is not None]
+    row: list[Key] = [] if shape.one else [ANY]
+    skipped = [position for position, name in enumerate(shape.level) if name == "_"]
+    return [{**at, "path": [*at["path"], *row, position]} for at in lists for position in skipped]
 
 
 def _book(shape: Shape) -> _Json:
@@ -310,5 +326,6 @@ def _shape(shape: BaseShape) -> _Json:
         "instrument": _instrument(shape),
         "exchange_time": _time(shape.exchange_time),
         "sequence": _sequence(shape.sequence),
+        "known": [*map(_place, shape.known), *_skipped(shape)],
         "body": _body(shape),
     }

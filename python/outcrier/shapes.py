@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from outcrier.instruments import BOOK_PROOF_CHECKSUM, BOOK_PROOF_SEQUENCE
 
@@ -51,6 +51,9 @@ class Place:
 
 
 Where: TypeAlias = Path | Place
+
+ANY: Final = "*"
+"""In a path of `known`: every element of an array."""
 
 
 def frame(*keys: Key) -> Place:
@@ -81,6 +84,8 @@ class Envelope:
 
     payload: Path
     optional: bool = False
+    known: tuple[Path, ...] = ()
+    """What stands beside the payload and is not used."""
 
 
 # Conditions
@@ -334,6 +339,10 @@ class BaseShape:
     bids as two objects). `rest` is the answer to a request about an instrument that the caller knows; it
     needs no `instrument`.
 
+    `known` are places that the venue documents and nothing here uses, with all that is below them. Whatever
+    else stands in a frame is counted as schema drift under `name.key` (`_core.Feed.drift`), and a place that
+    is read and was always there under `name.-key` once it is gone.
+
     The first shape whose conditions hold takes a frame, and after it those that follow it with `also` and
     whose conditions hold: tickers often carry statistics, best prices and the state of a derivative at once.
     Neither may be a book.
@@ -349,6 +358,7 @@ class BaseShape:
     beside: tuple[Path, ...] = ()
     rest: bool = False
     also: bool = False
+    known: tuple[Where, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,7 +116,7 @@ class Binance(Venue):
     stream.
     """
 
-    envelope: ClassVar[Envelope | None] = Envelope("data", optional=True)
+    envelope: ClassVar[Envelope | None] = Envelope("data", optional=True, known=("stream",))
     statuses: ClassVar[Mapping[str, int]]
     documentation = "2026-07"
     product: int | None = None

@@ -49,7 +49,8 @@ from outcrier.venues.base import (
     Unknown,
 )
 
-# The hot messages, as declarations.
+# The hot messages, as declarations. `known` is what the documentation names beside what is read: `st` tells
+# USD-M from COIN-M, `ps` the pair of a future.
 
 # "m": the buyer is the maker, so true means that a seller took.
 _AGGRESSOR: Final = AggressorFlag("m", test=True, then="sell")
@@ -108,6 +109,7 @@ _FUTURES_DEPTH: Final = Shape(
     sequence=Chain(first="U", last="u", prev="pu"),
     bids="b",
     asks="a",
+    known=("E", "ps", "st"),
 )
 
 _FUTURES_SNAPSHOT: Final = Shape(
@@ -119,6 +121,7 @@ _FUTURES_SNAPSHOT: Final = Shape(
     bids="bids",
     asks="asks",
     snapshot=True,
+    known=("E", "symbol", "pair"),
 )
 
 _TRADE: Final = TradeShape(
@@ -134,6 +137,7 @@ _TRADE: Final = TradeShape(
     # Futures: X is MARKET, INSURANCE_FUND, ADL or NA; all but MARKET print up to 10 % off the book. Spot has
     # no X.
     flags=((TRADE_OFF_BOOK, {"X": Differs(("MARKET",))}),),
+    known=("E", "M", "b", "a"),
 )
 
 _AGG_TRADE: Final = TradeShape(
@@ -147,6 +151,7 @@ _AGG_TRADE: Final = TradeShape(
     id="a",
     aggressor=_AGGRESSOR,
     fills=("f", "l"),
+    known=("E", "M", "st"),
 )
 
 # Spot sends neither "e" nor a time.
@@ -171,6 +176,7 @@ _FUTURES_BOOK_TICKER: Final = BboShape(
     bid_qty="B",
     ask_price="a",
     ask_qty="A",
+    known=("E", "ps", "st"),
 )
 
 
@@ -187,6 +193,7 @@ def _ticker(volume: str, turnover: str | None) -> TickerShape:
         volume=volume,
         turnover=turnover,
         trade_count="n",
+        known=(*"pPwxQbBaAOCFLvq", "ps", "st"),
     )
 
 
@@ -206,6 +213,7 @@ def _candle(volume: str, turnover: str | None) -> CandleShape:
         turnover=None if turnover is None else ("k", turnover),
         trade_count=("k", "n"),
         closed={("k", "x"): True},
+        known=tuple(("k", key) for key in "TsfLVQBvq"),
     )
 
 
@@ -218,6 +226,7 @@ _MARK_PRICE_DATED: Final = DerivShape(
     mark="p",
     index="i",
     settle="P",
+    known=("r", "st"),
 )
 
 _MARK_PRICE: Final = DerivShape(
@@ -230,6 +239,7 @@ _MARK_PRICE: Final = DerivShape(
     settle="P",
     funding_rate="r",
     next_funding=("T", "ms"),
+    known=("st",),
 )
 
 # Average price and filled quantity: what was forced, not what was asked. Only the last order of a second is
@@ -243,6 +253,7 @@ _FORCE_ORDER: Final = LiquidationShape(
     qty=("o", "z"),
     time=(("o", "T"), "ms"),
     aggressor=Aggressor(("o", "S"), SideWords(bid=("BUY",), ask=("SELL",))),
+    known=("st", *(("o", key) for key in ("o", "f", "q", "p", "X", "l", "ps"))),
 )
 
 _DERIVATIVES: Final = (_MARK_PRICE_DATED, _MARK_PRICE, _FORCE_ORDER)

@@ -63,6 +63,7 @@ def _book(name: str, when: Tests, sent: TimeAt | None, *, snapshot: bool) -> Sha
 
 
 def _shapes(sent: TimeAt | None) -> tuple[AnyShape, ...]:
+    end = () if sent is None else (payload(-1),)
     return (
         _book("book", {(1, 0): IS_NUMBER}, sent, snapshot=False),
         _book("book_snapshot", {1: IS_ARRAY_OF_ARRAYS}, sent, snapshot=True),
@@ -77,6 +78,7 @@ def _shapes(sent: TimeAt | None) -> tuple[AnyShape, ...]:
             time=((2, 1), "ms"),
             id=(2, 0),
             aggressor=BY_SIGN,
+            known=end,
         ),
         # Recent trades, newest first.
         TradeShape(
@@ -88,6 +90,7 @@ def _shapes(sent: TimeAt | None) -> tuple[AnyShape, ...]:
             time=(1, "ms"),
             id=0,
             aggressor=BY_SIGN,
+            known=end,
         ),
         # [BID, BID_SIZE, ASK, ASK_SIZE, DAILY_CHANGE, DAILY_CHANGE_REL, LAST, VOLUME, HIGH, LOW]. The sizes
         # are sums of 25 levels: no best bid and ask.
@@ -100,6 +103,7 @@ def _shapes(sent: TimeAt | None) -> tuple[AnyShape, ...]:
             volume=(1, 7),
             high=(1, 8),
             low=(1, 9),
+            known=tuple((1, at) for at in (0, 1, 2, 3, 4, 5, 10)),
         ),
         # `deriv:`: 0 time, 3 spot price, 7 next funding, 11 current rate, 14 mark price, 17 open interest.
         DerivShape(
@@ -112,6 +116,7 @@ def _shapes(sent: TimeAt | None) -> tuple[AnyShape, ...]:
             funding_rate=(1, 11),
             mark=(1, 14),
             open_interest=(1, 17),
+            known=tuple((1, at) for at in range(23) if at not in {0, 3, 7, 11, 14, 17}),
         ),
     )
 

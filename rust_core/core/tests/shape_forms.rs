@@ -545,7 +545,7 @@ fn a_mistake_in_a_declaration_names_shape_and_field() {
     );
     let lone = error("\"also\": false", "\"also\": true");
     assert!(lone.contains("also: allowed is only after another shape, and neither a book"), "{lone}");
-    let known = r#"{"envelope":null,"connection_sequence":null,"shapes":[{"name":"t","rest":false,"also":false,"when":[],"each":null,"inner":null,"beside":[],"instrument":{"type":"known"},"exchange_time":null,"sequence":{"rule":"none","splice":"none","first":null,"last":null,"prev":null},"body":{"type":"ticker","window_s":1,"last":null,"open":null,"high":null,"low":null,"volume":null,"turnover":null,"trade_count":null}}]}"#;
+    let known = r#"{"envelope":null,"connection_sequence":null,"shapes":[{"name":"t","rest":false,"also":false,"when":[],"each":null,"inner":null,"beside":[],"instrument":{"type":"known"},"exchange_time":null,"sequence":{"rule":"none","splice":"none","first":null,"last":null,"prev":null},"known":[],"body":{"type":"ticker","window_s":1,"last":null,"open":null,"high":null,"low":null,"volume":null,"turnover":null,"trade_count":null}}]}"#;
     let message = Decoder::compile(known).unwrap_err().to_string();
     assert!(message.starts_with("shape \"t\": instrument: allowed is a place, unless"), "{message}");
     assert!(Decoder::compile("{").unwrap_err().to_string().starts_with("shapes: JSON:"));

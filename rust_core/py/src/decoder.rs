@@ -1,5 +1,7 @@
 //! `Decoder`: the declared shapes of a venue without feed, books or wire.
 
+use std::collections::HashMap;
+
 use outcrier_core::event::{Body, Decoded, Event, LevelExtra, NOT_GIVEN, Run, Trade, present};
 use outcrier_core::instrument::{InstrumentTable, Scale};
 use outcrier_core::shape::{self, Outcome};
@@ -165,6 +167,10 @@ impl Decoder {
     #[getter]
     fn connection_seq(&self) -> Option<u64> {
         self.out.connection_seq
+    }
+
+    fn drift(&self) -> HashMap<String, u64> {
+        self.decoder.drift().map(|(name, count)| (name.to_owned(), count)).collect()
     }
 
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {

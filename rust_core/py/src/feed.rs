@@ -465,6 +465,10 @@ impl Feed {
         Ok(values)
     }
 
+    fn drift(&mut self) -> HashMap<String, u64> {
+        self.settled().drift().map(|(name, count)| (name.to_owned(), count)).collect()
+    }
+
     fn state(&mut self, index: u32) -> PyResult<&'static str> {
         self.settled_def(index)?;
         Ok(self.feed.state(index).map_or("", feed::BookState::as_str))

@@ -400,6 +400,11 @@ impl Feed {
         self.activity.rows()
     }
 
+    /// What frames hold that the declaration does not know, and what is gone; see [`Decoder::drift`].
+    pub fn drift(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.decoder.drift()
+    }
+
     /// Books that the venue has and that are not live now.
     #[must_use]
     pub fn books_not_live(&self) -> usize {

@@ -1,7 +1,8 @@
 //! From declarations to plans. Every mistake is found here and names shape and field.
 
+use super::known::{ANY, Declared, Known};
 use super::plan::*;
-use super::spec::{self, Path, Place, Scope};
+use super::spec::{self, Key, Path, Place, Scope};
 use super::trie::{FROM_END_MAX, Slot, Trie};
 use super::{ShapeError, ShapeInfo, SnapshotMode};
 use crate::sequence::Splice;
@@ -62,17 +63,35 @@ pub(super) fn compile(json: &str) -> Result<Compiled, ShapeError> {
             element_slots: Slots::default(),
             inner: Trie::default(),
             inner_slots: Slots::default(),
+            declared: beside_the_payload(&venue),
         };
         let shape_plan = builder.shape(number)?;
         let is_book = |plan: &ShapePlan| matches!(plan.body, BodyPlan::Book(_));
         match plan.shapes.last_mut() {
             _ if !shape.also => plan.shapes.push(shape_plan),
-            Some(first) if !is_book(first) && !is_book(&shape_plan) => first.also.push(shape_plan),
+            Some(first) if !is_book(first) && !is_book(&shape_plan) => {
+                first.declared.extend_from_slice(&shape_plan.declared);
+                first.also.push(shape_plan);
+            }
             _ => return Err(fail(&shape.name, "also", "only after another shape, and neither a book")),
         }
         compiled.infos.push(info(shape, keep_decimals));
     }
+    let payload = venue.envelope.as_ref().map_or(&[][..], |envelope| envelope.payload.as_slice());
+    let Compiled { stream, rest, infos } = &mut compiled;
+    for shape in stream.shapes.iter_mut().chain(&mut rest.shapes) {
+        let known = Known::of(&shape.declared, payload);
+        shape.known =
+            known.ok_or_else(|| fail(&infos[usize::from(shape.number)].name, "known", POSITIONS))?;
+    }
     Ok(compiled)
+}
+
+/// What stands in frames of every shape, beside the payload.
+fn beside_the_payload(venue: &spec::Venue) -> Vec<Declared> {
+    let known = venue.envelope.iter().flat_map(|envelope| &envelope.known);
+    let paths = known.chain(venue.connection_sequence.iter().map(|place| &place.path));
+    paths.map(|path| Declared { paths: vec![path.clone()], is_read: false }).collect()
 }
 
 /// What is wrong with a place, wherever one is refused.
@@ -156,6 +175,7 @@ pub(super) struct Builder<'a> {
     element_slots: Slots,
     inner: Trie,
     inner_slots: Slots,
+    declared: Vec<Declared>,
 }
 
 pub(super) type Built<T> = Result<T, ShapeError>;
@@ -170,6 +190,7 @@ impl Builder<'_> {
         };
         let inner_list = match &shape.inner {
             Some(path) => {
+                self.declare(Record::Element, std::slice::from_ref(path), true, "inner")?;
                 let slot = self.element_slots.intern(&mut self.element, vec![path.clone()], true, false);
                 Some(slot.ok_or_else(|| self.fail("inner", POSITIONS))?)
             }
@@ -188,6 +209,10 @@ impl Builder<'_> {
         let last = self.maybe(shape.sequence.last.as_ref(), "sequence.last")?;
         let prev = self.maybe(shape.sequence.prev.as_ref(), "sequence.prev")?;
         let body = self.body()?;
+        for place in &shape.known {
+            let (record, paths) = self.paths(place, "known")?;
+            self.declare(record, &paths, false, "known")?;
+        }
         Ok(ShapePlan {
             number,
             when,
@@ -202,6 +227,8 @@ impl Builder<'_> {
             prev,
             body,
             also: Vec::new(),
+            declared: std::mem::take(&mut self.declared),
+            known: Known::default(),
         })
     }
 
@@ -251,6 +278,7 @@ impl Builder<'_> {
         if paths.len() > 1 && paths.contains(&Vec::new()) && !arrays_only {
             return Err(self.fail(field, "a path that is not empty where the envelope is optional"));
         }
+        self.declare(record, &paths, true, field)?;
         let (trie, slots) = match record {
             Record::Frame => (&mut *self.frame, &mut *self.frame_slots),
             Record::Element => (&mut self.element, &mut self.element_slots),
@@ -259,6 +287,36 @@ impl Builder<'_> {
         let slot = slots.intern(trie, paths, arrays_only, is_list);
         let slot = slot.ok_or_else(|| fail(&self.shape.name, field, POSITIONS))?;
         Ok(Field { record, slot })
+    }
+
+    /// Notes a place of a record as known.
+    fn declare(&mut self, record: Record, paths: &[Path], is_read: bool, field: &str) -> Built<()> {
+        let paths = self.rooted(record, paths, field)?;
+        self.declared.push(Declared { paths, is_read });
+        Ok(())
+    }
+
+    /// The same paths from the root of the frame.
+    fn rooted(&self, record: Record, paths: &[Path], field: &str) -> Built<Vec<Path>> {
+        let rows = |bases: Vec<Path>, list: &Path| -> Vec<Path> {
+            bases.iter().map(|base| [base, list, [Key::Name(ANY.into())].as_slice()].concat()).collect()
+        };
+        let mut bases = vec![Path::new()];
+        if let (Record::Element | Record::Inner, Some(each)) = (record, &self.shape.each) {
+            bases = self.paths(each, field)?.1.iter().flat_map(|list| rows(bases.clone(), list)).collect();
+        }
+        if let (Record::Inner, Some(inner)) = (record, &self.shape.inner) {
+            bases = rows(bases, inner);
+        }
+        Ok(bases.iter().flat_map(|base| paths.iter().map(|path| [base.as_slice(), path].concat())).collect())
+    }
+
+    /// Notes the fields of the rows of a list, or of the one row at the place.
+    pub(super) fn declare_row(&mut self, list: &Place, is_one: bool, row: &Path, field: &str) -> Built<()> {
+        let (record, paths) = self.paths(list, field)?;
+        let any: &[Key] = if is_one { &[] } else { &[Key::Name(ANY.into())] };
+        let paths: Vec<Path> = paths.iter().map(|path| [path.as_slice(), any, row].concat()).collect();
+        self.declare(record, &paths, true, field)
     }
 
     pub(super) fn field(&mut self, place: &Place, field: &str) -> Built<Field> {

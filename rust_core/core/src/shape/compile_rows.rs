@@ -66,6 +66,13 @@ impl Builder<'_> {
             }
         }
         let has_sides = !lists.is_empty();
+        let places =
+            [&book.bids, &book.asks].into_iter().flatten().chain(book.lists.iter().map(|list| &list.at));
+        for place in places.filter(|_| book.level.packed.is_none()) {
+            for row in book.level.fields.values() {
+                self.declare_row(place, book.one, row, "level")?;
+            }
+        }
         for list in &book.lists {
             let at = self.field(&list.at, "levels")?;
             lists.push(ListPlan { at, side: ListSide::InRow, remove: list.remove });

@@ -17,6 +17,8 @@ mod bodies;
 mod compile;
 mod compile_rows;
 mod cursor;
+mod drift;
+mod known;
 mod learn;
 mod levels;
 mod plan;
@@ -28,6 +30,8 @@ mod track;
 mod trie;
 
 use std::fmt;
+
+pub use drift::{DRIFT_NAME_BYTES_MAX, DRIFT_NAMES_MAX, OTHER as DRIFT_OTHER};
 
 use crate::checksum::Algorithm;
 use crate::event::Decoded;
@@ -219,13 +223,21 @@ impl Decoder {
     /// The first mistake, with the names of shape and field and what is allowed.
     pub fn compile(json: &str) -> Result<Decoder, ShapeError> {
         let compile::Compiled { stream, rest, infos } = compile::compile(json)?;
-        Ok(Decoder { stream, rest, infos, work: scan::Work::default() })
+        let work = scan::Work::of(infos.iter().map(|info| info.name.as_str().into()).collect());
+        Ok(Decoder { stream, rest, infos, work })
     }
 
     /// All shapes in the order of their declaration.
     #[must_use]
     pub fn shapes(&self) -> &[ShapeInfo] {
         &self.infos
+    }
+
+    /// What stands in frames that shapes take and in no declaration (`shape.field`), and what was there always and is gone
+    /// (`shape.-field`), each with how often it was seen in the frames that were looked at: the first of a shape, those of a
+    /// new form, and a share of all. At most [`DRIFT_NAMES_MAX`] names; the rest is [`DRIFT_OTHER`].
+    pub fn drift(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.work.drift()
     }
 
     /// Rule and splice of the book: those of the first streamed book shape that has a rule.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::known::{Declared, Known};
 use super::spec::{Case, KindTest, Taker, Unit};
 use super::trie::{Slot, Trie};
 
@@ -47,6 +48,10 @@ pub(super) struct ShapePlan {
     pub(super) body: BodyPlan,
     /// Shapes that read the same frame after this one.
     pub(super) also: Vec<ShapePlan>,
+    /// Every place that it reads or knows, and those of `also`.
+    pub(super) declared: Vec<Declared>,
+    /// The tree of these.
+    pub(super) known: Known,
 }
 
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use super::bodies::{self, Context};
 use super::cursor::{Cursor, Kind, Value};
+use super::drift::Drift;
 use super::levels::{self, Columns, SideBuffers};
 use super::plan::{BodyPlan, Field, InstrumentPlan, Plan, Record, ShapePlan};
 use super::reader::{self, Reader};
@@ -33,6 +34,18 @@ pub(super) struct Work {
     columns: Columns,
     /// Of the stream; answers to requests are rare.
     tracks: Tracks,
+    drift: Drift,
+}
+
+impl Work {
+    /// For shapes of these names.
+    pub(super) fn of(shapes: Vec<Box<str>>) -> Work {
+        Work { drift: Drift::of(shapes), ..Work::default() }
+    }
+
+    pub(super) fn drift(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.drift.all()
+    }
 }
 
 /// Why a frame gives no events.
@@ -94,7 +107,7 @@ fn run(
     if frame.len() > FRAME_BYTES_MAX {
         return Err(FaultKind::TooLong.into());
     }
-    let Work { slots, element, inner, sides, columns, tracks } = work;
+    let Work { slots, element, inner, sides, columns, tracks, drift } = work;
     slots.resize(plan.trie.slot_count(), Value::default());
     let mut eager = Eager::new(Choice::None, &[], origin, table, columns, out);
     let is_stream = matches!(origin, Origin::Connection(_));
@@ -109,6 +122,9 @@ fn run(
     }
     let shape = tracked.or_else(|| select(plan, &reader, origin, table)).ok_or(Stop::NotMine)?;
     out.shape = shape.number;
+    if drift.is_due(shape.number, tracked.is_none()) {
+        drift.look(shape.number, &shape.known, frame);
+    }
     let taken = taken.for_shape(shape, out);
     let mut context = Context { shape, origin, table, out, sides, columns };
     match known.filter(|_| tracked.is_some()) {

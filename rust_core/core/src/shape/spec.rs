@@ -55,6 +55,7 @@ impl Venue {
 pub(super) struct Envelope {
     pub(super) payload: Path,
     pub(super) optional: bool,
+    pub(super) known: Vec<Path>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,6 +71,7 @@ pub(super) struct Shape {
     pub(super) instrument: Instrument,
     pub(super) exchange_time: Option<Time>,
     pub(super) sequence: Sequence,
+    pub(super) known: Vec<Place>,
     pub(super) body: Body,
 }
 

@@ -28,7 +28,7 @@ def venue(*shapes: s.AnyShape, **more: Any) -> dict[str, Any]:
     return spec
 
 
-BINANCE = s.Envelope("data", optional=True)
+BINANCE = s.Envelope("data", optional=True, known=("stream",))
 FORMS = {
     # Several shapes of one frame kind; symbol in the stream's name, split and upper-cased; whole book always.
     "binance_more": venue(
