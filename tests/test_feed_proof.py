@@ -15,11 +15,16 @@ from typing import Any
 
 import pytest
 
+import plain.coinbase as plain_coinbase
+import plain.kraken as plain_kraken
 import plain_venues as plain
 from feed_bench import Bench
 from outcrier.shape_json import to_json
 from outcrier.shapes import Chain, Checksum, Shape, SnapshotId
-from outcrier.venues import coinbase, kraken, kraken_v1, okx
+from outcrier.venues import okx
+from outcrier.venues.coinbase import COINBASE
+from outcrier.venues.kraken import DEPTH, KRAKEN
+from outcrier.venues.kraken_v1 import KRAKEN_V1
 from plain_events import Book, Plain, parse, received
 from venue_bench import PlainBooks, VenueBench
 
@@ -51,8 +56,8 @@ PROVEN = [
     Proven("okx/v5_tbt_2022-02-27", okx.SHAPES_2022_JSON, plain.okx_2022, 2415, 10),
     Proven("okx/v5_public_2022-05-13", okx.SHAPES_2022_JSON, plain.okx_2022, 188, 3),
     Proven("okcoin/spot_2023-05-27", okx.SHAPES_2022_JSON, plain.okx_2022, 6, 4),
-    Proven("kraken/v1_book_2021-04-17", kraken_v1.SHAPES_JSON, plain.kraken_v1, 2244, 10, 1000),
-    Proven("kraken/v2_book10_btcusd_2026-08-24", kraken.SHAPES_JSON, plain.kraken, 4, 1, kraken.DEPTH),
+    Proven("kraken/v1_book_2021-04-17", KRAKEN_V1.shapes_json, plain_kraken.kraken_v1, 2244, 10, 1000),
+    Proven("kraken/v2_book10_btcusd_2026-08-24", KRAKEN.shapes_json, plain_kraken.kraken, 4, 1, DEPTH),
 ]
 
 each_proven = pytest.mark.parametrize("proven", PROVEN, ids=lambda proven: proven.capture)
@@ -78,7 +83,7 @@ def test_every_checksum_of_a_session_is_that_of_our_book(proven: Proven, capture
 def test_a_recorded_session_at_a_smaller_depth_gives_the_cut_books(capture: CaptureFinder) -> None:
     """No recorded book is as deep as its subscription: here its messages are taken for those of 60 levels."""
     depth = 60
-    shapes = [replace(shape, depth=depth) for shape in kraken_v1.SHAPES if isinstance(shape, Shape)]
+    shapes = [replace(shape, depth=depth) for shape in KRAKEN_V1.shapes if isinstance(shape, Shape)]
     proven = replace(PROVEN[3], shapes=to_json(shapes), depth=depth)
     bench, frames = proven.bench(capture)
     cut = 0
@@ -104,7 +109,7 @@ def kraken_book(kind: str, bids: list[tuple[str, str]], asks: list[tuple[str, st
 def kraken_plain(message: Any) -> Any:
     for row in message["data"]:
         row.setdefault("checksum", None)
-    return plain.kraken(message)
+    return plain_kraken.kraken(message)
 
 
 def test_a_depth_is_kept_in_deltas_in_whole_books_and_on_the_wire() -> None:
@@ -118,11 +123,11 @@ def test_a_depth_is_kept_in_deltas_in_whole_books_and_on_the_wire() -> None:
         kraken_book("snapshot", [*bids[3:], ("60.0", "1.00"), ("59.0", "1.00")], asks[1:]),
         kraken_book("update", [("88.0", "4.00")], [("100.5", "4.125")]),
     ]
-    bench = VenueBench(kraken.SHAPES_JSON, kraken_plain, frames, kraken.DEPTH)
+    bench = VenueBench(KRAKEN.shapes_json, kraken_plain, frames, DEPTH)
     for frame in frames:
         (symbol,) = bench.take(frame)
         assert bench.book(symbol) == bench.wire_book(symbol) == bench.naive.books[symbol]
-        assert all(len(side) == kraken.DEPTH for side in bench.book(symbol))
+        assert all(len(side) == DEPTH for side in bench.book(symbol))
     assert bench.feed.counters()["checksums_verified"] == 0
 
 
@@ -130,7 +135,7 @@ def test_deletions_of_cut_levels_stand_behind_the_levels_of_their_side() -> None
     bids = [(str(price), "1") for price in range(100, 90, -1)]
     asks = [(str(price), "2") for price in range(101, 111)]
     frames = [kraken_book("snapshot", bids, asks), kraken_book("update", [("100.5", "3")], [("100.9", "4")])]
-    bench = VenueBench(kraken.SHAPES_JSON, kraken_plain, frames, kraken.DEPTH)
+    bench = VenueBench(KRAKEN.shapes_json, kraken_plain, frames, DEPTH)
     bench.take(frames[0])
     bench.feed.on_frame(1, frames[1], 5)
     (*_, delta) = bench.wire.take(bench.publisher)
@@ -376,7 +381,7 @@ def test_decimals_follow_finer_exponents() -> None:
 
 def test_numbers_of_a_connection_prove_its_books(capture: CaptureFinder) -> None:
     frames = list(received(capture("coinbase/advanced_2026-08-09")))
-    bench = VenueBench(coinbase.SHAPES_JSON, plain.coinbase, frames)
+    bench = VenueBench(COINBASE.shapes_json, plain_coinbase.coinbase, frames)
     books = 0
     for frame in frames:
         for symbol in bench.take(frame):
@@ -392,7 +397,7 @@ def test_numbers_of_a_connection_prove_its_books(capture: CaptureFinder) -> None
 def test_a_hole_in_the_numbers_of_a_connection_ends_all_its_books(capture: CaptureFinder) -> None:
     """One message for Python is lost: its number is missing all the same."""
     frames = list(received(capture("coinbase/advanced_2026-08-09")))
-    bench = VenueBench(coinbase.SHAPES_JSON, plain.coinbase, frames)
+    bench = VenueBench(COINBASE.shapes_json, plain_coinbase.coinbase, frames)
     control = [number for number, frame in enumerate(frames) if bench.decode(parse(frame)) is None]
     lost = next(number for number in control if number > len(frames) / 2)
     for frame in frames[:lost]:
@@ -428,7 +433,7 @@ def heartbeat(number: int) -> bytes:
 
 def connections() -> VenueBench:
     """Books A and B on connection 1 and C on connection 2, live; of D nothing has come yet."""
-    bench = VenueBench(coinbase.SHAPES_JSON, plain.coinbase, [])
+    bench = VenueBench(COINBASE.shapes_json, plain_coinbase.coinbase, [])
     for number, symbol in enumerate("ABCD"):
         values = Bench.instrument(symbol, VenueBench.FIRST_ID + number)
         bench.indices[symbol] = bench.feed.add_instrument(**values)

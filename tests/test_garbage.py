@@ -23,7 +23,7 @@ from outcrier.capture.exchange import Exchange
 from outcrier.capture.format import CaptureLine, read_capture
 from outcrier.capture.library import CaptureGroup, catalogue, instrument_list, scan
 from outcrier.capture.venue_replay import VenueReplay, open_feed
-from outcrier.venues import VENUES, bitfinex, bybit, kraken, okx
+from outcrier.venues import VENUES, bitfinex, bybit, okx
 from outcrier.venues.binance import Binance
 
 CASES = 10_000
@@ -46,7 +46,8 @@ DECLARATIONS = {
     "bitfinex": (bitfinex.SHAPES_JSON, bitfinex.UNTIMED_SHAPES_JSON),
     "bybit": (bybit.SHAPES_JSON, bybit.V2_SHAPES_JSON),
     "coinbase": (VENUES["coinbase"].shapes_json, VENUES["coinbase_exchange"].shapes_json),
-    "kraken": (kraken.SHAPES_JSON,),
+    "kraken": (VENUES["kraken"].shapes_json, VENUES["kraken_v1"].shapes_json),
+    "kraken_futures": (VENUES["kraken_futures"].shapes_json,),
     "okx": (okx.SHAPES_JSON, okx.SHAPES_2022_JSON),
     "upbit": (VENUES["upbit"].shapes_json,),
 }

@@ -12,7 +12,7 @@ import pytest
 from outcrier import _core
 from outcrier.errors import ConfigurationError
 from outcrier.venue_numbers import VENUE_NUMBERS
-from outcrier.venues import VENUES, bitfinex, bybit, kraken, kraken_v1, okx, venue_by_name
+from outcrier.venues import VENUES, bitfinex, bybit, okx, venue_by_name
 
 FIXTURES = Path(__file__).parent.parent / "rust_core" / "core" / "tests" / "shapes"
 
@@ -41,8 +41,6 @@ DECLARED = {
     "bybit_v2": (bybit.V2_SHAPES_JSON, "level: id"),
     "okx": (okx.SHAPES_JSON, None),
     "okx_2022": (okx.SHAPES_2022_JSON, None),
-    "kraken": (kraken.SHAPES_JSON, None),
-    "kraken_v1": (kraken_v1.SHAPES_JSON, None),
     "bitfinex": (bitfinex.SHAPES_JSON, None),
     "bitfinex_untimed": (bitfinex.UNTIMED_SHAPES_JSON, None),
 }

@@ -14,13 +14,13 @@ import pytest
 
 import plain_venues as plain
 from core_events import CONNECTION, Decoder, Reader
-from outcrier.venues import bitfinex, bybit, kraken, okx
+from outcrier.venues import bitfinex, bybit, okx
+from outcrier.venues.kraken import DEPTH, KRAKEN
 from plain_events import Plain, hashed, parse, received
 
 FOLDERS: dict[str, tuple[str, Plain]] = {
     "bybit": (bybit.SHAPES_JSON, plain.bybit),
     "okx": (okx.SHAPES_JSON, plain.okx),
-    "kraken": (kraken.SHAPES_JSON, plain.kraken),
 }
 
 # Messages that the fact sheets quote: recordings of the tardis-node project (test/mappers.test.ts), the
@@ -40,11 +40,6 @@ OKX = [
     '{"arg":{"channel":"open-interest","instId":"WNCG-USDT-SWAP"},"data":[{"instId":"WNCG-USDT-SWAP","instType":"SWAP","oi":"644195","oiCcy":"644195","ts":"1640131258756"}]}',
     '{"arg":{"channel":"funding-rate","instId":"WNCG-USDT-SWAP"},"data":[{"fundingRate":"0.00048105","fundingTime":"1640131200000","instId":"WNCG-USDT-SWAP","instType":"SWAP","nextFundingRate":"0.00114"}]}',
     '{"arg":{"channel":"mark-price","instId":"WNCG-USDT-SWAP"},"data":[{"instId":"WNCG-USDT-SWAP","instType":"SWAP","markPx":"2.1729","ts":"1640131259180"}]}',
-]
-KRAKEN = [
-    '{"channel":"book","type":"update","data":[{"symbol":"MATIC/USD","bids":[{"price":0.5657,"qty":1098.3947558}],"asks":[],"checksum":2114181697,"timestamp":"2023-10-06T17:35:55.440295Z"}]}',
-    '{"channel":"trade","type":"update","data":[{"symbol":"ETH/USDT","side":"sell","price":0.5117,"qty":40.0,"ord_type":"market","trade_id":4665906,"timestamp":"2023-09-25T07:49:37.708706Z"}]}',
-    '{"channel":"ticker","type":"update","data":[{"symbol":"ANETx/USD","bid":0,"bid_qty":0,"ask":0,"ask_qty":0,"timestamp":"1970-01-01T00:00:00.000000Z"}]}',
 ]
 BITFINEX = [
     '{"event":"subscribed","channel":"book","chanId":6959,"symbol":"tETHUSD","prec":"P0","freq":"F0","len":"25","pair":"ETHUSD"}',
@@ -66,7 +61,6 @@ DERIV_STATUS = [
 QUOTED: list[tuple[str, list[str], str, Callable[[], Plain]]] = [
     ("bybit", BYBIT, bybit.SHAPES_JSON, lambda: plain.bybit),
     ("okx", OKX, okx.SHAPES_JSON, lambda: plain.okx),
-    ("kraken", KRAKEN, kraken.SHAPES_JSON, lambda: plain.kraken),
     ("bitfinex", BITFINEX, bitfinex.SHAPES_JSON, lambda: plain.Bitfinex(timed=True)),
     ("bitfinex_status", DERIV_STATUS, bitfinex.SHAPES_JSON, plain.Bitfinex),
 ]
@@ -151,7 +145,7 @@ def kraken_crc(book: TextBook) -> int:
     [
         ("okx/v5_public_2022-05-13", okx.SHAPES_2022_JSON, (okx_crc, 400), 188),
         ("okx/v5_tbt_2022-02-27", okx.SHAPES_2022_JSON, (okx_crc, 400), 2415),
-        ("kraken/v2_book10_btcusd_2026-08-24", kraken.SHAPES_JSON, (kraken_crc, kraken.DEPTH), 4),
+        ("kraken/v2_book10_btcusd_2026-08-24", KRAKEN.shapes_json, (kraken_crc, DEPTH), 4),
     ],
 )
 def test_the_text_that_checksums_need_is_kept(

@@ -15,7 +15,7 @@ import pytest
 
 import plain_venues as plain
 from core_events import Decoder, Reader
-from outcrier.venues import bitfinex, bybit, kraken, kraken_v1, okx
+from outcrier.venues import bitfinex, bybit, okx
 from plain_events import LIQUIDATION, Bbo, Book, Event, Plain, Trade, hashed, lines, parse, received
 
 Exps = dict[str, tuple[int, int]]
@@ -187,18 +187,6 @@ SESSIONS = [
             "ticker": 17,
         },
         OKX_LIST,
-    ),
-    Session(
-        "kraken/v2_book10_btcusd_2026-08-24",
-        kraken.SHAPES_JSON,
-        lambda: plain.kraken,
-        {"messages": 8, "for_python": 4, "book": 4, "levels": 25},
-    ),
-    Session(
-        "kraken/v1_book_2021-04-17",
-        kraken_v1.SHAPES_JSON,
-        lambda: plain.kraken_v1,
-        {"messages": 2285, "for_python": 31, "book": 2254, "levels": 9719},
     ),
     Session(
         "okcoin/spot_2023-05-27",

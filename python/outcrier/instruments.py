@@ -36,6 +36,9 @@ NATIVE_BYTES_MAX: Final = 72
 BOOK_PROOF_SEQUENCE: Final = 1
 """INSTRUMENT_DEF.book_proof: the venue numbers its updates."""
 
+BOOK_PROOF_CHECKSUM: Final = 2
+"""INSTRUMENT_DEF.book_proof: the venue sends checksums of its books."""
+
 
 class Trading:
     """Trading status in the numbers of STATUS.state."""
