@@ -49,6 +49,7 @@ DECLARATIONS = {
     "kraken": (VENUES["kraken"].shapes_json, VENUES["kraken_v1"].shapes_json),
     "kraken_futures": (VENUES["kraken_futures"].shapes_json,),
     "okx": (okx.SHAPES_JSON, okx.SHAPES_2022_JSON),
+    "bithumb": (VENUES["bithumb_legacy"].shapes_json,),
     "upbit": (VENUES["upbit"].shapes_json,),
 }
 """By the folder of the captures."""

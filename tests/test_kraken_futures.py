@@ -18,7 +18,7 @@ from outcrier.venues.base import Ack, Error, Ignored, Several, Unknown
 from outcrier.venues.exchange_side import Client
 from outcrier.venues.kraken_futures import KRAKEN_FUTURES, PRODUCTS_AT_ONCE
 from plain.kraken import kraken_futures
-from plain_events import Bbo, Book, Deriv, Ticker, Trade, parse, received
+from plain_events import Bbo, Book, Deriv, Ticker, Trade, lines, parse, received
 from venue_checks import (
     bodies_of,
     books_of,
@@ -254,7 +254,7 @@ def test_streams_and_requests(data_dir: Path) -> None:
 
 def test_recorded_requests_are_understood_in_small_letters(capture: Callable[[str], Path]) -> None:
     client = Client("/ws/v1")
-    sent = [text for text in texts_of(capture(CAPTURE), 9) if b'"subscribe"' in text]
+    sent = lines(capture(CAPTURE), "send")
     answers = [answer for text in sent for answer in KRAKEN_FUTURES.exchange.on_text(client, text.decode())]
     recorded = [frame.decode() for frame in received(capture(CAPTURE)) if b'"subscribed"' in frame]
     lite = [answer for answer in recorded if '"ticker_lite"' in answer]

@@ -14,7 +14,7 @@ from outcrier.venues.exchange_side import Client
 from outcrier.venues.kraken import KRAKEN, checksum
 from outcrier.venues.kraken_v1 import DEPTH, KRAKEN_V1
 from plain.kraken import kraken_v1
-from plain_events import Book, Trade, parse, received
+from plain_events import Book, Trade, lines, parse, received
 from venue_checks import (
     TextBook,
     books_of,
@@ -108,7 +108,7 @@ def test_streams_and_requests(data_dir: Path) -> None:
 def test_recorded_requests_are_understood(capture: Callable[[str], Path]) -> None:
     client = Client("/")
     for name in (TRADES, TICKERS, BOOKS):
-        (sent,) = [text for text in texts_of(capture(name)) if b'"subscribe"' in text]
+        (sent,) = lines(capture(name), "send")
         answers = KRAKEN_V1.exchange.on_text(client, sent.decode())
         assert [KRAKEN_V1.control(answer) for answer in answers] == [Ack(None)] * 10
         recorded = {
