@@ -1,5 +1,6 @@
-"""What the messages of Bithumb's legacy feed say, by `json` and `Decimal` alone, from the documentation. Those
-of the socket of 2024 are read by the decoder of Upbit.
+"""What the messages of Bithumb's legacy feed say, by `json` and `Decimal` alone, from the documentation.
+
+Those of the socket of 2024 are read by the decoder of Upbit.
 """
 
 from __future__ import annotations
