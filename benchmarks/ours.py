@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.messages import SETS, Books, MessageSet, capture_path, scaled_book
 from outcrier import _core
-from outcrier.capture.library import Scan, instruments_of
+from outcrier.capture.contents import instruments_of, scan
 from outcrier.instruments import Instrument, to_core_kwargs
 from outcrier.venues import venue_by_name
 
@@ -22,8 +22,10 @@ def instruments(data_dir: Path, messages: MessageSet) -> Sequence[Instrument]:
     """The instruments of a message set, from the venue's own list."""
     _, capture, _ = SETS[messages.name]
     symbols = tuple(messages.snapshots)
-    found = Scan(0, None, {}, symbols, symbols, (None,))
-    return instruments_of(venue_by_name(messages.venue), [capture_path(data_dir, capture)], found)
+    venue, paths = venue_by_name(messages.venue), [capture_path(data_dir, capture)]
+    listed = instruments_of(venue, paths, scan(venue, paths))
+    by_native = {each.native_symbol: each for each in listed}
+    return [by_native[symbol] for symbol in symbols]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from outcrier import _core
-from outcrier.venues import VENUES, bitfinex, bybit
+from outcrier.venues import VENUES, bitfinex
+from outcrier.venues.bybit import BYBIT_LINEAR
 from plain_events import received
 
 Decoder = _core.Decoder
@@ -25,7 +26,7 @@ TRADE = (
 
 
 def decoder(price_exp: int = -2, qty_exp: int = -3) -> Decoder:
-    made = Decoder(bybit.SHAPES_JSON)
+    made = Decoder(BYBIT_LINEAR.shapes_json)
     assert made.add("BTCPERP", price_exp, qty_exp) == 0
     return made
 
@@ -82,7 +83,8 @@ def test_events_of_a_frame() -> None:
         (BOOK[:-1], Decoder.FAULT, "malformed JSON"),
         (BOOK + b"}", Decoder.FAULT, "trailing bytes"),
         (BOOK.replace(b'"ts"', b'"type"'), Decoder.FAULT, "duplicate key"),
-        (b"pong", Decoder.FAULT, "malformed JSON"),
+        (b"pong", Decoder.NOT_MINE, "no shape takes it"),
+        (b"pong!", Decoder.FAULT, "malformed JSON"),
         (b"", Decoder.FAULT, "malformed JSON"),
         (b"\xff\x00", Decoder.FAULT, "malformed JSON"),
     ],
@@ -123,7 +125,7 @@ def test_answers_to_requests() -> None:
 
 def test_a_whole_session_without_python_objects(capture: Callable[[str], Path]) -> None:
     frames = list(received(capture("bybit/v5_linear_2026-08-09")))
-    made = Decoder(bybit.SHAPES_JSON)
+    made = Decoder(BYBIT_LINEAR.shapes_json)
     for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT", "DOGEUSDT"):
         made.add(symbol, -8, -8)
     # 17 acknowledgements; levels and trades as the plain decoder counts them.

@@ -20,7 +20,8 @@ from feed_bench import lines
 from naive import NaiveBook
 from outcrier import State, Subscriber, _core, subscriber
 from outcrier.batch import Batch
-from outcrier.capture.library import instruments_of, read_session, scan
+from outcrier.capture.contents import instruments_of, scan
+from outcrier.capture.library import read_session
 from outcrier.capture.venue_replay import VenueReplay, open_feed
 from outcrier.layout import BBO, BOOK_DELTA, BOOK_SNAPSHOT, KIND_LOST, EventRow
 from outcrier.silence import RCVBUF_BYTES_MIN

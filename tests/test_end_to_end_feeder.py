@@ -100,7 +100,14 @@ def test_a_dropped_diff_is_seen_on_the_wire_before_any_later_one(
     number = 300
     recorded = list(diffs(path))
     before, dropped = recorded[number - 2], recorded[number - 1]
-    options: list[str | Path] = ["--speed", "2", "--drop-diff", str(number), "--instruments", capture(LIST)]
+    options: list[str | Path] = [
+        "--speed",
+        "2",
+        "--fault",
+        f"drop:at={number},streams=*@depth*",
+        "--instruments",
+        capture(LIST),
+    ]
     exchange, config = stand_in(tmp_path, path, *options)
     with (
         exchange,

@@ -15,16 +15,17 @@ from typing import Any
 
 import pytest
 
-import plain.coinbase as plain_coinbase
-import plain.kraken as plain_kraken
-import plain_venues as plain
 from feed_bench import Bench
+from outcrier import _core
+from outcrier.cli.book import as_object, heading
+from outcrier.prices import converter
 from outcrier.shape_json import to_json
 from outcrier.shapes import Chain, Checksum, Shape, SnapshotId
-from outcrier.venues import okx
-from outcrier.venues.coinbase import COINBASE
-from outcrier.venues.kraken import DEPTH, KRAKEN
+from outcrier.venues import VENUES
+from outcrier.venues.kraken import DEPTH
 from outcrier.venues.kraken_v1 import KRAKEN_V1
+from outcrier.views import BookView, instrument_of
+from plain import coinbase, kraken, okx
 from plain_events import Book, Plain, parse, received
 from venue_bench import PlainBooks, VenueBench
 
@@ -53,11 +54,11 @@ class Proven:
 
 # The manifest names the checksums of the whole recordings; these files end before.
 PROVEN = [
-    Proven("okx/v5_tbt_2022-02-27", okx.SHAPES_2022_JSON, plain.okx_2022, 2415, 10),
-    Proven("okx/v5_public_2022-05-13", okx.SHAPES_2022_JSON, plain.okx_2022, 188, 3),
-    Proven("okcoin/spot_2023-05-27", okx.SHAPES_2022_JSON, plain.okx_2022, 6, 4),
-    Proven("kraken/v1_book_2021-04-17", KRAKEN_V1.shapes_json, plain_kraken.kraken_v1, 2244, 10, 1000),
-    Proven("kraken/v2_book10_btcusd_2026-08-24", KRAKEN.shapes_json, plain_kraken.kraken, 4, 1, DEPTH),
+    Proven("okx/v5_tbt_2022-02-27", VENUES["okx_2022"].shapes_json, okx.IN_2022, 2415, 10),
+    Proven("okx/v5_public_2022-05-13", VENUES["okx_2022"].shapes_json, okx.IN_2022, 188, 3),
+    Proven("okcoin/spot_2023-05-27", VENUES["okcoin"].shapes_json, okx.OKCOIN, 6, 4),
+    Proven("kraken/v1_book_2021-04-17", VENUES["kraken_v1"].shapes_json, kraken.kraken_v1, 2244, 10, 1000),
+    Proven("kraken/v2_book10_btcusd_2026-08-24", VENUES["kraken"].shapes_json, kraken.kraken, 4, 1, DEPTH),
 ]
 
 each_proven = pytest.mark.parametrize("proven", PROVEN, ids=lambda proven: proven.capture)
@@ -109,7 +110,7 @@ def kraken_book(kind: str, bids: list[tuple[str, str]], asks: list[tuple[str, st
 def kraken_plain(message: Any) -> Any:
     for row in message["data"]:
         row.setdefault("checksum", None)
-    return plain_kraken.kraken(message)
+    return kraken.kraken(message)
 
 
 def test_a_depth_is_kept_in_deltas_in_whole_books_and_on_the_wire() -> None:
@@ -123,7 +124,7 @@ def test_a_depth_is_kept_in_deltas_in_whole_books_and_on_the_wire() -> None:
         kraken_book("snapshot", [*bids[3:], ("60.0", "1.00"), ("59.0", "1.00")], asks[1:]),
         kraken_book("update", [("88.0", "4.00")], [("100.5", "4.125")]),
     ]
-    bench = VenueBench(KRAKEN.shapes_json, kraken_plain, frames, DEPTH)
+    bench = VenueBench(VENUES["kraken"].shapes_json, kraken_plain, frames, DEPTH)
     for frame in frames:
         (symbol,) = bench.take(frame)
         assert bench.book(symbol) == bench.wire_book(symbol) == bench.naive.books[symbol]
@@ -135,7 +136,7 @@ def test_deletions_of_cut_levels_stand_behind_the_levels_of_their_side() -> None
     bids = [(str(price), "1") for price in range(100, 90, -1)]
     asks = [(str(price), "2") for price in range(101, 111)]
     frames = [kraken_book("snapshot", bids, asks), kraken_book("update", [("100.5", "3")], [("100.9", "4")])]
-    bench = VenueBench(KRAKEN.shapes_json, kraken_plain, frames, DEPTH)
+    bench = VenueBench(VENUES["kraken"].shapes_json, kraken_plain, frames, DEPTH)
     bench.take(frames[0])
     bench.feed.on_frame(1, frames[1], 5)
     (*_, delta) = bench.wire.take(bench.publisher)
@@ -381,7 +382,7 @@ def test_decimals_follow_finer_exponents() -> None:
 
 def test_numbers_of_a_connection_prove_its_books(capture: CaptureFinder) -> None:
     frames = list(received(capture("coinbase/advanced_2026-08-09")))
-    bench = VenueBench(COINBASE.shapes_json, plain_coinbase.coinbase, frames)
+    bench = VenueBench(VENUES["coinbase"].shapes_json, coinbase.coinbase, frames)
     books = 0
     for frame in frames:
         for symbol in bench.take(frame):
@@ -397,7 +398,7 @@ def test_numbers_of_a_connection_prove_its_books(capture: CaptureFinder) -> None
 def test_a_hole_in_the_numbers_of_a_connection_ends_all_its_books(capture: CaptureFinder) -> None:
     """One message for Python is lost: its number is missing all the same."""
     frames = list(received(capture("coinbase/advanced_2026-08-09")))
-    bench = VenueBench(COINBASE.shapes_json, plain_coinbase.coinbase, frames)
+    bench = VenueBench(VENUES["coinbase"].shapes_json, coinbase.coinbase, frames)
     control = [number for number, frame in enumerate(frames) if bench.decode(parse(frame)) is None]
     lost = next(number for number in control if number > len(frames) / 2)
     for frame in frames[:lost]:
@@ -433,7 +434,7 @@ def heartbeat(number: int) -> bytes:
 
 def connections() -> VenueBench:
     """Books A and B on connection 1 and C on connection 2, live; of D nothing has come yet."""
-    bench = VenueBench(COINBASE.shapes_json, plain_coinbase.coinbase, [])
+    bench = VenueBench(VENUES["coinbase"].shapes_json, coinbase.coinbase, [])
     for number, symbol in enumerate("ABCD"):
         values = Bench.instrument(symbol, VenueBench.FIRST_ID + number)
         bench.indices[symbol] = bench.feed.add_instrument(**values)
@@ -489,3 +490,23 @@ def test_a_message_that_cannot_be_read_has_no_number() -> None:
     assert bench.kinds() == ["FAULT"]
     bench.feed_only(heartbeat(3))
     assert states(bench) == ["STALE", "STALE", "LIVE", "RECOVERING"]
+
+
+def test_a_consumer_is_told_what_proves_a_book_and_where_nothing_does() -> None:
+    bench = VenueBench(HELD, lambda _: None, [])
+    receiver = _core.Receiver(accept_replay=True)
+    for bits, symbol in enumerate("ABCD"):
+        values = {**Bench.instrument(symbol, VenueBench.FIRST_ID + bits), "book_proof": bits}
+        bench.feed.add_instrument(**values)
+    views = [BookView(receiver, f"{symbol}@x", f"{symbol}@7", converter("decimal")) for symbol in "ABCD"]
+    assert [view.book_proof for view in views] == [""] * 4
+    assert "UNVERIFIABLE" not in heading(views[0]), "nothing was heard yet"
+    for _, frame in bench.publisher.take():
+        receiver.datagram(0, frame, 1, 1)
+    words = ["UNVERIFIABLE", "sequence", "checksum", "sequence and checksum"]
+    listed = [instrument_of(row, converter("decimal")).book_proof for row in receiver.instruments()]
+    assert sorted(listed) == sorted(words)
+    assert [view.book_proof for view in views] == words
+    assert [as_object(view, 1)["book_proof"] for view in views] == words
+    assert heading(views[0]) == "A@x RECOVERING REPLAY UNVERIFIABLE - 0 bids 0 asks"
+    assert heading(views[1]) == "B@x RECOVERING REPLAY - 0 bids 0 asks"

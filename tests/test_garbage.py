@@ -14,17 +14,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from outcrier import _core
+from outcrier.capture.contents import catalogue, instrument_lists, scan
 from outcrier.capture.exchange import Exchange
 from outcrier.capture.format import CaptureLine, read_capture
-from outcrier.capture.library import CaptureGroup, catalogue, instrument_list, scan
+from outcrier.capture.library import CaptureGroup
 from outcrier.capture.venue_replay import VenueReplay, open_feed
-from outcrier.venues import VENUES, bitfinex, bybit, okx
+from outcrier.venues import VENUES, bitfinex
 from outcrier.venues.binance import Binance
+from outcrier.venues.binance_exchange import BinanceExchange
 
 CASES = 10_000
 SEED = 20_261_121
@@ -44,15 +47,8 @@ KEPT_BYTES = 4_096
 
 DECLARATIONS = {
     "bitfinex": (bitfinex.SHAPES_JSON, bitfinex.UNTIMED_SHAPES_JSON),
-    "bybit": (bybit.SHAPES_JSON, bybit.V2_SHAPES_JSON),
-    "coinbase": (VENUES["coinbase"].shapes_json, VENUES["coinbase_exchange"].shapes_json),
-    "kraken": (VENUES["kraken"].shapes_json, VENUES["kraken_v1"].shapes_json),
-    "kraken_futures": (VENUES["kraken_futures"].shapes_json,),
-    "okx": (okx.SHAPES_JSON, okx.SHAPES_2022_JSON),
-    "bithumb": (VENUES["bithumb_legacy"].shapes_json,),
-    "upbit": (VENUES["upbit"].shapes_json,),
 }
-"""By the folder of the captures."""
+"""Of venues without a connector, by the folder of the captures."""
 
 ALL = [
     *itertools.chain.from_iterable(DECLARATIONS.values()),
@@ -151,9 +147,10 @@ class Books:
 
     def __init__(self, path: Path) -> None:
         venue = VENUES[path.parent.name]
-        assert isinstance(venue, Binance)
+        assert isinstance(venue.exchange, BinanceExchange)
+        self.side = venue.exchange
         found = scan(venue, [path])
-        listed = instrument_list(venue, [path], found)
+        listed = instrument_lists(venue, [path], found)
         instruments = [
             each
             for symbol in found.symbols
@@ -185,7 +182,7 @@ class Books:
                 continue
             if self.feed.state(index) != "LIVE" or self.feed.source_seq(index) != book.last_id:
                 self.feed.disconnected([index], self.time_ns)
-                answer = book.answer(symbol, self.exchange.venue).encode()
+                answer = self.side.book_answer(symbol, book).encode()
                 self.feed.on_snapshot(index, answer, self.time_ns)
                 assert self.feed.state(index) == "LIVE", f"{symbol}: {self.feed.notices()}"
         self.feed.notices()
@@ -284,6 +281,17 @@ class Decoders:
         return faults[0] if faults else None
 
 
+def feeds_live(path: Path) -> bool:
+    """Whether a capture is one that `Books` keeps live books of."""
+    return isinstance(VENUES.get(path.parent.name), Binance) and "_instruments" not in path.name
+
+
+def declarations_of(path: Path, name: str) -> tuple[str, ...]:
+    """The declarations that a capture was made for."""
+    connected = [each.shapes_json for each in VENUES.values() if any(fnmatch(name, p) for p in each.captures)]
+    return (*DECLARATIONS.get(path.parent.name, ()), *dict.fromkeys(connected))
+
+
 def run_decoders(path: Path, name: str, cases: int, outcomes: Outcomes) -> tuple[int, int]:
     """Cases of a capture of another venue: how many, and how many undamaged messages its shapes took."""
     lines = [
@@ -291,7 +299,7 @@ def run_decoders(path: Path, name: str, cases: int, outcomes: Outcomes) -> tuple
         for each in enumerate(itertools.islice(read_capture(path), LINES), start=1)
         if each[1].kind != "send"
     ]
-    own = DECLARATIONS.get(path.parent.name)
+    own = declarations_of(path, name)
     short = [each for each in lines if len(each[1].data) <= MESSAGE_BYTES_MAX]
     decoders = Decoders(list(own or ALL), short)
     picked = chosen(lines, name, cases)
@@ -309,17 +317,11 @@ def test_every_damaged_message_is_a_counted_fault_or_harmless(data_dir: Path, tm
     assert len({path.parent.name for path in captures}) == 29
     outcomes, handled, left = Outcomes(), Counter[str](), CASES
     # The shortest last: what captures with long messages only leave is done by those after them.
-    captures.sort(
-        key=lambda path: (
-            "_instruments" not in path.name,
-            isinstance(VENUES.get(path.parent.name), Binance),
-            path,
-        )
-    )
+    captures.sort(key=lambda path: ("_instruments" not in path.name, feeds_live(path), path))
     for remaining, path in zip(range(len(captures), 0, -1), captures, strict=True):
         share = -(-left // remaining)
         name = f"{path.parent.name}/{path.name.removesuffix('.jsonl.gz')}"
-        if isinstance(VENUES.get(path.parent.name), Binance) and "_instruments" not in path.name:
+        if feeds_live(path):
             left -= run_feed(head(path, tmp_path), name, share, outcomes)
         else:
             done, took = run_decoders(path, name, share, outcomes)
@@ -329,7 +331,10 @@ def test_every_damaged_message_is_a_counted_fault_or_harmless(data_dir: Path, tm
     assert outcomes.harmless + len(outcomes.faults) == CASES == outcomes.by_damage.total()
     assert all(reason for _, reason, _ in outcomes.faults)
     # The cases reached what they were to reach: decoders that read their venue, live books, both outcomes.
-    assert {venue for venue, count in handled.items() if count} == set(DECLARATIONS)
+    connected = {pattern.partition("/")[0] for venue in VENUES.values() for pattern in venue.captures}
+    of_binance = {name for name, venue in VENUES.items() if isinstance(venue, Binance)}
+    wanted = connected | set(DECLARATIONS)
+    assert {venue for venue, count in handled.items() if count} == wanted - of_binance
     assert outcomes.live > CASES // 10
     for damage in DAMAGES:
         assert outcomes.by_damage[damage.__name__, "fault"] > 1_000, outcomes.by_damage

@@ -17,11 +17,12 @@ import msgspec
 import pytest
 
 from outcrier import _core
+from outcrier.capture.faults import Fault
 from outcrier.capture.format import CaptureLine, encode_line, read_capture
 from outcrier.capture.library import group_by_venue
 from outcrier.capture.record import Limits, RecordSummary, record
 from outcrier.capture.replay import replay_into
-from outcrier.capture.stand_in import Faults, StandIn, stand_in_config
+from outcrier.capture.stand_in import StandIn, stand_in_config
 from outcrier.capture.venue_replay import VenueSummary
 from outcrier.capture.writer import BLOCK_BYTES, CaptureWriter
 from outcrier.config import Config, VenueConfig
@@ -193,7 +194,7 @@ def test_what_is_recorded_from_a_capture_is_the_capture(capture: CaptureFinder, 
     times = [line.time_ns or 0 for line in lines]
     assert times == sorted(times)
     (instruments,) = read_capture(Path(listed.path))
-    assert (instruments.kind, instruments.text) == ("http", venue.exchange._instruments)
+    assert (instruments.kind, instruments.text) == ("http", next(iter(venue.exchange.instruments.values())))
     # Replayed, it ends with the books that the capture ends with.
     original, again = books(source), books(Path(first.path))
     assert again.books[0].state == original.books[0].state == "LIVE"
@@ -225,7 +226,7 @@ def test_seconds_and_bytes_end_a_recording(capture: CaptureFinder, tmp_path: Pat
 
 def test_every_link_has_a_file_of_its_own(capture: CaptureFinder, tmp_path: Path) -> None:
     source = cut(capture(SPOT), tmp_path, 3_000)
-    venue = StandIn(BINANCE, [source], speed=2.0, faults=Faults(close_after=200))
+    venue = StandIn(BINANCE, [source], speed=2.0, faults=[Fault(kind="close", at=200)])
     summary = recorded(venue, tmp_path / "out", Limits(count=260))
     names = [Path(file.path).name.split("_20")[0] for file in summary.files]
     assert names == ["binance_instruments", "binance_conn1", "binance_conn1_link2"]

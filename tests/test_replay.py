@@ -344,8 +344,8 @@ def test_a_book_that_the_captures_cannot_start_says_so(tmp_path: Path) -> None:
     path = made(tmp_path / "made.jsonl", {"t": 1_000_000_000, "k": "recv", "u": None, "d": diff})
     summary = run(tmp_path, [CaptureGroup("binance", (path,))], _core.Publisher.memory())
     (book,) = summary.venues[0].books
-    assert (book.state, book.why) == ("RECOVERING", "no REST book of it in the captures")
-    assert "@binance RECOVERING: no REST book of it in the captures, 0 bids" in as_text(summary)
+    assert (book.state, book.why) == ("RECOVERING", "no whole book of it in the captures")
+    assert "@binance RECOVERING: no whole book of it in the captures, 0 bids" in as_text(summary)
 
 
 def test_instruments_without_a_book_are_live_from_the_start_and_after_each_loop(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +25,8 @@ import pytest
 
 from naive import NaiveBook
 from outcrier import _core
-from outcrier.capture.stand_in import Faults, StandIn, stand_in_config
+from outcrier.capture.faults import Fault
+from outcrier.capture.stand_in import StandIn, stand_in_config
 from outcrier.config import Config, FeederConfig, MulticastConfig, MulticastSections, VenueConfig, render
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.feeder.busy_poll import BusyPoll
@@ -87,10 +88,22 @@ LISTS = {
 
 
 def stand_in_of(
-    venue: str, path: Path, capture: CaptureFinder, *, speed: float = 1, faults: Faults | None = None
+    venue: str, path: Path, capture: CaptureFinder, *, speed: float = 1, faults: Sequence[Fault] = ()
 ) -> StandIn:
     """Plays `path`, with the venue's own instrument list."""
     return StandIn(VENUES[venue], [path], speed=speed, faults=faults, instruments=capture(LISTS[venue]))
+
+
+def listed(stand_in: StandIn) -> str:
+    """The body of the instrument list that the stand-in answers with."""
+    (body,) = stand_in.exchange.instruments.values()
+    return body
+
+
+def set_list(stand_in: StandIn, body: Any) -> None:
+    """Answers with `body` from now on."""
+    (target,) = stand_in.exchange.instruments
+    stand_in.exchange.instruments[target] = json.dumps(body)
 
 
 def config_of(stand_ins: list[StandIn], directory: Path, **feeder: Any) -> Config:
@@ -289,7 +302,7 @@ def test_after_a_dropped_diff_no_delta_until_the_book_is_whole_again(
 
     async def run() -> None:
         async with StandIn(
-            VENUES["binance_usdm"], [path], speed=10, faults=Faults(drop_diff=250)
+            VENUES["binance_usdm"], [path], speed=10, faults=[Fault(kind="drop", at=250, streams="*@depth*")]
         ) as stand_in:
 
             async def scene(service: FeederService) -> None:
@@ -303,7 +316,7 @@ def test_after_a_dropped_diff_no_delta_until_the_book_is_whole_again(
                 assert wire.sides("binance_usdm", 1) == naive_at(path, wire.book_id("binance_usdm")).sides()
 
             await play(config_of([stand_in], tmp_path), wire, scene)
-            assert stand_in.counters.injected["drop_diff"] == 1
+            assert stand_in.counters.injected["drop"] == 1
 
     runner.run(run())
     ours = [
@@ -336,7 +349,7 @@ def test_a_cut_connection_makes_its_books_stale_and_comes_back(
 
     async def run() -> None:
         async with StandIn(
-            VENUES["binance_usdm"], [path], speed=10, faults=Faults(close_after=3_000)
+            VENUES["binance_usdm"], [path], speed=10, faults=[Fault(kind="close", at=3_000)]
         ) as stand_in:
 
             async def scene(service: FeederService) -> None:
@@ -376,7 +389,7 @@ def test_refused_books_are_asked_again(
     wire = Wire()
 
     async def run() -> None:
-        faults = Faults(refuse_depth=1, refuse_status=status)
+        faults = [Fault(kind="refuse_rest", streams="*/depth*", status=status)]
         async with stand_in_of("binance", path, capture, speed=5, faults=faults) as stand_in:
 
             async def scene(service: FeederService) -> None:
@@ -385,7 +398,7 @@ def test_refused_books_are_asked_again(
                 await until(lambda: is_live(service), "live in the end")
 
             await play(config_of([stand_in], tmp_path), wire, scene)
-            assert stand_in.counters.injected["refuse_depth"] == 1
+            assert stand_in.counters.injected["refuse_rest"] == 1
 
     runner.run(run())
 
@@ -488,13 +501,13 @@ def test_a_later_list_changes_status_and_sizes_on_the_wire(
 
             async def scene(service: FeederService) -> None:
                 await until(lambda: is_live(service), "live")
-                body = json.loads(stand_in.exchange._instruments)
+                body = json.loads(listed(stand_in))
                 entry = next(each for each in body["symbols"] if each["symbol"] == "BTCUSDT")
                 entry["status"] = "BREAK"
                 next(f for f in entry["filters"] if f["filterType"] == "PRICE_FILTER")["tickSize"] = (
                     "0.05000000"
                 )
-                stand_in.exchange._instruments = json.dumps(body)
+                set_list(stand_in, body)
 
                 def heard() -> dict[str, Any]:
                     wire.hear()
@@ -505,7 +518,7 @@ def test_a_later_list_changes_status_and_sizes_on_the_wire(
                 assert heard()["tick_size"] == 5 * tick
                 assert heard()["def_version"] == 2
                 body["symbols"].remove(entry)
-                stand_in.exchange._instruments = json.dumps(body)
+                set_list(stand_in, body)
                 await until(lambda: heard()["status"] == 9, "delisted")
 
             await play(config_of([stand_in], tmp_path, instruments_refresh_s=1), wire, scene)
@@ -515,12 +528,12 @@ def test_a_later_list_changes_status_and_sizes_on_the_wire(
 
 def with_list(stand_in: StandIn, **changes: Any) -> None:
     """Changes the entry of BTCUSDT in the list that the stand-in answers with; None for all = it is gone."""
-    body = json.loads(stand_in.exchange._instruments)
+    body = json.loads(listed(stand_in))
     entry = next(each for each in body["symbols"] if each["symbol"] == "BTCUSDT")
     if not changes:
         body["symbols"].remove(entry)
     next(f for f in entry["filters"] if f["filterType"] == "LOT_SIZE").update(changes)
-    stand_in.exchange._instruments = json.dumps(body)
+    set_list(stand_in, body)
 
 
 def test_sizes_that_the_wire_cannot_hold_are_a_fault_and_the_old_ones_stay(
@@ -563,7 +576,7 @@ def test_the_book_of_a_delisted_instrument_is_no_longer_asked_for(
     wire = Wire()
 
     async def run() -> None:
-        faults = Faults(refuse_depth=10**9)
+        faults = [Fault(kind="refuse_rest", streams="*/depth*", count=0)]
         async with stand_in_of("binance", path, capture, speed=1, faults=faults) as stand_in:
 
             async def scene(service: FeederService) -> None:
@@ -571,9 +584,9 @@ def test_the_book_of_a_delisted_instrument_is_no_longer_asked_for(
                 assert service.status()[0].snapshots_waiting == 1
                 with_list(stand_in)
                 await until(lambda: service.status()[0].snapshots_waiting == 0, "forgotten")
-                asked = stand_in.counters.injected["refuse_depth"]
+                asked = stand_in.counters.injected["refuse_rest"]
                 await asyncio.sleep(2.5)
-                assert stand_in.counters.injected["refuse_depth"] == asked
+                assert stand_in.counters.injected["refuse_rest"] == asked
 
             await play(config_of([stand_in], tmp_path, instruments_refresh_s=1), wire, scene)
 
@@ -629,7 +642,7 @@ def test_instruments_without_a_book_are_stale_with_their_connection_and_live_aga
     wire = Wire()
 
     async def run() -> None:
-        faults = Faults(close_after=300)
+        faults = [Fault(kind="close", at=300)]
         async with stand_in_of("binance", path, capture, speed=5, faults=faults) as stand_in:
             config = config_of([stand_in], tmp_path)
             venue = msgspec.structs.replace(config.venues["binance"], channels=("bookTicker",))

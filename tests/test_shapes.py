@@ -12,7 +12,7 @@ import pytest
 from outcrier import _core
 from outcrier.errors import ConfigurationError
 from outcrier.venue_numbers import VENUE_NUMBERS
-from outcrier.venues import VENUES, bitfinex, bybit, okx, venue_by_name
+from outcrier.venues import VENUES, bitfinex, venue_by_name
 
 FIXTURES = Path(__file__).parent.parent / "rust_core" / "core" / "tests" / "shapes"
 
@@ -37,10 +37,6 @@ def test_every_venue_compiles(name: str) -> None:
 
 # Of venues without a connector, and what keeps a feed from publishing their books.
 DECLARED = {
-    "bybit": (bybit.SHAPES_JSON, None),
-    "bybit_v2": (bybit.V2_SHAPES_JSON, "level: id"),
-    "okx": (okx.SHAPES_JSON, None),
-    "okx_2022": (okx.SHAPES_2022_JSON, None),
     "bitfinex": (bitfinex.SHAPES_JSON, None),
     "bitfinex_untimed": (bitfinex.UNTIMED_SHAPES_JSON, None),
 }

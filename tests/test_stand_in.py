@@ -21,18 +21,21 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from naive import NaiveBook
 from outcrier import _core
-from outcrier.capture.exchange import Client, Exchange, TextBook
+from outcrier.capture.book import RecordedBook
+from outcrier.capture.contents import instrument_lists, scan
+from outcrier.capture.exchange import Exchange
+from outcrier.capture.faults import Fault
 from outcrier.capture.format import read_capture
-from outcrier.capture.library import instrument_list, scan
-from outcrier.capture.stand_in import Faults, StandIn, stand_in_config
+from outcrier.capture.stand_in import StandIn, stand_in_config
 from outcrier.config import load, render
 from outcrier.errors import CaptureError, ConfigurationError, NetworkError
 from outcrier.feeder.plan import plan_connections
 from outcrier.feeder.service import FeederService
 from outcrier.venues import venue_by_name
+from outcrier.venues.base import Printed
 from outcrier.venues.binance import BINANCE, BINANCE_COINM, BINANCE_USDM, Binance
-from outcrier.venues.binance_messages import Diff
-from outcrier.venues.binance_messages import book as parse_book
+from outcrier.venues.binance_exchange import BinanceExchange
+from outcrier.venues.exchange_side import Client
 
 CaptureFinder = Callable[[str], Path]
 
@@ -51,33 +54,48 @@ def bounded(work: Coroutine[Any, Any, None]) -> None:
 
 def exchange_of(venue: Binance, *paths: Path) -> Exchange:
     found = scan(venue, paths)
-    return Exchange(venue, paths, found, instrument_list(venue, paths, found))
+    return Exchange(venue, paths, found, instrument_lists(venue, paths, found))
 
 
 # The protocol, without a socket.
 
 
-def ask(client: Client, **request: Any) -> Any:
-    return json.loads(client.on_text(json.dumps(request)))
+class Asker:
+    """A client of an exchange's side."""
+
+    def __init__(self, venue: Binance, target: str) -> None:
+        self.side = venue.exchange
+        self.client = Client(target)
+        assert self.side.accepts(target)
+        assert self.side.greeting(self.client) == []
+
+    def ask(self, **request: Any) -> Any:
+        return json.loads(self.say(json.dumps(request)))
+
+    def say(self, text: str) -> str:
+        (answer,) = self.side.on_text(self.client, text)
+        return answer
+
+    def wants(self, stream: str) -> bool:
+        return self.side.wants(self.client, stream)
+
+    def form(self, stream: str) -> str:
+        return self.side.stamped(self.client, f'{{"stream":"{stream}","data":{{"x":1}}}}')
 
 
 def test_streams_are_chosen_by_url_in_the_raw_or_the_combined_form() -> None:
-    raw = Client.connect(BINANCE, "/ws/btcusdt@trade/btcusdt@depth@100ms")
-    assert raw is not None
-    assert not raw.is_combined
+    raw = Asker(BINANCE, "/ws/btcusdt@trade/btcusdt@depth@100ms")
+    assert raw.form("btcusdt@trade") == '{"x":1}'
     assert raw.wants("btcusdt@depth@100ms")
     assert raw.wants("btcusdt@trade")
     assert not raw.wants("btcusdt@depth"), "another speed is another stream"
-    combined = Client.connect(BINANCE, "/stream?streams=btcusdt@trade/ethusdt@trade")
-    assert combined is not None
-    assert combined.is_combined
+    combined = Asker(BINANCE, "/stream?streams=btcusdt@trade/ethusdt@trade")
+    assert combined.form("ethusdt@trade") == '{"stream":"ethusdt@trade","data":{"x":1}}'
     assert combined.wants("ethusdt@trade")
     for target in ("/ws", "/ws/", "/stream", "/stream?streams="):
-        client = Client.connect(BINANCE, target)
-        assert client is not None
-        assert not client.subscribed
+        assert not Asker(BINANCE, target).client.streams
     for target in ("/", "/api/v3/depth", "/streams", "/public/ws", "/wsx"):
-        assert Client.connect(BINANCE, target) is None
+        assert not BINANCE.exchange.accepts(target)
 
 
 def test_usdm_pushes_market_streams_on_market_only() -> None:
@@ -91,75 +109,81 @@ def test_usdm_pushes_market_streams_on_market_only() -> None:
     public = {"btcusdt@depth@0ms", "btcusdt@bookTicker", "btcusdt@trade"}
     for path, pushed in (("/public", public), ("", public), ("/market", streams - public)):
         for form in ("ws", "stream"):
-            client = Client.connect(BINANCE_USDM, f"{path}/{form}")
-            assert client is not None
-            assert ask(client, method="SUBSCRIBE", params=sorted(streams), id=1) == {"result": None, "id": 1}
+            client = Asker(BINANCE_USDM, f"{path}/{form}")
+            assert client.ask(method="SUBSCRIBE", params=sorted(streams), id=1) == {"result": None, "id": 1}
             assert {stream for stream in streams if client.wants(stream)} == pushed, path
-    coin = Client.connect(BINANCE_COINM, "/stream?streams=btcusd_perp@aggTrade/btcusd_perp@depth")
-    assert coin is not None
+    coin = Asker(BINANCE_COINM, "/stream?streams=btcusd_perp@aggTrade/btcusd_perp@depth")
     assert coin.wants("btcusd_perp@aggTrade")
     assert coin.wants("btcusd_perp@depth")
-    assert Client.connect(BINANCE_COINM, "/public/stream") is None
+    assert not BINANCE_COINM.exchange.accepts("/public/stream")
 
 
 def test_requests_are_answered_as_the_exchange_does() -> None:
-    client = Client.connect(BINANCE, "/stream")
-    assert client is not None
-    assert ask(client, method="SUBSCRIBE", params=["btcusdt@trade", "no@such"], id=1) == {
-        "result": None,
-        "id": 1,
-    }
-    assert ask(client, method="LIST_SUBSCRIPTIONS", id="x1") == {
-        "result": ["btcusdt@trade", "no@such"],
-        "id": "x1",
-    }
-    assert ask(client, method="UNSUBSCRIBE", params=["no@such", "never@asked"], id=None) == {
+    client = Asker(BINANCE, "/stream")
+    ask = client.ask
+    assert ask(method="SUBSCRIBE", params=["btcusdt@trade", "no@such"], id=1) == {"result": None, "id": 1}
+    assert ask(method="LIST_SUBSCRIPTIONS", id="x1") == {"result": ["btcusdt@trade", "no@such"], "id": "x1"}
+    assert ask(method="UNSUBSCRIBE", params=["no@such", "never@asked"], id=None) == {
         "result": None,
         "id": None,
     }
-    assert ask(client, method="LIST_SUBSCRIPTIONS", id=3)["result"] == ["btcusdt@trade"]
-    assert ask(client, method="GET_PROPERTY", params=["combined"], id=4) == {"result": True, "id": 4}
-    assert ask(client, method="SET_PROPERTY", params=["combined", False], id=5) == {"result": None, "id": 5}
-    assert not client.is_combined
-    assert ask(client, method="SET_PROPERTY", params=["combined", "no"], id=6)["code"] == 1
-    assert ask(client, method="GET_PROPERTY", params=["colour"], id=7)["code"] == 0
-    assert ask(client, method="SHOUT", id=8)["code"] == 2
-    assert ask(client, method="SUBSCRIBE", params="btcusdt@trade", id=9)["code"] == 2
-    assert ask(client, method="SUBSCRIBE", params=[1], id=9)["code"] == 2
-    assert ask(client, method="SUBSCRIBE", params=[], id=1.5)["code"] == 2
-    assert ask(client, method="SUBSCRIBE", params=[], id="a" * 37)["code"] == 2
+    assert ask(method="LIST_SUBSCRIPTIONS", id=3)["result"] == ["btcusdt@trade"]
+    assert ask(method="GET_PROPERTY", params=["combined"], id=4) == {"result": True, "id": 4}
+    assert ask(method="SET_PROPERTY", params=["combined", False], id=5) == {"result": None, "id": 5}
+    assert ask(method="GET_PROPERTY", params=["combined"], id=4) == {"result": False, "id": 4}
+    assert client.form("btcusdt@trade") == '{"x":1}'
+    assert ask(method="SET_PROPERTY", params=["combined", "no"], id=6)["code"] == 1
+    assert ask(method="GET_PROPERTY", params=["colour"], id=7)["code"] == 0
+    assert ask(method="SHOUT", id=8)["code"] == 2
+    assert ask(method="SUBSCRIBE", params="btcusdt@trade", id=9)["code"] == 2
+    assert ask(method="SUBSCRIBE", params=[1], id=9)["code"] == 2
+    assert ask(method="SUBSCRIBE", params=[], id=1.5)["code"] == 2
+    assert ask(method="SUBSCRIBE", params=[], id="a" * 37)["code"] == 2
     many = [f"s{number}@trade" for number in range(1024)]
-    assert ask(client, method="SUBSCRIBE", params=many, id=10)["code"] == 2, (
-        "with the one there already 1,025"
-    )
+    assert ask(method="SUBSCRIBE", params=many, id=10)["code"] == 2, "with the one there already 1,025"
     for text in ("", "{", "\ud800"):
-        assert json.loads(client.on_text(text))["code"] == 3
-    assert json.loads(client.on_text("[1]"))["code"] == 2
+        assert json.loads(client.say(text))["code"] == 3
+    assert json.loads(client.say("[1]"))["code"] == 2
 
 
-def test_a_text_book_keeps_what_was_printed() -> None:
-    seed = parse_book('{"lastUpdateId":5,"bids":[["1.50","2.0"],["1.40","1"]],"asks":[["2.0","3"]]}')
-    assert seed is not None
-    book = TextBook(seed)
-    book.apply(Diff("AB", 4, 5, [("1.50", "9")], [("2.0", "0")]))
-    assert book.levels() == ([("1.50", "2.0"), ("1.40", "1")], [("2.0", "3")]), "in the book already"
-    book.apply(Diff("AB", 6, 6, [("1.5", "7.00"), ("1.400", "0.000"), ("0.9", "1")], [("2.0", "0")]))
-    assert book.last_id == 6
+def book_event(kind: str, last: int, bids: list[tuple[int, int]], asks: list[tuple[int, int]]) -> Any:
+    return {
+        "type": "book",
+        "snapshot": kind == "whole",
+        "ids": (last, last, None),
+        "exchange_ts": last,
+        "exps": (-2, -3),
+        "bids": bids,
+        "asks": asks,
+        "bid_extras": [],
+        "ask_extras": [],
+    }
+
+
+def test_a_book_keeps_what_was_printed() -> None:
+    book = RecordedBook()
+    seed = book_event("whole", 5, [(150, 2000), (140, 1000)], [(200, 3000)])
+    book.apply(seed, "whole", Printed(("1.50", "1.40", "2.0"), ("2.0", "1", "3")))
+    assert book.levels() == ([("1.50", "2.0"), ("1.40", "1")], [("2.0", "3")])
+    change = book_event("change", 6, [(150, 7000), (140, 0), (90, 1000)], [(200, 0)])
+    book.apply(change, "change", Printed(("1.5", "1.400", "0.9", "2.0"), ("7.00", "0.000", "1", "0")))
+    assert (book.last_id, book.last, book.whole) == (6, "change", "whole")
     assert book.levels() == ([("1.5", "7.00"), ("0.9", "1")], [])
+    # Without the text: all digits of the exponents; with digits from the shape: exactly those.
+    book.apply(book_event("whole", 7, [(150, 7000)], []), "x", Printed())
+    assert book.levels() == ([("1.50", "7.000")], [])
+    told = book_event("whole", 8, [(150, 7000)], []) | {"bid_extras": [(0, 0, 5, 1)]}
+    book.apply(told, "y", Printed())
+    assert book.levels() == ([("1.50000", "7.0")], [])
 
 
-@pytest.mark.parametrize("junk", ["x", "", "NaN", "sNaN", "-Infinity", "1,5"])
-def test_a_text_book_takes_nothing_of_a_diff_with_a_junk_number(junk: str) -> None:
-    seed = parse_book('{"lastUpdateId":5,"bids":[["1.5","2"]],"asks":[["2","3"]]}')
-    assert seed is not None
-    book = TextBook(seed)
-    for diff in (
-        Diff("AB", 6, 6, [("1.5", "9")], [("2", "1"), (junk, "1")]),
-        Diff("AB", 6, 6, [("1.5", junk)], []),
-    ):
-        with pytest.raises(ValueError, match="is no number"):
-            book.apply(diff)
-        assert (book.last_id, book.levels()) == (5, ([("1.5", "2")], [("2", "3")]))
+def test_a_book_of_fixed_depth_loses_what_falls_out_of_it() -> None:
+    book = RecordedBook(depth=2)
+    book.apply(book_event("whole", 1, [(3, 1), (2, 1)], [(4, 1), (5, 1)]), "", Printed())
+    book.apply(book_event("change", 2, [(1, 1)], [(3, 1)]), "", Printed())
+    assert book.levels() == ([("0.03", "0.001"), ("0.02", "0.001")], [("0.03", "0.001"), ("0.04", "0.001")])
+    book.apply(book_event("change", 3, [(3, 0)], []), "", Printed())
+    assert book.levels()[0] == [("0.02", "0.001")], "the third was forgotten when it fell out"
 
 
 def junk_capture(path: Path) -> Path:
@@ -193,7 +217,7 @@ def test_a_junk_price_in_a_recording_is_skipped_and_counted(tmp_path: Path) -> N
     path = junk_capture(tmp_path / "binance" / "made.jsonl")
     exchange = exchange_of(BINANCE, path)
     sent = [emission for line in read_capture(path) if (emission := exchange.take(line)) is not None]
-    assert [json.loads(emission.data)["u"] for emission in sent] == [2, 4]
+    assert [json.loads(emission.text)["data"]["u"] for emission in sent] == [2, 4]
     assert exchange.junk == 1
     book = exchange.book("ABUSDT")
     assert book is not None
@@ -222,6 +246,11 @@ def test_a_playing_that_breaks_off_is_told_and_sends_everybody_away(
     assert "a fault of ours" in caplog.text
 
 
+def side_of(venue: Binance) -> BinanceExchange:
+    assert isinstance(venue.exchange, BinanceExchange)
+    return venue.exchange
+
+
 def naive_levels(levels: list[tuple[str, str]]) -> list[tuple[Decimal, Decimal]]:
     return [(Decimal(price), Decimal(qty)) for price, qty in levels]
 
@@ -246,7 +275,7 @@ def test_a_rest_book_is_right_at_every_moment(venue: Binance, name: str, capture
         if "@depth" in message.get("stream", ""):
             diffs.append((number, message["data"]))
     final: dict[str, NaiveBook] = {}
-    final_ids: dict[str, int] = {}
+    final_ids: dict[str, int | None] = {}
     moments = range(0, len(lines), max(1, len(lines) // 15))
     started: dict[tuple[int, str], NaiveBook] = {}
     symbols = sorted({diff["s"] for _, diff in diffs})
@@ -258,7 +287,7 @@ def test_a_rest_book_is_right_at_every_moment(venue: Binance, name: str, capture
                 book = exchange.book(symbol)
                 assert book is not None
                 naive = NaiveBook(chain=venue is not BINANCE)
-                naive.snapshot(book.answer(symbol, venue))
+                naive.snapshot(side_of(venue).book_answer(symbol, book))
                 for _, diff in (each for each in diffs if each[0] >= number and each[1]["s"] == symbol):
                     first = not naive.spliced and diff["u"] > naive.last
                     if first and venue is BINANCE:
@@ -281,7 +310,7 @@ def test_a_rest_book_is_right_at_every_moment(venue: Binance, name: str, capture
     exchange.restart()
     again = exchange.book(symbols[0])
     assert again is not None
-    assert again.last_id < final_ids[symbols[0]]
+    assert (again.last_id or 0) < (final_ids[symbols[0]] or 0)
 
 
 def test_rest_answers_have_the_fields_headers_and_errors_of_the_exchange(capture: CaptureFinder) -> None:
@@ -451,7 +480,9 @@ def test_one_diff_is_dropped_and_the_rest_book_has_it(capture: CaptureFinder) ->
     path = capture("binance_usdm/usdm_btcusdt_2022-08-11")
 
     async def run() -> None:
-        async with StandIn(BINANCE_USDM, [path], speed=None, faults=Faults(drop_diff=50)) as stand_in:
+        async with StandIn(
+            BINANCE_USDM, [path], speed=None, faults=[Fault(kind="drop", at=50, streams="*@depth*")]
+        ) as stand_in:
             stream = "btcusdt@depth@0ms"
             async with connect(f"{stand_in.ws_url}/public/stream?streams={stream}") as client:
                 diffs = [json.loads(text)["data"] for text in await receive(client)]
@@ -467,14 +498,18 @@ def test_one_diff_is_dropped_and_the_rest_book_has_it(capture: CaptureFinder) ->
             expected = whole.book("BTCUSDT")
             assert expected is not None
             assert book.levels() == expected.levels()
-            assert stand_in.counters.injected == {"drop_diff": 1, "end": 1}
+            assert stand_in.counters.injected == {"drop": 1, "end": 1}
 
     bounded(run())
 
 
 def test_cuts_stalls_and_refusals_happen_once(capture: CaptureFinder) -> None:
     path = capture("binance_usdm/usdm_btcusdt_2022-08-11")
-    faults = Faults(close_after=100, stall_after=200, stall_s=0.5, refuse_depth=2, refuse_status=429)
+    faults = [
+        Fault(kind="close", at=100),
+        Fault(kind="stall", at=200, seconds=0.5),
+        Fault(kind="refuse_rest", streams="*/depth*", count=2, status=429),
+    ]
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
@@ -504,7 +539,7 @@ def test_cuts_stalls_and_refusals_happen_once(capture: CaptureFinder) -> None:
                     pass
             assert max(pauses) >= 0.5
             assert stand_in.counters.playings == 1, "a cut connection comes back to the same playing"
-            assert stand_in.counters.injected == {"refuse_depth": 2, "close": 1, "stall": 1, "end": 1}
+            assert stand_in.counters.injected == {"refuse_rest": 2, "close": 1, "stall": 1, "end": 1}
 
     bounded(run())
 
@@ -571,7 +606,9 @@ def test_the_feeder_recovers_a_dropped_diff_and_ends_with_the_book_of_the_captur
     publisher = _core.Publisher.memory()
 
     async def run() -> None:
-        async with StandIn(BINANCE_USDM, [path], speed=4.0, faults=Faults(drop_diff=120)) as stand_in:
+        async with StandIn(
+            BINANCE_USDM, [path], speed=4.0, faults=[Fault(kind="drop", at=120, streams="*@depth*")]
+        ) as stand_in:
             config = stand_in_config([stand_in])
             feeder = msgspec.structs.replace(config.feeder, state_dir=str(tmp_path))
             config = msgspec.structs.replace(config, feeder=feeder)
@@ -582,7 +619,7 @@ def test_the_feeder_recovers_a_dropped_diff_and_ends_with_the_book_of_the_captur
                     await asyncio.sleep(0.05)
                 stop.set()
                 await running
-            assert stand_in.counters.injected["drop_diff"] == 1
+            assert stand_in.counters.injected["drop"] == 1
 
     bounded(run())
     frames = [_core.decode_frame(frame) for plane, frame in publisher.take() if plane == 0]

@@ -37,7 +37,7 @@ BOOK_PROOF_SEQUENCE: Final = 1
 """INSTRUMENT_DEF.book_proof: the venue numbers its updates."""
 
 BOOK_PROOF_CHECKSUM: Final = 2
-"""INSTRUMENT_DEF.book_proof: the venue sends checksums of its books."""
+"""INSTRUMENT_DEF.book_proof: the venue sends a checksum of its book with each update."""
 
 
 class Trading:

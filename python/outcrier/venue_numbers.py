@@ -68,6 +68,7 @@ TABLE: Final[dict[str, Entry]] = {
     "phemex": Entry(42, "PHEMEX", "all"),
     "ls": Entry(43, "LS", "stocks"),
     "zerodha": Entry(44, "ZERODHA", "stocks"),
+    "okx_2022": Entry(45, "OKX", "all_2022"),
 }
 """Venues by name; a number that is given may still wait for its connector (`outcrier venues`)."""
 

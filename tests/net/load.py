@@ -17,8 +17,8 @@ from typing import Final
 import msgspec
 
 from outcrier import _core
+from outcrier.capture.contents import catalogue, instrument_lists, scan
 from outcrier.capture.format import read_capture
-from outcrier.capture.library import catalogue, instrument_list, scan
 from outcrier.instruments import Instrument, to_core_kwargs
 from outcrier.venues import venue_by_name
 
@@ -77,7 +77,7 @@ def variant(session: int) -> int:
 
 def read_loads(capture: Path, most: int) -> list[Load]:
     """The first messages of the capture that stand behind its book, for each variant."""
-    listed = catalogue(VENUE, instrument_list(VENUE, [capture], scan(VENUE, [capture]))).by_native(_NATIVE)
+    listed = catalogue(VENUE, instrument_lists(VENUE, [capture], scan(VENUE, [capture]))).by_native(_NATIVE)
     assert listed is not None
     lines = read_capture(capture)
     early: list[bytes] = []

@@ -1,12 +1,10 @@
-"""Finding captures and what belongs to them: the folder, the manifest, the venue, the instruments, the
-streams.
-"""
+"""Finding captures and what belongs to them: the folder, the manifest, the venue, the instrument list."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
 from heapq import merge
 from pathlib import Path
 from typing import Final
@@ -15,14 +13,13 @@ import msgspec
 
 from outcrier.capture.format import CaptureLine, read_capture
 from outcrier.errors import CaptureError, ConfigurationError
-from outcrier.instruments import Catalogue, Instrument
 from outcrier.venues import VENUES, Venue, venue_by_name
+from outcrier.venues.exchange_side import ExchangeSide
 
 ENVIRONMENT_KEY: Final = "OUTCRIER_DATA"
 """Names the folder that holds `captures/` and MANIFEST.json."""
 
 _MANIFEST: Final = "MANIFEST.json"
-_INSTRUMENTS: Final = "*_instruments*"
 
 DEMO_RATE_MIN: Final = 10.0
 """Messages a second below which a capture makes no moving picture."""
@@ -30,7 +27,10 @@ DEMO_RATE_MIN: Final = 10.0
 DEMO_SECONDS_MIN: Final = 10.0
 """Captures shorter than this start anew too often to watch."""
 
-DEMO_VENUES_MAX: Final = 3
+DEMO_CUT_SECONDS_MIN: Final = 60.0
+"""The same where every start cuts the connections: books are stale for a moment."""
+
+DEMO_VENUES_MAX: Final = 5
 """Venues that the demo plays at once: one screen."""
 
 _NS: Final = 1_000_000_000
@@ -51,26 +51,6 @@ class CaptureGroup(msgspec.Struct, frozen=True):
 
     venue: str
     paths: tuple[Path, ...]
-
-
-class Scan(msgspec.Struct, frozen=True):
-    """What a set of captures of one venue holds."""
-
-    lines: int
-    first_ns: int | None
-    """Receive time of the first line that has one."""
-    streams: dict[str, int]
-    """Messages by name of stream, in the order of appearance."""
-    symbols: tuple[str, ...]
-    """Native symbols that a stream or a REST book is about, in the order of appearance."""
-    books: tuple[str, ...]
-    """Native symbols with a recorded REST book."""
-    only: tuple[str | None, ...]
-    """For each file its native symbol if it is about a single one: that of REST books which name none."""
-
-    def book_symbol(self, venue: Venue, line: CaptureLine) -> str | None:
-        """Native symbol of a REST book: from its URL, its body, or its file's only instrument."""
-        return venue.snapshot_symbol(line.url, line.text or "") or self.only[line.source]
 
 
 def data_folder(environ: Mapping[str, str] | None = None) -> Path | None:
@@ -97,19 +77,60 @@ def data_folder(environ: Mapping[str, str] | None = None) -> Path | None:
 
 
 def venue_of(paths: Sequence[Path], named: str | None = None) -> Venue:
-    """The venue that captures belong to: `named`, else by the manifest, else by the name of their folder.
+    """The venue that captures belong to: `named`, else the one whose patterns (`Venue.captures`) name them,
+    else by the folder that the manifest or the path tells.
 
-    Raises ConfigurationError if that is no venue or not the same for all, CaptureError if a file is missing.
+    Raises ConfigurationError if there is none or several (captures with several products of an exchange),
+    with their names; CaptureError if a file is missing.
     """
     for path in paths:
         if not path.is_file():
             raise CaptureError(f"{path}: no such capture")
     if named is not None:
         return venue_by_name(named)
-    found = {_venue_name(path) for path in paths}
-    if len(found) != 1:
-        raise ConfigurationError(f"captures of several venues: {', '.join(sorted(found))}; give those of one")
-    return VENUES[found.pop()]
+    found = [candidates(path) for path in paths]
+    for path, names in zip(paths, found, strict=True):
+        if not names:
+            exchange = _exchange_and_name(path)[0]
+            raise ConfigurationError(
+                f"{path}: {exchange!r} is no venue that is played here ({', '.join(VENUES)});"
+                " name one with --venue"
+            )
+    common = [name for name in found[0] if all(name in names for names in found)]
+    if len(common) == 1:
+        return VENUES[common[0]]
+    if common:
+        raise ConfigurationError(
+            f"{paths[0]} belongs to several venues: {', '.join(common)}; name one with --venue"
+        )
+    several = sorted({name for names in found for name in names})
+    raise ConfigurationError(f"captures of several venues: {', '.join(several)}; give those of one")
+
+
+def candidates(path: Path) -> list[str]:
+    """Names of the venues that a capture may belong to: those with a pattern for it, else the one that
+    `outcrier record` has written it for (`coinbase/coinbase_conn1_..`), else all of its exchange.
+    """
+    exchange, name = _exchange_and_name(path)
+    if found := sharing(path):
+        return found
+    if exchange in VENUES and name.startswith(f"{exchange}_"):
+        return [exchange]
+    return [
+        venue.name
+        for venue in VENUES.values()
+        if venue.name == exchange or any(each.startswith(f"{exchange}/") for each in venue.captures)
+    ]
+
+
+def sharing(path: Path) -> list[str]:
+    """Names of the venues with a pattern for a capture; several where it holds several products."""
+    key = "/".join(_exchange_and_name(path))
+    return [
+        venue.name
+        for venue in VENUES.values()
+        if any(fnmatchcase(key, pattern) for pattern in venue.captures)
+    ]
 
 
 def group_by_venue(paths: Sequence[Path], named: str | None = None) -> list[CaptureGroup]:
@@ -120,14 +141,11 @@ def group_by_venue(paths: Sequence[Path], named: str | None = None) -> list[Capt
     return [CaptureGroup(venue, tuple(members)) for venue, members in groups.items()]
 
 
-def _venue_name(path: Path) -> str:
+def _exchange_and_name(path: Path) -> tuple[str, str]:
+    """Exchange and name of a capture, as patterns have them: `bybit`, `v5_spot_2026-08-09`."""
     listed = _manifest_entry(path)
-    name = path.resolve().parent.name if listed is None else listed.exchange
-    if name not in VENUES:
-        raise ConfigurationError(
-            f"{path}: {name!r} is no venue that is played here ({', '.join(VENUES)}); name one with --venue"
-        )
-    return name
+    exchange = path.resolve().parent.name if listed is None else listed.exchange
+    return exchange, path.name.partition(".jsonl")[0]
 
 
 def _manifest_entry(path: Path) -> _Entry | None:
@@ -167,164 +185,55 @@ def _timed(path: Path, source: int) -> Iterator[tuple[int, CaptureLine]]:
         yield latest, line
 
 
-def scan(venue: Venue, paths: Sequence[Path]) -> Scan:
-    """Reads captures once and says what they hold.
-
-    Raises CaptureError for one that is damaged anywhere, and if none of them holds a received message.
+def list_of(venue: Venue, paths: Sequence[Path]) -> Path | None:
+    """The recorded instrument list for captures: by the venue's patterns, else the newest that
+    `outcrier record` has left beside them.
     """
-    lines = received = 0
-    first_ns: int | None = None
-    streams: dict[str, int] = {}
-    symbols: dict[str, None] = {}
-    in_file: list[dict[str, None]] = [{} for _ in paths]
-    books: dict[str, None] = {}
-    unnamed: set[int] = set()
-    for line in read_session(paths):
-        lines += 1
-        received += line.kind == "recv"
-        first_ns = line.time_ns if first_ns is None else first_ns
-        if line.text is None:
-            continue
-        symbol = None
-        if line.kind == "recv":
-            stream = venue.stream_of(line.text)
-            if stream is not None:
-                streams[stream] = streams.get(stream, 0) + 1
-                symbol = venue.native_symbol_of(stream)
-        elif line.kind == "http" and venue.is_snapshot(line.url, line.text):
-            symbol = venue.snapshot_symbol(line.url, line.text)
-            if symbol is None:
-                unnamed.add(line.source)
-            else:
-                books[symbol] = None
-        if symbol is not None:
-            symbols[symbol] = in_file[line.source][symbol] = None
-    if not received:
-        what = "no received message (no line with k=recv)" if lines else "empty, no received message"
-        raise CaptureError(f"{', '.join(map(str, paths))}: {what}")
-    only = tuple(next(iter(found)) if len(found) == 1 else None for found in in_file)
-    books |= {symbol: None for source in sorted(unnamed) if (symbol := only[source]) is not None}
-    return Scan(lines, first_ns, streams, tuple(symbols), tuple(books), only)
-
-
-def instrument_list(venue: Venue, paths: Sequence[Path], found: Scan, given: Path | None = None) -> str:
-    """The venue's instrument list for captures, as the venue would answer today.
-
-    From the file `given`, else from `*_instruments*` beside the captures; symbols that it lacks are added
-    with their native symbol as name and the digits printed in the captures as tick and step.
-
-    Raises CaptureError for a file that is no such list.
-    """
-    path = given or _list_beside(paths)
-    body = _recorded_list(path)
-    instruments, faults = ([], []) if body is None else venue.parse_instruments(body)
-    if faults and not instruments:
-        raise CaptureError(f"{path}: no instrument list of {venue.name}: {faults[0].reason}")
-    listed = {each.native_symbol for each in instruments}
-    missing = [symbol for symbol in found.symbols if symbol not in listed]
-    if not missing:
-        return body if body is not None else venue.with_entries(None, [])
-    steps = _printed_steps(venue, paths, missing, found)
-    return venue.with_entries(body, [venue.unlisted(symbol, *steps[symbol]) for symbol in missing])
-
-
-def catalogue(venue: Venue, body: str) -> Catalogue:
-    """The instruments of a list, as a feeder would read them."""
-    return Catalogue(venue.name, venue.parse_instruments(body)[0])
-
-
-def instruments_of(
-    venue: Venue, paths: Sequence[Path], found: Scan, given: Path | None = None
-) -> list[Instrument]:
-    """The instruments that captures are about."""
-    listed = catalogue(venue, instrument_list(venue, paths, found, given))
-    instruments = [listed.by_native(symbol) for symbol in found.symbols]
-    missing = [symbol for symbol, each in zip(found.symbols, instruments, strict=True) if each is None]
-    if missing:
-        raise CaptureError(f"{paths[0]}: the instrument list cannot be used for {', '.join(missing)}")
-    return [instrument for instrument in instruments if instrument is not None]
-
-
-def _list_beside(paths: Sequence[Path]) -> Path | None:
-    lists = sorted(paths[0].resolve().parent.glob(_INSTRUMENTS))
-    return lists[-1] if lists else None
-
-
-def _recorded_list(path: Path | None) -> str | None:
-    """The body of an instrument list: a capture of one REST answer, or the answer itself."""
-    if path is None:
-        return None
-    if ".jsonl" not in path.suffixes:
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise CaptureError(f"{path}: {error}") from error
-    line = next((line for line in read_capture(path) if line.kind == "http"), None)
-    if line is None or line.text is None:
-        raise CaptureError(f"{path}: holds no REST answer")
-    return line.text
-
-
-def _printed_steps(
-    venue: Venue, paths: Sequence[Path], symbols: Sequence[str], found: Scan
-) -> dict[str, tuple[Decimal, Decimal]]:
-    """The finest digits of prices and quantities that are printed for each symbol."""
-    digits = dict.fromkeys(symbols, (0, 0))
-    for line in read_session(paths):
-        if line.text is None or line.kind == "send":
-            continue
-        if line.kind == "recv":
-            symbol = venue.native_symbol_of(venue.stream_of(line.text) or "")
-        else:
-            symbol = found.book_symbol(venue, line)
-        if symbol not in digits:
-            continue
-        numbers = venue.printed(line.text)
-        price, quantity = digits[symbol]
-        digits[symbol] = (
-            max((price, *map(_decimals, numbers.prices))),
-            max((quantity, *map(_decimals, numbers.quantities))),
-        )
-    return {symbol: (_step(price), _step(quantity)) for symbol, (price, quantity) in digits.items()}
-
-
-def _decimals(number: str) -> int:
-    """Digits after the point, without trailing zeros; 0 for what is no number."""
-    whole, _, fraction = number.partition(".")
-    if (whole + fraction).removeprefix("-").isdigit():
-        return len(fraction.rstrip("0"))
-    try:
-        return max(0, -int(Decimal(number).normalize().as_tuple().exponent))
-    except (InvalidOperation, ValueError):
-        return 0
-
-
-def _step(decimals: int) -> Decimal:
-    return Decimal(1).scaleb(-decimals)
+    folder = paths[0].resolve().parent
+    for pattern in venue.instrument_lists:
+        found = sorted(folder.parent.glob(f"{pattern}.jsonl*"))
+        if found:
+            return found[-1]
+    beside = sorted(folder.glob(f"{venue.name}_instruments*"))
+    return beside[-1] if beside else None
 
 
 def demo_groups(folder: Path) -> list[CaptureGroup]:
-    """What the demo plays: of each venue the captures of its newest busy day, the busiest venues first."""
-    ranked: list[tuple[int, float, CaptureGroup]] = []
-    for name in VENUES:
-        busy = [entry for entry in _manifest(folder) if entry.exchange == name and _is_busy(entry, folder)]
-        if not busy:
-            continue
-        newest = max(_day(entry) for entry in busy)
+    """What the demo plays: of each venue the captures of its newest busy day, the busiest venues first.
+
+    Captures with several products are left out: how busy each is nobody has written down. So are old dialects
+    and venues that cannot be stood in for.
+    """
+    entries = [entry for entry in _manifest(folder) if _is_busy(entry, folder)]
+    by_venue: dict[str, list[_Entry]] = {}
+    for entry in entries:
+        names = sharing(folder / entry.path)
+        if len(names) == 1 and _can_be_watched(VENUES[names[0]], entry):
+            by_venue.setdefault(names[0], []).append(entry)
+    ranked: list[tuple[float, CaptureGroup]] = []
+    for name, busy in by_venue.items():
+        newest = max(map(_day, busy))
         chosen = [entry for entry in busy if _day(entry) == newest]
         group = CaptureGroup(name, tuple(folder / entry.path for entry in chosen))
-        ranked.append((newest, sum(map(_rate, chosen)), group))
-    ranked.sort(key=lambda each: each[:2], reverse=True)
-    return [group for _, _, group in ranked[:DEMO_VENUES_MAX]]
+        ranked.append((sum(map(_rate, chosen)), group))
+    ranked.sort(key=lambda each: each[0], reverse=True)
+    return [group for _, group in ranked[:DEMO_VENUES_MAX]]
 
 
 def _is_busy(entry: _Entry, folder: Path) -> bool:
     return (
         entry.path.startswith("captures/")
         and (folder / entry.path).is_file()
-        and _seconds(entry) >= DEMO_SECONDS_MIN
+        and _seconds(entry) > 0
         and _rate(entry) >= DEMO_RATE_MIN
     )
+
+
+def _can_be_watched(venue: Venue, entry: _Entry) -> bool:
+    side: ExchangeSide | None = getattr(venue, "exchange", None)
+    if side is None or venue.old_dialect:
+        return False
+    return _seconds(entry) >= (DEMO_SECONDS_MIN if side.restarts_books else DEMO_CUT_SECONDS_MIN)
 
 
 def _seconds(entry: _Entry) -> float:

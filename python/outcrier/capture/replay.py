@@ -19,8 +19,9 @@ from typing import Final, Self
 import msgspec
 
 from outcrier import _core
+from outcrier.capture.contents import Scan, instruments_of, scan
 from outcrier.capture.format import CaptureLine, Pace
-from outcrier.capture.library import CaptureGroup, Scan, instruments_of, read_session, scan
+from outcrier.capture.library import CaptureGroup, read_session
 from outcrier.capture.venue_replay import VenueReplay, VenueSummary, open_feed
 from outcrier.clock import mono_ns, wall_ns
 from outcrier.errors import ConfigurationError
@@ -231,7 +232,7 @@ def _schedule(prepared: Sequence[_Prepared], replays: Sequence[VenueReplay]) -> 
 
 def _prepare(group: CaptureGroup, instruments: Path | None) -> _Prepared:
     venue = venue_by_name(group.venue)
-    found = scan(venue, group.paths)
+    found = scan(venue, group.paths, instruments)
     return _Prepared(group, venue, found, instruments_of(venue, group.paths, found, instruments))
 
 

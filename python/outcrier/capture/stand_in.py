@@ -1,10 +1,13 @@
 """A local server that stands in for an exchange: WebSocket and REST on one port, played from captures.
 
-All connections share one playing, so that the two connections of the USD-M split stay together. It starts
-with the first subscription and goes on at the recorded pace (or faster), heard or not, as an exchange does.
-At the end of the captures every connection is closed, because Binance sends no new book in the stream, and
-the next subscription starts them anew. Nobody connected for IDLE_S ends it too. What did not happen in the
-recording is counted as injected.
+The venue's `exchange` (`outcrier.venues.exchange_side`) answers; this drives it with recorded messages. All
+connections share one playing, so that what belongs together stays together. It starts with the first
+subscription and goes on at the recorded pace (or faster), heard or not, as an exchange does. A stream that
+begins in the middle begins with the whole book of that moment, where the venue sends one in the stream.
+
+At the end of the captures every connection is closed, and the next subscription starts them anew; with `loop`
+they begin anew without that, where the exchange may send a whole book in a stream at any time. Nobody
+connected for IDLE_S ends the playing too. What did not happen in the recording is counted as injected.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import asyncio
 import errno
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http.client import responses
 from pathlib import Path
 from types import TracebackType
@@ -25,13 +28,17 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from outcrier.capture.exchange import Answer, Client, Emission, Exchange
+from outcrier.capture.connection import Connection, stream_breaches
+from outcrier.capture.contents import instrument_lists, scan
+from outcrier.capture.exchange import Emission, Exchange, copy_names, side_of
+from outcrier.capture.faults import ABORT, MESSAGE_KINDS, Fault, Injection, RequestKind, Schedule, hurt
 from outcrier.capture.format import Pace
-from outcrier.capture.library import instrument_list, read_session, scan
+from outcrier.capture.library import read_session
+from outcrier.clock import wall_ns
 from outcrier.config import Config, VenueConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.venues.base import Venue
-from outcrier.venues.binance import Binance, BinanceFutures
+from outcrier.venues.exchange_side import Answer, Breach
 
 _log = logging.getLogger("outcrier.capture")
 
@@ -40,42 +47,26 @@ IDLE_S: Final = 5.0
 patience.
 """
 
-QUEUE_MAX: Final = 4096
-"""Messages waiting for one connection; then the playing waits for it."""
-
-SLOW_S: Final = 10.0
-"""A connection that takes nothing for this long is cut."""
-
 SLICE_S: Final = 0.5
 """Longest single wait, so that an end is noticed within a second."""
 
 YIELD_EVERY: Final = 64
 """Messages without a wait before other tasks get their turn."""
 
-MESSAGE_BYTES_MAX: Final = 4096
-"""Longest message taken from a client; the exchange swallows longer ones."""
+MESSAGE_BYTES_MAX: Final = 65_536
+"""Longest message taken from a client: OKX allows 64 KB of arguments."""
 
-SPOT_MESSAGES_PER_S: Final = 5
-FUTURES_MESSAGES_PER_S: Final = 10
+INJECTIONS_MAX: Final = 10_000
+"""Faults kept with their times: a day of one every ten seconds; older ones are only counted."""
+
+COPIES_MAX: Final = 9_999
+"""Names have four digits at most."""
+
+SILENCE_FACTOR: Final = 2.0
+"""A client that owes signs of life is cut when it has missed this many."""
 
 _CLOSE_GOING_AWAY: Final = 1001
 _CLOSE_POLICY: Final = 1008
-_WEBSOCKET_PATHS: Final = ("/ws", "/stream", "/public/", "/market/")
-
-
-class Faults(msgspec.Struct, frozen=True):
-    """What the stand-in does wrong on purpose; each once, counted over its whole life. 0 = never."""
-
-    drop_diff: int = 0
-    """The N-th depth diff of the first symbol is not sent; the REST book has it."""
-    close_after: int = 0
-    """After N messages every connection is cut."""
-    stall_after: int = 0
-    """After N messages nothing is sent for `stall_s` seconds."""
-    stall_s: float = 0.0
-    refuse_depth: int = 0
-    """The first N requests for a book are refused with `refuse_status`."""
-    refuse_status: int = 503
 
 
 class Counters(msgspec.Struct):
@@ -84,38 +75,30 @@ class Counters(msgspec.Struct):
     connections: int = 0
     playings: int = 0
     messages: int = 0
-    """Sent to clients, answers not counted."""
+    """Recorded ones sent to clients, answers not counted."""
     requests: int = 0
     junk: int = 0
-    """Depth updates of the recording that were not sent: their numbers are none."""
+    """Messages of books of the recording that were not sent: their numbers are none."""
     failed: int = 0
     """Playings that broke off: a capture that is damaged, or a fault of ours."""
     slow: int = 0
     """Connections cut because they took nothing."""
+    whole_books: int = 0
+    """Messages sent at the beginning of a stream: whole books and states, not as recorded."""
     injected: dict[str, int] = {}
-    """By name: end (of the captures), drop_diff, close, stall, refuse_depth."""
+    """By kind: end (of the captures) and loop, and faults."""
+    breaches: dict[str, int] = {}
+    """Limits of the venue that clients went beyond: messages, streams, symbols, chars, connects, connections,
+    first_subscription, silence, weight.
+    """
 
     def inject(self, name: str) -> None:
         """Counts one thing that the recording does not hold."""
         self.injected[name] = self.injected.get(name, 0) + 1
 
-
-class _Connection:
-    """One WebSocket with its outgoing queue."""
-
-    def __init__(self, socket: ServerConnection, client: Client) -> None:
-        self.socket = socket
-        self.client = client
-        self.queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_MAX)
-
-    async def send_all(self) -> None:
-        """Sends what is queued until the connection is gone."""
-        while True:
-            text = await self.queue.get()
-            try:
-                await self.socket.send(text)
-            finally:
-                self.queue.task_done()
+    def breach(self, name: str) -> None:
+        """Counts one limit that was not kept."""
+        self.breaches[name] = self.breaches.get(name, 0) + 1
 
 
 class StandIn:
@@ -129,37 +112,42 @@ class StandIn:
         host: str = "127.0.0.1",
         port: int = 0,
         speed: float | None = 1.0,
-        faults: Faults | None = None,
+        faults: Iterable[Fault] = (),
         instruments: Path | None = None,
+        loop: bool = False,
+        copies: int = 0,
     ) -> None:
         """Reads the captures once. `port` 0 = any free one; `speed` is a factor, None = as fast as clients
-        take it.
+        take it. `copies`: under how many more names each instrument is played (`outcrier.capture.exchange`).
 
         Raises CaptureError for a damaged capture, ConfigurationError for a venue or speed that cannot be
         played.
         """
-        if not isinstance(venue, Binance):
-            raise ConfigurationError(f"{venue.name} cannot be stood in for: only the Binance venues can")
+        self.venue = venue
+        self._side = side_of(venue)
         if speed is not None and not speed > 0:
             raise ConfigurationError(f"speed {speed} is not above 0")
-        self.venue: Binance = venue
         self.counters = Counters()
+        self.injections: deque[Injection] = deque(maxlen=INJECTIONS_MAX)
+        """Faults with their times, the latest ones."""
         self._paths = tuple(paths)
         self._host, self._port = host, port
         self._speed = speed
-        self._faults = faults or Faults()
-        self.found = scan(venue, self._paths)
-        body = instrument_list(venue, self._paths, self.found, instruments)
-        self.exchange = Exchange(venue, self._paths, self.found, body)
-        self._connections: set[_Connection] = set()
+        self._loop = loop and self._side.restarts_books
+        self._schedule = Schedule(faults)
+        self._held: dict[str, list[str]] = {}
+        """Messages held back by streams, to be sent after the next one."""
+        self.found = scan(venue, self._paths, instruments)
+        self._copies = copy_names(self.found.symbols, copies)
+        lists = instrument_lists(venue, self._paths, self.found, instruments, self._copies)
+        self.exchange = Exchange(venue, self._paths, self.found, lists, self._copies)
+        self._connections: dict[Connection, None] = {}
+        """In the order of their opening."""
+        self._subscribers: dict[str, list[Connection]] = {}
+        """By stream, since a client's subscriptions changed last."""
+        self._connects: deque[float] = deque(maxlen=venue.limits.connects)
         self._server: Server | None = None
         self._playing: asyncio.Task[None] | None = None
-        self._diffs = 0
-        self._sent = 0
-        self._refused = 0
-        self._messages_per_s = (
-            FUTURES_MESSAGES_PER_S if isinstance(venue, BinanceFutures) else SPOT_MESSAGES_PER_S
-        )
 
     async def __aenter__(self) -> Self:
         keepalive = self.venue.keepalive
@@ -169,8 +157,8 @@ class StandIn:
                 self._host,
                 self._port,
                 process_request=self._on_request,
-                ping_interval=keepalive.ping_every_s,
-                ping_timeout=keepalive.pong_within_s,
+                ping_interval=keepalive.ping_every_s or None,
+                ping_timeout=keepalive.pong_within_s or None,
                 max_size=MESSAGE_BYTES_MAX,
                 compression=None,
                 close_timeout=SLICE_S,
@@ -209,100 +197,186 @@ class StandIn:
         """Base of the REST URLs."""
         return f"http://{self._host}:{self.port}"
 
+    def inject(self, fault: Fault) -> None:
+        """One more fault, from now on."""
+        self._schedule.add(fault, asyncio.get_running_loop().time())
+
     def venue_config(self) -> VenueConfig:
         """The feeder's configuration of this venue that fits the captures: endpoints, symbols, channels,
-        speed.
+        speed. Of channels that carry the same, the one met first.
         """
-        named = [self.venue.channel_of(stream) for stream in self.found.streams]
-        channels = dict.fromkeys(each[0] for each in named if each is not None)
-        speeds = {each[1] for each in named if each is not None and each[0] == "depth"}
-        if len(speeds) > 1:
-            raise ConfigurationError(
-                f"{self._paths[0]}: depth at several speeds: {', '.join(sorted(speeds))}"
-            )
+        channels: dict[str, str] = {}
+        groups: dict[str, str] = {}
+        for stream in self.found.streams:
+            name, speed = self.venue.channel_of(stream) or ("", "")
+            channel = self.venue.channels.get(name)
+            if channel is None or (channel.group and groups.setdefault(channel.group, name) != name):
+                continue
+            if channel.book and channels.get(name, speed) != speed:
+                raise ConfigurationError(
+                    f"{self._paths[0]}: {name} at several speeds: {channels[name]}, {speed}"
+                )
+            channels.setdefault(name, speed)
+        speeds = [speed for name, speed in channels.items() if self.venue.channels[name].book and speed]
+        copies = [name for names in self._copies.values() for name in names]
         return VenueConfig(
             enabled=True,
             ws_url=self.ws_url,
             rest_url=self.rest_url,
-            symbols=self.found.symbols,
+            symbols=(*self.found.symbols, *copies),
             channels=tuple(channels),
-            depth_speed="".join(speeds),
+            depth_speed=speeds[0] if speeds else "",
         )
 
     def config(self) -> Config:
         """The whole configuration: this venue and no other."""
         return stand_in_config([self])
 
-    # REST.
+    # Requests.
 
     def _on_request(self, connection: ServerConnection, request: Request) -> Response | None:
         del connection
-        if request.path.startswith(_WEBSOCKET_PATHS):
-            if Client.connect(self.venue, request.path) is not None:
-                return None
-            return _response(Answer(404, '{"code":-1,"msg":"Not Found"}'))
+        target = request.path
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            answer = self._refused_connect(target)
+            return None if answer is None else _response(answer)
         self.counters.requests += 1
-        return _response(self._answer(request.path))
+        answer = self._answer(target)
+        # A plain GET of a WebSocket's path is told to upgrade.
+        return None if answer.status == 404 and self._side.accepts(target) else _response(answer)
+
+    def _refused_connect(self, target: str) -> Answer | None:
+        """Why a WebSocket is not opened; None where it is."""
+        if not self._side.accepts(target):
+            return Answer(404, '{"error":"Not Found"}')
+        limits, now_s = self.venue.limits, asyncio.get_running_loop().time()
+        refused = self._refusal("refuse_connects", target, now_s)
+        if refused is not None:
+            return refused
+        attempts = self._connects
+        is_beyond = len(attempts) == attempts.maxlen and now_s - attempts[0] < limits.connects_window_s
+        attempts.append(now_s)
+        if is_beyond:
+            self.counters.breach("connects")
+            return self._side.limited(int(limits.connects_window_s) + 1)
+        if 0 < limits.connections <= len(self._connections):
+            self.counters.breach("connections")
+            return self._side.limited(1)
+        return None
 
     def _answer(self, target: str) -> Answer:
-        is_depth = target.startswith(f"{self.venue.rest_prefix}/depth")
-        if is_depth and self._refused < self._faults.refuse_depth:
-            self._refused += 1
-            self.counters.inject("refuse_depth")
-            status = self._faults.refuse_status
-            headers = {"Retry-After": "1"} if status in {418, 429} else {}
-            return Answer(status, '{"code":-1008,"msg":"Refused on purpose."}', headers)
-        return self.exchange.rest(target, asyncio.get_running_loop().time())
+        now_s = asyncio.get_running_loop().time()
+        refused = self._refusal("refuse_rest", target, now_s)
+        if refused is not None:
+            return refused
+        answer = self.exchange.rest(target, now_s)
+        if answer.status == 429:
+            self.counters.breach("weight")
+        return answer
+
+    def _refusal(self, kind: RequestKind, target: str, now_s: float) -> Answer | None:
+        fault = self._schedule.refusal(kind, target, now_s)
+        if fault is None:
+            return None
+        self._note(fault, target)
+        headers = {"Retry-After": str(fault.retry_after_s)} if fault.status in {418, 429} else {}
+        return Answer(fault.status, '{"code":-1008,"msg":"Refused on purpose."}', headers)
 
     # WebSocket.
 
     async def _serve_client(self, socket: ServerConnection) -> None:
-        client = None if socket.request is None else Client.connect(self.venue, socket.request.path)
-        if client is None:
-            return  # Cannot be: `_on_request` has answered such a request.
-        connection = _Connection(socket, client)
+        target = "" if socket.request is None else socket.request.path
+        connection = Connection(socket, self.venue, self._side, target)
         self.counters.connections += 1
-        self._connections.add(connection)
+        self._connections[connection] = None
         sender = asyncio.create_task(connection.send_all())
+        beats = asyncio.create_task(self._heartbeats(connection))
         try:
-            self._start_if_subscribed(connection)
+            self._say(connection, *connection.begin())
             await self._read(connection)
         except ConnectionClosed:
             pass
         finally:
-            self._connections.discard(connection)
+            self._forget(connection)
             sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
+            beats.cancel()
+            await asyncio.gather(sender, beats, return_exceptions=True)
 
-    async def _read(self, connection: _Connection) -> None:
+    async def _read(self, connection: Connection) -> None:
         loop = asyncio.get_running_loop()
-        recent: deque[float] = deque(maxlen=self._messages_per_s)
-        async for message in connection.socket:
-            now = loop.time()
-            if len(recent) == recent.maxlen and now - recent[0] < 1.0:
-                await connection.socket.close(_CLOSE_POLICY, "Too many requests")
+        keepalive, side = self.venue.keepalive, self._side
+        silence_s = SILENCE_FACTOR * keepalive.client_ping_every_s if keepalive.client_ping else 0.0
+        deadline_s = side.first_subscription_s
+        while True:
+            waiting = deadline_s if deadline_s and not connection.client.streams else silence_s
+            try:
+                async with asyncio.timeout(waiting or None):
+                    message = await connection.socket.recv()
+            except TimeoutError:
+                kind = "silence" if connection.client.streams else "first_subscription"
+                self.counters.breach(kind)
+                await connection.socket.close(_CLOSE_POLICY, kind)
                 return
-            recent.append(now)
             text = message if isinstance(message, str) else message.decode("utf-8", errors="replace")
-            await connection.queue.put(connection.client.on_text(text))
-            self._start_if_subscribed(connection)
+            if not await self._kept(connection, connection.breaches(loop.time())):
+                return
+            answers, begun = connection.ask(text)
+            if not await self._kept(connection, stream_breaches(self.venue, connection.client)):
+                return
+            self._say(connection, answers, begun)
 
-    def _start_if_subscribed(self, connection: _Connection) -> None:
-        if connection.client.subscribed and (self._playing is None or self._playing.done()):
+    async def _kept(self, connection: Connection, breaches: Iterable[Breach]) -> bool:
+        """Whether the client stays: what it went beyond is counted and answered as the venue does."""
+        for kind in breaches:
+            self.counters.breach(kind)
+            answers = self._side.on_breach(connection.client, kind)
+            if answers is None:
+                await connection.drained()
+                await connection.socket.close(_CLOSE_POLICY, "Too many requests")
+                return False
+            for text in answers:
+                connection.put(text)
+        return True
+
+    def _say(self, connection: Connection, answers: Iterable[str], begun: Iterable[str]) -> None:
+        """Answers, then what begins, at the present state: nothing recorded may come between."""
+        for text in answers:
+            connection.put(text)
+        for stream in begun:
+            for text in self.exchange.begin(connection.client, stream):
+                connection.put(text)
+                self.counters.whole_books += 1
+        self._subscribers.clear()
+        if connection.client.streams and (self._playing is None or self._playing.done()):
+            self._schedule.start(asyncio.get_running_loop().time())
             self._playing = asyncio.create_task(self._guarded())
+
+    async def _heartbeats(self, connection: Connection) -> None:
+        every_s = self._side.heartbeat_every_s
+        while every_s:
+            await asyncio.sleep(every_s)
+            if connection.silent_until_s < asyncio.get_running_loop().time():
+                for text in self._side.heartbeat(connection.client):
+                    connection.put(text)
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)
+        self._subscribers.clear()
 
     # Playing.
 
     async def _guarded(self) -> None:
         """Plays; what goes wrong is said, and everybody is sent away rather than left in silence."""
         try:
-            await self._play()
+            while await self._play() and self._loop:
+                self.counters.inject("loop")
         except Exception:  # noqa: BLE001 - nobody awaits the task
             self.counters.failed += 1
             _log.exception("venue=%s: the playing broke off", self.venue.name)
             await self._dismiss_all()
 
-    async def _play(self) -> None:
+    async def _play(self) -> bool:
+        """Plays the captures once; False if nobody was there any more."""
         loop = asyncio.get_running_loop()
         self.counters.playings += 1
         self.exchange.restart()
@@ -310,73 +384,124 @@ class StandIn:
         start = heard = loop.time()
         for number, line in enumerate(read_session(self._paths)):
             due = start + pace.offset_ns(line) / 1e9 / self._speed if self._speed else 0.0
-            while (left := due - loop.time()) > 0:
-                await asyncio.sleep(min(left, SLICE_S))
+            is_turn = number % YIELD_EVERY == 0
+            while is_turn or due > loop.time():
+                is_turn = False
+                await asyncio.sleep(max(0.0, min(due - loop.time(), SLICE_S)))
                 heard = loop.time() if self._connections else heard
                 if loop.time() - heard > IDLE_S:
-                    return
-            if number % YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-                heard = loop.time() if self._connections else heard
-                if loop.time() - heard > IDLE_S:
-                    return
+                    return False
             emission = self.exchange.take(line)
             self.counters.junk = self.exchange.junk
             if emission is not None:
                 start += await self._emit(emission)
         await self._end()
+        return True
 
     async def _emit(self, emission: Emission) -> float:
         """Sends one message to those who want it. Returns the seconds that the playing was held up on
         purpose.
         """
-        if emission.symbol is not None and emission.symbol == self.found.symbols[0]:
-            self._diffs += 1
-            if self._diffs == self._faults.drop_diff:
-                self.counters.inject("drop_diff")
-                return 0.0
-        for connection in list(self._connections):
-            if connection.client.wants(emission.stream):
-                await self._push(
-                    connection, emission.text if connection.client.is_combined else emission.data
-                )
-        self._sent += 1
-        if self._sent == self._faults.close_after:
-            self.counters.inject("close")
-            for connection in list(self._connections):
-                connection.socket.transport.abort()
-        if self._sent == self._faults.stall_after:
-            self.counters.inject("stall")
-            await asyncio.sleep(self._faults.stall_s)
-            return self._faults.stall_s
+        texts = [emission.text]
+        late = self._held.pop(emission.stream, [])
+        afterwards = []
+        for fault in self._schedule.on_message(emission.stream, asyncio.get_running_loop().time()):
+            if fault.kind not in MESSAGE_KINDS:
+                afterwards.append(fault)
+            elif (hurt_texts := self._hurt(fault, emission, texts)) is not None:
+                texts = hurt_texts
+                self._schedule.done(fault)
+                self._note(fault, emission.stream)
+        await self._push_all(emission, [*texts, *late])
+        held_s = 0.0
+        for fault in afterwards:
+            self._schedule.done(fault)
+            held_s += await self._break(fault)
+        return held_s
+
+    def _hurt(self, fault: Fault, emission: Emission, texts: list[str]) -> list[str] | None:
+        """What is sent instead of `texts`; None where the fault finds nothing to hurt."""
+        if fault.kind == "reorder":
+            self._held[emission.stream] = texts
+            return []
+        book = self.exchange.book(emission.symbol or "") if emission.is_book else None
+        changed: list[str] = []
+        for text in texts:
+            instead = hurt(fault, text, book)
+            if instead is None:
+                return None
+            changed += instead
+        return changed
+
+    async def _push_all(self, emission: Emission, texts: Sequence[str]) -> None:
+        """Sends messages to the subscribers of their stream, and of its copies."""
+        await self._push(emission.stream, texts)
+        for name, stream in self.exchange.copies(emission):
+            if self._listeners(stream):
+                await self._push(stream, [self.exchange.renamed(emission, text, name) for text in texts])
+
+    def _listeners(self, stream: str) -> list[Connection]:
+        found = self._subscribers.get(stream)
+        if found is None:
+            found = self._subscribers[stream] = [
+                each for each in self._connections if self._side.wants(each.client, stream)
+            ]
+        return found
+
+    async def _push(self, stream: str, texts: Sequence[str]) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for connection in list(self._listeners(stream)) if texts else ():
+            if connection.silent_until_s > now_s:
+                continue
+            if not await connection.room():
+                self.counters.slow += 1
+                self._forget(connection)
+                connection.abort()
+                continue
+            for text in texts:
+                connection.put(text)
+                self.counters.messages += 1
+
+    async def _break(self, fault: Fault) -> float:
+        """What happens to sockets, or to all. Returns the seconds that the playing is held up."""
+        if fault.kind == "stall":
+            self._note(fault, f"{fault.seconds} s")
+            await asyncio.sleep(fault.seconds)
+            return fault.seconds
+        loop = asyncio.get_running_loop()
+        hit = list(self._connections)[: 1 if fault.one else None]
+        self._note(fault, f"{len(hit)} connections")
+        for connection in hit:
+            if fault.kind != "close":
+                until_s = loop.time() + fault.seconds if fault.seconds else float("inf")
+                connection.freeze(until_s, half_open=fault.kind == "half_open")
+                if fault.seconds:
+                    loop.call_later(fault.seconds, connection.thaw)
+            elif fault.code == ABORT:
+                connection.abort()
+            else:
+                self._forget(connection)
+                await connection.socket.close(fault.code, "on purpose")
         return 0.0
 
-    async def _push(self, connection: _Connection, text: str) -> None:
-        self.counters.messages += 1
-        if not connection.queue.full():
-            connection.queue.put_nowait(text)
-            return
-        try:
-            await asyncio.wait_for(connection.queue.put(text), SLOW_S)
-        except TimeoutError:
-            self.counters.slow += 1
-            self._connections.discard(connection)
-            connection.socket.transport.abort()
+    def _note(self, fault: Fault, what: str) -> None:
+        self.counters.inject(fault.kind)
+        self.injections.append(Injection(wall_ns(), fault.kind, what))
 
     async def _end(self) -> None:
-        """The captures are over: everybody gets what is queued and is sent away."""
+        """The captures are over: everybody gets what is queued and is sent away, unless they begin anew."""
+        if self._loop:
+            return
         self.counters.inject("end")
         await self._dismiss_all()
 
     async def _dismiss_all(self) -> None:
         await asyncio.gather(*(self._dismiss(connection) for connection in list(self._connections)))
 
-    async def _dismiss(self, connection: _Connection) -> None:
-        try:
-            await asyncio.wait_for(connection.queue.join(), SLOW_S)
-        except TimeoutError:
+    async def _dismiss(self, connection: Connection) -> None:
+        if not await connection.drained():
             self.counters.slow += 1
-        self._connections.discard(connection)
+        self._forget(connection)
         await connection.socket.close(_CLOSE_GOING_AWAY, "end of the recording")
 
 

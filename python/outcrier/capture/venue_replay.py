@@ -5,21 +5,16 @@ line, without socket and pace.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import msgspec
 
 from outcrier import _core
+from outcrier.capture.contents import WITHOUT_BEGINNING, Scan, message_text
+from outcrier.capture.decoding import CONNECTION
 from outcrier.capture.format import UNTIMED_STEP_NS, CaptureLine
-from outcrier.capture.library import Scan
 from outcrier.instruments import Instrument, to_core_kwargs
 from outcrier.venues import Venue
-from outcrier.venues.base import InstrumentStatus
-
-CONNECTION: Final = 1
-"""All captures of a venue are replayed as one connection: two files of one session follow each other without
-a gap.
-"""
+from outcrier.venues.base import Control, InstrumentStatus, Several
 
 
 class Tally(msgspec.Struct):
@@ -31,6 +26,8 @@ class Tally(msgspec.Struct):
     """REST books handed to the core."""
     skipped: int = 0
     """Lines that are neither: sent messages, other REST answers, books of symbols that are not replayed."""
+    passed_over: int = 0
+    """WebSocket messages about other products of the exchange."""
     notices: dict[str, int] = {}
     """Notices of the core, by kind."""
     control: dict[str, int] = {}
@@ -60,6 +57,8 @@ class VenueSummary(msgspec.Struct, frozen=True):
     counters: dict[str, int]
     """The feed's own: frames, gaps, faults and so on."""
     books: tuple[BookEnd, ...]
+    remarks: tuple[str, ...] = ()
+    """What the captures lack, in sentences."""
 
 
 class VenueReplay:
@@ -80,7 +79,7 @@ class VenueReplay:
         self.instruments = tuple(instruments)
         self._found = found
         self._first_ns = self._recv_ns = found.first_ns or UNTIMED_STEP_NS
-        with_book = {*found.books, *_depth_symbols(venue, found)}
+        with_book = found.with_book
         self._indices = {
             each.native_symbol: feed.add_instrument(
                 **to_core_kwargs(each, wire_ids[each.native_symbol]),
@@ -96,8 +95,11 @@ class VenueReplay:
         """Hands one line to the core. `more`: a message follows that may leave with it, as if one
         socket read had brought both.
         """
-        text = line.text
+        text = message_text(line)
         if line.kind == "recv":
+            if self._found.passed_over and text is not None and self._is_foreign(text):
+                self.tally.passed_over += 1
+                return
             data = line.data
             self._recv_ns = self._time_of(line, data)
             bits = self.feed.on_frame(CONNECTION, data, self._recv_ns, more)
@@ -137,7 +139,11 @@ class VenueReplay:
         """What happened so far."""
         self.note()
         return VenueSummary(
-            self.venue.name, self.tally, self.feed.counters(), tuple(map(self._book_end, self.instruments))
+            self.venue.name,
+            self.tally,
+            self.feed.counters(),
+            tuple(map(self._book_end, self.instruments)),
+            tuple(self._found.remarks()),
         )
 
     def _book_end(self, instrument: Instrument) -> BookEnd:
@@ -152,7 +158,7 @@ class VenueReplay:
             len(asks),
             feed.source_seq(index),
             feed.book_hash(index),
-            "no REST book of it in the captures" if bookless else "",
+            WITHOUT_BEGINNING if bookless else "",
         )
 
     def _time_of(self, line: CaptureLine, data: bytes) -> int:
@@ -163,22 +169,22 @@ class VenueReplay:
             return line.time_ns
         return self.venue.exchange_time_ns(data) or self._recv_ns + UNTIMED_STEP_NS
 
+    def _is_foreign(self, text: str) -> bool:
+        stream = self.venue.stream_of(text)
+        return stream is not None and self.venue.native_symbol_of(stream) in self._found.passed_over
+
     def _control(self, data: bytes) -> None:
         message = self.venue.control(data)
+        for each in message.controls if isinstance(message, Several) else (message,):
+            self._one_control(each)
+
+    def _one_control(self, message: Control) -> None:
         name = type(message).__name__
         self.tally.control[name] = self.tally.control.get(name, 0) + 1
         if isinstance(message, InstrumentStatus):
             index = self._indices.get(message.native_symbol)
             if index is not None:
                 self.feed.set_trading_status(index, message.status, self._recv_ns)
-
-
-def _depth_symbols(venue: Venue, found: Scan) -> set[str]:
-    channels = {stream: venue.channel_of(stream) for stream in found.streams}
-    symbols = {
-        venue.native_symbol_of(stream) for stream, named in channels.items() if named and named[0] == "depth"
-    }
-    return {symbol for symbol in symbols if symbol is not None}
 
 
 def open_feed(

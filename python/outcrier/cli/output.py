@@ -75,7 +75,7 @@ def capture_options(function: Callable[..., _R]) -> Callable[..., _R]:
             "--venue",
             type=click.Choice(list(VENUE_NUMBERS)),
             metavar="VENUE",
-            help="Venue of the captures.  [default: manifest or folder name]",
+            help="Venue of the captures.  [default: the only one whose captures they are]",
         ),
         click.option(
             "--speed",

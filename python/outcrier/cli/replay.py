@@ -79,7 +79,9 @@ def as_text(summary: ReplaySummary) -> str:
         tally = venue.tally
         notices = "".join(f", {count:,} {kind}" for kind, count in sorted(tally.notices.items()))
         read = f"{tally.messages:,} messages, {tally.snapshots:,} REST books, {tally.skipped:,} other lines"
+        read += f", {tally.passed_over:,} of other products" if tally.passed_over else ""
         lines.append(f"{venue.venue}: {read}{notices}")
+        lines += [f"  {remark}" for remark in venue.remarks]
         for book in venue.books:
             size = f"{book.bids:,} bids {book.asks:,} asks"
             state = f"{book.state}: {book.why}," if book.why else book.state

@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 
 import click
-import msgspec
 
+from outcrier.capture.faults import KINDS, parse_fault
 from outcrier.capture.library import venue_of
-from outcrier.capture.stand_in import Faults, StandIn
+from outcrier.capture.stand_in import COPIES_MAX, StandIn
 from outcrier.cli.output import capture_options, json_line, log_to_stderr
 from outcrier.config import render
 from outcrier.errors import ConfigurationError
@@ -27,39 +27,22 @@ from outcrier.feeder.service import stop_on_signals
     help="Write the feeder's configuration that fits: endpoints, symbols, channels, stream speed.",
 )
 @click.option(
-    "--drop-diff",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Do not send depth diff N of the first symbol.",
+    "--loop", is_flag=True, help="Begin anew at the end without cutting clients, where the exchange could."
 )
 @click.option(
-    "--close-after", type=click.IntRange(min=1), metavar="N", help="Cut all connections after N messages."
-)
-@click.option(
-    "--stall-after", type=click.IntRange(min=1), metavar="N", help="Fall silent after N messages ..."
-)
-@click.option(
-    "--stall",
-    "stall_s",
-    type=click.FloatRange(min=0),
-    default=10.0,
+    "--copies",
+    type=click.IntRange(0, COPIES_MAX),
+    default=0,
     show_default=True,
-    metavar="S",
-    help="... for S seconds.",
-)
-@click.option(
-    "--refuse-depth",
-    type=click.IntRange(min=1),
     metavar="N",
-    help="Refuse the first N requests for a book ...",
+    help="Play each instrument under N more names too.",
 )
 @click.option(
-    "--refuse-status",
-    type=click.IntRange(400, 599),
-    default=503,
-    show_default=True,
-    metavar="CODE",
-    help="... with this HTTP status.",
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="KIND[:KEY=VALUE,...]",
+    help=f"Do something wrong on purpose, such as drop:at=50,streams=*@depth*. Kinds: {', '.join(KINDS)}.",
 )
 def command(  # noqa: PLR0917  # click calls by name
     captures: tuple[Path, ...],
@@ -69,7 +52,9 @@ def command(  # noqa: PLR0917  # click calls by name
     speed: float | None,
     venue: str | None,
     instruments: Path | None,
-    **faults: int | float | None,
+    loop: bool,
+    copies: int,
+    faults: tuple[str, ...],
 ) -> None:
     """Speak an exchange's own WebSocket and REST protocol from captures of one venue, until Ctrl-C.
 
@@ -84,8 +69,10 @@ def command(  # noqa: PLR0917  # click calls by name
         host=host,
         port=port,
         speed=speed,
-        faults=msgspec.convert({name: value for name, value in faults.items() if value is not None}, Faults),
+        faults=[parse_fault(fault) for fault in faults],
         instruments=instruments,
+        loop=loop,
+        copies=copies,
     )
     asyncio.run(_serve(stand_in, config_out))
     click.echo(json_line(stand_in.counters))
@@ -102,4 +89,6 @@ async def _serve(stand_in: StandIn, config_out: Path | None) -> None:
                 raise ConfigurationError(f"{config_out}: {error.strerror}") from error
         symbols = ", ".join(stand_in.found.symbols)
         click.echo(f"{stand_in.venue.name} at {stand_in.ws_url} and {stand_in.rest_url}: {symbols}")
+        for remark in stand_in.found.remarks():
+            click.echo(remark, err=True)
         await stop.wait()

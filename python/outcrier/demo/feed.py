@@ -138,7 +138,7 @@ class _Feed:
         async with AsyncExitStack() as stack:
             stand_ins = []
             for group in groups:
-                stand_in = await asyncio.to_thread(StandIn, VENUES[group.venue], group.paths)
+                stand_in = await asyncio.to_thread(StandIn, VENUES[group.venue], group.paths, loop=True)
                 stand_ins.append(await stack.enter_async_context(stand_in))
             config = stand_in_config(stand_ins)
             # Sessions and instrument ids of a demo need not outlive it.

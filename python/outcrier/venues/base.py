@@ -42,6 +42,8 @@ class HttpRequest(msgspec.Struct, frozen=True):
     query: tuple[tuple[str, str], ...] = ()
     weight: int = 1
     """What it costs of `Limits.weight_per_minute`."""
+    later: tuple[HttpRequest, ...] = ()
+    """Requests to make after it, as an earlier answer told; no part of the request itself."""
 
     @property
     def target(self) -> str:

@@ -38,6 +38,7 @@ from outcrier.venues.base import (
     fault,
     read_instruments,
 )
+from outcrier.venues.binance_exchange import BinanceExchange
 from outcrier.venues.binance_messages import COINM_SHAPES, SPOT_SHAPES, USDM_SHAPES
 
 SUBSCRIBE_BYTES_MAX: Final = 4000
@@ -280,6 +281,7 @@ class BinanceSpot(Binance):
         self.limits = limits
         self.captures = (f"{name}/spot_2*", f"{name}/spot_*usdt_*")
         self.instrument_lists = (f"{name}/spot_instruments",)
+        self.exchange = BinanceExchange(self, futures=False)
 
     def _symbol(self, entry: messages.Listed) -> Symbol:
         return Symbol(kind=Kind.SPOT, base=entry.base_asset, quote=entry.quote_asset)
@@ -333,6 +335,7 @@ class BinanceFutures(Binance):
         kind = name.removeprefix("binance_")
         self.captures = (f"{name}/{kind}_2*", f"{name}/{kind}_btcusd*")
         self.instrument_lists = (f"{name}/{kind}_instruments",)
+        self.exchange = BinanceExchange(self, futures=True, split=split, inverse=inverse)
 
     def _symbol(self, entry: messages.Listed) -> Symbol:
         # The contract type is empty before trading begins (BTCSTUSDT, 2021), so the native symbol decides.

@@ -340,6 +340,14 @@ class _ExchangeInfo(msgspec.Struct):
     symbols: list[msgspec.Raw]
 
 
+class _Named(msgspec.Struct):
+    symbol: str
+
+
+class _Names(msgspec.Struct):
+    symbols: list[_Named]
+
+
 class _Frame(msgspec.Struct):
     """Every field is optional and of any type, so that only broken JSON fails."""
 
@@ -411,6 +419,7 @@ _BOOK: Final = msgspec.json.Decoder(Book)
 _NUMBERS: Final = msgspec.json.Decoder(_Numbers)
 _EXCHANGE_INFO: Final = msgspec.json.Decoder(_ExchangeInfo)
 _LISTED: Final = msgspec.json.Decoder(Listed)
+_NAMES: Final = msgspec.json.Decoder(_Names)
 
 _EXPONENT_EVENTS: Final = frozenset({None, "depthUpdate", "trade", "aggTrade", "bookTicker"})
 """Events whose numbers are carried at the instrument's own exponents."""
@@ -419,6 +428,11 @@ _EXPONENT_EVENTS: Final = frozenset({None, "depthUpdate", "trade", "aggTrade", "
 def listed_entries(body: bytes | str) -> list[msgspec.Raw]:
     """The entries of an exchangeInfo answer, each still text. Raises one of BAD_JSON."""
     return _EXCHANGE_INFO.decode(body).symbols
+
+
+def native_symbols(body: bytes | str) -> list[str]:
+    """The symbols of an exchangeInfo answer. Raises one of BAD_JSON."""
+    return [each.symbol for each in _NAMES.decode(body).symbols]
 
 
 def listed(entry: msgspec.Raw) -> Listed:

@@ -1,196 +1,249 @@
-"""Bybit's hot messages as declarations: v5 of all categories, and the v2 dialect that old recordings speak.
+"""Bybit v5: spot, linear, inverse and options, each a category with an endpoint of its own.
 
-Rules are those of the v5 documentation as of 2026-07. There is no connector yet: this module declares, and
-the decoder reads. What no shape takes (acknowledgements, pongs) is for Python.
+Rules are those of the documentation as of 2026-07. Books come whole in the stream; the first message, and any
+after a restart of the service (`u` 1), is one. That `u` grows by one is observed and not promised: another
+number means to subscribe anew. Instrument status comes with the instrument list only: there is no stream.
 
-Not declared: `orderbook.rpi.*`, whose rows carry two quantities, and `orderbook.full.*`, which needs REST.
-Best bid and ask of `tickers.*` come as changes, one side without the other; `orderbook.1.*` has them whole.
+The default depth is 200, at 100 ms; 50 comes every 20 ms. `orderbook.1` is a book of one level, so that it
+cannot be had beside another one. Best prices of an own message come for options only: tickers of other
+derivatives tell one side without the other, spot's none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Final
 
-from outcrier.shape_json import to_json
-from outcrier.shapes import (
-    TRADE_BLOCK,
-    Aggressor,
-    AnyShape,
-    CandleShape,
-    DerivShape,
-    Differs,
-    IntervalWords,
-    LiquidationShape,
-    NoSequence,
-    PlusOne,
-    Prefix,
-    Shape,
-    SideWords,
-    Symbol,
-    TickerShape,
-    Time,
-    TradeShape,
-    payload,
+import msgspec
+
+from outcrier.instruments import Instrument
+from outcrier.shapes import AnyShape
+from outcrier.venues import bybit_messages as messages
+from outcrier.venues.base import (
+    BAD_JSON,
+    Channel,
+    Control,
+    Fault,
+    HttpRequest,
+    Keepalive,
+    Limits,
+    Printed,
+    Request,
+    Venue,
+    fault,
+    read_instruments,
+)
+from outcrier.venues.batches import batches
+from outcrier.venues.bybit_exchange import SPOT_ARGS_MAX, BybitExchange
+from outcrier.venues.bybit_shapes import (
+    DEPTHS,
+    INVERSE_SHAPES,
+    LINEAR_SHAPES,
+    OPTION_DEPTHS,
+    OPTION_SHAPES,
+    SPOT_SHAPES,
 )
 
-DEPTHS: Final = (50, 200, 1, 1000, 25, 100)
-"""Depths of `orderbook.{depth}.{symbol}`; 25 and 100 are the options'."""
+ARGS_MAX: Final = 200
+"""Topics of one request where Bybit names no limit: one refused topic refuses all of them."""
 
-_BUY_SELL: Final = SideWords(bid=("Buy",), ask=("Sell",))
+OPTION_COINS: Final = ("BTC", "ETH", "SOL", "XRP", "DOGE", "MNT")
+"""Coins with options. The instrument list and the trades of options are asked for by coin, and no request
+tells which there are.
+"""
 
-_MINUTE: Final = 60
+_INSTRUMENTS: Final = "/v5/market/instruments-info"
 
-_INTERVALS: Final = IntervalWords(
-    "interval",
-    {
-        **{str(minutes): minutes * _MINUTE for minutes in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)},
-        "D": 1440 * _MINUTE,
-        "W": 7 * 1440 * _MINUTE,
-    },
-)
-"""Without the month "M", which has no length in seconds."""
+# 21,000 characters of `args` on a connection, in which quotes and comma are three of a topic: topics of 14
+# characters or more leave room for them.
+_CHARS_MAX: Final = 17_200
 
-
-def _book(depth: int) -> Shape:
-    """`cts` is the time of matching, comparable to that of trades; `ts` that of sending.
-
-    The first message, and any after a restart of the service (u = 1), is a snapshot. That `u` grows by one is
-    observed and not promised: other numbers mean to subscribe anew.
-    """
-    return Shape(
-        name=f"orderbook_{depth}",
-        when={"topic": Prefix(f"orderbook.{depth}.")},
-        instrument=("data", "s"),
-        exchange_time=("cts", "ms"),
-        sequence=PlusOne(("data", "u")),
-        bids=("data", "b"),
-        asks=("data", "a"),
-        snapshot={"type": "snapshot"},
-    )
-
-
-# S is the taker's side. i is a UUID on derivatives and a number on spot.
-_TRADES: Final = TradeShape(
-    name="trades",
-    when={"topic": Prefix("publicTrade.")},
-    each="data",
-    instrument="s",
-    price="p",
-    qty="v",
-    time=("T", "ms"),
-    id="i",
-    aggressor=Aggressor("S", _BUY_SELL),
-    flags=((TRADE_BLOCK, {"BT": True}),),
+LIMITS: Final = Limits(
+    chars_per_connection=_CHARS_MAX,
+    messages_per_s=10.0,  # Undocumented.
+    connects=500,
+    connects_window_s=300.0,
+    connections=1000,
+    weight_per_minute=7200,  # 600 in 5 s.
+    weight_pool="bybit",
 )
 
-# Derivatives send changes: what is absent, or an empty text, stays what it was.
-_TICKER: Final = TickerShape(
-    name="ticker",
-    when={"topic": Prefix("tickers.")},
-    instrument=("data", "symbol"),
-    exchange_time=("ts", "ms"),
-    last=("data", "lastPrice"),
-    open=("data", "prevPrice24h"),
-    high=("data", "highPrice24h"),
-    low=("data", "lowPrice24h"),
-    volume=("data", "volume24h"),
-    turnover=("data", "turnover24h"),
+KEEPALIVE: Final = Keepalive(
+    ping_every_s=0.0,
+    pong_within_s=10.0,
+    client_ping=messages.PING,
+    client_ping_every_s=20.0,
+    expected_silence_s=10.0,
+    lifetime_s=0.0,
 )
 
-_DERIV: Final = DerivShape(
-    name="ticker_deriv",
-    also=True,
-    when={"topic": Prefix("tickers.")},
-    instrument=("data", "symbol"),
-    exchange_time=("ts", "ms"),
-    mark=("data", "markPrice"),
-    index=("data", "indexPrice"),
-    funding_rate=("data", "fundingRate"),
-    next_funding=(("data", "nextFundingTime"), "ms"),
-    funding_interval=(("data", "fundingIntervalHour"), 3600),
-    open_interest=("data", "openInterest"),
-    oi_value=("data", "openInterestValue"),
+_COMMON: Final = (
+    *(Channel(name=f"orderbook.{depth}", group="book", book=True) for depth in DEPTHS),
+    Channel(name="publicTrade"),
+    Channel(name="tickers"),
+    Channel(name="kline.1"),
 )
 
-_KLINE: Final = CandleShape(
-    name="kline",
-    when={"topic": Prefix("kline."), ("data", 0, "interval"): Differs(("M",))},
-    each="data",
-    instrument=Symbol(payload("topic"), split=".", part=-1),
-    exchange_time=("timestamp", "ms"),
-    open_time=("start", "ms"),
-    interval=_INTERVALS,
-    open="open",
-    high="high",
-    low="low",
-    close="close",
-    volume="volume",
-    turnover="turnover",
-    closed={"confirm": True},
+_OPTION: Final = (
+    *(Channel(name=f"orderbook.{depth}", group="book", book=True) for depth in OPTION_DEPTHS),
+    *(Channel(name=f"publicTrade.{coin}", whole_venue=True) for coin in OPTION_COINS),
+    Channel(name="tickers"),
 )
 
-# S is the side of the position: Buy, a long was liquidated, so that the forced order sold. p is the price of
-# bankruptcy.
-_LIQUIDATIONS: Final = LiquidationShape(
-    name="liquidations",
-    when={"topic": Prefix("allLiquidation.")},
-    each="data",
-    instrument="s",
-    price="p",
-    qty="v",
-    time=("T", "ms"),
-    aggressor=Aggressor("S", SideWords(bid=("Sell",), ask=("Buy",))),
+
+class Bybit(Venue):
+    """One category."""
+
+    ws_url = "wss://stream.bybit.com"
+    rest_url = "https://api.bybit.com"
+    ws_hosts = frozenset({"stream.bybit.com"})
+    rest_hosts = frozenset({"api.bybit.com", "api.bytick.com"})
+    keepalive = KEEPALIVE
+    documentation = "2026-07"
+
+    def __init__(
+        self,
+        category: str,
+        shapes: tuple[AnyShape, ...],
+        channels: tuple[Channel, ...],
+        *,
+        limits: Limits = LIMITS,
+        captures: tuple[str, ...] = (),
+        args_max: int = ARGS_MAX,
+    ) -> None:
+        """`args_max`: topics of one request."""
+        self.name = "bybit" if category == "spot" else f"bybit_{category}"
+        self.category = category
+        self.shapes = shapes
+        self.channels: Mapping[str, Channel] = {channel.name: channel for channel in channels}
+        default = (channels[0].name, *(each.name for each in channels if not each.book))
+        self.default_channels = default
+        self.limits = limits
+        self.captures = captures
+        self.instrument_lists = ("bybit/v5_2026-08-09_instruments",) if captures else ()
+        self.args_max = args_max
+        self.exchange: BybitExchange = BybitExchange(category, frozenset(self.channels))
+
+    # Instruments.
+
+    def instruments_requests(self) -> tuple[HttpRequest, ...]:
+        category = ("category", self.category)
+        if self.category == "spot":
+            return (HttpRequest(_INSTRUMENTS, (category,)),)  # It has no pages.
+        paged = (category, ("limit", "1000"))
+        if self.category == "option":
+            return tuple(HttpRequest(_INSTRUMENTS, (*paged, ("baseCoin", coin))) for coin in OPTION_COINS)
+        # What is about to be listed is told only when asked for.
+        return (
+            HttpRequest(_INSTRUMENTS, paged),
+            HttpRequest(_INSTRUMENTS, (*paged, ("status", "PreLaunch"))),
+        )
+
+    def next_page(self, request: HttpRequest, body: bytes | str) -> HttpRequest | None:
+        cursor = messages.cursor(body)
+        query = tuple(each for each in request.query if each[0] != "cursor")
+        return HttpRequest(request.path, (*query, ("cursor", cursor))) if cursor else None
+
+    def parse_instruments(self, *bodies: bytes | str) -> tuple[list[Instrument], list[Fault]]:
+        entries: list[bytes] = []
+        faults: list[Fault] = []
+        for body in bodies:
+            try:
+                entries += messages.entries(body)
+            except BAD_JSON as error:
+                faults.append(fault(f"instrument list: {error}", body))
+        instruments, more = read_instruments(
+            entries, lambda entry: messages.instrument(messages.listed(entry), self.name, self.category)
+        )
+        return instruments, faults + more
+
+    def unlisted(self, native_symbol: str, tick: Decimal, step: Decimal) -> str:
+        kinds = {
+            "linear": {"contractType": "LinearPerpetual"},
+            "inverse": {"contractType": "InversePerpetual"},
+        }
+        entry = {
+            "symbol": native_symbol,
+            "status": "Trading",
+            **kinds.get(self.category, {"optionsType": "Call"} if self.category == "option" else {}),
+            "priceFilter": {"tickSize": f"{tick:f}"},
+            "lotSizeFilter": {"qtyStep": f"{step:f}", "minOrderQty": f"{step:f}"},
+        }
+        return msgspec.json.encode(entry).decode()
+
+    def with_entries(self, body: str | None, entries: Sequence[str]) -> str:
+        return messages.with_entries(body, [msgspec.Raw(entry.encode()) for entry in entries], self.category)
+
+    # Streams and connections.
+
+    def streams(
+        self, instrument: Instrument, channels: Sequence[str], speeds: Mapping[str, str]
+    ) -> list[str]:
+        del speeds
+        symbol = instrument.native_symbol
+        return [f"{name}.{symbol}" for name in channels if not self.channels[name].whole_venue]
+
+    def whole_venue_stream(self, channel: Channel) -> str:
+        """Trades of all options of a coin."""
+        return channel.name
+
+    def route(self, stream: str) -> str:
+        del stream
+        return f"/v5/public/{self.category}"
+
+    def subscribe(self, streams: Sequence[str], held: Sequence[str] = (), number: int = 1) -> list[Request]:
+        del held
+        return self._requests("subscribe", streams, number)
+
+    def unsubscribe(self, streams: Sequence[str], held: Sequence[str] = (), number: int = 1) -> list[Request]:
+        del held
+        return self._requests("unsubscribe", streams, number)
+
+    def _requests(self, op: str, streams: Sequence[str], number: int) -> list[Request]:
+        return [
+            Request(msgspec.json.encode({"req_id": str(number + index), "op": op, "args": batch}).decode())
+            for index, batch in enumerate(batches(streams, len, count_max=self.args_max))
+        ]
+
+    # Frames that no shape takes, and what a recording tells.
+
+    def control(self, text: bytes | str) -> Control:
+        return messages.control(text)
+
+    def stream_of(self, text: bytes | str) -> str | None:
+        return messages.stream_of(text)
+
+    def native_symbol_of(self, stream: str) -> str | None:
+        channel, _, symbol = stream.rpartition(".")
+        return symbol if channel and stream not in self.channels else None
+
+    def channel_of(self, stream: str) -> tuple[str, str] | None:
+        if stream in self.channels and self.channels[stream].whole_venue:
+            return stream, ""
+        channel, _, symbol = stream.rpartition(".")
+        return (channel, "") if symbol and channel in self.channels else None
+
+    def printed(self, text: bytes | str) -> Printed:
+        return messages.printed(text)
+
+    def exchange_time_ns(self, text: bytes | str) -> int | None:
+        return messages.exchange_time_ns(text)
+
+
+BYBIT: Final = Bybit("spot", SPOT_SHAPES, _COMMON, captures=("bybit/v5_spot_*",), args_max=SPOT_ARGS_MAX)
+
+BYBIT_LINEAR: Final = Bybit(
+    "linear", LINEAR_SHAPES, (*_COMMON, Channel(name="allLiquidation")), captures=("bybit/v5_linear_*",)
 )
 
-SHAPES: Final[tuple[AnyShape, ...]] = (
-    *map(_book, DEPTHS),
-    _TRADES,
-    _TICKER,
-    _DERIV,
-    _KLINE,
-    _LIQUIDATIONS,
-)
-SHAPES_JSON: Final = to_json(SHAPES)
+BYBIT_INVERSE: Final = Bybit("inverse", INVERSE_SHAPES, (*_COMMON, Channel(name="allLiquidation")))
 
-# v2, until 2023. Linear perpetuals: sizes are numbers, prices text. Rows name their level by id, removals
-# have no size. cross_seq grows and has holes.
-_V2_LEVEL: Final = {"price": "price", "qty": "size", "side": "side", "id": "id"}
-_V2_INSTRUMENT: Final = Symbol("topic", split=".", part=1)
-
-_V2_SNAPSHOT: Final = Shape(
-    name="book_snapshot",
-    when={"topic": Prefix("orderBookL2_25."), "type": "snapshot"},
-    instrument=_V2_INSTRUMENT,
-    exchange_time=("timestamp_e6", "us"),
-    sequence=NoSequence("cross_seq"),
-    levels=("data", "order_book"),
-    level=_V2_LEVEL,
-    side=_BUY_SELL,
-    snapshot=True,
+BYBIT_OPTION: Final = Bybit(
+    "option",
+    OPTION_SHAPES,
+    _OPTION,
+    limits=msgspec.structs.replace(LIMITS, streams_per_connection=2000),
 )
 
-_V2_DELTA: Final = Shape(
-    name="book_delta",
-    when={"topic": Prefix("orderBookL2_25."), "type": "delta"},
-    instrument=_V2_INSTRUMENT,
-    exchange_time=("timestamp_e6", "us"),
-    sequence=NoSequence("cross_seq"),
-    levels={("data", "delete"): "remove", ("data", "update"): "set", ("data", "insert"): "set"},
-    level=_V2_LEVEL,
-    side=_BUY_SELL,
-)
-
-_V2_TRADES: Final = TradeShape(
-    name="trades",
-    when={"topic": Prefix("trade.")},
-    each="data",
-    instrument="symbol",
-    price="price",
-    qty="size",
-    time=Time("trade_time_ms", "ms"),
-    id="trade_id",
-    aggressor=Aggressor("side", _BUY_SELL),
-)
-
-V2_SHAPES: Final[tuple[AnyShape, ...]] = (_V2_SNAPSHOT, _V2_DELTA, _V2_TRADES)
-V2_SHAPES_JSON: Final = to_json(V2_SHAPES)
+VENUES: Final = (BYBIT, BYBIT_LINEAR, BYBIT_INVERSE, BYBIT_OPTION)

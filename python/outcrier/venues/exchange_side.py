@@ -4,6 +4,7 @@ the venue itself; a stand-in (`outcrier.capture.stand_in`) drives it with record
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -160,7 +161,7 @@ class ExchangeSide(ABC):
     # For long runs on more instruments than were recorded.
 
     def renamed(self, text: str, old: str, new: str) -> str:
-        """A recorded message of the instrument `old` as one of `new` (native symbols): whole JSON texts, and
-        the last part of a dotted one (Bybit `orderbook.50.BTCUSDT`).
+        """A recorded message of the instrument `old` as one of `new` (native symbols), wherever the symbol
+        stands as a word of its own: `"s":"BTCUSDT"`, `"topic":"orderbook.50.BTCUSDT"` (Bybit v5).
         """
-        return text.replace(f'"{old}"', f'"{new}"').replace(f'.{old}"', f'.{new}"')
+        return re.sub(rf"(?<![\w/-]){re.escape(old)}(?![\w/-])", new, text)

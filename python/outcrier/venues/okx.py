@@ -1,222 +1,297 @@
-"""OKX v5's hot messages as declarations.
+"""OKX v5: spot, swaps, futures, options; and the dialect without numbers that recordings of 2022 speak.
 
-Rules are those of the documentation as of 2026-06. There is no connector yet: this module declares, and the
-decoder reads. What no shape takes is for Python: acknowledgements, notices (64008: reconnect), and the text
-`pong`, which is no JSON and must not reach the decoder.
+Rules are those of the documentation as of 2026-06. One instrument type is one venue. Books come whole in the
+stream and again after a new subscription: OKX forbids to join REST books.
 
-Not declared: `index-tickers`, whose instId is an index that may be named like an instrument, and
-`liquidation-orders`.
+Quantities of contracts are contracts; `contract_size` is ctVal x ctMult, in coins or, for inverse ones, in
+quote currency. Prices of options on coins are in the coin. The index of a contract is an instrument of its
+own (`BTC-USDT:INDEX`), because one index serves many contracts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Final
 
-from outcrier.shape_json import to_json
-from outcrier.shapes import (
-    PRESENT,
-    Aggressor,
-    AnyShape,
-    BboShape,
-    CandleShape,
-    Chain,
-    Checksum,
-    DerivShape,
-    IntervalWords,
-    NoSequence,
-    OneOf,
-    Sequence_,
-    Shape,
-    SideWords,
-    SnapshotId,
-    Tests,
-    TickerShape,
-    TradeShape,
-    payload,
+import msgspec
+
+from outcrier.instruments import BOOK_PROOF_CHECKSUM, BOOK_PROOF_SEQUENCE, Instrument
+from outcrier.shapes import AnyShape
+from outcrier.symbols import Kind
+from outcrier.venues import okx_messages as messages
+from outcrier.venues.base import (
+    BAD_JSON,
+    Channel,
+    Control,
+    Fault,
+    HttpRequest,
+    Keepalive,
+    Limits,
+    Printed,
+    Request,
+    Venue,
+    fault,
+    read_instruments,
+)
+from outcrier.venues.batches import batches
+from outcrier.venues.okx_exchange import OkxExchange
+from outcrier.venues.okx_shapes import CONTRACT_SHAPES, SHAPES_2022, SPOT_SHAPES
+
+SUBSCRIBE_BYTES_MAX: Final = 16_384
+"""Bytes of one subscribe message; OKX takes 64 KiB. A quarter keeps what one error refuses small."""
+
+PUBLIC: Final = "/ws/v5/public"
+BUSINESS: Final = "/ws/v5/business"
+
+_INSTRUMENTS: Final = "/api/v5/public/instruments"
+_UNDERLYING: Final = "/api/v5/public/underlying"
+
+LIMITS: Final = Limits(
+    symbols_per_connection=29,  # "Fewer than 30 deep books" are advised.
+    messages_per_s=2.0,  # Undocumented; the hour's allowance is what counts.
+    messages=480,
+    messages_window_s=3600.0,
+    connects=3,
+    connects_window_s=1.0,
+    weight_per_minute=600,  # public/instruments: 20 in 2 s.
+    weight_pool="okx",
 )
 
-_CHANNEL: Final = ("arg", "channel")
-_INSTRUMENT: Final = payload("arg", "instId")
-_TS: Final = ("ts", "ms")
-
-BOOK_CHANNELS: Final = ("books", "books-l2-tbt", "books50-l2-tbt", "books-rpi")
-"""The same message at different depths and speeds. Rows begin with price and size; the rest differs."""
-
-_SECONDS: Final = {"s": 1, "m": 60, "H": 3_600, "D": 86_400, "W": 604_800}
-
-_BARS: Final = (
-    *("1s", "1m", "3m", "5m", "15m", "30m"),
-    *("1H", "2H", "4H", "6H", "12H", "1D", "2D", "3D", "5D", "1W"),
+KEEPALIVE: Final = Keepalive(
+    ping_every_s=0.0,
+    pong_within_s=30.0,
+    client_ping=messages.PING,
+    client_ping_every_s=20.0,  # Cut after 30 s without a push.
+    expected_silence_s=10.0,
+    lifetime_s=0.0,
 )
 
-_INTERVALS: Final = {f"candle{text}": int(text[:-1]) * _SECONDS[text[-1]] for text in _BARS}
-_UTC_INTERVALS: Final = {f"{word}utc": seconds for word, seconds in _INTERVALS.items() if seconds >= 21_600}
-"""Bars of six hours and more open at UTC+8 unless named so. Months have no length in seconds."""
+_COMMON: Final = (
+    # A book that is idle is sent empty after about a minute: too rare to watch by.
+    Channel(name="books", group="book", book=True),
+    Channel(name="books5", group="book", book=True),
+    Channel(name="trades", group="trades"),
+    Channel(name="trades-all", group="trades"),
+    Channel(name="bbo-tbt"),
+    Channel(name="tickers"),
+    Channel(name="candle1m"),
+    Channel(name="instruments", whole_venue=True),
+)
+_CONTRACT: Final = (
+    Channel(name="mark-price"),
+    Channel(name="open-interest"),
+    Channel(name="index-tickers"),
+    Channel(name="liquidation-orders", whole_venue=True),
+)
+_SWAP: Final = (*_CONTRACT, Channel(name="funding-rate"))
+
+_ALTERNATIVES: Final = frozenset({"books5", "trades-all"})
+"""Not subscribed unless asked for: `books` is deeper, `trades` comes in the order of the books."""
 
 
-def _books(sequence: Sequence_) -> Shape:
-    return Shape(
-        name="books",
-        when={_CHANNEL: OneOf(BOOK_CHANNELS), "action": PRESENT},
-        each="data",
-        instrument=_INSTRUMENT,
-        exchange_time=_TS,
-        sequence=sequence,
-        bids="bids",
-        asks="asks",
-        snapshot={payload("action"): "snapshot"},
-        checksum=Checksum("checksum", "okx"),
-    )
+class Okx(Venue):
+    """One type of instruments; also of exchanges that run OKX's software, and of old dialects of it."""
+
+    def __init__(
+        self,
+        name: str,
+        inst_types: tuple[str, ...],
+        shapes: tuple[AnyShape, ...],
+        channels: tuple[Channel, ...],
+        *,
+        hosts: tuple[str, str] = ("ws.okx.com", "www.okx.com"),
+        limits: Limits = LIMITS,
+        captures: tuple[str, ...] = (),
+        instrument_lists: tuple[str, ...] = (),
+        documentation: str = "2026-06",
+        old_dialect: str = "",
+        business: frozenset[str] = frozenset({"candle1m", "trades-all"}),
+    ) -> None:
+        """`inst_types`: OKX's names of the types, `hosts`: WebSocket and REST, `business`: channels that have
+        their own endpoint.
+        """
+        self.name = name
+        self.inst_types = inst_types
+        self.shapes = shapes
+        self.channels: Mapping[str, Channel] = {channel.name: channel for channel in channels}
+        self.default_channels = tuple(name for name in self.channels if name not in _ALTERNATIVES)
+        self.ws_url = f"wss://{hosts[0]}:8443"
+        self.rest_url = f"https://{hosts[1]}"
+        self.ws_hosts, self.rest_hosts = frozenset(hosts[:1]), frozenset(hosts[1:])
+        self.limits = limits
+        self.keepalive = KEEPALIVE
+        self.captures = captures
+        self.instrument_lists = instrument_lists
+        self.documentation = documentation
+        self.old_dialect = old_dialect
+        self.business = business
+        self.exchange = OkxExchange(
+            {name: self.route(f"{name}:") for name in self.channels}, numbered=not old_dialect
+        )
+
+    # Instruments.
+
+    def instruments_requests(self) -> tuple[HttpRequest, ...]:
+        """An option's list is asked for by family, and the families first."""
+        return tuple(
+            HttpRequest(_UNDERLYING if each == "OPTION" else _INSTRUMENTS, (("instType", each),))
+            for each in self.inst_types
+        )
+
+    def next_page(self, request: HttpRequest, body: bytes | str) -> HttpRequest | None:
+        later = request.later
+        if request.path == _UNDERLYING:
+            later = tuple(
+                HttpRequest(_INSTRUMENTS, (("instType", "OPTION"), ("instFamily", family)))
+                for family in messages.families(body)
+            )
+        return msgspec.structs.replace(later[0], later=later[1:]) if later else None
+
+    def parse_instruments(self, *bodies: bytes | str) -> tuple[list[Instrument], list[Fault]]:
+        entries: list[bytes] = []
+        faults: list[Fault] = []
+        for body in bodies:
+            try:
+                entries += messages.entries(body)
+            except BAD_JSON as error:
+                faults.append(fault(f"instrument list: {error}", body))
+        if "index-tickers" in self.channels:
+            entries += messages.indices([each for each in entries if self._is_ours(each)])
+        instruments, more = read_instruments(entries, self._instrument)
+        return instruments, faults + more
+
+    def _is_ours(self, entry: bytes) -> bool:
+        try:
+            return messages.listed(entry).inst_type in self.inst_types
+        except BAD_JSON:
+            return False
+
+    def _instrument(self, entry: bytes) -> Instrument | None:
+        listed = messages.listed(entry)
+        is_index = listed.inst_type == "INDEX" and "index-tickers" in self.channels
+        is_known = listed.inst_type in messages.KINDS or listed.inst_type == "MARGIN"
+        if is_known and not is_index and listed.inst_type not in self.inst_types:
+            return None
+        proof = BOOK_PROOF_CHECKSUM if self.old_dialect else BOOK_PROOF_SEQUENCE
+        return messages.instrument(listed, self.name, proof)
+
+    def unlisted(self, native_symbol: str, tick: Decimal, step: Decimal) -> str:
+        """The name tells pair, expiry and strike; not what a contract is worth."""
+        entry = {
+            "instId": native_symbol,
+            "instType": _type_of(native_symbol) if len(self.inst_types) > 1 else self.inst_types[0],
+            "tickSz": f"{tick:f}",
+            "lotSz": f"{step:f}",
+            "minSz": f"{step:f}",
+            "state": "live",
+        }
+        return msgspec.json.encode(entry).decode()
+
+    def with_entries(self, body: str | None, entries: Sequence[str]) -> str:
+        return messages.with_entries(body, [msgspec.Raw(entry.encode()) for entry in entries])
+
+    # Streams and connections.
+
+    def streams(
+        self, instrument: Instrument, channels: Sequence[str], speeds: Mapping[str, str]
+    ) -> list[str]:
+        del speeds
+        is_index = instrument.kind is Kind.INDEX
+        return [
+            f"{name}:{instrument.native_symbol}"
+            for name in channels
+            if not self.channels[name].whole_venue and (name == "index-tickers") is is_index
+        ]
+
+    def whole_venue_stream(self, channel: Channel) -> str:
+        return f"{channel.name}:{self.inst_types[0]}"
+
+    def route(self, stream: str) -> str:
+        """Candles and `trades-all` moved to an endpoint of their own in 2023: asked for on the other one they
+        are refused.
+        """
+        return BUSINESS if stream.partition(":")[0] in self.business else PUBLIC
+
+    def subscribe(self, streams: Sequence[str], held: Sequence[str] = (), number: int = 1) -> list[Request]:
+        del held
+        return _requests("subscribe", streams, number)
+
+    def unsubscribe(self, streams: Sequence[str], held: Sequence[str] = (), number: int = 1) -> list[Request]:
+        del held
+        return _requests("unsubscribe", streams, number)
+
+    # Frames that no shape takes, and what a recording tells.
+
+    def control(self, text: bytes | str) -> Control:
+        return messages.control(text)
+
+    def stream_of(self, text: bytes | str) -> str | None:
+        return messages.stream_of(text)
+
+    def native_symbol_of(self, stream: str) -> str | None:
+        channel, _, name = stream.partition(":")
+        return name if name and channel not in messages.BY_TYPE else None
+
+    def channel_of(self, stream: str) -> tuple[str, str] | None:
+        channel, _, name = stream.partition(":")
+        return (channel, "") if name and channel in self.channels else None
+
+    def printed(self, text: bytes | str) -> Printed:
+        return messages.printed(text)
+
+    def exchange_time_ns(self, text: bytes | str) -> int | None:
+        return messages.exchange_time_ns(text)
 
 
-# prevSeqId is the seqId before; a snapshot has -1. An empty update with seqId == prevSeqId keeps alive, and
-# one with seqId < prevSeqId restarts the numbers: both continue. `checksum` is 0 since 2026-06-23, which
-# means none.
-_BOOKS: Final = _books(Chain(last="seqId", prev="prevSeqId", splice="in_stream"))
+def _type_of(native_symbol: str) -> str:
+    """The type that a name shows: BTC-USDT, BTC-USDT-SWAP, BTC-USD-241220, BTC-USD-241217-92000-C."""
+    parts = native_symbol.split("-")
+    by_length = {3: "SWAP" if parts[-1] == "SWAP" else "FUTURES", 5: "OPTION"}
+    return by_length.get(len(parts), "SPOT")
 
-# Recordings of 2022 have no numbers; their checksums prove the books.
-_BOOKS_2022: Final = _books(NoSequence(splice="in_stream"))
 
-_BOOKS5: Final = Shape(
-    name="books5",
-    when={_CHANNEL: "books5"},
-    each="data",
-    instrument=_INSTRUMENT,
-    exchange_time=_TS,
-    sequence=NoSequence("seqId", splice="in_stream"),
-    bids="bids",
-    asks="asks",
-    snapshot=True,
+def _requests(op: str, streams: Sequence[str], number: int) -> list[Request]:
+    """Each stream is answered by itself."""
+
+    def size(stream: str) -> int:
+        return len(msgspec.json.encode(messages.arg_of(stream))) + 1
+
+    room = SUBSCRIBE_BYTES_MAX - len(f'{{"id":"1000000","op":"{op}","args":[]}}')
+    return [
+        Request(
+            msgspec.json.encode(
+                {"id": str(number + index), "op": op, "args": list(map(messages.arg_of, batch))}
+            ).decode(),
+            len(batch),
+        )
+        for index, batch in enumerate(batches(streams, size, size_max=room))
+    ]
+
+
+OKX: Final = Okx("okx", ("SPOT",), SPOT_SHAPES, _COMMON)
+
+OKX_SWAP: Final = Okx("okx_swap", ("SWAP",), CONTRACT_SHAPES, (*_COMMON, *_SWAP))
+
+OKX_FUTURES: Final = Okx("okx_futures", ("FUTURES",), CONTRACT_SHAPES, (*_COMMON, *_CONTRACT))
+
+OKX_OPTION: Final = Okx("okx_option", ("OPTION",), CONTRACT_SHAPES, (*_COMMON, *_CONTRACT))
+
+OKX_2022: Final = Okx(
+    "okx_2022",
+    ("SPOT", "SWAP", "FUTURES", "OPTION"),
+    SHAPES_2022,
+    (
+        Channel(name="books", group="book", book=True),
+        Channel(name="books-l2-tbt", group="book", book=True),
+        Channel(name="trades"),
+        Channel(name="tickers"),
+    ),
+    captures=("okx/v5_tbt_*", "okx/v5_public_2*"),
+    instrument_lists=("okx/v5_public_instruments",),
+    documentation="2022-05",
+    old_dialect="okx/v5_*_2022-*: books without numbers, whose checksums prove them",
+    business=frozenset(),
 )
 
-_BBO_TBT: Final = BboShape(
-    name="bbo_tbt",
-    when={_CHANNEL: "bbo-tbt"},
-    each="data",
-    instrument=_INSTRUMENT,
-    exchange_time=_TS,
-    sequence=SnapshotId("seqId"),
-    bid_price=("bids", 0, 0),
-    bid_qty=("bids", 0, 1),
-    bid_orders=("bids", 0, 3),
-    ask_price=("asks", 0, 0),
-    ask_qty=("asks", 0, 1),
-    ask_orders=("asks", 0, 3),
-)
-
-# `trades` folds the fills of one order at one price into `count`; `trades-all` has each, without a count.
-_TRADES: Final = TradeShape(
-    name="trades",
-    when={_CHANNEL: OneOf(("trades", "trades-all"))},
-    each="data",
-    instrument="instId",
-    sequence=SnapshotId("seqId"),
-    price="px",
-    qty="sz",
-    time=_TS,
-    id="tradeId",
-    aggressor=Aggressor("side", SideWords(bid=("buy",), ask=("sell",))),
-    n_fills="count",
-)
-
-
-def _tickers(name: str, kinds: tuple[str, ...], volume: str, turnover: str | None) -> tuple[AnyShape, ...]:
-    when: Tests = {_CHANNEL: "tickers", ("data", 0, "instType"): OneOf(kinds)}
-    statistics = TickerShape(
-        name=name,
-        when=when,
-        each="data",
-        instrument="instId",
-        exchange_time=_TS,
-        last="last",
-        open="open24h",
-        high="high24h",
-        low="low24h",
-        volume=volume,
-        turnover=turnover,
-    )
-    best = BboShape(
-        name=f"{name}_bbo",
-        also=True,
-        when=when,
-        each="data",
-        instrument="instId",
-        exchange_time=_TS,
-        bid_price="bidPx",
-        bid_qty="bidSz",
-        ask_price="askPx",
-        ask_qty="askSz",
-    )
-    return statistics, best
-
-
-# vol24h counts coins on spot and contracts elsewhere; volCcy24h is in the quote on spot and in coins
-# elsewhere.
-_TICKERS: Final = (
-    *_tickers("ticker_spot", ("SPOT", "MARGIN"), "vol24h", "volCcy24h"),
-    *_tickers("ticker_deriv", ("SWAP", "FUTURES", "OPTION"), "volCcy24h", None),
-)
-
-# [ts, open, high, low, close, vol, volCcy, volCcyQuote, confirm]. Which volume is in coins depends on the
-# kind of instrument, which the frame does not tell; the last is in the quote everywhere.
-_CANDLES: Final = CandleShape(
-    name="candles",
-    when={_CHANNEL: OneOf((*_INTERVALS, *_UTC_INTERVALS))},
-    each="data",
-    instrument=_INSTRUMENT,
-    open_time=(0, "ms"),
-    interval=IntervalWords(payload(*_CHANNEL), {**_INTERVALS, **_UTC_INTERVALS}),
-    open=1,
-    high=2,
-    low=3,
-    close=4,
-    turnover=7,
-    closed={8: "1"},
-)
-
-_MARK_PRICE: Final = DerivShape(
-    name="mark_price",
-    when={_CHANNEL: "mark-price"},
-    each="data",
-    instrument="instId",
-    exchange_time=_TS,
-    mark="markPx",
-)
-
-# fundingRate is paid at fundingTime, nextFundingRate after it.
-_FUNDING_RATE: Final = DerivShape(
-    name="funding_rate",
-    when={_CHANNEL: "funding-rate"},
-    each="data",
-    instrument="instId",
-    exchange_time=_TS,
-    funding_rate="fundingRate",
-    next_rate="nextFundingRate",
-    next_funding=("fundingTime", "ms"),
-)
-
-_OPEN_INTEREST: Final = DerivShape(
-    name="open_interest",
-    when={_CHANNEL: "open-interest"},
-    each="data",
-    instrument="instId",
-    exchange_time=_TS,
-    open_interest="oi",
-)
-
-_OTHERS: Final = (
-    _BOOKS5,
-    _BBO_TBT,
-    _TRADES,
-    *_TICKERS,
-    _CANDLES,
-    _MARK_PRICE,
-    _FUNDING_RATE,
-    _OPEN_INTEREST,
-)
-
-SHAPES: Final[tuple[AnyShape, ...]] = (_BOOKS, *_OTHERS)
-SHAPES_JSON: Final = to_json(SHAPES)
-
-SHAPES_2022: Final[tuple[AnyShape, ...]] = (_BOOKS_2022, *_OTHERS)
-SHAPES_2022_JSON: Final = to_json(SHAPES_2022)
+VENUES: Final = (OKX, OKX_SWAP, OKX_FUTURES, OKX_OPTION, OKX_2022)

@@ -12,6 +12,9 @@ use super::{FRAME_BYTES_MAX, FaultKind, Outcome, Span};
 use crate::event::{Decoded, Run};
 use crate::instrument::{InstrumentTable, Scale};
 
+/// Longest frame that is taken for a word in the place of JSON.
+const WORD_BYTES_MAX: usize = 16;
+
 /// Where the bytes come from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Origin {
@@ -69,8 +72,15 @@ pub(super) fn scan(
         Stop::NeedsFiner { instrument, price_exp, qty_exp } => {
             Outcome::NeedsFiner { instrument, price_exp, qty_exp }
         }
+        // Nothing of a book can be in it: venues answer text pings so (OKX, Bitget `pong`).
+        Stop::Fault(FaultKind::Malformed) if is_word(frame) => Outcome::NotMine,
         Stop::Fault(kind) => Outcome::Fault(kind),
     }
+}
+
+/// Whether the frame is one short word, which is no JSON.
+fn is_word(frame: &[u8]) -> bool {
+    (1..=WORD_BYTES_MAX).contains(&frame.len()) && frame.iter().all(u8::is_ascii_alphabetic)
 }
 
 fn run(

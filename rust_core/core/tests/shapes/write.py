@@ -1,7 +1,7 @@
 """Writes the declarations that the Rust tests compile.
 
 `PYTHONPATH=python python rust_core/core/tests/shapes/write.py`. `binance_*.json` are the shapes of the venue
-module itself, `venues.json` maps names to those of the venues without a connector. `forms.json` maps names to
+module itself, `venues.json` maps names to those of other venues. `forms.json` maps names to
 declarations made for the tests, one for each form of a declaration.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from outcrier import shapes as s
 from outcrier.shape_json import to_json
-from outcrier.venues import bitfinex, bybit, okx
+from outcrier.venues import bitfinex, bybit, bybit_v2, okx
 from outcrier.venues.binance_messages import COINM_SHAPES, SPOT_SHAPES, USDM_SHAPES
 from outcrier.venues.coinbase import COINBASE
 from outcrier.venues.coinbase_exchange import COINBASE_EXCHANGE
@@ -612,10 +612,10 @@ FORMS = {
 }
 
 VENUES = {
-    "bybit": bybit.SHAPES_JSON,
-    "bybit_v2": bybit.V2_SHAPES_JSON,
-    "okx": okx.SHAPES_JSON,
-    "okx_2022": okx.SHAPES_2022_JSON,
+    "bybit": bybit.BYBIT_LINEAR.shapes_json,
+    "bybit_v2": bybit_v2.BYBIT_V2.shapes_json,
+    "okx": okx.OKX_SWAP.shapes_json,
+    "okx_2022": okx.OKX_2022.shapes_json,
     "coinbase": COINBASE.shapes_json,
     "coinbase_exchange": COINBASE_EXCHANGE.shapes_json,
     "kraken": KRAKEN.shapes_json,
