@@ -162,20 +162,29 @@ MASK64 = (1 << 64) - 1
 
 
 def xxh3_64(text: str) -> int:
-    """XXH3-64, seed 0, of 33 to 64 bytes: the branch of the specification for 17 to 128, as far as needed."""
+    """XXH3-64, seed 0, of 9 to 16 and of 33 to 64 bytes: the branches of the specification, as far as
+    needed.
+    """
     data = text.encode()
-    assert 32 < len(data) <= 64
+    end = len(data)
+    assert 9 <= end <= 16 or 32 < end <= 64
 
-    def mix(at: int, secret_at: int) -> int:
-        low, high = (
-            int.from_bytes(data[at + step : at + step + 8], "little")
-            ^ int.from_bytes(XXH3_SECRET[secret_at + step : secret_at + step + 8], "little")
-            for step in (0, 8)
-        )
+    def word(source: bytes, at: int) -> int:
+        return int.from_bytes(source[at : at + 8], "little")
+
+    def mix(low: int, high: int) -> int:
         return (low * high & MASK64) ^ (low * high >> 64)
 
-    end = len(data)
-    total = end * PRIME64_1 + mix(16, 32) + mix(end - 32, 48) + mix(0, 0) + mix(end - 16, 16)
+    def lane(at: int, secret_at: int) -> int:
+        pair = ((at + step, secret_at + step) for step in (0, 8))
+        return mix(*(word(data, one) ^ word(XXH3_SECRET, other) for one, other in pair))
+
+    if end <= 16:
+        low = word(data, 0) ^ word(XXH3_SECRET, 24) ^ word(XXH3_SECRET, 32)
+        high = word(data, end - 8) ^ word(XXH3_SECRET, 40) ^ word(XXH3_SECRET, 48)
+        total = end + int.from_bytes(low.to_bytes(8, "little"), "big") + high + mix(low, high)
+    else:
+        total = end * PRIME64_1 + lane(16, 32) + lane(end - 32, 48) + lane(0, 0) + lane(end - 16, 16)
     total &= MASK64
     total = (total ^ (total >> 37)) * 0x1656_6791_9E37_79F9 & MASK64
     return total ^ (total >> 32)

@@ -338,6 +338,8 @@ def test_tail_book_and_instruments_of_a_replay(outcrier: Start, capture: Capture
     )
     table = finish(outcrier("instruments", "--venue", "binance_usdm"))[0].splitlines()
     assert table[1].split()[:3] == [SYMBOL, "BTCUSDT", "perpetual"]
+    assert (table[0].split()[-1], table[1].split()[-1]) == ("book_proof", "sequence")
+    assert (row["book_proof"], book["book_proof"]) == ("sequence", "sequence")
     assert len(finish(outcrier("instruments", "--venue", "binance"))[0].splitlines()) == 1
     error = finish(outcrier("book", "BTC/USDC:PERP@binance_usdm"), 2)[1]
     assert f"did you mean {SYMBOL}" in error

@@ -303,15 +303,13 @@ def test_an_instrument_known_only_by_name(venue: Venue) -> None:
 def test_options_are_asked_for_family_by_family() -> None:
     (first,) = OKX_OPTION.instruments_requests()
     assert first.target == "/api/v5/public/underlying?instType=OPTION"
-    asked = []
-    request = OKX_OPTION.next_page(first, '{"code":"0","data":[["BTC-USD","ETH-USD"],["SOL-USD"]],"msg":""}')
-    while request is not None:
-        asked.append(request.target)
-        request = OKX_OPTION.next_page(request, '{"code":"0","data":[]}')
-    assert asked == [
+    told = '{"code":"0","data":[["BTC-USD","ETH-USD"],["SOL-USD"]],"msg":""}'
+    assert [each.target for each in OKX_OPTION.detail_requests(told)] == [
         f"/api/v5/public/instruments?instType=OPTION&instFamily={name}"
         for name in ("BTC-USD", "ETH-USD", "SOL-USD")
     ]
+    assert OKX_OPTION.detail_requests("junk", '{"code":"0","data":[{"instId":"X"}]}') == ()
+    assert OKX_SWAP.detail_requests(told) == ()
     assert OKX_OPTION.parse_instruments('{"code":"0","data":[["BTC-USD"]]}') == ([], [])
     for venue, kind in ((OKX, "SPOT"), (OKX_SWAP, "SWAP"), (OKX_FUTURES, "FUTURES")):
         assert [each.target for each in venue.instruments_requests()] == [
@@ -488,6 +486,21 @@ def test_keep_alive_and_reset_are_no_gaps(live: Fed) -> None:
     assert [price for price, _ in bids(live)] == list(map(Decimal, ("8476.9", "8476.8", "8476.7", "8476.6")))
 
 
+def test_a_checksum_is_compared_where_it_is_not_zero(live: Fed) -> None:
+    """0 since 2026-06-23, and never a reason to subscribe anew."""
+    update = book("update", 15, 10, [["8476.8", "1", "0", "1"]])
+    live.feed.on_frame(1, update, 1)
+    assert live.feed.state(0) == "LIVE"
+    right = checksum([("8476.9", "4"), ("8476.8", "1"), ("8476.7", "2")], [])
+    bids = [["8476.7", "2", "0", "1"]]
+    live.feed.on_frame(
+        1, book("update", 16, 15, bids).replace(b'"checksum": 0', b'"checksum": %d' % right), 1
+    )
+    assert live.feed.state(0) == "LIVE"
+    live.feed.on_frame(1, book("update", 17, 16, []).replace(b'"checksum": 0', b'"checksum": 5'), 1)
+    assert live.feed.state(0) == "STALE"
+
+
 @of_today
 def test_the_exchange_sends_the_book_it_has(venue: Venue) -> None:
     native = NATIVE[venue]
@@ -527,9 +540,7 @@ def test_the_exchange_answers_lists_as_recorded() -> None:
     family = "/api/v5/public/instruments?instType=OPTION&instFamily=BTC-USD"
     answer = OKX_OPTION.exchange.rest(first.target, {family: "{}"}, {})
     assert answer is not None
-    following = OKX_OPTION.next_page(first, answer.body)
-    assert following is not None
-    assert following.target == family
+    assert [each.target for each in OKX_OPTION.detail_requests(answer.body)] == [family]
 
 
 def test_an_old_dialect_is_marked_and_proved_by_checksum() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from outcrier import _core
 from outcrier.errors import ConfigurationError
+from outcrier.shapes import AnyShape, book_proof
 from outcrier.venue_numbers import VENUE_NUMBERS
 from outcrier.venues import VENUES, bitfinex, venue_by_name
 
@@ -53,6 +54,26 @@ def test_declarations_without_a_connector_compile_and_a_feed_refuses_what_it_can
     else:
         with pytest.raises(ValueError, match=f"{refused} can be decoded, but not yet published"):
             feed_of(shapes)
+
+
+# Bits 1 the venue numbers its updates, 2 it sends checksums.
+PROOFS: dict[str, tuple[tuple[AnyShape, ...], int]] = {
+    **{name: (venue.shapes, 1) for name, venue in VENUES.items()},
+    "bybit_v2": (VENUES["bybit_v2"].shapes, 0),
+    **{name: (VENUES[name].shapes, 3) for name in ("okx", "okx_swap", "okx_futures", "okx_option")},
+    **{name: (VENUES[name].shapes, 2) for name in ("okx_2022", "okcoin")},
+    **{name: (VENUES[name].shapes, 2) for name in ("kraken", "kraken_v1")},
+    **{
+        name: (VENUES[name].shapes, 0) for name in ("coinbase_exchange", "upbit", "bithumb", "bithumb_legacy")
+    },
+    "bitfinex": (bitfinex.SHAPES, 1),
+}
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_what_proves_a_book_follows_from_its_declaration(name: str) -> None:
+    shapes, bits = PROOFS[name]
+    assert book_proof(shapes) == bits
 
 
 def test_a_venue_without_a_connector_cannot_be_chosen() -> None:

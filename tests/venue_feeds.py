@@ -126,6 +126,7 @@ def check_junk(venue: Venue, texts: Sequence[bytes], copies: int) -> None:
         venue.control(data)
         venue.parse_instruments(data)
         venue.next_page(venue.instruments_requests()[0], data)
+        venue.detail_requests(data)
         venue.printed(data)
         venue.stream_of(data)
         venue.exchange_time_ns(data)

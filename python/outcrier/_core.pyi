@@ -546,7 +546,7 @@ class Receiver:
         """(instr_seq, source_seq, exchange_ts, recv_ts) of the book's last event."""
     def book_info(self, venue: int, instrument: int) -> dict[str, Any]:
         """state, reason, trading, price_exp, qty_exp, instr_seq, source_seq, exchange_ts, recv_ts, bids,
-        asks (counts), crossed, locked, hash, flags."""
+        asks (counts), crossed, locked, hash, flags, book_proof (bits; None before the definition)."""
     def gaps(self) -> list[dict[str, Any]]:
         """What was missing and is whole again since the last call: channel, venue, session, plane, first,
         count, opened_ts, cause, repair, after_ns, instrument, expected, got (`outcrier.gaps`)."""

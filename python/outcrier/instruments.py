@@ -37,7 +37,7 @@ BOOK_PROOF_SEQUENCE: Final = 1
 """INSTRUMENT_DEF.book_proof: the venue numbers its updates."""
 
 BOOK_PROOF_CHECKSUM: Final = 2
-"""INSTRUMENT_DEF.book_proof: the venue sends a checksum of its book with each update."""
+"""INSTRUMENT_DEF.book_proof: the venue sends checksums of its books."""
 
 
 class Trading:
@@ -82,7 +82,9 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     """What one contract is worth, in base or quote as `qty_unit` says; 1 where quantities are base units."""
     qty_unit: int = QtyUnit.BASE
     book_proof: int = 0
-    """Bits of INSTRUMENT_DEF.book_proof; 0 = the venue offers nothing to check a book with."""
+    """Bits of INSTRUMENT_DEF.book_proof, see `outcrier.shapes.book_proof`; 0 = the venue offers nothing
+    to check a book with.
+    """
     expiry_ts: int = 0
     """Nanoseconds since the epoch; 0 = does not expire."""
     strike: Decimal = Decimal(0)

@@ -27,9 +27,11 @@ here touches a number: prices and quantities are read by the core, exactly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from outcrier.instruments import BOOK_PROOF_CHECKSUM, BOOK_PROOF_SEQUENCE
 
 Key: TypeAlias = str | int
 Path: TypeAlias = Key | tuple[Key, ...]
@@ -490,3 +492,18 @@ class TradingShape(BaseShape):
 AnyShape: TypeAlias = (
     Shape | TradeShape | LiquidationShape | BboShape | TickerShape | CandleShape | DerivShape | TradingShape
 )
+
+
+def book_proof(shapes: Iterable[AnyShape]) -> int:
+    """What proves the books of streams declared so: bits of INSTRUMENT_DEF.book_proof, 0 = nothing does.
+
+    Where a venue has several book channels, give the shapes of the one that the instrument is subscribed to.
+    """
+    bits = 0
+    for shape in shapes:
+        if isinstance(shape, Shape) and not shape.rest:
+            if isinstance(shape.sequence, Range | Chain | PlusOne | ConnectionPlusOne):
+                bits |= BOOK_PROOF_SEQUENCE
+            if shape.checksum is not None:
+                bits |= BOOK_PROOF_CHECKSUM
+    return bits

@@ -61,6 +61,11 @@ STATUSES: Final = (
 TRADING: Final = ("unknown", "trading", *STATUSES[2:])
 """Trading status of an instrument by number: the same numbers, where 1 tells that it trades."""
 
+BOOK_PROOFS: Final = ("UNVERIFIABLE", "sequence", "checksum", "sequence and checksum")
+"""INSTRUMENT_DEF.book_proof by number: by what a hole in the book at the venue is noticed. UNVERIFIABLE: by
+nothing, a book that lacks a change looks like any other.
+"""
+
 OPTION_TYPES: Final = ("", "call", "put")
 """INSTRUMENT_DEF.option_type by number."""
 
@@ -117,8 +122,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     """Prices in batches are mantissas * 10**price_exp."""
     qty_exp: int
     """Quantities in batches are mantissas * 10**qty_exp."""
-    book_proof: int
-    """How a hole in the book would be noticed: bit 1 venue sequence, bit 2 venue checksum; 0 not at all."""
+    book_proof: str
+    """How a hole in the book at the venue would be noticed, one of `BOOK_PROOFS`."""
     expiry_ts: int
     """Nanoseconds since the epoch; 0 none."""
     strike: Number | None
@@ -150,7 +155,7 @@ def instrument_of(row: dict[str, Any], convert: Convert) -> Instrument:
         settle=row["settle"],
         price_exp=price_exp,
         qty_exp=qty_exp,
-        book_proof=row["book_proof"],
+        book_proof=named(BOOK_PROOFS, row["book_proof"]),
         expiry_ts=row["expiry_ts"],
         strike=convert(row["strike"], price_exp) if row["option_type"] else None,
         option_type=named(OPTION_TYPES, row["option_type"]),
@@ -189,7 +194,8 @@ class BookView:
 
     def info(self) -> dict[str, Any]:
         """Everything but the levels: state, reason, price_exp, qty_exp, instr_seq, source_seq, exchange_ts,
-        recv_ts (ns), bids and asks (counts), crossed, hash, flags. Empty before the definition is heard."""
+        recv_ts (ns), bids and asks (counts), crossed, hash, flags, book_proof (bits). Empty before the
+        definition is heard."""
         key = self._found()
         return self._receiver.book_info(*key) if key else {}
 
@@ -256,6 +262,14 @@ class BookView:
         if bid is None or ask is None:
             return None
         return half(ask.price + bid.price)  # type: ignore[operator]  # both sides come from one conversion
+
+    @property
+    def book_proof(self) -> str:
+        """How a hole in the book at the venue would be noticed, one of `BOOK_PROOFS`; empty before the
+        definition is heard.
+        """
+        proof = self.info().get("book_proof")
+        return "" if proof is None else named(BOOK_PROOFS, proof)
 
     @property
     def hash(self) -> int:

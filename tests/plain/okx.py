@@ -17,6 +17,7 @@ from plain_events import (
     Ticker,
     Trade,
     best,
+    decimals,
     given,
     ms,
     number,
@@ -77,12 +78,12 @@ class Okx:
                 yield Deriv(row["instId"], time, state(channel, row))
 
     def book(self, symbol: str, time: int | None, snapshot: bool, row: Any) -> Book:
-        """`prevSeqId` of -1 is none."""
+        """`prevSeqId` of -1 is none. Checksums are over the text, so that its digits count."""
         bids, asks = pairs(row["bids"]), pairs(row["asks"])
-        if not self.numbered:
-            return Book(symbol, time, snapshot, bids, asks)
+        marks = tuple((0, decimals(each[0]), decimals(each[1])) for each in row["bids"] + row["asks"])
         prev = row.get("prevSeqId", -1)
-        return Book(symbol, time, snapshot, bids, asks, row.get("seqId"), None if prev == -1 else prev)
+        last, prev = (row.get("seqId"), None if prev == -1 else prev) if self.numbered else (None, None)
+        return Book(symbol, time, snapshot, bids, asks, last, prev, row.get("checksum"), marks)
 
     def ticker(self, time: int | None, row: Any) -> Iterator[Event]:
         spot = row["instType"] == "SPOT" if self.spot is None else self.spot

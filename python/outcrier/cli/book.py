@@ -30,7 +30,7 @@ from outcrier.cli.output import (
 from outcrier.config import Config
 from outcrier.events import flag_names
 from outcrier.subscriber import Subscriber
-from outcrier.views import BookView, Level, State
+from outcrier.views import BOOK_PROOFS, BookView, Level, State
 
 LIVE_WITHIN_S = 10.0
 """How long `book` without --watch waits for a live book unless told: snapshots come every second."""
@@ -159,6 +159,7 @@ def as_object(view: BookView, depth: int) -> dict[str, Any]:
         "symbol": view.symbol,
         "state": view.state,
         "flags": flag_names(info.get("flags", 0)),
+        "book_proof": view.book_proof,
         "exchange_ts": info.get("exchange_ts", 0),
         "recv_ts": info.get("recv_ts", 0),
         "instr_seq": info.get("instr_seq", 0),
@@ -172,12 +173,17 @@ def as_object(view: BookView, depth: int) -> dict[str, Any]:
 
 
 def heading(view: BookView) -> str:
-    """Symbol, state, REPLAY or TEST, time and number of the last change."""
+    """Symbol, state, REPLAY or TEST, UNVERIFIABLE where nothing of the venue proves the book, time and number
+    of the last change.
+    """
     return f"{clean(view.symbol)} {_standing(view)} {_counts(view)}"
 
 
 def _standing(view: BookView) -> str:
-    return " ".join([view.state.value, words(flag_names(view.info().get("flags", 0)))]).strip()
+    parts = [view.state.value, words(flag_names(view.info().get("flags", 0)))]
+    if view.book_proof == BOOK_PROOFS[0]:
+        parts.append(BOOK_PROOFS[0])
+    return " ".join(filter(None, parts))
 
 
 def _counts(view: BookView) -> str:

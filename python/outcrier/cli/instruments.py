@@ -18,9 +18,12 @@ from outcrier.feeder.snapshots import WeightPool
 from outcrier.feeder.transport import TransportError
 from outcrier.venue_numbers import VENUE_NUMBERS, venue_number
 from outcrier.venues import VENUES
-from outcrier.views import KINDS, QTY_UNITS, TRADING, named
+from outcrier.views import BOOK_PROOFS, KINDS, QTY_UNITS, TRADING, named
 
-COLUMNS = ("symbol", "native_symbol", "kind", "status", "tick", "lot", "unit", "contract_size")
+COLUMNS = (
+    *("symbol", "native_symbol", "kind", "status", "tick", "lot", "unit", "contract_size"),
+    "book_proof",
+)
 """Fields of the table; --json has them all."""
 
 
@@ -93,6 +96,7 @@ def _listed_row(instrument: Any) -> dict[str, Any]:
     row["kind"] = named(KINDS, int(instrument.kind))
     row["status"] = named(TRADING, instrument.status)
     row["unit"] = named(QTY_UNITS, row.pop("qty_unit"))
+    row["book_proof"] = named(BOOK_PROOFS, instrument.book_proof)
     row["tick"], row["lot"] = row.pop("tick_size") or None, row.pop("lot_size") or None
     return row
 

@@ -42,8 +42,6 @@ class HttpRequest(msgspec.Struct, frozen=True):
     query: tuple[tuple[str, str], ...] = ()
     weight: int = 1
     """What it costs of `Limits.weight_per_minute`."""
-    later: tuple[HttpRequest, ...] = ()
-    """Requests to make after it, as an earlier answer told; no part of the request itself."""
 
     @property
     def target(self) -> str:
@@ -133,6 +131,8 @@ class Ack(msgspec.Struct, frozen=True):
     id: int | str | None = None
     count: int = 1
     """How many of `Request.acks` this is."""
+    streams: tuple[str, ...] | None = None
+    """What was granted, where the venue lists it: the others of the request are refused (`refused`)."""
 
 
 class Error(msgspec.Struct, frozen=True):
@@ -143,6 +143,18 @@ class Error(msgspec.Struct, frozen=True):
     id: int | str | None = None
     stream: str | None = None
     """The one stream that was refused, where the venue tells it: the others are not concerned."""
+
+
+def refused(asked: Sequence[str], granted: Ack) -> tuple[Error, ...]:
+    """An error for each stream of a request that its answer leaves out, where the venue says so by silence
+    (Deribit).
+    """
+    if granted.streams is None:
+        return ()
+    missing = dict.fromkeys(asked)
+    for stream in granted.streams:
+        missing.pop(stream, None)
+    return tuple(Error(None, "not granted", granted.id, stream) for stream in missing)
 
 
 class Pong(msgspec.Struct, frozen=True):

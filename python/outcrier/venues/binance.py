@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from outcrier.instruments import BOOK_PROOF_SEQUENCE, Instrument, QtyUnit
-from outcrier.shapes import AnyShape, Envelope
+from outcrier.instruments import Instrument, QtyUnit
+from outcrier.shapes import AnyShape, Envelope, book_proof
 from outcrier.symbols import Kind, Symbol, is_asset
 from outcrier.venues import binance_messages as messages
 from outcrier.venues.base import (
@@ -174,7 +174,7 @@ class Binance(Venue):
             min_qty=lot.min_qty,
             contract_size=contract_size,
             qty_unit=unit,
-            book_proof=BOOK_PROOF_SEQUENCE,
+            book_proof=book_proof(self.shapes),
             expiry_ts=entry.delivery_date * 1_000_000 if symbol.expiry else 0,
             status=self.statuses[word],
         )

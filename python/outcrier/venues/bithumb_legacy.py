@@ -28,6 +28,7 @@ from outcrier.shapes import (
     TickerShape,
     Time,
     TradeShape,
+    book_proof,
     payload,
 )
 from outcrier.symbols import Kind, Symbol, is_asset
@@ -186,6 +187,7 @@ class BithumbLegacy(NamedStreams):
             quote=quote,
             settle="",
             lot_size=QUANTITY_STEP,
+            book_proof=book_proof(self.shapes),
         )
 
     def unlisted(self, native_symbol: str, tick: Decimal, step: Decimal) -> str:

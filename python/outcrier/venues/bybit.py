@@ -34,7 +34,6 @@ from outcrier.venues.base import (
     fault,
     read_instruments,
 )
-from outcrier.venues.batches import batches
 from outcrier.venues.bybit_exchange import SPOT_ARGS_MAX, BybitExchange
 from outcrier.venues.bybit_shapes import (
     DEPTHS,
@@ -44,6 +43,7 @@ from outcrier.venues.bybit_shapes import (
     OPTION_SHAPES,
     SPOT_SHAPES,
 )
+from outcrier.venues.frames import batches
 
 ARGS_MAX: Final = 200
 """Topics of one request where Bybit names no limit: one refused topic refuses all of them."""
@@ -203,7 +203,7 @@ class Bybit(Venue):
     def _requests(self, op: str, streams: Sequence[str], number: int) -> list[Request]:
         return [
             Request(msgspec.json.encode({"req_id": str(number + index), "op": op, "args": batch}).decode())
-            for index, batch in enumerate(batches(streams, len, count_max=self.args_max))
+            for index, batch in enumerate(batches(streams, self.args_max))
         ]
 
     # Frames that no shape takes, and what a recording tells.

@@ -9,16 +9,11 @@ from urllib.parse import unquote
 
 import msgspec
 
-from outcrier.instruments import BOOK_PROOF_SEQUENCE, TIME_NS_MAX, Instrument, QtyUnit, Trading
+from outcrier.instruments import BOOK_PROOF_SEQUENCE, Instrument, QtyUnit, Trading
 from outcrier.symbols import Kind, Symbol, is_asset
 from outcrier.venues.base import BAD_JSON, Ack, Control, Error, Pong, Printed, Several, Unknown
+from outcrier.venues.frames import MESSAGE_MAX, NAME_MAX, time_ns
 from outcrier.venues.listed import MS, day_of, number, plain, whole
-
-NAME_MAX: Final = 64
-"""Characters of an unknown message's name that are kept: it keys a counter."""
-
-MESSAGE_MAX: Final = 256
-"""Characters of an error's message that are kept: one line of a log."""
 
 PING: Final = '{"op":"ping"}'
 
@@ -280,8 +275,7 @@ def exchange_time_ns(text: bytes | str) -> int | None:
     push = _push(text)
     if push is None:
         return None
-    ns = (push.cts or max((row.time for row in _rows(push)[:1]), default=0) or push.ts) * MS
-    return ns if 0 < ns <= TIME_NS_MAX else None
+    return time_ns(push.cts or next((row.time for row in _rows(push)), 0) or push.ts, MS)
 
 
 def _push(text: bytes | str) -> _Push | None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from outcrier.instruments import TIME_NS_MAX, Instrument
+from outcrier.instruments import Instrument
 from outcrier.shapes import (
     Aggressor,
     AnyShape,
@@ -45,9 +45,9 @@ from outcrier.venues.base import (
     fault,
     read_instruments,
 )
-from outcrier.venues.batches import batches
 from outcrier.venues.bybit import KEEPALIVE
 from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
+from outcrier.venues.frames import MESSAGE_MAX, NAME_MAX, batches, time_ns
 
 ARGS_MAX: Final = 10
 """Topics of one request."""
@@ -319,9 +319,9 @@ class BybitV2(Venue):
             answer = _ANSWER.decode(text)
         except BAD_JSON:
             push = _push(text)
-            return Unknown("not an answer" if push is None else push.topic[: messages.NAME_MAX])
+            return Unknown("not an answer" if push is None else push.topic[:NAME_MAX])
         if not answer.success:
-            return Error(None, answer.ret_msg[: messages.MESSAGE_MAX])
+            return Error(None, answer.ret_msg[:MESSAGE_MAX])
         return Pong() if answer.ret_msg == "pong" else Ack()
 
     def stream_of(self, text: bytes | str) -> str | None:
@@ -344,16 +344,12 @@ class BybitV2(Venue):
         push = _push(text)
         if push is None:
             return None
-        ms = next((row.trade_time_ms for row in _rows(push)), "")
-        for digits, unit in ((push.timestamp_e6, 1_000), (ms, 1_000_000)):
-            if digits.isascii() and digits.isdigit() and len(digits) <= len(str(TIME_NS_MAX)):
-                ns = int(digits) * unit
-                return ns if 0 < ns <= TIME_NS_MAX else None
-        return None
+        traded = next((row.trade_time_ms for row in _rows(push)), "")
+        return time_ns(push.timestamp_e6, 1_000) or time_ns(traded, 1_000_000)
 
 
 def _requests(op: str, streams: Sequence[str]) -> Iterator[Request]:
-    for batch in batches(streams, len, count_max=ARGS_MAX):
+    for batch in batches(streams, ARGS_MAX):
         yield Request(msgspec.json.encode({"op": op, "args": batch}).decode())
 
 

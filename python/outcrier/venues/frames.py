@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Final
@@ -128,13 +128,20 @@ def date_ns(value: Any, zone_s: int = 0) -> int | None:
     return ns if 0 < ns <= TIME_NS_MAX else None
 
 
-def batches(names: Iterable[str], most: int) -> Iterator[list[str]]:
-    """The names in groups of at most `most`."""
+def batches(
+    names: Iterable[str], most: int = 0, *, size: Callable[[str], int] = len, size_max: int = 0
+) -> Iterator[list[str]]:
+    """The names in order, in lists of at most `most` whose sizes make at most `size_max`; 0 = no limit. A
+    name beyond `size_max` has a list of its own.
+    """
     batch: list[str] = []
+    used = 0
     for name in names:
-        batch.append(name)
-        if len(batch) == most:
+        more = size(name)
+        if batch and (0 < most <= len(batch) or 0 < size_max < used + more):
             yield batch
-            batch = []
+            batch, used = [], 0
+        batch.append(name)
+        used += more
     if batch:
         yield batch

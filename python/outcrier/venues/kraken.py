@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from outcrier.instruments import BOOK_PROOF_CHECKSUM, Instrument, Trading
+from outcrier.instruments import Instrument, Trading
 from outcrier.shapes import (
     Aggressor,
     AnyShape,
@@ -30,6 +30,7 @@ from outcrier.shapes import (
     SideWords,
     TickerShape,
     TradeShape,
+    book_proof,
     payload,
 )
 from outcrier.symbols import Kind, Symbol, is_asset
@@ -222,7 +223,7 @@ class KrakenSpot(NamedStreams):
             tick_size=tick,
             lot_size=frames.step_of(pair.lot_decimals),
             min_qty=pair.ordermin,
-            book_proof=BOOK_PROOF_CHECKSUM,
+            book_proof=book_proof(self.shapes),
             status=STATUS[pair.status],
         )
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from outcrier.instruments import BOOK_PROOF_SEQUENCE, Instrument, QtyUnit, Trading
+from outcrier.instruments import Instrument, QtyUnit, Trading
 from outcrier.shapes import (
     ABSENT,
     TRADE_BLOCK,
@@ -37,6 +37,7 @@ from outcrier.shapes import (
     TradeShape,
     TradingShape,
     Where,
+    book_proof,
 )
 from outcrier.symbols import Kind, Symbol, is_asset
 from outcrier.venues import frames
@@ -293,7 +294,7 @@ class KrakenFutures(NamedStreams):
             min_qty=step,
             contract_size=listed.contract_size,
             qty_unit=QtyUnit.CONTRACTS_OF_QUOTE if is_inverse else QtyUnit.BASE,
-            book_proof=BOOK_PROOF_SEQUENCE,
+            book_proof=book_proof(self.shapes),
             expiry_ts=expiry_ns,
             status=_status(listed),
         )

@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 
-from outcrier.instruments import BOOK_PROOF_CHECKSUM, BOOK_PROOF_SEQUENCE, Instrument
-from outcrier.shapes import AnyShape
+from outcrier.instruments import BOOK_PROOF_SEQUENCE, Instrument
+from outcrier.shapes import AnyShape, book_proof
 from outcrier.symbols import Kind
 from outcrier.venues import okx_messages as messages
 from outcrier.venues.base import (
@@ -34,7 +34,7 @@ from outcrier.venues.base import (
     fault,
     read_instruments,
 )
-from outcrier.venues.batches import batches
+from outcrier.venues.frames import batches
 from outcrier.venues.okx_exchange import OkxExchange
 from outcrier.venues.okx_shapes import CONTRACT_SHAPES, SHAPES_2022, SPOT_SHAPES
 
@@ -139,14 +139,14 @@ class Okx(Venue):
             for each in self.inst_types
         )
 
-    def next_page(self, request: HttpRequest, body: bytes | str) -> HttpRequest | None:
-        later = request.later
-        if request.path == _UNDERLYING:
-            later = tuple(
-                HttpRequest(_INSTRUMENTS, (("instType", "OPTION"), ("instFamily", family)))
-                for family in messages.families(body)
-            )
-        return msgspec.structs.replace(later[0], later=later[1:]) if later else None
+    def detail_requests(self, *bodies: bytes | str) -> tuple[HttpRequest, ...]:
+        if "OPTION" not in self.inst_types:
+            return ()
+        return tuple(
+            HttpRequest(_INSTRUMENTS, (("instType", "OPTION"), ("instFamily", family)))
+            for body in bodies
+            for family in messages.families(body)
+        )
 
     def parse_instruments(self, *bodies: bytes | str) -> tuple[list[Instrument], list[Fault]]:
         entries: list[bytes] = []
@@ -173,8 +173,9 @@ class Okx(Venue):
         is_known = listed.inst_type in messages.KINDS or listed.inst_type == "MARGIN"
         if is_known and not is_index and listed.inst_type not in self.inst_types:
             return None
-        proof = BOOK_PROOF_CHECKSUM if self.old_dialect else BOOK_PROOF_SEQUENCE
-        return messages.instrument(listed, self.name, proof)
+        # Today's checksums are 0: compared where there is one, and no proof to tell of.
+        proof = book_proof(self.shapes)
+        return messages.instrument(listed, self.name, proof & BOOK_PROOF_SEQUENCE or proof)
 
     def unlisted(self, native_symbol: str, tick: Decimal, step: Decimal) -> str:
         """The name tells pair, expiry and strike; not what a contract is worth."""
@@ -265,7 +266,7 @@ def _requests(op: str, streams: Sequence[str], number: int) -> list[Request]:
             ).decode(),
             len(batch),
         )
-        for index, batch in enumerate(batches(streams, size, size_max=room))
+        for index, batch in enumerate(batches(streams, size=size, size_max=room))
     ]
 
 

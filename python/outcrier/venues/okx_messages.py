@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from outcrier.instruments import TIME_NS_MAX, Instrument, QtyUnit, Trading
+from outcrier.instruments import Instrument, QtyUnit, Trading
 from outcrier.symbols import Kind, Symbol, is_asset
 from outcrier.venues.base import (
     BAD_JSON,
@@ -24,13 +24,8 @@ from outcrier.venues.base import (
     Shutdown,
     Unknown,
 )
+from outcrier.venues.frames import MESSAGE_MAX, NAME_MAX, time_ns
 from outcrier.venues.listed import MS, day_of, ms_of, number, plain, whole
-
-NAME_MAX: Final = 64
-"""Characters of an unknown message's name that are kept: it keys a counter."""
-
-MESSAGE_MAX: Final = 256
-"""Characters of an error's message that are kept: one line of a log."""
 
 PING: Final = "ping"
 PONG: Final = "pong"
@@ -356,12 +351,8 @@ def printed(text: bytes | str) -> Printed:
 
 
 def exchange_time_ns(text: bytes | str) -> int | None:
-    """The first `ts` of a frame; None where it has none, or one beyond TIME_NS_MAX."""
-    for row in _rows(text):
-        if row.ts.isascii() and row.ts.isdigit() and len(row.ts) <= len(str(TIME_NS_MAX)):
-            ns = int(row.ts) * MS
-            return ns if 0 < ns <= TIME_NS_MAX else None
-    return None
+    """The `ts` of the first row; None where it has none."""
+    return next((time_ns(row.ts, MS) for row in _rows(text)), None)
 
 
 def _frame(text: bytes | str) -> _Frame | None:

@@ -15,6 +15,7 @@ from outcrier.shapes import (
     BboShape,
     CandleShape,
     Chain,
+    Checksum,
     DerivShape,
     IntervalWords,
     LiquidationShape,
@@ -49,7 +50,7 @@ _UTC_INTERVALS: Final = {f"{word}utc": seconds for word, seconds in _INTERVALS.i
 
 
 def _books(channels: tuple[str, ...], sequence: Sequence_) -> Shape:
-    """Rows are [price, size, "0", orders]."""
+    """Rows are [price, size, "0", orders]. The checksum is 0, which means none, since 2026-06-23."""
     return Shape(
         name="books",
         when={_CHANNEL: OneOf(channels), "action": PRESENT},
@@ -60,6 +61,7 @@ def _books(channels: tuple[str, ...], sequence: Sequence_) -> Shape:
         bids="bids",
         asks="asks",
         snapshot={payload("action"): "snapshot"},
+        checksum=Checksum("checksum", "okx"),
     )
 
 

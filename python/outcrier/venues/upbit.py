@@ -35,6 +35,7 @@ from outcrier.shapes import (
     Time,
     TradeShape,
     TradingShape,
+    book_proof,
 )
 from outcrier.symbols import Kind, is_asset
 from outcrier.symbols import Symbol as CanonicalSymbol
@@ -237,6 +238,7 @@ class CodesVenue(NamedStreams):
             quote=quote,
             settle="",
             lot_size=QUANTITY_STEP,
+            book_proof=book_proof(self.shapes),
         )
 
     def unlisted(self, native_symbol: str, tick: Decimal, step: Decimal) -> str:

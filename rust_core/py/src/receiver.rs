@@ -269,6 +269,9 @@ impl Receiver {
         info.set_item("locked", mirror.book.is_locked())?;
         info.set_item("hash", mirror.book.hash())?;
         info.set_item("flags", mirror.flags)?;
+        let is_it = |known: &KnownInstrument<'_>| (known.venue, known.instrument) == (venue, instrument);
+        let proof = self.receiver.instruments().find(is_it).map(|known| known.def.book_proof);
+        info.set_item("book_proof", proof)?;
         Ok(info)
     }
 
