@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from outcrier.instruments import BOOK_PROOF_SEQUENCE, Instrument, QtyUnit, Trading
+from outcrier.instruments import Instrument, QtyUnit, Trading
 from outcrier.shapes import (
     Aggressor,
     AnyShape,
@@ -35,6 +35,7 @@ from outcrier.shapes import (
     Time,
     TradeShape,
     Where,
+    book_proof,
     payload,
 )
 from outcrier.symbols import Kind, Symbol, is_asset
@@ -298,7 +299,7 @@ class Coinbase(NamedStreams):
             min_qty=product.base_min_size,
             contract_size=Decimal(1) if future is None else future.contract_size,
             qty_unit=QtyUnit.BASE if future is None else QtyUnit.CONTRACTS_OF_BASE,
-            book_proof=BOOK_PROOF_SEQUENCE,
+            book_proof=book_proof(self.shapes),
             expiry_ts=expiry_ns,
             status=_status(product),
         )
