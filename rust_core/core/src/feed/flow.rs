@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::held::Held;
 use super::instrument::Why;
-use super::{BookState, Feed, Notice, NoticeKind};
+use super::overlap::judge;
+use super::{BookState, Feed, KindCounts, Notice, NoticeKind};
 use crate::book::Book;
 use crate::event::{Body, Decoded, Event, Level, Run, Side};
 use crate::publish::{Arrival, Host};
@@ -17,19 +18,33 @@ const OLD_FOR_NS: i64 = 5_000_000_000;
 
 impl Feed {
     /// Publishes everything that one frame of the exchange says.
-    pub(super) fn publish(&mut self, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
+    pub(super) fn publish(
+        &mut self,
+        connection: u32,
+        decoded: &Decoded,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
         for event in &decoded.events {
             self.check_time(event, arrival);
-            self.count_kind(event);
+            self.kind_of(&event.body).received += events_of(&event.body);
+            if !self.links.are_idle() && !self.passes(connection, event, decoded, host, arrival) {
+                continue;
+            }
             match event.body {
-                Body::Book { snapshot: true, .. } => self.in_stream_book(event, decoded, host, arrival),
-                Body::Book { .. } => self.book_event(event, decoded, host, arrival),
+                Body::Book { snapshot, .. } => {
+                    self.instruments[event.instrument as usize].book_connection = connection;
+                    if snapshot {
+                        self.in_stream_book(event, decoded, host, arrival);
+                    } else {
+                        self.book_event(event, decoded, host, arrival);
+                    }
+                }
                 Body::Trades(run) | Body::Liquidations(run) => {
-                    self.journal.counters.trades += u64::from(run.len);
-                    let instrument = &mut self.instruments[event.instrument as usize];
-                    instrument.publish_event(&mut self.channel, host, arrival, event, decoded.trades(run));
+                    self.publish_trades(connection, event, run, decoded, host, arrival);
                 }
                 Body::Bbo(_) | Body::Ticker(_) | Body::Candle(_) | Body::Deriv(_) => {
+                    self.kind_of(&event.body).published += 1;
                     let instrument = &mut self.instruments[event.instrument as usize];
                     instrument.publish_event(&mut self.channel, host, arrival, event, &[]);
                 }
@@ -37,16 +52,16 @@ impl Feed {
         }
     }
 
-    fn count_kind(&mut self, event: &Event) {
+    /// The sums that an event is counted in.
+    pub(super) fn kind_of(&mut self, body: &Body) -> &mut KindCounts {
         let kinds = &mut self.kinds;
-        match event.body {
-            Body::Book { .. } => kinds.book.received += 1,
-            Body::Trades(run) => kinds.trade.passed(u64::from(run.len)),
-            Body::Liquidations(run) => kinds.deriv.passed(u64::from(run.len)),
-            Body::Bbo(_) => kinds.bbo.passed(1),
-            Body::Ticker(_) => kinds.ticker.passed(1),
-            Body::Candle(_) => kinds.candle.passed(1),
-            Body::Deriv(_) => kinds.deriv.passed(1),
+        match body {
+            Body::Book { .. } => &mut kinds.book,
+            Body::Trades(_) => &mut kinds.trade,
+            Body::Bbo(_) => &mut kinds.bbo,
+            Body::Ticker(_) => &mut kinds.ticker,
+            Body::Candle(_) => &mut kinds.candle,
+            Body::Deriv(_) | Body::Liquidations(_) => &mut kinds.deriv,
         }
     }
 
@@ -61,34 +76,42 @@ impl Feed {
             self.hold(event, decoded, arrival);
             return;
         }
-        let verdict = match instrument.joining {
-            Some(id) => match instrument.continuity.splice(id, &event.ids) {
-                SpliceVerdict::Old => Verdict::Old,
-                SpliceVerdict::Apply => {
-                    instrument.joining = None;
-                    Verdict::Apply
-                }
-                SpliceVerdict::SnapshotTooOld { expected, got } => Verdict::Gap { expected, got },
-            },
-            None => instrument.continuity.check(&event.ids),
-        };
+        let verdict = judge(&mut instrument.continuity, &mut instrument.joining, &event.ids);
         let verdict = self.without_old_run(index, verdict, event, arrival);
         match verdict {
             Verdict::Apply => self.apply_and_publish(event, decoded, host, arrival),
             Verdict::Old => self.journal.counters.old_events += 1,
             Verdict::Gap { expected, got } => {
-                self.journal.counters.gaps += 1;
-                self.kinds.book.gaps += 1;
-                self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Gap, index) });
-                self.go_stale(index, status::reason::SOURCE_GAP, expected, got, host, arrival);
+                self.source_gap(index, expected, got, host, arrival);
                 self.hold(event, decoded, arrival);
             }
         }
     }
 
+    /// Events of a live book are missing.
+    pub(super) fn source_gap(
+        &mut self,
+        index: u32,
+        expected: u64,
+        got: u64,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
+        self.journal.counters.gaps += 1;
+        self.kinds.book.gaps += 1;
+        self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Gap, index) });
+        self.go_stale(index, status::reason::SOURCE_GAP, expected, got, host, arrival);
+    }
+
     /// A run of events that are all covered already becomes a gap: a venue that restarts its numbers from a low id would
     /// otherwise be ignored for ever, with a book that looks live.
-    fn without_old_run(&mut self, index: u32, verdict: Verdict, event: &Event, arrival: Arrival) -> Verdict {
+    pub(super) fn without_old_run(
+        &mut self,
+        index: u32,
+        verdict: Verdict,
+        event: &Event,
+        arrival: Arrival,
+    ) -> Verdict {
         let instrument = &mut self.instruments[index as usize];
         if verdict != Verdict::Old {
             instrument.old_since = None;
@@ -103,7 +126,13 @@ impl Feed {
         Verdict::Gap { expected, got: event.ids.last.unwrap_or(0) }
     }
 
-    fn apply_and_publish(&mut self, event: &Event, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
+    pub(super) fn apply_and_publish(
+        &mut self,
+        event: &Event,
+        decoded: &Decoded,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
         let Body::Book { bids, asks, .. } = event.body else {
             return;
         };
@@ -122,7 +151,13 @@ impl Feed {
     }
 
     /// A whole book in the stream: while live it becomes the difference to ours, else it is the way back.
-    fn in_stream_book(&mut self, event: &Event, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
+    pub(super) fn in_stream_book(
+        &mut self,
+        event: &Event,
+        decoded: &Decoded,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
         let Body::Book { bids, asks, .. } = event.body else {
             return;
         };
@@ -285,12 +320,21 @@ impl Feed {
         instrument.book.clear();
         instrument.continuity.reset();
         instrument.joining = None;
+        self.journal.counters.overlap_dropped += instrument.forget_places();
         let has_book = instrument.has_book;
         self.journal.counters.went_stale += 1;
         self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Stale, index) });
         if has_book {
             self.journal.notice(Notice::about(NoticeKind::NeedSnapshot, index));
         }
+    }
+}
+
+/// How many events of its kind one of the decoder is.
+fn events_of(body: &Body) -> u64 {
+    match body {
+        Body::Trades(run) | Body::Liquidations(run) => u64::from(run.len),
+        _ => 1,
     }
 }
 
@@ -301,7 +345,7 @@ fn joined(bids: Run, asks: Run) -> std::ops::Range<usize> {
 }
 
 /// Appends what turns our side into `whole`, deletions first, and returns the length of `out` after it.
-fn difference_to(book: &Book, side: Side, whole: &[Level], out: &mut Vec<Level>) -> usize {
+pub(super) fn difference_to(book: &Book, side: Side, whole: &[Level], out: &mut Vec<Level>) -> usize {
     let mut ours: HashMap<i64, i64> = book.levels(side).map(|level| (level.price, level.qty)).collect();
     let kept: HashSet<i64> = whole.iter().filter(|level| level.qty != 0).map(|level| level.price).collect();
     for level in book.levels(side).filter(|level| !kept.contains(&level.price)) {

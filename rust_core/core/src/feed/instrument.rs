@@ -2,12 +2,14 @@
 
 use super::fragments::{Fragments, small};
 use super::held::HeldDiffs;
+use super::overlap::Overlap;
+use super::repeats::RecentTrades;
 use crate::book::Book;
 use crate::deriv::{KnownDeriv, factor};
 use crate::event::{Body, Event, Level, NOT_GIVEN, Side, Trade};
 use crate::instrument::Scale;
 use crate::publish::{About, Arrival, Channel, Cut, Host};
-use crate::sequence::Continuity;
+use crate::sequence::{Continuity, Rule, Splice};
 use crate::wire::{self, InstrumentDef, NO_RECORDS, NO_ROOT, checksum_kind, flags, msg, status};
 
 /// The finest exponent an instrument may take: 64 bits hold 18 digits.
@@ -76,6 +78,12 @@ pub(crate) struct Instrument {
     pub(crate) headed_ns: Option<u64>,
     /// It waits there.
     pub(crate) at_head: bool,
+    /// Connection that the last event of the book came on; 0 = not known.
+    pub(crate) book_connection: u32,
+    /// Planned changes of socket that concern it: one for each pair of connections.
+    pub(super) overlaps: Vec<Overlap>,
+    /// Trades that came lately.
+    pub(super) recent: RecentTrades,
 }
 
 /// What a status frame says beside the state.
@@ -110,8 +118,24 @@ impl Instrument {
             sent_in_cycle: 0,
             headed_ns: None,
             at_head: false,
+            book_connection: 0,
+            overlaps: Vec::new(),
+            recent: RecentTrades::new(),
             def,
         }
+    }
+
+    /// The place of an instrument that was removed.
+    pub(super) fn vacant() -> Self {
+        let mut vacant = Self::new(0, wire::zeroed(), false, Continuity::new(Rule::None, Splice::None));
+        vacant.trading_status = status::state::DELISTED;
+        vacant.recent = RecentTrades::default();
+        vacant
+    }
+
+    /// Whether nothing stands here.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.id == 0
     }
 
     /// STATUS.state that the wire says now: the book's while it is not live, else the venue's trading status.
@@ -211,7 +235,11 @@ impl Instrument {
             }
         }
         self.book.rescale(price_factor, qty_factor).ok()?;
-        let dropped = if self.held.rescale(price_factor, qty_factor) { 0 } else { self.held.clear() };
+        let waiting = self.overlaps.iter_mut().map(|overlap| &mut overlap.waiting);
+        let dropped = waiting
+            .chain([&mut self.held])
+            .map(|held| if held.rescale(price_factor, qty_factor) { 0 } else { held.clear() })
+            .sum();
         def.price_exp = scale.price_exp;
         def.qty_exp = scale.qty_exp;
         def.def_version += 1;
@@ -238,6 +266,11 @@ impl Instrument {
             .levels(Side::Bid)
             .chain(self.book.levels(Side::Ask))
             .all(|level| grows(level.price, price_factor) && grows(level.qty, qty_factor))
+    }
+
+    /// The book begins anew: where the links of an overlap were says nothing any more. Returns how many events waited.
+    pub(crate) fn forget_places(&mut self) -> u64 {
+        self.overlaps.iter_mut().map(Overlap::forget_places).sum()
     }
 
     /// Applies levels to the book, bids first.

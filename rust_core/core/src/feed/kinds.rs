@@ -13,14 +13,6 @@ pub struct KindCounts {
     pub gaps: u64,
 }
 
-impl KindCounts {
-    /// Events that came and left at once.
-    pub(super) fn passed(&mut self, events: u64) {
-        self.received += events;
-        self.published += events;
-    }
-}
-
 /// Sums by kind, as the text lines name them. Frames that could not be read are the book's where they are known to be of a
 /// book; of others the kind is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -89,16 +89,22 @@ fn info(shape: &spec::Shape) -> ShapeInfo {
         level_ids: false,
         level_sequence: false,
         keep_decimals: false,
+        folds: false,
     };
+    if let spec::Body::Trades(trades) = &shape.body {
+        info.folds = trades.first_fill.is_some() || trades.n_fills.is_some();
+    }
     if let spec::Body::Book(book) = &shape.body {
         info.is_book = true;
         info.depth = book.depth;
         info.level_ids = book.level.fields.contains_key("id");
         info.level_sequence = book.level.fields.contains_key("sequence");
         info.keep_decimals = book.checksum.as_ref().is_some_and(|checksum| checksum.keep_decimals);
-        if matches!(book.snapshot, spec::Snapshot::FirstAfterBind {}) {
-            info.snapshot = SnapshotMode::FirstAfterBind;
-        }
+        info.snapshot = match book.snapshot {
+            spec::Snapshot::Always {} => SnapshotMode::Always,
+            spec::Snapshot::FirstAfterBind {} => SnapshotMode::FirstAfterBind,
+            spec::Snapshot::Never {} | spec::Snapshot::When { .. } => SnapshotMode::Told,
+        };
     } else {
         info.splice = Splice::None;
     }
