@@ -16,6 +16,7 @@ import pytest
 from outcrier import _core
 from outcrier.capture.format import read_capture
 from outcrier.errors import ConfigurationError
+from outcrier.feeder.plan import plan_connections
 from outcrier.instruments import (
     Catalogue,
     Instrument,
@@ -172,17 +173,17 @@ def test_a_time_beyond_the_wire_is_no_time() -> None:
 
 def test_only_streams_of_fixed_cadence_promise_a_message() -> None:
     btc = listed(SPOT, "BTCUSDT")
-    (spot,) = SPOT.plan(btc, ["depth", "trade", "ticker"], {})
-    (quiet,) = SPOT.plan(btc, ["depth", "trade", "bookTicker", "kline_1m"], {})
+    (spot,) = plan_connections(SPOT, btc, ["depth", "trade", "ticker"], {})
+    (quiet,) = plan_connections(SPOT, btc, ["depth", "trade", "bookTicker", "kline_1m"], {})
     assert (spot.cadence_s, quiet.cadence_s) == (1.0, 0.0)
-    market, public = USDM.plan(listed(USDM, "BTCUSDT"), ["depth", "trade", "markPrice"], {})
+    market, public = plan_connections(USDM, listed(USDM, "BTCUSDT"), ["depth", "trade", "markPrice"], {})
     assert (market.url.rpartition("/")[0].rpartition("/")[2], market.cadence_s) == ("market", 3.0)
     assert public.cadence_s == 0.0
 
 
 def test_usdm_opens_public_and_market_connections() -> None:
     (btc,) = listed(USDM, "BTCUSDT")
-    plans = {plan.url: plan for plan in USDM.plan([btc], USDM.default_channels, {})}
+    plans = {plan.url: plan for plan in plan_connections(USDM, [btc], USDM.default_channels, {})}
     public = plans["wss://fstream.binance.com/public/stream"]
     market = plans["wss://fstream.binance.com/market/stream"]
     assert len(plans) == 2
@@ -196,7 +197,7 @@ def test_usdm_opens_public_and_market_connections() -> None:
     )
     assert (public.books, market.books) == ((btc,), ())
     assert market.instruments == (btc,)
-    assert json.loads(public.subscribe[0]) == {
+    assert json.loads(USDM.subscribe(public.streams)[0].text) == {
         "method": "SUBSCRIBE",
         "params": list(public.streams),
         "id": 1,
@@ -205,7 +206,7 @@ def test_usdm_opens_public_and_market_connections() -> None:
 
 def test_spot_and_coinm_need_one_connection_and_take_another_base() -> None:
     (btc,) = listed(SPOT, "BTCUSDT")
-    (plan,) = SPOT.plan([btc], SPOT.default_channels, {}, "ws://127.0.0.1:9/")
+    (plan,) = plan_connections(SPOT, [btc], SPOT.default_channels, {}, "ws://127.0.0.1:9/")
     assert plan.url == "ws://127.0.0.1:9/stream"
     assert plan.streams == (
         "btcusdt@depth@100ms",
@@ -215,17 +216,17 @@ def test_spot_and_coinm_need_one_connection_and_take_another_base() -> None:
         "btcusdt@kline_1m",
     )
     (coin,) = listed(COINM, "BTCUSD_PERP")
-    (plan,) = COINM.plan([coin], ("depth", "aggTrade"), {"depth": "0ms"})
+    (plan,) = plan_connections(COINM, [coin], ("depth", "aggTrade"), {"depth": "0ms"})
     assert plan.url == "wss://dstream.binance.com/stream"
     assert plan.streams == ("btcusd_perp@depth@0ms", "btcusd_perp@aggTrade")
-    assert SPOT.plan([], SPOT.default_channels, {}) == []
-    assert USDM.plan([], USDM.default_channels, {}) == []
+    assert plan_connections(SPOT, [], SPOT.default_channels, {}) == []
+    assert plan_connections(USDM, [], USDM.default_channels, {}) == []
 
 
 @pytest.mark.parametrize("venue", [SPOT, USDM, COINM], ids=lambda venue: venue.name)
 def test_connections_and_messages_stay_within_the_limits(venue: Binance, data_dir: Path) -> None:
     instruments = list(catalogue(venue, data_dir))
-    plans = venue.plan(instruments, venue.default_channels, {})
+    plans = plan_connections(venue, instruments, venue.default_channels, {})
     streams = [stream for plan in plans for stream in plan.streams]
     assert len(streams) == len(set(streams))
     wanted = {stream for each in instruments for stream in venue.streams(each, venue.default_channels, {})}
@@ -234,15 +235,16 @@ def test_connections_and_messages_stay_within_the_limits(venue: Binance, data_di
     assert sorted(books) == sorted(each.native_symbol for each in instruments)
     for plan in plans:
         assert len(plan.streams) <= venue.limits.streams_per_connection
-        assert max(map(len, plan.subscribe)) <= SUBSCRIBE_BYTES_MAX
-        asked = [stream for text in plan.subscribe for stream in json.loads(text)["params"]]
+        requests = [request.text for request in venue.subscribe(plan.streams)]
+        assert max(map(len, requests)) <= SUBSCRIBE_BYTES_MAX
+        asked = [stream for text in requests for stream in json.loads(text)["params"]]
         assert tuple(asked) == plan.streams
-        assert [json.loads(text)["id"] for text in plan.subscribe] == [*range(1, len(plan.subscribe) + 1)]
+        assert [json.loads(text)["id"] for text in requests] == [*range(1, len(requests) + 1)]
         # All streams of an instrument on this route are together: it is lost with one connection.
         for instrument in plan.instruments:
             own = {stream for stream in wanted if venue.native_symbol_of(stream) == instrument.native_symbol}
             assert own & set(plan.streams) == {
-                stream for stream in own if venue is not USDM or f"{venue.route(stream)}/" in plan.url
+                stream for stream in own if venue is not USDM or plan.url.endswith(venue.route(stream))
             }
 
 
@@ -282,7 +284,7 @@ def test_requests_name_path_and_weight() -> None:
     (btc,) = listed(SPOT, "BTCUSDT")
     request = SPOT.snapshot_request(btc)
     assert (request.target, request.weight) == ("/api/v3/depth?symbol=BTCUSDT&limit=1000", 50)
-    assert SPOT.instruments_request().target == "/api/v3/exchangeInfo"
+    assert SPOT.instruments_requests()[0].target == "/api/v3/exchangeInfo"
     (coin,) = listed(COINM, "BTCUSD_PERP")
     request = COINM.snapshot_request(coin)
     assert (request.target, request.weight) == ("/dapi/v1/depth?symbol=BTCUSD_PERP&limit=1000", 20)

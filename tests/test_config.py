@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from outcrier.config import (
+    DEFAULT_VENUES,
     Config,
     FeederConfig,
     MulticastConfig,
@@ -20,7 +21,6 @@ from outcrier.config import (
     render,
 )
 from outcrier.errors import ConfigurationError
-from outcrier.venue_numbers import VENUE_NUMBERS
 
 SHOWN = Path(__file__).parent.parent / "config" / "outcrier.toml"
 
@@ -40,7 +40,7 @@ def test_the_file_shown_has_every_key_with_its_default_unit_and_effect() -> None
         ("multicast.stock", MulticastConfig, data["multicast"]["stock"]),
         ("subscriber", SubscriberConfig, data["subscriber"]),
     ]
-    sections += [(f"venues.{name}", VenueConfig, data["venues"][name]) for name in VENUE_NUMBERS]
+    sections += [(f"venues.{name}", VenueConfig, data["venues"][name]) for name in DEFAULT_VENUES]
     assert set(data) == {"feeder", "multicast", "subscriber", "venues"}
     for name, struct, table in sections:
         fields = msgspec.structs.fields(struct)

@@ -29,11 +29,12 @@ from outcrier.feeder.connection import (
     Subscribed,
 )
 from outcrier.feeder.transport import Reason, TransportError
+from outcrier.venues.base import Request
 
 DAY_NS = 86_400 * SECOND_NS
 SPEC = ConnectionSpec(
     url="wss://venue.example/stream",
-    subscribe=("one", "two", "three"),
+    subscribe=(Request("one"), Request("two"), Request("three")),
     messages_per_second=4,
     expected_silence_ns=5 * SECOND_NS,
     lifetime_ns=DAY_NS,
@@ -58,7 +59,7 @@ def live(spec: ConnectionSpec = SPEC, seed: int = 1) -> tuple[Connection, int]:
     for _ in spec.subscribe:
         now_ns += SECOND_NS
         machine.tick(now_ns)
-    machine.acknowledged(now_ns, len(spec.subscribe))
+    machine.acknowledged(now_ns, sum(request.acks for request in spec.subscribe))
     assert machine.subscribed
     return machine, now_ns
 
@@ -106,6 +107,19 @@ def test_a_url_that_says_it_all_is_subscribed_when_open() -> None:
     machine = connection(ConnectionSpec("ws://v/s", (), 5, SECOND_NS, DAY_NS))
     machine.start(0)
     assert machine.opened(1) == [Subscribed()]
+
+
+def test_a_message_that_nobody_answers_is_taken_as_sent_and_one_may_take_many_answers() -> None:
+    requests = (Request("hello", acks=0), Request("two symbols", acks=2))
+    machine = connection(dataclasses.replace(SPEC, subscribe=requests))
+    machine.start(0)
+    assert machine.opened(0) == [Send("hello")]
+    assert machine.tick(SECOND_NS) == [Send("two symbols")]
+    assert machine.acknowledged(SECOND_NS) == []
+    assert machine.acknowledged(SECOND_NS) == [Subscribed()]
+    machine = connection(dataclasses.replace(SPEC, subscribe=requests[:1]))
+    machine.start(0)
+    assert machine.opened(0) == [Send("hello"), Subscribed()]
 
 
 def test_without_acknowledgement_the_connection_is_given_up() -> None:

@@ -91,9 +91,9 @@ def test_every_stream_is_planned_once_within_the_limits_of_the_venue(
         asked: list[str] = []
         for connection in plan.connections:
             assert len(connection.streams) <= venue.limits.streams_per_connection
-            for text in connection.subscribe:
-                assert len(text.encode()) <= SUBSCRIBE_BYTES_MAX
-                asked += json.loads(text)["params"]
+            for request in venue.subscribe(connection.streams):
+                assert len(request.text.encode()) <= SUBSCRIBE_BYTES_MAX
+                asked += json.loads(request.text)["params"]
         assert sorted(asked) == sorted(streams)
         books = [book.native_symbol for connection in plan.connections for book in connection.books]
         assert sorted(books) == sorted(i.native_symbol for i in plan.instruments)
@@ -101,6 +101,7 @@ def test_every_stream_is_planned_once_within_the_limits_of_the_venue(
         assert spec.lifetime_ns <= 86_400 * SECOND_NS
         assert 0 < spec.expected_silence_ns <= 60 * SECOND_NS
         assert spec.url.startswith(venue.ws_url)
+        assert [request.acks for request in spec.subscribe] == [1] * len(spec.subscribe)
 
 
 def test_usdm_streams_go_to_the_path_that_pushes_them(catalogues: dict[str, Catalogue]) -> None:

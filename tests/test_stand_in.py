@@ -27,6 +27,7 @@ from outcrier.capture.library import instrument_list, scan
 from outcrier.capture.stand_in import Faults, StandIn, stand_in_config
 from outcrier.config import load, render
 from outcrier.errors import CaptureError, ConfigurationError, NetworkError
+from outcrier.feeder.plan import plan_connections
 from outcrier.feeder.service import FeederService
 from outcrier.venues import venue_by_name
 from outcrier.venues.binance import BINANCE, BINANCE_COINM, BINANCE_USDM, Binance
@@ -364,8 +365,8 @@ def test_the_two_connections_of_usdm_share_one_playing(capture: CaptureFinder) -
     path = capture("binance_usdm/usdm_2021-07-22")
     recorded = [json.loads(line.text or "") for line in read_capture(path) if line.kind == "recv"]
     streams = sorted({message["stream"] for message in recorded})
-    public = [stream for stream in streams if BINANCE_USDM.route(stream) == "/public"]
-    market = [stream for stream in streams if BINANCE_USDM.route(stream) == "/market"]
+    public = [stream for stream in streams if BINANCE_USDM.route(stream) == "/public/stream"]
+    market = [stream for stream in streams if BINANCE_USDM.route(stream) == "/market/stream"]
     assert public
     assert market
 
@@ -546,10 +547,10 @@ def test_the_configuration_fits_the_capture(
             assert section.symbols == stand_in.found.symbols
             protocol = stand_in.venue
             instruments, _ = protocol.parse_instruments(
-                stand_in.exchange.rest(protocol.instruments_request().target, 0.0).body
+                stand_in.exchange.rest(protocol.instruments_requests()[0].target, 0.0).body
             )
             mine = [each for each in instruments if each.native_symbol in section.symbols]
-            plans = protocol.plan(mine, section.channels, {"depth": speed}, section.ws_url)
+            plans = plan_connections(protocol, mine, section.channels, {"depth": speed}, section.ws_url)
             asked = {stream for plan in plans for stream in plan.streams}
             assert asked >= set(stand_in.found.streams), "every recorded stream is subscribed"
             assert all(plan.url.startswith(stand_in.ws_url) for plan in plans)

@@ -33,7 +33,7 @@ ENVIRONMENT_PREFIX: Final = "OUTCRIER__"
 """Environment variables that begin with this override keys; two underscores stand for the dot."""
 
 DEFAULT_VENUES: Final = ("binance", "binance_usdm", "binance_coinm")
-"""Venues that are on unless the configuration says otherwise."""
+"""Venues that are on unless the configuration says otherwise; the others are named to be on."""
 
 _FILE_BYTES_MAX: Final = 1024 * 1024
 """No configuration is this long; a wrong path (a device, a capture) must not be read whole."""
@@ -430,7 +430,7 @@ class VenueConfig(_Section, frozen=True):
 
 
 def _default_venues() -> dict[str, VenueConfig]:
-    return {name: VenueConfig(enabled=name in DEFAULT_VENUES) for name in VENUE_NUMBERS}
+    return {name: VenueConfig(enabled=True) for name in DEFAULT_VENUES}
 
 
 class Config(_Section, frozen=True):
@@ -481,9 +481,14 @@ def render(config: Config) -> str:
         name = f"multicast.{family}"
         _render_section(lines, name, getattr(config.multicast, family), getattr(families, family))
     _render_section(lines, "subscriber", config.subscriber, SubscriberConfig())
+    lines += [
+        "",
+        "# Every other venue of `outcrier venues` has a table with the same keys, off unless enabled = true.",
+    ]
     defaults = _default_venues()
-    for name, default in defaults.items():
+    for name in sorted(defaults | config.venues, key=lambda name: VENUE_NUMBERS[name]):
         # A venue that the configuration does not hold is off.
+        default = defaults.get(name, VenueConfig())
         _render_section(lines, f"venues.{name}", config.venues.get(name, VenueConfig()), default)
     return "\n".join(lines) + "\n"
 
@@ -550,8 +555,9 @@ def _build(raw: dict[str, Any], where: _Where) -> Config:
     _refuse_unknown(tables, list(VENUE_NUMBERS), "venues.", where)
     families = MulticastSections()
     venues = _default_venues()
-    for name in tables:
-        venues[name] = _section(tables, name, "venues.", venues[name], where)
+    for name in sorted(tables, key=lambda name: VENUE_NUMBERS[name]):
+        venues[name] = _section(tables, name, "venues.", venues.get(name, VenueConfig()), where)
+    venues = dict(sorted(venues.items(), key=lambda named: VENUE_NUMBERS[named[0]]))
     return Config(
         feeder=_section(raw, "feeder", "", FeederConfig(), where),
         multicast=MulticastSections(

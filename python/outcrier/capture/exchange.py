@@ -19,6 +19,7 @@ import msgspec
 from outcrier.capture.format import CaptureLine
 from outcrier.capture.library import Scan, read_session
 from outcrier.venues import binance_messages as messages
+from outcrier.venues.base import BAD_JSON
 from outcrier.venues.binance import Binance, BinanceFutures
 
 STREAMS_MAX: Final = 1024
@@ -268,7 +269,7 @@ class Client:
 
     def wants(self, stream: str) -> bool:
         """Whether the exchange pushes `stream` here: subscribed, and on the path that carries it."""
-        return stream in self._streams and self._venue.route(stream) == self._route
+        return stream in self._streams and self._venue.route(stream) == f"{self._route}/stream"
 
     def on_text(self, text: str) -> str:
         """The answer to a message of the client. A stream that does not exist is acknowledged and stays
@@ -276,7 +277,7 @@ class Client:
         """
         try:
             request = msgspec.json.decode(text)
-        except messages.BAD_JSON:
+        except BAD_JSON:
             return _error(3, "Invalid JSON: expected value at line 1 column 1")
         if not isinstance(request, dict):
             return _error(2, "Invalid request: expected an object")

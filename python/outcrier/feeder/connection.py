@@ -20,6 +20,7 @@ from typing import Final
 from outcrier.feeder.backoff import NEVER_NS, SECOND_NS, AttemptBudget, full_jitter_ns
 from outcrier.feeder.fault_window import FaultWindow
 from outcrier.feeder.transport import CLOSE_NORMAL, Reason, TransportError
+from outcrier.venues.base import Request
 
 BACKOFF_BASE_NS: Final = SECOND_NS // 2
 """Upper bound of the first wait: a single cut is mended at once, a hundred cut together spread over half a
@@ -123,8 +124,8 @@ class ConnectionSpec:
     """What a connection is for and what its venue demands."""
 
     url: str
-    subscribe: Sequence[str]
-    """Messages to send after opening, each acknowledged once; empty where the URL says it all."""
+    subscribe: Sequence[Request]
+    """Messages to send after opening; empty where the URL says it all."""
     messages_per_second: float
     """What we send at most, pings included; less than the venue takes, for the transport sends pongs by
     itself.
@@ -157,8 +158,9 @@ class Connection:
         self._opens = 0
         self._next_ns: int | None = None
         """Connecting: the limit. Reconnecting: the next try."""
-        self._unsent: deque[str] = deque()
-        self._unacknowledged = 0
+        self._unsent: deque[Request] = deque()
+        self._awaited = 0
+        """Acknowledgements of what was sent that have not come."""
         self._send_at_ns = 0
         self._acknowledge_by_ns: int | None = None
         self._probed_at_ns: int | None = None
@@ -193,12 +195,12 @@ class Connection:
         self.last_received_ns = self._pong_ns = now_ns
         self._faults.restart(now_ns, self.messages)
         self._unsent = deque(self._spec.subscribe)
-        self._unacknowledged = len(self._unsent)
+        self._awaited = 0
         self._send_at_ns = now_ns
         self._acknowledge_by_ns = self._probed_at_ns = None
         share = LIFETIME_SHARE_MIN + LIFETIME_SHARE_SPREAD * self._random()
         self._renew_at_ns = now_ns + int(self._spec.lifetime_ns * share)
-        return [*self._all_acknowledged(now_ns), *self.tick(now_ns)]
+        return self.tick(now_ns) if self._unsent else [*self._all_acknowledged(now_ns), *self.tick(now_ns)]
 
     def received(self, now_ns: int, messages: int, n_bytes: int) -> None:
         """So many messages came, with one read. Costs nothing: limits are looked at by `tick`."""
@@ -219,11 +221,10 @@ class Connection:
         self._probed_at_ns = None
 
     def acknowledged(self, now_ns: int, count: int = 1) -> list[Effect]:
-        """The venue acknowledged `count` subscribe messages; more than were sent are ignored."""
+        """The venue acknowledged so much of what it was asked; more than was asked is ignored."""
         if self.state is not State.CONNECTED or self.subscribed:
             return []
-        sent = self._unacknowledged - len(self._unsent)
-        self._unacknowledged -= min(count, sent)
+        self._awaited -= min(count, self._awaited)
         return self._all_acknowledged(now_ns)
 
     def rejected(self, now_ns: int, text: str) -> list[Effect]:
@@ -298,10 +299,13 @@ class Connection:
     def _tick_connected(self, now_ns: int) -> list[Effect]:
         effects: list[Effect] = []
         while self._unsent and now_ns >= self._send_at_ns:
-            effects.append(Send(self._unsent.popleft()))
+            request = self._unsent.popleft()
+            self._awaited += request.acks
+            effects.append(Send(request.text))
             self._count_sent(now_ns)
             if not self._unsent:
                 self._acknowledge_by_ns = now_ns + ACKNOWLEDGE_TIMEOUT_NS
+                effects += self._all_acknowledged(now_ns)
         if self._acknowledge_by_ns is not None and now_ns >= self._acknowledge_by_ns:
             return [*effects, *self._give_up(now_ns, "subscription not acknowledged")]
         if self._renew_at_ns is not None and now_ns >= self._renew_at_ns:
@@ -338,7 +342,7 @@ class Connection:
         self._send_at_ns = max(self._send_at_ns, now_ns) + int(SECOND_NS / self._spec.messages_per_second)
 
     def _all_acknowledged(self, now_ns: int) -> list[Effect]:
-        if self.subscribed or self._unacknowledged:
+        if self.subscribed or self._awaited or self._unsent:
             return []
         self.subscribed = True
         self._subscribed_ns = now_ns

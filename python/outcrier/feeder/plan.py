@@ -4,16 +4,16 @@ venue's plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from outcrier.config import VenueConfig
 from outcrier.errors import ConfigurationError
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.connection import ConnectionSpec
 from outcrier.instruments import Catalogue, Instrument, Trading
-from outcrier.venues.base import ConnectionPlan, Venue
+from outcrier.venues.base import Channel, ConnectionPlan, Limits, Venue
 
 LIMITED_PER_CATEGORY: Final = 10
 """Instruments of one venue, kind and quote in LIMITED_MODE."""
@@ -26,6 +26,10 @@ ALL: Final = "*"
 
 _TRADING: Final = frozenset({Trading.OPEN, Trading.PRE_OPEN, Trading.AUCTION})
 """States in which "*" takes an instrument: the others have no book, some for years (Binance spot: BREAK)."""
+
+
+_Part: TypeAlias = tuple[Instrument | None, list[str]]
+"""Streams of one instrument, or of the whole venue (None)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,80 @@ def plan_venue(venue: Venue, catalogue: Catalogue, config: VenueConfig, *, limit
     instruments = select(catalogue, config.symbols, limited=limited)
     if not instruments:
         raise ConfigurationError(f"venues.{venue.name}.symbols: none of {len(catalogue)} instruments is left")
-    connections = venue.plan(instruments, channels, speeds, config.ws_url or None)
+    connections = plan_connections(venue, instruments, channels, speeds, config.ws_url)
     return VenuePlan(tuple(instruments), tuple(connections), tuple(channels))
+
+
+def plan_connections(
+    venue: Venue,
+    instruments: Sequence[Instrument],
+    channels: Sequence[str],
+    speeds: Mapping[str, str],
+    ws_url: str = "",
+) -> list[ConnectionPlan]:
+    """Connections that carry `channels` of `instruments`, filled one after the other up to the venue's
+    limits; `ws_url` replaces the venue's base unless it is empty.
+    """
+    routes: dict[str, list[_Part]] = {}
+    for instrument in instruments:
+        own: dict[str, list[str]] = {}
+        for stream in venue.streams(instrument, channels, speeds):
+            own.setdefault(venue.route(stream), []).append(stream)
+        for route, streams in own.items():
+            routes.setdefault(route, []).append((instrument, streams))
+    for name in channels if instruments else ():
+        if venue.channels[name].whole_venue:
+            stream = venue.whole_venue_stream(venue.channels[name])
+            routes.setdefault(venue.route(stream), []).append((None, [stream]))
+    base = (ws_url or venue.ws_url).rstrip("/")
+    return [
+        _connection(venue, base + route, filled)
+        for route, parts in sorted(routes.items())
+        for filled in _fill(venue.limits, parts)
+    ]
+
+
+def _fill(limits: Limits, parts: Sequence[_Part]) -> Iterator[list[_Part]]:
+    """Fills connections; the streams of an instrument stay together, so that a loss hits the fewest."""
+    filled: list[_Part] = []
+    streams = chars = 0
+    for part in parts:
+        more = sum(map(len, part[1]))
+        is_full = (
+            0 < limits.streams_per_connection < streams + len(part[1])
+            or 0 < limits.symbols_per_connection <= len(filled)
+            or 0 < limits.chars_per_connection < chars + more
+        )
+        if filled and is_full:
+            yield filled
+            filled, streams, chars = [], 0, 0
+        filled.append(part)
+        streams += len(part[1])
+        chars += more
+    if filled:
+        yield filled
+
+
+def _connection(venue: Venue, url: str, parts: Sequence[_Part]) -> ConnectionPlan:
+    streams = tuple(stream for _, own in parts for stream in own)
+    fed = [(instrument, own) for instrument, own in parts if instrument is not None]
+    return ConnectionPlan(
+        url=url,
+        streams=streams,
+        instruments=tuple(instrument for instrument, _ in fed),
+        books=tuple(
+            instrument for instrument, own in fed if any(channel.book for channel in _channels_of(venue, own))
+        ),
+        # The shortest one that a stream promises.
+        cadence_s=min(
+            (channel.cadence_s for channel in _channels_of(venue, streams) if channel.cadence_s), default=0.0
+        ),
+    )
+
+
+def _channels_of(venue: Venue, streams: Iterable[str]) -> list[Channel]:
+    named = (venue.channel_of(stream) for stream in streams)
+    return [venue.channels[each[0]] for each in named if each is not None]
 
 
 def check_venue(venue: Venue, config: VenueConfig) -> None:
@@ -112,7 +188,7 @@ def spec_of(plan: ConnectionPlan, venue: Venue) -> ConnectionSpec:
     """What the connection machine must know of a planned connection."""
     return ConnectionSpec(
         url=plan.url,
-        subscribe=plan.subscribe,
+        subscribe=(*venue.greeting(), *venue.subscribe(plan.streams)),
         messages_per_second=venue.limits.messages_per_s,
         expected_silence_ns=int(venue.keepalive.expected_silence_s * SECOND_NS),
         lifetime_ns=int(venue.keepalive.lifetime_s * SECOND_NS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 from outcrier.clock import mono_ns
 from outcrier.feeder.backoff import SECOND_NS
@@ -14,6 +15,9 @@ from outcrier.feeder.tap import Tap
 from outcrier.feeder.transport import Reason, TransportError
 from outcrier.instruments import Catalogue
 from outcrier.venues.base import Fault, HttpRequest, Venue
+
+LIST_ANSWERS_MAX: Final = 200
+"""Answers of one instrument list; the longest known (Bybit options, 500 an answer) has some ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,25 @@ class VenueRest:
         return answer.body
 
     async def instruments(self) -> InstrumentList:
-        """The instrument list, once the weight budget allows it."""
-        request = self._venue.instruments_request()
-        while again_ns := self._pool.take(mono_ns(), request.weight):  # noqa: ASYNC110 - it is a time
-            await asyncio.sleep(max(0, again_ns - mono_ns()) / SECOND_NS)
-        instruments, faults = self._venue.parse_instruments(await self.get(request))
+        """The instrument list, page by page, as the weight budget allows it."""
+        bodies: list[bytes] = []
+        for first in self._venue.instruments_requests():
+            request: HttpRequest | None = first
+            while request is not None:
+                if len(bodies) >= LIST_ANSWERS_MAX:
+                    raise self._unusable(f"it has over {LIST_ANSWERS_MAX} answers")
+                await self._afford(request.weight)
+                bodies.append(await self.get(request))
+                request = self._venue.next_page(request, bodies[-1])
+        instruments, faults = self._venue.parse_instruments(*bodies)
         if not instruments:
             why = faults[0].reason if faults else "it is empty"
-            raise TransportError(self._base_url, Reason.PROTOCOL, f"no usable instrument list: {why}")
+            raise self._unusable(why)
         return InstrumentList(Catalogue(self._venue.name, instruments), tuple(faults))
+
+    def _unusable(self, why: str) -> TransportError:
+        return TransportError(self._base_url, Reason.PROTOCOL, f"no usable instrument list: {why}")
+
+    async def _afford(self, weight: int) -> None:
+        while again_ns := self._pool.take(mono_ns(), weight):  # noqa: ASYNC110 - it is a time
+            await asyncio.sleep(max(0, again_ns - mono_ns()) / SECOND_NS)

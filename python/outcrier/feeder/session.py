@@ -15,7 +15,7 @@ from typing import Final
 from outcrier import _core
 from outcrier.clock import mono_ns
 from outcrier.feeder.backoff import SECOND_NS, AttemptBudget
-from outcrier.feeder.connection import Connection, Failed, Lost, Subscribed
+from outcrier.feeder.connection import Connection, Failed, Lost, Send, Subscribed
 from outcrier.feeder.driver import ConnectionDriver
 from outcrier.feeder.ending import end_session
 from outcrier.feeder.faults import FaultKeeper
@@ -29,7 +29,18 @@ from outcrier.feeder.tap import Tap
 from outcrier.feeder.timer import LoopTimer
 from outcrier.feeder.transport import Connector, TransportError
 from outcrier.instruments import Instrument, Trading, to_core_kwargs
-from outcrier.venues.base import Ack, Error, InstrumentStatus, Shutdown, Unknown, Venue
+from outcrier.venues.base import (
+    Ack,
+    Control,
+    Error,
+    InstrumentStatus,
+    Pong,
+    Reply,
+    Several,
+    Shutdown,
+    Unknown,
+    Venue,
+)
 
 UNKNOWN_NAMES_MAX: Final = 100
 """Kinds of unknown messages counted by name; further ones count as one."""
@@ -111,7 +122,8 @@ class VenueSession:
             self._indices[native] = feed.add_instrument(**arguments, has_book=native in with_book)
             self._statuses.append(instrument.status)
         self.books = len(with_book)
-        weight = venue.snapshot_request(plan.instruments[0]).weight
+        snapshot = venue.snapshot_request(plan.instruments[0])
+        weight = 1 if snapshot is None else snapshot.weight
         at_once = venue.limits.snapshots_at_once
         self.scheduler = SnapshotScheduler(pool, weight, at_once, random.random)
         self._fetches: dict[int, asyncio.Task[None]] = {}
@@ -191,10 +203,20 @@ class VenueSession:
             self._feed_timer.at(deadline_ns, mono_ns())
 
     def _control(self, driver: ConnectionDriver, data: bytes) -> None:
+        self._take_control(driver, self._venue.control(data))
+
+    def _take_control(self, driver: ConnectionDriver, control: Control) -> None:
         now_ns = mono_ns()
-        match self._venue.control(data):
-            case Ack():
-                driver.apply(driver.machine.acknowledged(now_ns))
+        match control:
+            case Several(controls=controls):
+                for each in controls:
+                    self._take_control(driver, each)
+            case Ack(count=count):
+                driver.apply(driver.machine.acknowledged(now_ns, count))
+            case Pong():
+                driver.machine.pong(now_ns)
+            case Reply(text=text):
+                driver.apply([Send(text)])
             case Error(code=code, message=message):
                 self._reach.note(f"conn={driver.conn_id} error", f"{code}: {message}")
                 driver.apply(driver.machine.rejected(now_ns, f"{code}: {message}"))
@@ -401,8 +423,11 @@ class VenueSession:
     async def _fetch(self, index: int) -> None:
         """One snapshot; a cancelled one (connection lost) leaves nothing behind."""
         instrument = self.instruments[index]
+        request = self._venue.snapshot_request(instrument)
+        if request is None:
+            return
         try:
-            body = await self._rest.get(self._venue.snapshot_request(instrument))
+            body = await self._rest.get(request)
         except TransportError as error:
             self._reach.note("snapshot", f"{instrument.symbol}: {error}")
             self.scheduler.failed(mono_ns(), index, int(error.retry_after_s * SECOND_NS))

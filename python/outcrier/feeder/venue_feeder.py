@@ -29,7 +29,7 @@ from outcrier.feeder.tap import Tap
 from outcrier.feeder.text_lines import VenueCounts
 from outcrier.feeder.transport import Connector, Reason, TransportError
 from outcrier.instruments import Trading
-from outcrier.venue_numbers import EXCHANGE_PRODUCTS
+from outcrier.venue_numbers import TABLE
 from outcrier.venues.base import Venue
 
 
@@ -271,7 +271,7 @@ class VenueFeeder:
         kinds = {
             kind: counts for kind, counts in session.feed.kinds().items() if kind == "book" or any(counts)
         }
-        exchange, product = EXCHANGE_PRODUCTS[self.venue.name]
+        _, exchange, product = TABLE[self.venue.name]
         return VenueCounts(
             exchange=exchange,
             product=product,

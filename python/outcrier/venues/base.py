@@ -1,14 +1,19 @@
 """What a venue is: values and pure functions. No socket, no clock, no randomness; a feeder, a replay and a
 stand-in drive it alike.
 
-The hot messages are declared as shapes and never reach Python. Left for Python: which connections to open,
-what to send on them, the rare control messages, the instrument list, and the request for a book.
+The hot messages are declared as shapes and never reach Python. Left for Python: which streams there are and
+how they are asked for, the rare control messages, the instrument list, and the way to a whole book.
+
+A stream is the least thing that can be subscribed: one channel of one instrument, or of the whole venue. Its
+name is the venue's own where it has one (`btcusdt@depth`, `orderbook.50.BTCUSDT`), else made here
+(`books:BTC-USDT`). Everything else follows from names: the planner spreads them over connections, a message
+names the one it came on, a stand-in pushes those that were asked for.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar, Final, TypeAlias
 from urllib.parse import urlencode, urlsplit
@@ -16,10 +21,12 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from outcrier.errors import ConfigurationError
-from outcrier.instruments import Instrument
+from outcrier.instruments import Instrument, to_core_kwargs
 from outcrier.shape_json import to_json
-from outcrier.shapes import AnyShape, Envelope
+from outcrier.shapes import AnyShape, Envelope, Where
+from outcrier.symbols import SYMBOL_BYTES_MAX
 from outcrier.venue_numbers import venue_number
+from outcrier.venues.exchange_side import ExchangeSide
 
 FAULT_TEXT_MAX: Final = 4096
 """Characters of a venue's text that a fault keeps: whole for any instrument, bounded for junk."""
@@ -43,17 +50,27 @@ class HttpRequest(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the venue allows one address."""
+    """What the venue allows one address. 0 = no limit is documented."""
 
-    streams_per_connection: int
+    streams_per_connection: int = 0
+    symbols_per_connection: int = 0
+    """Instruments with a stream on one connection; also where the venue only advises it."""
+    chars_per_connection: int = 0
+    """Characters of all names of streams on one connection (Bybit: 21,000)."""
+    connections: int = 0
+    """Connections open at a time."""
     messages_per_s: float
-    """Messages from a client, protocol pings included."""
+    """Messages from a client, pings included."""
+    messages: int = 0
+    """Messages from one connection in `messages_window_s`."""
+    messages_window_s: float = 3600.0
     connects: int
     """Connection attempts in `connects_window_s`."""
     connects_window_s: float
     weight_per_minute: int
-    weight_header: str
-    """Header of an answer that tells the weight used in this minute."""
+    """Of REST requests; a venue that counts requests has weight 1 each."""
+    weight_header: str = ""
+    """Header of an answer that tells the weight used in this minute; empty = the venue does not tell."""
     weight_pool: str
     """Venues with the same pool share `weight_per_minute`."""
     snapshots_at_once: int = 4
@@ -64,21 +81,33 @@ class Keepalive(msgspec.Struct, frozen=True, kw_only=True):
     """How a connection of the venue is kept and watched."""
 
     ping_every_s: float
-    """How often the venue pings; answering is the transport's duty. For stand-ins, as the next one is."""
+    """How often the venue pings by protocol; answering is the transport's duty. 0 = never. For stand-ins, as
+    the next one is.
+    """
     pong_within_s: float
     """How long the venue waits for the answer."""
+    client_ping: str = ""
+    """Text that asks the venue for a sign of life, answered by a `Pong`; empty = a protocol ping does."""
+    client_ping_every_s: float = 0.0
+    """The venue cuts a client that says nothing for somewhat longer; 0 = a client need not speak."""
     expected_silence_s: float
-    """Longest silence expected of a connection with live streams; then the client asks with a ping."""
+    """Longest silence expected of a connection with live streams; then the client asks for a sign of life."""
     lifetime_s: float
-    """The venue cuts a connection after this; reconnect somewhat earlier."""
+    """The venue cuts a connection after this; a new one takes over somewhat earlier. 0 = it does not."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A text message to a venue."""
+
+    text: str
+    acks: int = 1
+    """Acknowledgements (`Ack.count`) that it takes; 0 = the venue answers nothing."""
 
 
 class ConnectionPlan(msgspec.Struct, frozen=True):
     """One connection to open."""
 
     url: str
-    subscribe: tuple[str, ...]
-    """Text messages to send after opening, each acknowledged once."""
     streams: tuple[str, ...]
     instruments: tuple[Instrument, ...]
     """Instruments with at least one stream here."""
@@ -97,17 +126,31 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """A subscribe message was taken."""
+    """Something asked for was granted."""
 
-    id: int | str | None
+    id: int | str | None = None
+    count: int = 1
+    """How many of `Request.acks` this is."""
 
 
 class Error(msgspec.Struct, frozen=True):
     """The venue refused a message of ours."""
 
-    code: int | None
+    code: int | str | None
     message: str
     id: int | str | None = None
+    stream: str | None = None
+    """The one stream that was refused, where the venue tells it: the others are not concerned."""
+
+
+class Pong(msgspec.Struct, frozen=True):
+    """The answer to `Keepalive.client_ping`."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The venue wants this said, or it cuts the connection (Deribit `test_request`)."""
+
+    text: str
 
 
 class Shutdown(msgspec.Struct, frozen=True):
@@ -136,7 +179,13 @@ class Unknown(msgspec.Struct, frozen=True):
     name: str
 
 
-Control: TypeAlias = Ack | Error | Shutdown | InstrumentStatus | Ignored | Unknown
+class Several(msgspec.Struct, frozen=True):
+    """One frame that says several things."""
+
+    controls: tuple[Ack | Error | InstrumentStatus | Ignored | Unknown, ...]
+
+
+Control: TypeAlias = Ack | Error | Pong | Reply | Shutdown | InstrumentStatus | Ignored | Unknown | Several
 
 
 class Printed(msgspec.Struct, frozen=True):
@@ -158,6 +207,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """Channels of one group carry the same events in other forms: only one of them may be subscribed."""
     whole_venue: bool = False
     """One stream for all instruments."""
+    book: bool = False
+    """Its streams feed the book."""
     cadence_s: float = 0.0
     """The venue pushes such a stream at least this often whatever the market does; 0 = only when something
     happens.
@@ -180,6 +231,20 @@ class Venue(ABC):
     channels: Mapping[str, Channel]
     default_channels: tuple[str, ...]
     envelope: ClassVar[Envelope | None] = None
+    connection_sequence: ClassVar[Where | None] = None
+    """Where the number stands that runs over every frame of a connection; None = the venue has none."""
+    captures: tuple[str, ...]
+    """Recordings that it is held to, as patterns of paths below `captures/` without ending:
+    `bybit/v5_linear_*`. A capture with several products belongs to several venues.
+    """
+    instrument_lists: tuple[str, ...]
+    """Recorded answers with its instruments, as `captures`; the first that exists is the best one."""
+    documentation: str
+    """Edition of the documentation that the declarations follow, such as `2026-07`."""
+    old_dialect: str = ""
+    """Why an old protocol is kept: the recording that speaks it. Empty = the protocol of today."""
+    exchange: ExchangeSide
+    """How the exchange answers: for stand-ins."""
 
     @property
     def number(self) -> int:
@@ -189,7 +254,7 @@ class Venue(ABC):
     @property
     def shapes_json(self) -> str:
         """The `shapes` argument of `_core.Feed`."""
-        return to_json(self.shapes, envelope=self.envelope)
+        return to_json(self.shapes, envelope=self.envelope, connection_sequence=self.connection_sequence)
 
     def is_published(self, *, ws_url: str | None = None, rest_url: str | None = None) -> bool:
         """Whether the endpoints are the venue's own: published hosts, encrypted. None = the default, which
@@ -222,33 +287,62 @@ class Venue(ABC):
                     f"speed {speed!r} of channel {name} of {self.name} is not offered: {allowed}"
                 )
 
-    @abstractmethod
-    def instruments_request(self) -> HttpRequest:
-        """Asks for the instrument list."""
+    # Instruments.
 
     @abstractmethod
-    def parse_instruments(self, body: bytes | str) -> tuple[list[Instrument], list[Fault]]:
-        """Instruments of the answer; names are one to one, whatever cannot be used is listed as a fault."""
+    def instruments_requests(self) -> tuple[HttpRequest, ...]:
+        """Ask for the whole instrument list, one after the other."""
+
+    def next_page(self, request: HttpRequest, body: bytes | str) -> HttpRequest | None:
+        """Asks for what the answer `body` to `request` left out; None where it is whole."""
+        del request, body
+        return None
+
+    @abstractmethod
+    def parse_instruments(self, *bodies: bytes | str) -> tuple[list[Instrument], list[Fault]]:
+        """Instruments of the answers; names are one to one, whatever cannot be used is listed as a fault.
+        Instruments of the exchange's other products are passed over. Never raises.
+        """
+
+    # Streams and connections.
 
     @abstractmethod
     def streams(
         self, instrument: Instrument, channels: Sequence[str], speeds: Mapping[str, str]
     ) -> list[str]:
-        """Names of the streams of one instrument."""
+        """Names of the streams of one instrument, those of the whole venue left out."""
+
+    def route(self, stream: str) -> str:
+        """Path of the connections that push `stream`, behind the base URL; streams of one route share
+        connections.
+        """
+        del stream
+        return ""
+
+    def whole_venue_stream(self, channel: Channel) -> str:
+        """Name of the one stream of a channel of the whole venue."""
+        return f"!{channel.name}"
 
     @abstractmethod
-    def plan(
-        self,
-        instruments: Sequence[Instrument],
-        channels: Sequence[str],
-        speeds: Mapping[str, str],
-        ws_url: str | None = None,
-    ) -> list[ConnectionPlan]:
-        """Connections that carry `channels` of `instruments`; `ws_url` replaces the venue's base."""
+    def subscribe(self, streams: Sequence[str], held: Sequence[str] = (), number: int = 1) -> list[Request]:
+        """Asks for `streams` on a connection that has `held` already. Messages are numbered from `number`,
+        each is no longer than the venue takes.
+        """
 
     @abstractmethod
-    def snapshot_request(self, instrument: Instrument) -> HttpRequest:
-        """Asks for the whole book of an instrument."""
+    def unsubscribe(self, streams: Sequence[str], held: Sequence[str] = (), number: int = 1) -> list[Request]:
+        """Gives `streams` up on a connection that keeps `held`."""
+
+    def greeting(self) -> tuple[Request, ...]:
+        """What a new connection is told before anything else (Deribit `set_heartbeat`)."""
+        return ()
+
+    def snapshot_request(self, instrument: Instrument) -> HttpRequest | None:
+        """Asks for the whole book of an instrument; None where it comes in the stream, after a new
+        subscription.
+        """
+        del instrument
+        return None
 
     @abstractmethod
     def control(self, text: bytes | str) -> Control:
@@ -270,24 +364,27 @@ class Venue(ABC):
         subscribed here.
         """
 
-    @abstractmethod
     def snapshot_symbol(self, url: str | None, body: bytes | str) -> str | None:
         """Native symbol of a recorded book answer: from the URL, else from the body; None where neither
         tells.
         """
+        del url, body
+        return None
 
-    @abstractmethod
     def is_snapshot(self, url: str | None, body: bytes | str) -> bool:
         """Whether a recorded REST answer is a book."""
+        del url, body
+        return False
 
-    @abstractmethod
     def printed(self, text: bytes | str) -> Printed:
         """Prices and quantities printed in a frame or a REST book. Empty for anything else; never raises."""
+        del text
+        return Printed()
 
     @abstractmethod
     def unlisted(self, native_symbol: str, tick: Decimal, step: Decimal) -> str:
-        """An entry of the venue's instrument list (JSON) for an instrument known only from its frames: its
-        name stays one word.
+        """An entry of the venue's instrument list (JSON) for an instrument known only from its frames, with
+        the tick and step seen: what the frames do not tell is left out or said as the venue would.
         """
 
     @abstractmethod
@@ -309,3 +406,47 @@ def fault(reason: str, text: bytes | str) -> Fault:
     if isinstance(text, bytes):
         text = text[: 4 * FAULT_TEXT_MAX].decode("utf-8", errors="replace")
     return Fault(reason[:FAULT_REASON_MAX], text[:FAULT_TEXT_MAX])
+
+
+BAD_JSON: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What msgspec raises for a text that is not what was asked: syntax, type, UTF-8, nesting, a number too
+large.
+"""
+
+
+def read_instruments(
+    entries: Iterable[bytes], read: Callable[[bytes], Instrument | None]
+) -> tuple[list[Instrument], list[Fault]]:
+    """Instruments of the entries of a list, each by `read`, which raises BAD_JSON for one that cannot be used
+    and gives None for one of another product. An entry that takes a name again is a fault.
+    """
+    instruments: list[Instrument] = []
+    faults: list[Fault] = []
+    natives: set[str] = set()
+    symbols: set[str] = set()
+    for entry in entries:
+        try:
+            instrument = read(entry)
+            if instrument is None:
+                continue
+            check_instrument(instrument)
+            if instrument.native_symbol in natives or instrument.symbol in symbols:
+                raise ValueError(f"{instrument.native_symbol} ({instrument.symbol}) is listed twice")
+        except BAD_JSON as error:
+            faults.append(fault(f"instrument: {error}", entry))
+            continue
+        natives.add(instrument.native_symbol)
+        symbols.add(instrument.symbol)
+        instruments.append(instrument)
+    return instruments, faults
+
+
+def check_instrument(instrument: Instrument) -> None:
+    """Raises ValueError for one that the wire cannot carry."""
+    if len(instrument.symbol.encode()) > SYMBOL_BYTES_MAX:
+        raise ValueError(f"{instrument.symbol} is longer than {SYMBOL_BYTES_MAX} bytes")
+    sizes = (instrument.tick_size, instrument.lot_size, instrument.min_qty, instrument.contract_size)
+    for size in sizes:
+        if not size.is_finite() or size < 0:
+            raise ValueError(f"{size} is no size")
+    to_core_kwargs(instrument, 1)

@@ -20,21 +20,23 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from outcrier.instruments import BOOK_PROOF_SEQUENCE, Instrument, QtyUnit, to_core_kwargs
+from outcrier.instruments import BOOK_PROOF_SEQUENCE, Instrument, QtyUnit
 from outcrier.shapes import AnyShape, Envelope
-from outcrier.symbols import SYMBOL_BYTES_MAX, Kind, Symbol, is_asset
+from outcrier.symbols import Kind, Symbol, is_asset
 from outcrier.venues import binance_messages as messages
 from outcrier.venues.base import (
+    BAD_JSON,
     Channel,
-    ConnectionPlan,
     Control,
     Fault,
     HttpRequest,
     Keepalive,
     Limits,
     Printed,
+    Request,
     Venue,
     fault,
+    read_instruments,
 )
 from outcrier.venues.binance_messages import COINM_SHAPES, SPOT_SHAPES, USDM_SHAPES
 
@@ -55,7 +57,7 @@ _TICKER_S: Final = 1.0
 fault."""
 
 _SPOT_CHANNELS: Final = (
-    Channel(name="depth", speeds=("100ms", "1000ms"), bare_speed="1000ms"),
+    Channel(name="depth", book=True, speeds=("100ms", "1000ms"), bare_speed="1000ms"),
     Channel(name="trade", group="trades"),
     Channel(name="aggTrade", group="trades"),
     Channel(name="bookTicker"),
@@ -65,7 +67,7 @@ _SPOT_CHANNELS: Final = (
 
 # "@depth@0ms" (real time) is undocumented and what recorders of full books use.
 _FUTURES_CHANNELS: Final = (
-    Channel(name="depth", speeds=("100ms", "0ms", "250ms", "500ms"), bare_speed="250ms"),
+    Channel(name="depth", book=True, speeds=("100ms", "0ms", "250ms", "500ms"), bare_speed="250ms"),
     Channel(name="trade", group="trades"),
     Channel(name="aggTrade", group="trades"),
     Channel(name="bookTicker"),
@@ -107,9 +109,6 @@ _FUTURES_KEEPALIVE: Final = Keepalive(
     ping_every_s=180.0, pong_within_s=600.0, expected_silence_s=10.0, lifetime_s=_DAY_S
 )
 
-_Part = tuple[Instrument | None, list[str]]
-"""Streams of one instrument, or of the whole venue (None)."""
-
 
 class Binance(Venue):
     """What spot and futures have in common. Streams are combined (`/stream`), so that each frame names its
@@ -118,14 +117,15 @@ class Binance(Venue):
 
     envelope: ClassVar[Envelope | None] = Envelope("data", optional=True)
     statuses: ClassVar[Mapping[str, int]]
+    documentation = "2026-07"
     product: int | None = None
     """`st` of our messages in streams of all markets; None on spot, which has no such streams."""
     rest_prefix: str
     instruments_weight: int
     snapshot_weight: int
 
-    def instruments_request(self) -> HttpRequest:
-        return HttpRequest(f"{self.rest_prefix}/exchangeInfo", weight=self.instruments_weight)
+    def instruments_requests(self) -> tuple[HttpRequest, ...]:
+        return (HttpRequest(f"{self.rest_prefix}/exchangeInfo", weight=self.instruments_weight),)
 
     def snapshot_request(self, instrument: Instrument) -> HttpRequest:
         query = (("symbol", instrument.native_symbol), ("limit", str(SNAPSHOT_DEPTH)))
@@ -133,28 +133,14 @@ class Binance(Venue):
 
     # Instruments.
 
-    def parse_instruments(self, body: bytes | str) -> tuple[list[Instrument], list[Fault]]:
-        try:
-            entries = messages.listed_entries(body)
-        except messages.BAD_JSON as error:
-            return [], [fault(f"instrument list: {error}", body)]
-        instruments: list[Instrument] = []
-        faults: list[Fault] = []
-        natives: set[str] = set()
-        symbols: set[str] = set()
-        for entry in entries:
+    def parse_instruments(self, *bodies: bytes | str) -> tuple[list[Instrument], list[Fault]]:
+        entries: list[bytes] = []
+        for body in bodies:
             try:
-                instrument = self._instrument(messages.listed(entry))
-                to_core_kwargs(instrument, 1)
-                if instrument.native_symbol in natives or instrument.symbol in symbols:
-                    raise ValueError(f"{instrument.native_symbol} ({instrument.symbol}) is listed twice")
-            except messages.BAD_JSON as error:
-                faults.append(fault(f"instrument: {error}", bytes(entry)))
-                continue
-            natives.add(instrument.native_symbol)
-            symbols.add(instrument.symbol)
-            instruments.append(instrument)
-        return instruments, faults
+                entries += map(bytes, messages.listed_entries(body))
+            except BAD_JSON as error:
+                return [], [fault(f"instrument list: {error}", body)]
+        return read_instruments(entries, lambda entry: self._instrument(messages.listed(msgspec.Raw(entry))))
 
     @abstractmethod
     def _symbol(self, entry: messages.Listed) -> Symbol:
@@ -172,12 +158,7 @@ class Binance(Venue):
         if not entry.symbol or not all(map(is_asset, assets)):
             raise ValueError(f"{entry.symbol!r} of {assets} fits no symbol")
         symbol = self._symbol(entry)
-        if len(str(symbol).encode()) > SYMBOL_BYTES_MAX:
-            raise ValueError(f"{symbol} is longer than {SYMBOL_BYTES_MAX} bytes")
         price, lot = entry.filter("PRICE_FILTER"), entry.filter("LOT_SIZE")
-        for size in (price.tick_size, lot.step_size, lot.min_qty, entry.contract_size):
-            if not size.is_finite() or size < 0:
-                raise ValueError(f"{size} is no size")
         unit, contract_size = self._quantity(entry)
         return Instrument(
             venue=self.name,
@@ -232,66 +213,16 @@ class Binance(Venue):
         return [f"{symbol}@{_suffix(channel, speeds)}" for channel in wanted if not channel.whole_venue]
 
     def route(self, stream: str) -> str:
-        """First part of the path of connections that push `stream`; empty where there is only one kind."""
         del stream
-        return ""
+        return "/stream"
 
-    def plan(
-        self,
-        instruments: Sequence[Instrument],
-        channels: Sequence[str],
-        speeds: Mapping[str, str],
-        ws_url: str | None = None,
-    ) -> list[ConnectionPlan]:
-        self.check_channels(channels, speeds)
-        routes: dict[str, list[_Part]] = {}
-        for instrument in instruments:
-            own: dict[str, list[str]] = {}
-            for stream in self.streams(instrument, channels, speeds):
-                own.setdefault(self.route(stream), []).append(stream)
-            for route, streams in own.items():
-                routes.setdefault(route, []).append((instrument, streams))
-        for name in channels if instruments else ():
-            if self.channels[name].whole_venue:
-                routes.setdefault(self.route(f"!{name}"), []).append((None, [f"!{name}"]))
-        base = (ws_url or self.ws_url).rstrip("/")
-        return [
-            self._connection(f"{base}{route}/stream", filled)
-            for route, parts in sorted(routes.items())
-            for filled in self._fill(parts)
-        ]
+    def subscribe(self, streams: Sequence[str], held: Sequence[str] = (), number: int = 1) -> list[Request]:
+        del held
+        return list(_requests("SUBSCRIBE", streams, number))
 
-    def _fill(self, parts: Sequence[_Part]) -> Iterator[list[_Part]]:
-        """Fills connections; the streams of an instrument stay together, so that a loss hits the fewest."""
-        filled: list[_Part] = []
-        used = 0
-        for part in parts:
-            if filled and used + len(part[1]) > self.limits.streams_per_connection:
-                yield filled
-                filled, used = [], 0
-            filled.append(part)
-            used += len(part[1])
-        if filled:
-            yield filled
-
-    def _connection(self, url: str, parts: Sequence[_Part]) -> ConnectionPlan:
-        streams = tuple(stream for _, own in parts for stream in own)
-        fed = [(instrument, own) for instrument, own in parts if instrument is not None]
-        return ConnectionPlan(
-            url=url,
-            subscribe=tuple(_subscribe_messages(streams)),
-            streams=streams,
-            instruments=tuple(instrument for instrument, _ in fed),
-            books=tuple(instrument for instrument, own in fed if any("@depth" in stream for stream in own)),
-            cadence_s=self._cadence_s(streams),
-        )
-
-    def _cadence_s(self, streams: Sequence[str]) -> float:
-        """The shortest one that a stream promises; 0 = none does."""
-        named = {channel[0] for stream in streams if (channel := self.channel_of(stream)) is not None}
-        return min(
-            (self.channels[name].cadence_s for name in named if self.channels[name].cadence_s), default=0.0
-        )
+    def unsubscribe(self, streams: Sequence[str], held: Sequence[str] = (), number: int = 1) -> list[Request]:
+        del held
+        return list(_requests("UNSUBSCRIBE", streams, number))
 
     # Frames that no shape takes, and what a recording tells.
 
@@ -347,6 +278,8 @@ class BinanceSpot(Binance):
         self.rest_url = rest_url
         self.ws_hosts = self.rest_hosts = frozenset(hosts)
         self.limits = limits
+        self.captures = (f"{name}/spot_2*", f"{name}/spot_*usdt_*")
+        self.instrument_lists = (f"{name}/spot_instruments",)
 
     def _symbol(self, entry: messages.Listed) -> Symbol:
         return Symbol(kind=Kind.SPOT, base=entry.base_asset, quote=entry.quote_asset)
@@ -397,6 +330,9 @@ class BinanceFutures(Binance):
         self.product = product
         self.inverse = inverse
         self.split = split
+        kind = name.removeprefix("binance_")
+        self.captures = (f"{name}/{kind}_2*", f"{name}/{kind}_btcusd*")
+        self.instrument_lists = (f"{name}/{kind}_instruments",)
 
     def _symbol(self, entry: messages.Listed) -> Symbol:
         # The contract type is empty before trading begins (BTCSTUSDT, 2021), so the native symbol decides.
@@ -422,10 +358,10 @@ class BinanceFutures(Binance):
         pushed.
         """
         if not self.split:
-            return ""
+            return "/stream"
         suffix = stream.partition("@")[2]
         public = suffix.startswith(("depth", "rpiDepth", "bookTicker")) or suffix == "trade"
-        return "/public" if public or stream == "!bookTicker" else "/market"
+        return "/public/stream" if public or stream == "!bookTicker" else "/market/stream"
 
 
 def _suffix(channel: Channel, speeds: Mapping[str, str]) -> str:
@@ -436,24 +372,24 @@ def _suffix(channel: Channel, speeds: Mapping[str, str]) -> str:
     return channel.name if speed == channel.bare_speed else f"{channel.name}@{speed}"
 
 
-def _subscribe_messages(streams: Sequence[str]) -> Iterator[str]:
-    """SUBSCRIBE messages of at most SUBSCRIBE_BYTES_MAX bytes, numbered from 1."""
-    room = SUBSCRIBE_BYTES_MAX - len('{"method":"SUBSCRIBE","params":[],"id":10000}')
+def _requests(method: str, streams: Sequence[str], number: int) -> Iterator[Request]:
+    """Messages of at most SUBSCRIBE_BYTES_MAX bytes."""
+    room = SUBSCRIBE_BYTES_MAX - len(f'{{"method":"{method}","params":[],"id":1000000}}')
     batch: list[str] = []
-    number, used = 1, 0
+    used = 0
     for stream in streams:
         size = len(msgspec.json.encode(stream)) + 1
         if batch and used + size > room:
-            yield _subscribe(batch, number)
+            yield _request(method, batch, number)
             batch, number, used = [], number + 1, 0
         batch.append(stream)
         used += size
     if batch:
-        yield _subscribe(batch, number)
+        yield _request(method, batch, number)
 
 
-def _subscribe(streams: Sequence[str], number: int) -> str:
-    return msgspec.json.encode({"method": "SUBSCRIBE", "params": streams, "id": number}).decode()
+def _request(method: str, streams: Sequence[str], number: int) -> Request:
+    return Request(msgspec.json.encode({"method": method, "params": streams, "id": number}).decode())
 
 
 def _regional(name: str, ws_url: str, rest_url: str) -> BinanceSpot:
@@ -508,3 +444,5 @@ BINANCE_COINM: Final = BinanceFutures(
     inverse=True,
     split=False,
 )
+
+VENUES: Final = (BINANCE, BINANCE_USDM, BINANCE_COINM, BINANCE_US, BINANCE_TR)

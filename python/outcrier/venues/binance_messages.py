@@ -38,6 +38,7 @@ from outcrier.shapes import (
     TradeShape,
 )
 from outcrier.venues.base import (
+    BAD_JSON,
     Ack,
     Control,
     Error,
@@ -275,11 +276,6 @@ COINM_SHAPES: Final[tuple[AnyShape, ...]] = (
 )
 
 # The rare messages.
-
-BAD_JSON: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What msgspec raises for a text that is not what was asked: syntax, type, UTF-8, nesting, a number too
-large.
-"""
 
 NAME_MAX: Final = 64
 """Characters of an unknown message's name that are kept: it keys a counter."""
