@@ -134,8 +134,7 @@ def _listed(target: str, bodies: Iterable[str]) -> list[msgspec.Raw]:
 
 
 def _result(number: Any, result: Any) -> str:
-    times = {"usIn": 0, "usOut": 0, "usDiff": 0, "testnet": False}
-    return _text(**({} if number is None else {"id": number}), result=result, **times)
+    return _text(**({} if number is None else {"id": number}), result=result, testnet=False)
 
 
 def _error(number: Any, error: tuple[int, str]) -> str:
