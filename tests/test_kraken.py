@@ -15,7 +15,8 @@ from outcrier.feeder.plan import plan_connections
 from outcrier.instruments import QtyUnit, Trading
 from outcrier.venues.base import Ack, Error, Ignored, InstrumentStatus, Pong, Several, Unknown
 from outcrier.venues.exchange_side import Client
-from outcrier.venues.kraken import DEPTH, KRAKEN, SYMBOLS_AT_ONCE, asset, checksum
+from outcrier.venues.kraken import KRAKEN, SYMBOLS_AT_ONCE, asset, checksum
+from outcrier.venues.kraken_shapes import DEPTH
 from plain.kraken import kraken
 from plain_events import Book, parse, received
 from venue_checks import (
