@@ -11,9 +11,11 @@ mod cycle;
 mod flow;
 mod fragments;
 mod held;
+mod history;
 mod image;
 mod instrument;
 mod kinds;
+mod latency;
 mod notice;
 mod quality;
 mod refusals;
@@ -22,9 +24,11 @@ pub use cycle::{
     AGAIN_FRAMES_PER_S, CYCLE_MIN_NS, GROUPS_PER_TICK_MAX, HEAD_EVERY_NS, SNAPSHOT_FRAMES_PER_S,
 };
 pub use held::{HELD_DIFFS_MAX, HELD_FOR_NS, HELD_LEVELS_MAX};
+pub use history::{HISTORY_MESSAGES_MAX, Kept};
 pub use image::Image;
 pub use instrument::BookState;
 pub use kinds::{KindCounts, Kinds};
+pub use latency::Latency;
 pub use notice::{
     FAULT_BYTES_MAX, FAULTS_MAX, Fault, FeedCounters, Journal, NOTICES_MAX, Notice, NoticeKind,
 };
@@ -40,6 +44,7 @@ use crate::shape::{Decoder, Outcome};
 use crate::wire::auth::Signer;
 use crate::wire::{self, InstrumentDef, NO_RECORDS, flags, msg, status};
 use cycle::Cycle;
+use history::History;
 use instrument::{Instrument, Why};
 
 /// Refinements that one frame may cause: prices and quantities, each once, and room for a second look.
@@ -74,6 +79,8 @@ pub struct Feed {
     unknown_names: Vec<Box<[u8]>>,
     venue_clock: VenueClock,
     quality: QualityCounts,
+    history: History,
+    latency: Latency,
     /// Receive time of the last frame: a replay's snapshot plane stands at it, not at the clock on the wall.
     last_recv_ts: i64,
     kinds: Kinds,
@@ -107,6 +114,8 @@ impl Feed {
             unknown_names: Vec::new(),
             venue_clock,
             quality: QualityCounts::default(),
+            history: History::default(),
+            latency: Latency::default(),
             last_recv_ts: arrival.recv_ts,
             kinds: Kinds::default(),
             told_full: false,
@@ -145,6 +154,7 @@ impl Feed {
     pub fn flush(&mut self, host: &mut dyn Host) {
         self.channel.flush(host);
         host.flush();
+        self.has_left(host);
     }
 
     /// Takes one frame of the exchange.
@@ -160,6 +170,7 @@ impl Feed {
             return Taken::default();
         }
         self.last_recv_ts = arrival.recv_ts;
+        let said = self.channel.said();
         self.journal.counters.frames_in += 1;
         self.journal.counters.bytes_in += frame.len() as u64;
         let mut decoded = std::mem::take(&mut self.decoded);
@@ -167,6 +178,7 @@ impl Feed {
             feed.decoder.decode(connection, frame, &feed.table, &mut decoded)
         });
         let mut for_python = false;
+        self.remember(&decoded, connection, frame, arrival);
         match outcome {
             Outcome::Handled => self.publish(&decoded, host, arrival),
             Outcome::NotMine => {
@@ -184,6 +196,9 @@ impl Feed {
         if let Some(index) = decoded.unread_book {
             self.kinds.book.rejected += 1;
             self.go_stale(index, status::reason::PARSE, 0, 0, host, arrival);
+        }
+        if self.channel.said() != said {
+            self.waits(arrival);
         }
         self.decoded = decoded;
         Taken { for_python, notices: self.journal.has_notices() }
@@ -207,6 +222,7 @@ impl Feed {
         let outcome = self.refining(host, arrival, |feed| {
             feed.decoder.decode_snapshot(index, body, &feed.table, &mut decoded)
         });
+        self.remember(&decoded, 0, body, arrival);
         match outcome {
             Outcome::Handled => {
                 if let Some(&event) = decoded.events.first() {
