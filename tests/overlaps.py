@@ -14,8 +14,7 @@ from typing import Any
 
 from feed_bench import Bench
 from outcrier import _core
-from outcrier.shape_json import to_json
-from outcrier.venues import bybit, coinbase, okx, upbit, venue_by_name
+from outcrier.venues import venue_by_name
 
 OLD, NEW = 1, 2
 MS = 1_000_000
@@ -179,7 +178,7 @@ def bybit_spot(path: Path, most: int, restart_at: int = 0) -> Tape:
                 continue
             message["data"]["u"] = number
         texts.append(json.dumps(message))
-    return Tape(bybit.SHAPES_JSON, texts, _bybit_read, _bybit_whole)
+    return Tape(venue_by_name("bybit_linear").shapes_json, texts, _bybit_read, _bybit_whole)
 
 
 def _bybit_read(text: str) -> list[Update]:
@@ -222,7 +221,7 @@ def okx_numbered(path: Path, reset_at: int = 0) -> Tape:
         if seen[symbol] % 10 == 0:
             data.update(bids=[], asks=[], prevSeqId=last[symbol])
             texts.append(json.dumps(message))
-    return Tape(to_json(okx.SHAPES), texts, _okx_read, _okx_whole)
+    return Tape(venue_by_name("okx_swap").shapes_json, texts, _okx_read, _okx_whole)
 
 
 def _okx_read(text: str) -> list[Update]:
@@ -265,7 +264,7 @@ def upbit_spot(path: Path) -> Tape:
             )
         ]
 
-    return Tape(upbit.SHAPES_JSON, texts, read, None, numbered=False)
+    return Tape(venue_by_name("upbit").shapes_json, texts, read, None, numbered=False)
 
 
 def coinbase_exchange(path: Path, most: int) -> Tape:
@@ -294,7 +293,7 @@ def coinbase_exchange(path: Path, most: int) -> Tape:
         bids, asks = book.rows()
         return json.dumps({"type": "snapshot", "product_id": symbol, "bids": bids, "asks": asks})
 
-    return Tape(coinbase.EXCHANGE_SHAPES_JSON, texts, read, whole, numbered=False)
+    return Tape(venue_by_name("coinbase_exchange").shapes_json, texts, read, whole, numbered=False)
 
 
 class Consumer:

@@ -101,6 +101,8 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "counters": lambda bench: bench.feed.counters(),
     "quality": lambda bench: bench.feed.quality(0),
     "clock": lambda bench: bench.feed.clock(),
+    "history": lambda bench: bench.feed.history(0),
+    "latency": lambda bench: bench.feed.latency(),
     "drift": lambda bench: bench.feed.drift(),
     "state": lambda bench: bench.feed.state(0),
     "instr_seq": lambda bench: bench.feed.instr_seq(0),
@@ -133,6 +135,7 @@ REFUSED: dict[str, Callable[[Bench], object]] = {
     "book": lambda bench: bench.feed.book(9),
     "state": lambda bench: bench.feed.state(9),
     "quality": lambda bench: bench.feed.quality(9),
+    "history": lambda bench: bench.feed.history(9, 1),
     "scale": lambda bench: bench.feed.scale(9),
 }
 

@@ -12,7 +12,7 @@ import pytest
 
 from feed_bench import Bench, Line, decoded, lines
 from outcrier import _core
-from outcrier.venues import coinbase, kraken
+from outcrier.venues import venue_by_name
 from overlaps import received
 
 CaptureFinder = Callable[[str], Path]
@@ -256,7 +256,7 @@ def test_history_after_a_reconnect_is_told_once(capture: CaptureFinder) -> None:
         if (event := json.loads(text)["events"][0])["type"] == "update"
         and {trade["product_id"] for trade in event["trades"]} == {symbol}
     ]
-    trades_only = coinbase.SHAPES_JSON.replace('"connection_plus_one"', '"none"')
+    trades_only = venue_by_name("coinbase").shapes_json.replace('"connection_plus_one"', '"none"')
     publisher, feed = history_bench(trades_only, symbol)
     for text in [history, *later]:
         feed.on_frame(1, text.encode(), 5)
@@ -284,7 +284,13 @@ def test_history_after_a_reconnect_is_told_once(capture: CaptureFinder) -> None:
 
 def test_a_message_that_holds_nothing_new_leaves_no_frame() -> None:
     publisher, feed = history_bench(
-        json.dumps({**json.loads(kraken.SHAPES_JSON), "shapes": _trades_of(kraken.SHAPES_JSON)}), "BTC/USD"
+        json.dumps(
+            {
+                **json.loads(venue_by_name("kraken").shapes_json),
+                "shapes": _trades_of(venue_by_name("kraken").shapes_json),
+            }
+        ),
+        "BTC/USD",
     )
     row = {"symbol": "BTC/USD", "side": "buy", "price": 1.5, "qty": 2.0, "ord_type": "limit", "trade_id": 7}
     row["timestamp"] = "2023-09-25T07:49:37.708706Z"

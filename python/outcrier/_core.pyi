@@ -306,6 +306,7 @@ class Feed:
         test: bool = False,
         pack: bool = False,
         start_ns: int = 0,
+        history_bytes_max: int = 0,
     ) -> Self:
         """Sends SESSION_START. `shapes` is the text of `outcrier.shape_json.to_json`.
 
@@ -315,6 +316,7 @@ class Feed:
         `prev_last_seq` is the number that `prev_session` ended with, 0 = unknown; `instruments` are the ids
         that will be added at once, as its digest tells them. `pack`: messages of one socket read share PACK
         frames. `start_ns` is the wall time of a replay's first message; 0 = now.
+        `history_bytes_max`: bytes for `history`, 0 = none are kept.
         """
     def add_instrument(
         self,
@@ -490,6 +492,16 @@ class Feed:
         None = no times yet), `drift_ppm`, how fast our clock gains on the venue's (None = fewer than 4
         windows), `windows`, and `comparable`: False in replays and tests, where the offset counts from the
         first message."""
+    def history(self, index: int, last: int = 10_000) -> list[tuple[int, int, bytes]]:
+        """The last messages about an instrument as they came, at most 10,000, the oldest first: (recv_ns,
+        connection, message); connection 0 = the answer to a request. A message about several instruments is
+        under the first of them. All are kept within `history_bytes_max`, with 24 bytes each; the oldest leave
+        first, counted as `history_dropped`."""
+    def latency(self) -> dict[str, Any]:
+        """From the read of an exchange's socket until the frames it made had left, by message that made any:
+        `count`, `sum_ns`, `cumulative` as (bound in ns, messages below it) for the powers of two from 1,024
+        to 2^30, and fine `buckets` as (lower bound, upper bound not included, count), those that are not
+        empty. Messages that leave together share one look at the clock."""
     def drift(self) -> dict[str, int]:
         """Schema drift by name, with how often each was seen in the frames that were looked at: the first 64
         of a shape, those of a new form, and one of 1,024. `shape.key` stands in frames and in no declaration,

@@ -112,7 +112,8 @@ fn bits(taken: feed::Taken) -> u8 {
 impl Feed {
     #[new]
     #[pyo3(signature = (publisher, *, venue, channel, session, publisher_id, shapes, build, prev_session=0, prev_last_seq=0,
-                        reason=1, instruments=Vec::new(), replay=false, test=false, pack=false, start_ns=0))]
+                        reason=1, instruments=Vec::new(), replay=false, test=false, pack=false, start_ns=0,
+                        history_bytes_max=0))]
     fn new(
         publisher: &Publisher,
         venue: u16,
@@ -129,6 +130,7 @@ impl Feed {
         test: bool,
         pack: bool,
         start_ns: i64,
+        history_bytes_max: usize,
     ) -> PyResult<Self> {
         if channel == 0 || channel > wire::CHANNEL_NUMBER {
             return Err(value_error(format!(
@@ -156,6 +158,7 @@ impl Feed {
         let now = machine.clock.now();
         let arrival = at(Arrival { recv_ts: now.wall_ns, mono_ns: now.mono_ns }, start_ns);
         let mut feed = feed::Feed::start(info, decoder, &mut machine, arrival).map_err(value_error)?;
+        feed.keep_history(history_bytes_max);
         feed.flush(&mut machine);
         Ok(Self { feed, machine, read: None, copy: Vec::new(), wishes: Wishes::default() })
     }
@@ -478,6 +481,7 @@ impl Feed {
             ("wishes_refused", self.wishes.refused()),
         ]);
         all.extend(self.feed.quality_counts().all());
+        all.insert("history_dropped", self.feed.history_dropped());
         all
     }
 
@@ -493,6 +497,28 @@ impl Feed {
         values.set_item("offset_ns", clock.offset_ns())?;
         values.set_item("drift_ppm", clock.drift_ppm())?;
         values.set_item("windows", clock.windows())?;
+        Ok(values)
+    }
+
+    #[pyo3(signature = (index, last=feed::HISTORY_MESSAGES_MAX))]
+    fn history<'py>(
+        &mut self,
+        py: Python<'py>,
+        index: u32,
+        last: usize,
+    ) -> PyResult<Vec<(i64, u32, Bound<'py, PyBytes>)>> {
+        self.settled_def(index)?;
+        let kept = self.feed.history(index, last);
+        Ok(kept.iter().map(|kept| (kept.recv_ts, kept.connection, PyBytes::new(py, &kept.frame))).collect())
+    }
+
+    fn latency<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let latency = self.settled().latency();
+        let values = PyDict::new(py);
+        values.set_item("count", latency.count())?;
+        values.set_item("sum_ns", latency.sum_ns())?;
+        values.set_item("cumulative", latency.cumulative().collect::<Vec<_>>())?;
+        values.set_item("buckets", latency.buckets().collect::<Vec<_>>())?;
         Ok(values)
     }
 

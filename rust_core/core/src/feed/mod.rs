@@ -12,9 +12,11 @@ mod cycle;
 mod flow;
 mod fragments;
 mod held;
+mod history;
 mod image;
 mod instrument;
 mod kinds;
+mod latency;
 mod notice;
 mod overlap;
 mod proof;
@@ -30,9 +32,11 @@ pub use cycle::{
     AGAIN_FRAMES_PER_S, CYCLE_MIN_NS, GROUPS_PER_TICK_MAX, HEAD_EVERY_NS, SNAPSHOT_FRAMES_PER_S,
 };
 pub use held::{HELD_DIFFS_MAX, HELD_FOR_NS, HELD_LEVELS_MAX};
+pub use history::{HISTORY_MESSAGES_MAX, Kept};
 pub use image::Image;
 pub use instrument::BookState;
 pub use kinds::{KindCounts, Kinds};
+pub use latency::Latency;
 pub use notice::{
     FAULT_BYTES_MAX, FAULTS_MAX, Fault, FeedCounters, Journal, NOTICES_MAX, Notice, NoticeKind,
 };
@@ -53,6 +57,7 @@ use crate::wire::auth::Signer;
 use crate::wire::{self, InstrumentDef, NO_RECORDS, flags, msg, status};
 use activity::Activities;
 use cycle::Cycle;
+use history::History;
 use instrument::{Instrument, Why};
 use proof::Proof;
 use removal::Departed;
@@ -90,6 +95,8 @@ pub struct Feed {
     unknown_names: Vec<Box<[u8]>>,
     venue_clock: VenueClock,
     quality: QualityCounts,
+    history: History,
+    latency: Latency,
     /// Receive time of the last frame: a replay's snapshot plane stands at it, not at the clock on the wall.
     last_recv_ts: i64,
     kinds: Kinds,
@@ -133,6 +140,8 @@ impl Feed {
             unknown_names: Vec::new(),
             venue_clock,
             quality: QualityCounts::default(),
+            history: History::default(),
+            latency: Latency::default(),
             last_recv_ts: arrival.recv_ts,
             kinds: Kinds::default(),
             activity: Activities::default(),
@@ -184,6 +193,7 @@ impl Feed {
     pub fn flush(&mut self, host: &mut dyn Host) {
         self.channel.flush(host);
         host.flush();
+        self.has_left(host);
     }
 
     /// Takes one frame of the exchange.
@@ -199,6 +209,7 @@ impl Feed {
             return Taken::default();
         }
         self.last_recv_ts = arrival.recv_ts;
+        let said = self.channel.said();
         self.journal.counters.frames_in += 1;
         self.journal.counters.bytes_in += frame.len() as u64;
         let mut decoded = std::mem::take(&mut self.decoded);
@@ -211,6 +222,7 @@ impl Feed {
             outcome
         });
         let mut for_python = false;
+        self.remember(&decoded, connection, frame, arrival);
         match outcome {
             Outcome::Handled if self.links.is_retired(connection) => {
                 self.journal.counters.after_overlap += decoded.events.len() as u64;
@@ -235,6 +247,9 @@ impl Feed {
             }
         }
         self.keep_unproven(connection, frame, arrival);
+        if self.channel.said() != said {
+            self.waits(arrival);
+        }
         self.decoded = decoded;
         Taken { for_python, notices: self.journal.has_notices() }
     }
@@ -261,6 +276,7 @@ impl Feed {
         let outcome = self.refining(host, arrival, |feed, _| {
             feed.decoder.decode_snapshot(index, body, &feed.table, &mut decoded)
         });
+        self.remember(&decoded, 0, body, arrival);
         match outcome {
             Outcome::Handled => {
                 if let Some(&event) = decoded.events.first() {
