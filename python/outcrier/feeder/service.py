@@ -58,6 +58,7 @@ class _Running:
     feeder: VenueFeeder
     config: VenueConfig
     stack: AsyncExitStack
+    history_bytes: int
     task: asyncio.Task[None] | None = None
 
 
@@ -143,8 +144,17 @@ class FeederService:
             state = stack.enter_context(
                 VenueState(state_dir, "live" if published else "test", name, venue.number)
             )
-            feeder = VenueFeeder(venue, config, state, http, around)
-            self._running[name] = _Running(feeder, config, stack.pop_all())
+            history = self._history_share()
+            feeder = VenueFeeder(venue, config, state, http, around, history)
+            self._running[name] = _Running(feeder, config, stack.pop_all(), history)
+
+    def _history_share(self) -> int:
+        """Bytes for the history of one more venue: an equal part for each that is configured, and what is
+        left for those that start later.
+        """
+        total = self._config.feeder.history_bytes_max
+        left = total - sum(running.history_bytes for running in self._running.values())
+        return min(total // max(1, len(self._config.enabled_venues())), left)
 
     async def _close_venues(self) -> None:
         """Gives back what the venues have taken; their sessions have ended."""

@@ -255,6 +255,10 @@ impl Feed {
                 continue;
             }
             let index = u32::try_from(index).unwrap_or(u32::MAX);
+            if !self.concerns(index, connection) {
+                continue;
+            }
+            let known = &self.instruments[index as usize];
             if known.state == super::BookState::Live {
                 self.go_stale(index, status::reason::SOURCE_GAP, expected, got, host, arrival);
             } else {
