@@ -88,6 +88,8 @@ def status(**changes: Any) -> VenueStatus:
     """Of a venue with everything live."""
     values: dict[str, Any] = {
         **dict.fromkeys(("instruments", "reconnects", "messages", "bytes", "gaps", "faults", "unknown"), 0),
+        **dict.fromkeys(("refused", "asked_again", "silent", "take_overs"), 0),
+        "listed": True,
         "venue": "binance",
         "test": False,
         "last_error": "",
