@@ -423,7 +423,7 @@ def test_connections_of_an_address_share_a_pace_where_the_venue_counts_so() -> N
 def test_a_refusal_of_what_is_asked_for_later_leaves_the_link_alone() -> None:
     machine, now_ns = live()
     machine.ask(now_ns, [Request("four")])
-    assert machine.rejected(now_ns, "no such symbol") == []
+    assert machine.rejected(now_ns, "no such symbol") == [Extended()], "it is answered"
     assert not [e for _, e in feeding(machine, now_ns, 20 * SECOND_NS) if isinstance(e, Lost)]
 
 
