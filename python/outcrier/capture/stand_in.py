@@ -43,6 +43,11 @@ IDLE_S: Final = 5.0
 patience.
 """
 
+LOOP_S: Final = 60.0
+"""Where clients must be cut before the captures begin anew, a quiet market follows a recording that is
+shorter than this: a recording of some messages would else be a venue that is cut all the time.
+"""
+
 SLICE_S: Final = 0.5
 """Longest single wait, so that an end is noticed within a second."""
 
@@ -79,7 +84,9 @@ class StandIn:
         copies: int = 0,
     ) -> None:
         """Reads the captures once. `port` 0 = any free one; `speed` is a factor, None = as fast as clients
-        take it. `copies`: under how many more names each instrument is played (`outcrier.capture.exchange`).
+        take it. `loop`: the captures begin anew at their end, without cutting clients where the exchange
+        could, else after LOOP_S at least. `copies`: under how many more names each instrument is played
+        (`outcrier.capture.exchange`).
 
         Raises CaptureError for a damaged capture, ConfigurationError for a venue or speed that cannot be
         played.
@@ -93,7 +100,9 @@ class StandIn:
         self._paths = tuple(paths)
         self._host, self._port = host, port
         self._speed = speed
+        self._repeats = loop
         self._loop = loop and self._side.restarts_books
+        self._quiet_until_s = 0.0
         self._schedule = Schedule(faults)
         self._held: dict[str, list[str]] = {}
         """Messages held back by streams, to be sent after the next one."""
@@ -188,10 +197,25 @@ class StandIn:
             enabled=True,
             ws_url=self.ws_url,
             rest_url=self.rest_url,
-            symbols=(*self.found.symbols, *copies),
+            symbols=(*self._symbols(), *copies),
             channels=tuple(channels),
             depth_speed=speeds[0] if speeds else "",
         )
+
+    def _symbols(self) -> list[str]:
+        """Those that the captures are about. Where books come by REST, one of which none was recorded is left
+        out: it would be asked for in vain for ever.
+        """
+        with_book = {
+            self.venue.native_symbol_of(stream)
+            for stream in self.found.streams
+            if (named := self.venue.channel_of(stream)) and self.venue.channels[named[0]].book
+        }
+        lacking = with_book - set(self.found.books) if self._books_by_rest() else set()
+        return [symbol for symbol in self.found.symbols if symbol not in lacking]
+
+    def _books_by_rest(self) -> bool:
+        return any(isinstance(shape, Shape) and shape.rest for shape in self.venue.shapes)
 
     def config(self) -> Config:
         """The whole configuration: this venue and no other."""
@@ -297,6 +321,7 @@ class StandIn:
         self.exchange.restart()
         pace = Pace()
         start = heard = loop.time()
+        self._quiet_until_s = start + LOOP_S if self._repeats else start
         for number, line in enumerate(read_session(self._paths)):
             due = start + pace.offset_ns(line) / 1e9 / self._speed if self._speed else 0.0
             is_turn = number % YIELD_EVERY == 0
@@ -403,6 +428,10 @@ class StandIn:
         """The captures are over: everybody gets what is queued and is sent away, unless they begin anew."""
         if self._loop:
             return
+        left_s = self._quiet_until_s - asyncio.get_running_loop().time()
+        while left_s > 0 and self._connections:
+            await asyncio.sleep(min(left_s, SLICE_S))
+            left_s -= SLICE_S
         self.counters.inject("end")
         await self._dismiss_all()
 
