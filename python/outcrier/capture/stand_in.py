@@ -33,6 +33,7 @@ from outcrier.capture.library import read_session
 from outcrier.capture.requests import Counters, FaultLog, Requests
 from outcrier.config import Config, VenueConfig
 from outcrier.errors import ConfigurationError, NetworkError
+from outcrier.shapes import Shape
 from outcrier.venues.base import Venue
 from outcrier.venues.exchange_side import Breach
 

@@ -24,8 +24,8 @@ from outcrier.feeder.service import stop_on_signals
     "--all",
     "all_venues",
     is_flag=True,
-    help="Instead of CAPTURE: all venues with captures (OUTCRIER_DATA), each as a process and on a port of its"
-    " own; needs --config-out.",
+    help="Instead of CAPTURE: all venues with captures (OUTCRIER_DATA), each as a process and on a port of"
+    " its own; needs --config-out.",
 )
 @click.option("--port", type=click.IntRange(0, 65_535), required=True, help="TCP port; 0 = any free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
