@@ -207,16 +207,9 @@ class StandIn:
         """Those that the captures are about. Where books come by REST, one of which none was recorded is left
         out: it would be asked for in vain for ever.
         """
-        with_book = {
-            self.venue.native_symbol_of(stream)
-            for stream in self.found.streams
-            if (named := self.venue.channel_of(stream)) and self.venue.channels[named[0]].book
-        }
-        lacking = with_book - set(self.found.books) if self._books_by_rest() else set()
+        by_rest = any(isinstance(shape, Shape) and shape.rest for shape in self.venue.shapes)
+        lacking = set(self.found.symbols) - set(self.found.books) if by_rest and self.found.books else set()
         return [symbol for symbol in self.found.symbols if symbol not in lacking]
-
-    def _books_by_rest(self) -> bool:
-        return any(isinstance(shape, Shape) and shape.rest for shape in self.venue.shapes)
 
     def config(self) -> Config:
         """The whole configuration: this venue and no other."""
