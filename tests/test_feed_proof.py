@@ -22,7 +22,7 @@ from outcrier.prices import converter
 from outcrier.shape_json import to_json
 from outcrier.shapes import Chain, Checksum, Shape, SnapshotId
 from outcrier.venues import VENUES
-from outcrier.venues.kraken import DEPTH
+from outcrier.venues.kraken_shapes import DEPTH
 from outcrier.venues.kraken_v1 import KRAKEN_V1
 from outcrier.views import BookView, instrument_of
 from plain import coinbase, kraken, okx

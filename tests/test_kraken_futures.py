@@ -215,6 +215,7 @@ def test_a_contract_of_bitcoin_is_a_dollar_and_ether_is_counted_in_ether(data_di
 def test_an_entry_that_cannot_be_used_is_a_fault() -> None:
     good = json.loads(KRAKEN_FUTURES.unlisted("PI_XBTUSD", Decimal("0.5"), Decimal(1)))
     names = ("XX_XBTUSD", "PI_XBTUSD_210924", "FI_XBTUSD", "PI_XBTUSD", "PF_A")
+    good["type"] = "futures_inverse"
     bad: list[Any] = [3, *(good | {"symbol": name} for name in names)]
     bad.append(good | {"symbol": "FI_XBTUSD_210924", "lastTradingTime": "soon"})
     halted = good | {"symbol": "PI_ETHUSD", "tradeable": False}
@@ -300,3 +301,8 @@ def test_nothing_raises(capture: Callable[[str], Path], data_dir: Path) -> None:
     texts += [request.text.encode() for request in requests]
     texts += [body.encode() for body in bodies_of(data_dir, "kraken/http_futures_instruments.json")]
     check_junk(KRAKEN_FUTURES, texts, seed=24, rounds=10)
+
+
+def test_named_by_their_own_word_where_no_list_has_them() -> None:
+    odd, perpetual = named(KRAKEN_FUTURES, "X1_XBTUSD", "PI_XBTUSD")
+    assert (odd.symbol, odd.base, perpetual.symbol) == ("X1_XBTUSD", "", "BTC/USD:BTC:PERP")

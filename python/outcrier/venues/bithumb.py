@@ -16,7 +16,7 @@ from typing import Final
 
 from outcrier.shapes import AnyShape
 from outcrier.venues.base import Channel, HttpRequest, Keepalive, Limits
-from outcrier.venues.upbit import LONG_NAMES, CodesExchange, CodesVenue, shapes_of
+from outcrier.venues.codes import LONG_NAMES, CodesExchange, CodesVenue, shapes_of
 
 _SHAPES: Final[tuple[AnyShape, ...]] = shapes_of("default", LONG_NAMES)
 

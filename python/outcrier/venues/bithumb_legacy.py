@@ -50,9 +50,9 @@ from outcrier.venues.base import (
     fault,
     read_instruments,
 )
+from outcrier.venues.codes import QUANTITY_STEP
 from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
 from outcrier.venues.named import NamedStreams, by_channel
-from outcrier.venues.upbit import QUANTITY_STEP
 
 DEPTH: Final = 30
 """Levels a side of a whole book."""

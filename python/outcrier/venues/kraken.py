@@ -19,19 +19,7 @@ import msgspec
 
 from outcrier.instruments import Instrument, Trading
 from outcrier.shapes import (
-    Aggressor,
-    AnyShape,
-    BboShape,
-    CandleShape,
-    Checksum,
-    IntervalWords,
-    NoSequence,
-    Shape,
-    SideWords,
-    TickerShape,
-    TradeShape,
     book_proof,
-    payload,
 )
 from outcrier.symbols import Kind, Symbol, is_asset
 from outcrier.venues import frames
@@ -52,97 +40,13 @@ from outcrier.venues.base import (
     Unknown,
 )
 from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
+from outcrier.venues.kraken_shapes import DEPTH, SHAPES
 from outcrier.venues.named import NamedStreams, by_channel
-
-DEPTH: Final = 10
-"""Levels a side, of 10, 25, 100, 500, 1,000. Levels pushed out of it are not removed by a message. Frames do
-not tell it, so all connections have one; the recordings have this.
-"""
 
 SYMBOLS_AT_ONCE: Final = 100
 """Symbols that a message names: a kilobyte. Each is acknowledged by a message of its own."""
 
 CHECKSUM_LEVELS: Final = 10
-
-_TIME: Final = ("timestamp", "rfc3339")
-
-_BOOK: Final = Shape(
-    name="book",
-    when={"channel": "book"},
-    each="data",
-    instrument="symbol",
-    exchange_time=_TIME,
-    sequence=NoSequence(splice="in_stream"),
-    bids="bids",
-    asks="asks",
-    level={"price": "price", "qty": "qty"},
-    snapshot={payload("type"): "snapshot"},
-    depth=DEPTH,
-    checksum=Checksum("checksum", "kraken"),
-)
-
-# side is the taker's; a snapshot repeats recent trades.
-_TRADE: Final = TradeShape(
-    name="trade",
-    when={"channel": "trade"},
-    each="data",
-    instrument="symbol",
-    price="price",
-    qty="qty",
-    time=_TIME,
-    id="trade_id",
-    aggressor=Aggressor("side", SideWords(bid=("buy",), ask=("sell",))),
-    known=(payload("type"), "ord_type"),
-)
-
-# Pairs that are halted send zeros and the year 1970.
-_TICKER: Final = TickerShape(
-    name="ticker",
-    when={"channel": "ticker"},
-    each="data",
-    instrument="symbol",
-    exchange_time=_TIME,
-    last="last",
-    high="high",
-    low="low",
-    volume="volume",
-    known=(payload("type"), "vwap", "change", "change_pct"),
-)
-
-_TICKER_BBO: Final = BboShape(
-    name="ticker_bbo",
-    also=True,
-    when={"channel": "ticker"},
-    each="data",
-    instrument="symbol",
-    exchange_time=_TIME,
-    bid_price="bid",
-    bid_qty="bid_qty",
-    ask_price="ask",
-    ask_qty="ask_qty",
-)
-
-# Minutes. Nothing says that one is over, and an interval without a trade has none.
-_OHLC: Final = CandleShape(
-    name="ohlc",
-    when={"channel": "ohlc"},
-    each="data",
-    instrument="symbol",
-    exchange_time=_TIME,
-    open_time=("interval_begin", "rfc3339"),
-    interval=IntervalWords(
-        "interval", {str(minutes): minutes * 60 for minutes in (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)}
-    ),
-    open="open",
-    high="high",
-    low="low",
-    close="close",
-    volume="volume",
-    trade_count="trades",
-    known=(payload("type"), "vwap"),
-)
-
-_SHAPES: Final[tuple[AnyShape, ...]] = (_BOOK, _TRADE, _TICKER, _TICKER_BBO, _OHLC)
 
 STATUS: Final[Mapping[str, int]] = {
     "online": Trading.OPEN,
@@ -255,7 +159,7 @@ class Kraken(KrakenSpot):
 
     name = "kraken"
     ws_url = "wss://ws.kraken.com"
-    shapes = _SHAPES
+    shapes = SHAPES
     keepalive = Keepalive(
         ping_every_s=0.0,
         pong_within_s=0.0,

@@ -18,25 +18,6 @@ import msgspec
 
 from outcrier.instruments import Instrument, QtyUnit, Trading
 from outcrier.shapes import (
-    ABSENT,
-    TRADE_BLOCK,
-    TRADE_LIQUIDATION,
-    TRADE_OFF_BOOK,
-    Aggressor,
-    AnyShape,
-    BboShape,
-    DerivShape,
-    OneOf,
-    PlusOne,
-    Prefix,
-    Shape,
-    SideWords,
-    SnapshotId,
-    Tests,
-    TickerShape,
-    TradeShape,
-    TradingShape,
-    Where,
     book_proof,
 )
 from outcrier.symbols import Kind, Symbol, is_asset
@@ -57,141 +38,17 @@ from outcrier.venues.base import (
 )
 from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
 from outcrier.venues.kraken import asset
+from outcrier.venues.kraken_futures_shapes import SHAPES
 from outcrier.venues.named import NamedStreams, by_channel
 
 PRODUCTS_AT_ONCE: Final = 100
 """Products that a message names: two kilobytes."""
 
-_PUSHED: Final[Tests] = {"event": ABSENT}
-"""Acknowledgements name their feed too."""
-
-_BUY_SELL: Final = SideWords(bid=("buy",), ask=("sell",))
-_SENT: Final = ("timestamp", "ms")
-
-_SNAPSHOT: Final = Shape(
-    name="book_snapshot",
-    when={"feed": "book_snapshot", **_PUSHED},
-    instrument="product_id",
-    exchange_time=_SENT,
-    sequence=PlusOne("seq"),
-    bids="bids",
-    asks="asks",
-    level={"price": "price", "qty": "qty"},
-    snapshot=True,
-)
-
-_BOOK: Final = Shape(
-    name="book",
-    when={"feed": "book", **_PUSHED},
-    instrument="product_id",
-    exchange_time=_SENT,
-    sequence=PlusOne("seq"),
-    levels=(),
-    one=True,
-    level={"price": "price", "qty": "qty", "side": "side"},
-    side=_BUY_SELL,
-)
-
-# `side` is the taker's. An assignment or a termination hands over a position, which no book saw.
-_TRADE_FLAGS: Final[tuple[tuple[int, Tests], ...]] = (
-    (TRADE_LIQUIDATION, {"type": "liquidation"}),
-    (TRADE_BLOCK, {"type": "block"}),
-    (TRADE_OFF_BOOK, {"type": OneOf(("assignment", "termination"))}),
-)
-
-
-def _trades(name: str, each: Where | None) -> TradeShape:
-    return TradeShape(
-        name=name,
-        when={"feed": name, **_PUSHED},
-        each=each,
-        instrument="product_id",
-        sequence=SnapshotId("seq"),
-        price="price",
-        qty="qty",
-        time=("time", "ms"),
-        id="uid",
-        aggressor=Aggressor("side", _BUY_SELL),
-        flags=_TRADE_FLAGS,
-    )
-
-
-def _ticker(name: str, when: Tests, volume: Where | None) -> TickerShape:
-    return TickerShape(
-        name=name,
-        when=when,
-        instrument="product_id",
-        exchange_time=("time", "ms"),
-        last="last",
-        open="open",
-        high="high",
-        low="low",
-        volume=volume,
-        turnover="volumeQuote",
-    )
-
-
-def _with_ticker(name: str, when: Tests) -> tuple[AnyShape, ...]:
-    """What a ticker says beside its statistics."""
-    best = BboShape(
-        name=f"{name}_bbo",
-        also=True,
-        when=when,
-        instrument="product_id",
-        exchange_time=("time", "ms"),
-        bid_price="bid",
-        bid_qty="bid_size",
-        ask_price="ask",
-        ask_qty="ask_size",
-    )
-    # `funding_rate` is absolute, in currency; a rate is what is relative.
-    state = DerivShape(
-        name=f"{name}_state",
-        also=True,
-        when=when,
-        instrument="product_id",
-        exchange_time=("time", "ms"),
-        mark="markPrice",
-        index="index",
-        funding_rate="relative_funding_rate",
-        next_rate="relative_funding_rate_prediction",
-        next_funding=("next_funding_rate_time", "ms"),
-        open_interest="openInterest",
-    )
-    status = TradingShape(
-        name=f"{name}_status",
-        also=True,
-        when=when,
-        instrument="product_id",
-        states=(
-            (Trading.HALTED, {"suspended": True}),
-            (Trading.PRE_OPEN, {"post_only": True}),
-            (Trading.OPEN, {"suspended": False}),
-        ),
-    )
-    return best, state, status
-
-
-# The volume of inverse products counts contracts, not base units.
-_LINEAR_TICKER: Final[Tests] = {"feed": "ticker", **_PUSHED, "product_id": Prefix("PF_")}
-_LINEAR_DATED_TICKER: Final[Tests] = {"feed": "ticker", **_PUSHED, "product_id": Prefix("FF_")}
-_INVERSE_TICKER: Final[Tests] = {"feed": "ticker", **_PUSHED}
-
-_SHAPES: Final[tuple[AnyShape, ...]] = (
-    _BOOK,
-    _trades("trade", None),
-    _ticker("ticker_linear", _LINEAR_TICKER, "volume"),
-    *_with_ticker("ticker_linear", _LINEAR_TICKER),
-    _ticker("ticker_linear_dated", _LINEAR_DATED_TICKER, "volume"),
-    *_with_ticker("ticker_linear_dated", _LINEAR_DATED_TICKER),
-    _ticker("ticker_inverse", _INVERSE_TICKER, None),
-    *_with_ticker("ticker_inverse", _INVERSE_TICKER),
-    _SNAPSHOT,
-    _trades("trade_snapshot", "trades"),
-)
-
 _NAME: Final = re.compile(r"(PI|FI|PF|FF)_(\w+?)(?:_(\d{6}))?", re.ASCII)
 """Kind, pair and day of expiry in the name of a product."""
+
+_UNLISTED: Final = "unlisted"
+"""`type` of an entry for an instrument known only from its frames: its name need not be one of these."""
 
 _QUOTE_CHARS: Final = 3
 """Where an entry does not tell its pair (2021), the last three letters are the quote."""
@@ -218,7 +75,7 @@ class KrakenFutures(NamedStreams):
     ws_url = "wss://futures.kraken.com"
     rest_url = "https://futures.kraken.com"
     ws_hosts = rest_hosts = frozenset({"futures.kraken.com"})
-    shapes = _SHAPES
+    shapes = SHAPES
     limits = Limits(
         messages_per_s=5.0,  # None is documented.
         connects=10,
@@ -258,6 +115,8 @@ class KrakenFutures(NamedStreams):
         # Lists of 2021 are in small letters, frames never were; names such as PF_AAPLxUSD have both.
         native = listed.symbol.upper() if listed.symbol.islower() else listed.symbol
         named = _NAME.fullmatch(native)
+        if named is None and listed.type == _UNLISTED:
+            return self._by_its_own_word(native, listed)
         if named is None:
             raise ValueError(f"{listed.symbol!r} is no PI_, FI_, PF_ or FF_ with a pair")
         prefix, pair, day = named.groups(default="")
@@ -299,11 +158,25 @@ class KrakenFutures(NamedStreams):
             status=_status(listed),
         )
 
+    def _by_its_own_word(self, native: str, listed: _Listed) -> Instrument:
+        return Instrument(
+            venue=self.name,
+            native_symbol=native,
+            symbol=native,
+            kind=Kind.PERPETUAL,
+            base="",
+            quote="",
+            settle="",
+            tick_size=listed.tick_size,
+            lot_size=frames.step_of(listed.contract_value_trade_precision),
+            book_proof=book_proof(self.shapes),
+        )
+
     def unlisted(self, native_symbol: str, tick: Decimal, step: Decimal) -> str:
         day = native_symbol.rpartition("_")[2]
         entry = {
             "symbol": native_symbol,
-            "type": "futures_inverse" if native_symbol[1:2] == "I" else "flexible_futures",
+            "type": _UNLISTED,
             "tradeable": True,
             "tickSize": msgspec.Raw(f"{tick:f}".encode()),
             "contractValueTradePrecision": frames.decimals_of(step),
@@ -409,7 +282,7 @@ class _Exchange(ExchangeSide):
         for product in map(frames.word, frames.rows(request.get("product_ids"))):
             # Small letters are taken, and answered in capitals.
             native = product.upper() if product.islower() else product
-            done = f"{event}d" if _NAME.fullmatch(native) else f"{event}d_failed"
+            done = f"{event}d" if "_" in native else f"{event}d_failed"
             if done == "subscribed":
                 client.streams[f"{feed}:{native}"] = None
             elif done == "unsubscribed":
