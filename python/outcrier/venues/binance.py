@@ -334,6 +334,7 @@ class BinanceFutures(Binance):
         self.split = split
         kind = name.removeprefix("binance_")
         self.captures = (f"{name}/{kind}_2*", f"{name}/{kind}_btcusd*")
+        self.samples = ("binance/futures_market_data_json_*_stream*.json",) if kind == "usdm" else ()
         self.instrument_lists = (f"{name}/{kind}_instruments",)
         self.exchange = BinanceExchange(self, futures=True, split=split, inverse=inverse)
 

@@ -129,6 +129,7 @@ class Coinbase(NamedStreams):
         )
     }
     default_channels = ("level2", "market_trades", "ticker", "candles", "status")
+    samples = ("coinbase/ws_*.json",)
     captures = ("coinbase/advanced_20??-??-??", "coinbase/advanced_level2_*")
     instrument_lists = ("coinbase/advanced_2026-08-09_instruments",)
     documentation = "2026-08"

@@ -91,6 +91,13 @@ class Deribit(Venue):
     )
     channels: Mapping[str, Channel] = {channel.name: channel for channel in _CHANNELS}
     default_channels = tuple(channel.name for channel in _CHANNELS)
+    samples = tuple(
+        f"deribit/ws_{name}.json"
+        for name in (
+            *("book_delta", "book_snapshot", "chart", "quote", "ticker", "trades*"),
+            *("error", "subscribe_response", "test_request"),
+        )
+    )
     captures = ("deribit/v2_2*", "deribit/ssc2ce_*")
     instrument_lists = ("deribit/v2_instruments",)
     documentation = "2026-02"

@@ -178,6 +178,10 @@ class Kraken(KrakenSpot):
         )
     }
     default_channels = ("book", "trade", "ticker", "ohlc", "instrument")
+    samples = tuple(
+        f"kraken/ws_{name}.json"
+        for name in ("book_*", "ohlc_update", "pong", "subscribe_response", "ticker_snapshot", "trade_update")
+    )
     captures = ("kraken/v2_*",)
     instrument_lists = ("kraken/v1_a_instruments",)
     options: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -103,6 +103,7 @@ class Okx(Venue):
         hosts: tuple[str, str] = ("ws.okx.com", "www.okx.com"),
         limits: Limits = LIMITS,
         captures: tuple[str, ...] = (),
+        samples: tuple[str, ...] = (),
         instrument_lists: tuple[str, ...] = (),
         documentation: str = "2026-06",
         old_dialect: str = "",
@@ -122,6 +123,7 @@ class Okx(Venue):
         self.limits = limits
         self.keepalive = KEEPALIVE
         self.captures = captures
+        self.samples = samples
         self.instrument_lists = instrument_lists
         self.documentation = documentation
         self.old_dialect = old_dialect
@@ -270,9 +272,21 @@ def _requests(op: str, streams: Sequence[str], number: int) -> list[Request]:
     ]
 
 
-OKX: Final = Okx("okx", ("SPOT",), SPOT_SHAPES, _COMMON)
+OKX: Final = Okx(
+    "okx",
+    ("SPOT",),
+    SPOT_SHAPES,
+    _COMMON,
+    samples=tuple(f"okx/ws_{name}.json" for name in ("books_*", "bbo_tbt", "trades", "tickers", "candle")),
+)
 
-OKX_SWAP: Final = Okx("okx_swap", ("SWAP",), CONTRACT_SHAPES, (*_COMMON, *_SWAP))
+OKX_SWAP: Final = Okx(
+    "okx_swap",
+    ("SWAP",),
+    CONTRACT_SHAPES,
+    (*_COMMON, *_SWAP),
+    samples=("okx/ws_funding_rate.json", "okx/ws_instruments.json"),
+)
 
 OKX_FUTURES: Final = Okx("okx_futures", ("FUTURES",), CONTRACT_SHAPES, (*_COMMON, *_CONTRACT))
 
