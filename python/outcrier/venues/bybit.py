@@ -92,7 +92,11 @@ _OPTION: Final = (
 )
 
 
-_SAMPLES: Final = ("bybit/ws_orderbook_*.json", "bybit/ws_kline.json")
+_SAMPLES: Final = {
+    "orderbook.1": ("bybit/ws_orderbook_*.json",),
+    "kline.1": ("bybit/ws_kline.json",),
+    "": ("bybit/ws_subscription_*.json",),
+}
 """Of BTCUSDT, which is a name of both categories."""
 
 
@@ -114,7 +118,7 @@ class Bybit(Venue):
         *,
         limits: Limits = LIMITS,
         captures: tuple[str, ...] = (),
-        samples: tuple[str, ...] = (),
+        samples: Mapping[str, tuple[str, ...]] | None = None,
         args_max: int = ARGS_MAX,
     ) -> None:
         """`args_max`: topics of one request."""
@@ -126,7 +130,7 @@ class Bybit(Venue):
         self.default_channels = default
         self.limits = limits
         self.captures = captures
-        self.samples = samples
+        self.samples = samples or {}
         self.instrument_lists = ("bybit/v5_2026-08-09_instruments",) if captures else ()
         self.args_max = args_max
         self.exchange: BybitExchange = BybitExchange(category, frozenset(self.channels))
@@ -251,7 +255,7 @@ BYBIT_LINEAR: Final = Bybit(
     LINEAR_SHAPES,
     (*_COMMON, Channel(name="allLiquidation")),
     captures=("bybit/v5_linear_*",),
-    samples=(*_SAMPLES, "bybit/ws_ticker_linear.json"),
+    samples=_SAMPLES | {"tickers": ("bybit/ws_ticker_linear.json",)},
 )
 
 BYBIT_INVERSE: Final = Bybit("inverse", INVERSE_SHAPES, (*_COMMON, Channel(name="allLiquidation")))
@@ -260,7 +264,7 @@ BYBIT_OPTION: Final = Bybit(
     "option",
     OPTION_SHAPES,
     _OPTION,
-    samples=("bybit/ws_ticker_option.json",),
+    samples={"tickers": ("bybit/ws_ticker_option.json",)},
     limits=msgspec.structs.replace(LIMITS, streams_per_connection=2000),
 )
 

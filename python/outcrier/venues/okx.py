@@ -103,7 +103,7 @@ class Okx(Venue):
         hosts: tuple[str, str] = ("ws.okx.com", "www.okx.com"),
         limits: Limits = LIMITS,
         captures: tuple[str, ...] = (),
-        samples: tuple[str, ...] = (),
+        samples: Mapping[str, tuple[str, ...]] | None = None,
         instrument_lists: tuple[str, ...] = (),
         documentation: str = "2026-06",
         old_dialect: str = "",
@@ -123,7 +123,7 @@ class Okx(Venue):
         self.limits = limits
         self.keepalive = KEEPALIVE
         self.captures = captures
-        self.samples = samples
+        self.samples = samples or {}
         self.instrument_lists = instrument_lists
         self.documentation = documentation
         self.old_dialect = old_dialect
@@ -277,7 +277,13 @@ OKX: Final = Okx(
     ("SPOT",),
     SPOT_SHAPES,
     _COMMON,
-    samples=tuple(f"okx/ws_{name}.json" for name in ("books_*", "bbo_tbt", "trades", "tickers", "candle")),
+    samples={
+        "books": ("okx/ws_books_*.json",),
+        "bbo-tbt": ("okx/ws_bbo_tbt.json",),
+        "trades": ("okx/ws_trades.json",),
+        "tickers": ("okx/ws_tickers.json",),
+        "candle1m": ("okx/ws_candle.json",),
+    },
 )
 
 OKX_SWAP: Final = Okx(
@@ -285,7 +291,7 @@ OKX_SWAP: Final = Okx(
     ("SWAP",),
     CONTRACT_SHAPES,
     (*_COMMON, *_SWAP),
-    samples=("okx/ws_funding_rate.json", "okx/ws_instruments.json"),
+    samples={"funding-rate": ("okx/ws_funding_rate.json",), "instruments": ("okx/ws_instruments.json",)},
 )
 
 OKX_FUTURES: Final = Okx("okx_futures", ("FUTURES",), CONTRACT_SHAPES, (*_COMMON, *_CONTRACT))
