@@ -104,6 +104,23 @@ def test_all_transactions_of_a_message_and_in_korean_time(capture: Callable[[str
     assert {trade.id for trade in trades} == {""}
 
 
+def test_entries_of_one_message_may_be_of_several_markets() -> None:
+    """No recorded message is; nothing says that none will be."""
+    mixed = [
+        text.replace('"symbol":"BTC_KRW"}', '"symbol":"ETH_KRW"}', 1) if text is LEGACY_DEPTH else text
+        for text in (LEGACY_DEPTH, LEGACY_TRADE)
+    ]
+    entry = LEGACY_TRADE[LEGACY_TRADE.index("{", 40) : LEGACY_TRADE.index("]")]
+    mixed[1] = LEGACY_TRADE.replace(entry, f"{entry},{entry.replace('BTC_KRW', 'ETH_KRW')}")
+    frames = [text.encode() for text in mixed]
+    assert check_contents(BITHUMB_LEGACY, frames[1:], bithumb_legacy) == {"trade": 2}
+    for event, symbol in zip(bithumb_legacy(parse(frames[0])) or (), ("ETH_KRW", "BTC_KRW"), strict=True):
+        reader = Reader(BITHUMB_LEGACY.shapes_json)
+        reader.add(symbol)
+        assert reader.read(frames[0]) == Decoder.HANDLED
+        assert reader.events() == [event]
+
+
 def test_changes_alone_never_make_a_book_and_a_whole_one_does(
     capture: Callable[[str], Path], data_dir: Path
 ) -> None:

@@ -142,7 +142,9 @@ def test_every_capture_of_a_connected_exchange_is_somebodys(data_dir: Path) -> N
     folder = data_dir / "captures"
     claimed = {path for venue in VENUES.values() for path in found(folder, venue.captures, ".jsonl.gz")}
     beside = {path for each in claimed for path in each.parent.glob("*.jsonl.gz")}
-    assert {path for path in beside - claimed if "instruments" not in path.name} == set()
+    others = {path.name for path in beside - claimed if "instruments" not in path.name}
+    # Trimmed by hand: its last messages do not follow each other.
+    assert others <= {"ssc2ce_dump_2020-06.jsonl.gz"}
 
 
 # Recorded frames of another schema.

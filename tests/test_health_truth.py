@@ -16,7 +16,8 @@ import pytest
 from outcrier import _core
 from outcrier.capture.stand_in import StandIn, stand_in_config
 from outcrier.config import Config, FeederConfig
-from outcrier.feeder.service import FeederService, loop_factory
+from outcrier.feeder.loops import loop_factory
+from outcrier.feeder.service import FeederService
 from outcrier.monitor.health import VenueHealth
 from outcrier.monitor.health_model import HealthModel
 from outcrier.monitor.health_rules import SILENT_NS

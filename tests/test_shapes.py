@@ -11,7 +11,8 @@ import pytest
 
 from outcrier import _core
 from outcrier.errors import ConfigurationError
-from outcrier.shapes import AnyShape, book_proof
+from outcrier.shape_json import to_json
+from outcrier.shapes import AnyShape, TradingShape, book_proof
 from outcrier.venue_numbers import VENUE_NUMBERS
 from outcrier.venues import VENUES, bitfinex, venue_by_name
 
@@ -96,3 +97,9 @@ def test_a_mistake_in_a_declaration_is_named(key: str, value: Any, said: str) ->
     spec["shapes"][0][key] = value
     with pytest.raises(ValueError, match=said):
         feed_of(json.dumps(spec))
+
+
+def test_a_status_that_is_not_the_venues_to_say_is_refused() -> None:
+    shape = TradingShape(name="status", instrument="s", states=((2, {"x": True}),))
+    with pytest.raises(ValueError, match='shape "status": states: allowed is 1 open, 4 halted'):
+        feed_of(to_json([shape]))

@@ -20,7 +20,7 @@ from outcrier.symbols import split_venue
 from outcrier.venue_numbers import VENUE_NUMBERS, venue_number
 
 RUNTIME_DIR: Final = Path("/run/outcrier")
-"""Where the feeders of systemd have their sockets; looked at after the configured directory."""
+"""Below it the feeders of systemd have their sockets; looked at after the configured directory."""
 
 
 @click.group("ctl", short_help="Add and remove symbols and venues of running feeders.")
@@ -147,7 +147,9 @@ def feeder_of(venue: str, config: Config) -> Path:
 def feeders(config: Config) -> Iterable[tuple[Path, tuple[dict[str, Any], ...]]]:
     """Each feeder that answers, and the status of its venues. Raises ConfigurationError where none runs."""
     configured = control_dir(config.feeder, os.environ)
-    found = [path for directory in dict.fromkeys((configured, RUNTIME_DIR)) for path in sockets(directory)]
+    # Each instance of the systemd unit has a directory of its own there.
+    directories = dict.fromkeys((configured, *sorted(RUNTIME_DIR.glob("*/"))))
+    found = [path for directory in directories for path in sockets(directory)]
     if not found:
-        raise ConfigurationError(f"no feeder runs here: no socket in {configured} or {RUNTIME_DIR}")
+        raise ConfigurationError(f"no feeder runs here: no socket in {configured} or {RUNTIME_DIR}/*")
     return [(path, _asked(path, Request("status")).venues) for path in found]

@@ -130,6 +130,8 @@ class ConnectionDriver:
         self.owner = owner
         self.take = take
         """`_core.Feed.on_frame`."""
+        self.granted: set[str] = set()
+        """Streams that the venue's answers have named, where they name them."""
         self.wire: _Wire | None = None
         self._connector_for = connector_for
         self._opening: asyncio.Task[None] | None = None

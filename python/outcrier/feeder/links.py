@@ -164,6 +164,8 @@ class Links:
         place = self._place_of(driver)
         if place is not None and place.second is driver:
             place.until_ns = mono_ns() + TAKE_OVER_NS
+            # Notices of those that have moved over by that come before any other.
+            self._feed.connected(sorted(place.waiting), connection=driver.conn_id)
             self._let_go_if_done(place)
 
     def switched(self, index: int) -> None:
@@ -220,6 +222,7 @@ class Links:
         place.waiting = set()
         self.take_overs += 1
         self._drop(first)
+        self._feed.disconnected([*first.books, *first.bookless], connection=first.conn_id)
 
     # What happens inside.
 

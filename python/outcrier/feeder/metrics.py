@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from itertools import accumulate
+from typing import Any, Final, Literal
 
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.metric_names import (
@@ -55,13 +56,29 @@ def histogram(name: str, text: str, bounds_ns: Sequence[int], buckets: Sequence[
     a bound.
     """
     family = Family(name, "histogram", text)
-    below = 0
-    for bound_ns, count in zip((*bounds_ns, None), buckets, strict=True):
-        below += count
-        label = "+Inf" if bound_ns is None else seconds(bound_ns).rstrip("0").rstrip(".")
-        family.samples.append(("_bucket", (("le", label),), str(below)))
-    family.samples.append(("_sum", (), seconds(sum_ns)))
-    family.samples.append(("_count", (), str(below)))
+    cumulative = list(accumulate(buckets))
+    _add_histogram(family, list(zip(bounds_ns, cumulative, strict=False)), cumulative[-1], sum_ns, ())
+    return family
+
+
+def _add_histogram(
+    family: Family, cumulative: Sequence[tuple[int, int]], count: int, sum_ns: int, labels: Labels
+) -> None:
+    for bound_ns, below in cumulative:
+        bound = seconds(bound_ns).rstrip("0").rstrip(".")
+        family.samples.append(("_bucket", (*labels, ("le", bound)), str(below)))
+    family.samples.append(("_bucket", (*labels, ("le", "+Inf")), str(count)))
+    family.samples.append(("_sum", labels, seconds(sum_ns)))
+    family.samples.append(("_count", labels, str(count)))
+
+
+def latency_family(latencies: Mapping[str, Mapping[str, Any]]) -> Family:
+    """Of `Feed.latency()` by venue."""
+    text = "From the read of an exchange's socket until the frames it made had left, by message."
+    family = Family("outcrier_feed_latency_seconds", "histogram", text)
+    for venue, latency in latencies.items():
+        labels = (("venue", venue),)
+        _add_histogram(family, latency["cumulative"], latency["count"], latency["sum_ns"], labels)
     return family
 
 

@@ -22,6 +22,7 @@ from outcrier.feeder.metrics import (
     event_families,
     feed_families,
     histogram,
+    latency_family,
     publisher_families,
     render,
     seconds,
@@ -114,6 +115,7 @@ class Report:
         feeds = self._service.feeds()
         yield from event_families({venue: feed.kinds() for venue, feed in feeds.items()})
         yield from feed_families({venue: feed.counters() for venue, feed in feeds.items()})
+        yield latency_family({venue: feed.latency() for venue, feed in feeds.items()})
         publisher = self._service.publisher
         if publisher is not None:
             yield from publisher_families(publisher.counters())

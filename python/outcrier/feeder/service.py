@@ -34,6 +34,7 @@ from outcrier.feeder.control import ControlServer, control_dir
 from outcrier.feeder.http import HttpClient
 from outcrier.feeder.http_server import HttpServer
 from outcrier.feeder.logs import LimitedLog
+from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.notify import Notifier
 from outcrier.feeder.occupied import check_superseded, hear
 from outcrier.feeder.operator_log import OperatorLog
@@ -57,6 +58,7 @@ class _Running:
     feeder: VenueFeeder
     config: VenueConfig
     stack: AsyncExitStack
+    history_bytes: int
     task: asyncio.Task[None] | None = None
 
 
@@ -142,8 +144,17 @@ class FeederService:
             state = stack.enter_context(
                 VenueState(state_dir, "live" if published else "test", name, venue.number)
             )
-            feeder = VenueFeeder(venue, config, state, http, around)
-            self._running[name] = _Running(feeder, config, stack.pop_all())
+            history = self._history_share()
+            feeder = VenueFeeder(venue, config, state, http, around, history)
+            self._running[name] = _Running(feeder, config, stack.pop_all(), history)
+
+    def _history_share(self) -> int:
+        """Bytes for the history of one more venue: an equal part for each that is configured, and what is
+        left for those that start later.
+        """
+        total = self._config.feeder.history_bytes_max
+        left = total - sum(running.history_bytes for running in self._running.values())
+        return min(total // max(1, len(self._config.enabled_venues())), left)
 
     async def _close_venues(self) -> None:
         """Gives back what the venues have taken; their sessions have ended."""
@@ -425,21 +436,6 @@ def _is_published(name: str, config: VenueConfig) -> bool:
 
 def _where(multicast: MulticastConfig) -> str:
     return f"{multicast.group_a}:{multicast.port}"
-
-
-def loop_factory(event_loop: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The factory for `asyncio.Runner` that `feeder.event_loop` asks for. Raises ConfigurationError: uvloop
-    is missing.
-    """
-    if event_loop == "asyncio":
-        return None
-    try:
-        import uvloop  # noqa: PLC0415 - it is optional, and only wanted here
-    except ImportError as error:
-        if event_loop == "uvloop":
-            raise ConfigurationError("feeder.event_loop: uvloop is not installed; use auto") from error
-        return None
-    return uvloop.new_event_loop
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

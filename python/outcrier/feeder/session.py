@@ -41,6 +41,7 @@ from outcrier.venues.base import (
     Several,
     Shutdown,
     Unknown,
+    refused,
 )
 
 SETTLE_NS: Final = SECOND_NS // 2
@@ -255,7 +256,8 @@ class VenueSession:
             case Several(controls=controls):
                 for each in controls:
                     self._take_control(driver, each)
-            case Ack(count=count):
+            case Ack(count=count, streams=streams):
+                driver.granted.update(streams or ())
                 driver.apply(driver.machine.acknowledged(now_ns, count))
             case Pong():
                 driver.machine.pong(now_ns)
@@ -352,7 +354,9 @@ class VenueSession:
         match what:
             case Subscribed():
                 self._reach.succeeded()
+                self._note_refused(driver)
                 self.links.subscribed(driver)
+                self._take_notices()
                 wait_ns = BOOK_WAIT_NS if self._in_stream else SETTLE_NS
                 for index in driver.books:
                     if index not in self.live:
@@ -377,8 +381,17 @@ class VenueSession:
             case Renew(reason=reason):
                 self.links.renew(driver, reason)
         if isinstance(what, Lost | Failed):
+            driver.granted.clear()
             self.feed.restart_connection(driver.conn_id)
         publish_connection(self.feed, driver, mono_ns())
+
+    def _note_refused(self, driver: ConnectionDriver) -> None:
+        """Some venues refuse a stream by leaving it out of the answer."""
+        if not driver.granted:
+            return
+        for error in refused(driver.planned.streams, Ack(streams=tuple(driver.granted))):
+            self.counts.refused += 1
+            self._reach.note(f"conn={driver.conn_id} error", f"{error.stream} {error.message}")
 
     def _revive(self, drivers: Iterable[ConnectionDriver]) -> None:
         """Instruments without a book are live once all their streams are subscribed."""
@@ -390,7 +403,7 @@ class VenueSession:
 
     def _forget(self, conn_id: int, indices: Sequence[int]) -> None:
         """The connection of these instruments is gone; those that come by another one stay live."""
-        self.feed.disconnected(indices, conn_id)
+        self.feed.disconnected(indices, connection=conn_id)
         self._take_notices()
         self._drop_fetches(index for index in indices if index not in self.live)
 

@@ -58,10 +58,18 @@ class Surroundings:
 class VenueFeeder:
     """Publishes one venue, from the instrument list to the last SESSION_END."""
 
-    def __init__(
-        self, venue: Venue, config: VenueConfig, state: VenueState, http: HttpClient, around: Surroundings
+    def __init__(  # noqa: PLR0917 - what a venue has, then what it shares
+        self,
+        venue: Venue,
+        config: VenueConfig,
+        state: VenueState,
+        http: HttpClient,
+        around: Surroundings,
+        history_bytes: int,
     ) -> None:
-        """Raises ConfigurationError for channels and speeds that the venue does not offer."""
+        """`history_bytes`: for the last messages of its instruments. Raises ConfigurationError for channels
+        and speeds that the venue does not offer.
+        """
         check_venue(venue, config)
         self.venue = venue
         self.test = not venue.is_published(ws_url=config.ws_url or None, rest_url=config.rest_url or None)
@@ -73,6 +81,7 @@ class VenueFeeder:
         limits = venue.limits
         self._pool = around.pools.setdefault(limits.weight_pool, WeightPool(limits.weight_per_minute))
         self._rest = VenueRest(venue, config.rest_url, http, self._pool, around.tap)
+        self._history_bytes = history_bytes
         self._session: VenueSession | None = None
         self._choice = Choice(config.symbols, limited=around.limited)
         self._catalogue: Catalogue | None = None
@@ -144,6 +153,7 @@ class VenueFeeder:
             reason=after.reason,
             instruments=[ids[each.native_symbol] for each in listed],
             test=self.test,
+            history_bytes_max=self._history_bytes,
         )
         text = f"{len(plan.instruments)} instruments, {len(plan.connections)} connections"
         self._log.log(mono_ns(), logging.INFO, "session", text + (", TEST" if self.test else ""))

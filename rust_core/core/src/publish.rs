@@ -210,6 +210,8 @@ pub struct Channel {
     ended: Option<Ending>,
     snapshot_cycle_ms: u32,
     counters: ChannelCounters,
+    /// Numbered messages so far, those that wait in a PACK among them.
+    said: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -238,6 +240,7 @@ impl Channel {
             ended: None,
             snapshot_cycle_ms: 0,
             counters: ChannelCounters::default(),
+            said: 0,
         }
     }
 
@@ -275,6 +278,12 @@ impl Channel {
     pub fn last_seq(&mut self, host: &mut dyn Host) -> u64 {
         self.flush(host);
         self.next_seq - 1
+    }
+
+    /// Numbered messages so far, those that wait in a PACK among them.
+    #[must_use]
+    pub fn said(&self) -> u64 {
+        self.said
     }
 
     /// Signs with another key from the next frame on; nothing happens in a session that began without one, because a
@@ -358,6 +367,7 @@ impl Channel {
         if self.ended.is_some() {
             return; // After SESSION_END its last number is a promise.
         }
+        self.said += 1;
         let mut header = self.header(msg_type, self.info.channel, self.next_seq, about, arrival);
         let packs = self.packer.is_on();
         if packs && self.packer.push(&header, arrival, root, records) {

@@ -112,7 +112,8 @@ fn bits(taken: feed::Taken) -> u8 {
 impl Feed {
     #[new]
     #[pyo3(signature = (publisher, *, venue, channel, session, publisher_id, shapes, build, prev_session=0, prev_last_seq=0,
-                        reason=1, instruments=Vec::new(), replay=false, test=false, pack=false, start_ns=0))]
+                        reason=1, instruments=Vec::new(), replay=false, test=false, pack=false, start_ns=0,
+                        history_bytes_max=0))]
     fn new(
         publisher: &Publisher,
         venue: u16,
@@ -129,6 +130,7 @@ impl Feed {
         test: bool,
         pack: bool,
         start_ns: i64,
+        history_bytes_max: usize,
     ) -> PyResult<Self> {
         if channel == 0 || channel > wire::CHANNEL_NUMBER {
             return Err(value_error(format!(
@@ -156,6 +158,7 @@ impl Feed {
         let now = machine.clock.now();
         let arrival = at(Arrival { recv_ts: now.wall_ns, mono_ns: now.mono_ns }, start_ns);
         let mut feed = feed::Feed::start(info, decoder, &mut machine, arrival).map_err(value_error)?;
+        feed.keep_history(history_bytes_max);
         feed.flush(&mut machine);
         Ok(Self { feed, machine, read: None, copy: Vec::new(), wishes: Wishes::default() })
     }
@@ -283,18 +286,49 @@ impl Feed {
 
     #[pyo3(signature = (index, body, recv_ns=0))]
     fn on_snapshot(&mut self, index: u32, body: &[u8], recv_ns: i64) -> PyResult<u8> {
-        self.settled_def(index)?;
+        if !self.feed.is_removed(index) {
+            self.settled_def(index)?;
+        }
         Ok(bits(self.act(recv_ns, |feed, machine, arrival| feed.on_snapshot(index, body, machine, arrival))))
     }
 
-    #[pyo3(signature = (indices, recv_ns=0))]
-    fn disconnected(&mut self, indices: Vec<u32>, recv_ns: i64) {
-        self.act(recv_ns, |feed, machine, arrival| feed.disconnected(&indices, machine, arrival));
+    #[pyo3(signature = (indices, recv_ns=0, connection=0))]
+    fn disconnected(&mut self, indices: Vec<u32>, recv_ns: i64, connection: u32) {
+        self.act(recv_ns, |feed, machine, arrival| feed.disconnected(&indices, connection, machine, arrival));
     }
 
-    #[pyo3(signature = (indices, recv_ns=0))]
-    fn connected(&mut self, indices: Vec<u32>, recv_ns: i64) {
-        self.act(recv_ns, |feed, machine, arrival| feed.connected(&indices, machine, arrival));
+    #[pyo3(signature = (indices, recv_ns=0, connection=0))]
+    fn connected(&mut self, indices: Vec<u32>, recv_ns: i64, connection: u32) {
+        self.act(recv_ns, |feed, machine, arrival| feed.connected(&indices, connection, machine, arrival));
+    }
+
+    fn overlap(&mut self, old: u32, new: u32, indices: Vec<u32>) -> PyResult<()> {
+        self.settled();
+        if old == new || old == 0 || new == 0 {
+            return Err(value_error(format!("connections {old} and {new} are not two numbers above 0")));
+        }
+        for &index in indices.iter().filter(|&&index| !self.feed.is_removed(index)) {
+            self.known(index)?;
+        }
+        self.feed.overlap(old, new, &indices).map_err(value_error)
+    }
+
+    #[pyo3(signature = (old, new, recv_ns=0))]
+    fn end_overlap(&mut self, old: u32, new: u32, recv_ns: i64) {
+        self.act(recv_ns, |feed, machine, arrival| feed.end_overlap(old, new, machine, arrival));
+    }
+
+    #[pyo3(signature = (index, recv_ns=0))]
+    fn remove_instrument(&mut self, index: u32, recv_ns: i64) -> PyResult<()> {
+        self.settled_def(index)?;
+        self.act(recv_ns, |feed, machine, arrival| feed.remove_instrument(index, machine, arrival));
+        Ok(())
+    }
+
+    #[pyo3(signature = (index, reason, recv_ns=0))]
+    fn resync(&mut self, index: u32, reason: u16, recv_ns: i64) -> PyResult<bool> {
+        self.settled_def(index)?;
+        Ok(self.act(recv_ns, |feed, machine, arrival| feed.resync(index, reason, machine, arrival)))
     }
 
     fn restart_connection(&mut self, connection: u32) {
@@ -447,6 +481,7 @@ impl Feed {
             ("wishes_refused", self.wishes.refused()),
         ]);
         all.extend(self.feed.quality_counts().all());
+        all.insert("history_dropped", self.feed.history_dropped());
         all
     }
 
@@ -462,6 +497,28 @@ impl Feed {
         values.set_item("offset_ns", clock.offset_ns())?;
         values.set_item("drift_ppm", clock.drift_ppm())?;
         values.set_item("windows", clock.windows())?;
+        Ok(values)
+    }
+
+    #[pyo3(signature = (index, last=feed::HISTORY_MESSAGES_MAX))]
+    fn history<'py>(
+        &mut self,
+        py: Python<'py>,
+        index: u32,
+        last: usize,
+    ) -> PyResult<Vec<(i64, u32, Bound<'py, PyBytes>)>> {
+        self.settled_def(index)?;
+        let kept = self.feed.history(index, last);
+        Ok(kept.iter().map(|kept| (kept.recv_ts, kept.connection, PyBytes::new(py, &kept.frame))).collect())
+    }
+
+    fn latency<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let latency = self.settled().latency();
+        let values = PyDict::new(py);
+        values.set_item("count", latency.count())?;
+        values.set_item("sum_ns", latency.sum_ns())?;
+        values.set_item("cumulative", latency.cumulative().collect::<Vec<_>>())?;
+        values.set_item("buckets", latency.buckets().collect::<Vec<_>>())?;
         Ok(values)
     }
 

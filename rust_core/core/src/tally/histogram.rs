@@ -24,9 +24,14 @@ impl Default for Histogram {
 impl Histogram {
     /// Takes one duration.
     pub fn add(&mut self, ns: i64) {
+        self.add_many(ns, 1);
+    }
+
+    /// Takes a duration that came so many times.
+    pub fn add_many(&mut self, ns: i64, times: u64) {
         match u64::try_from(ns) {
-            Ok(ns) => self.counts[bucket(ns)] += 1,
-            Err(_) => self.negative += 1,
+            Ok(ns) => self.counts[bucket(ns)] += times,
+            Err(_) => self.negative += times,
         }
     }
 
