@@ -87,7 +87,9 @@ def test_a_venue_that_makes_progress_is_waited_for_and_one_that_comes_and_goes_i
 def status(**changes: Any) -> VenueStatus:
     """Of a venue with everything live."""
     values: dict[str, Any] = {
-        **dict.fromkeys(("instruments", "reconnects", "messages", "bytes", "gaps", "faults", "unknown"), 0),
+        **dict.fromkeys(("instruments", "reconnects", "messages", "bytes", "gaps", "faults"), 0),
+        "unknown": {},
+        "drift": {},
         "venue": "binance",
         "test": False,
         "last_error": "",

@@ -220,7 +220,8 @@ def test_a_consumers_book_is_the_naive_book_level_for_level(
                 assert info["bids"] > 100
                 assert info["asks"] > 100
                 status = service.status()[0]
-                assert (status.gaps, status.faults, status.unknown, status.error) == (0, 0, 0, None)
+                assert (status.gaps, status.faults, status.unknown, status.error) == (0, 0, {}, None)
+                assert status.drift == {}
                 assert status.instruments == status.books == 1
 
             await play(config_of([stand_in], tmp_path), wire, scene)

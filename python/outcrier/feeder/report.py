@@ -51,6 +51,7 @@ _VENUE: Final = (
     ("messages_total", "counter", "Messages received."),
     ("received_bytes_total", "counter", "Bytes of the messages received."),
     ("unknown_messages_total", "counter", "Messages that neither a shape nor the venue knows."),
+    ("drift_total", "counter", "Fields unknown or gone, in the messages that were looked at."),
 )
 
 
@@ -69,7 +70,8 @@ def _venue_values(status: VenueStatus) -> tuple[int, ...]:
         status.reconnects,
         status.messages,
         status.bytes,
-        status.unknown,
+        sum(status.unknown.values()),
+        sum(status.drift.values()),
     )
 
 

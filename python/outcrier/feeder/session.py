@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ from outcrier import _core
 from outcrier.clock import mono_ns
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.connection import Failed, Lost, Renew, Send, Subscribed
+from outcrier.feeder.drift import SchemaDrift
 from outcrier.feeder.driver import ConnectionDriver
 from outcrier.feeder.ending import end_session
 from outcrier.feeder.faults import FaultKeeper
@@ -43,9 +43,6 @@ from outcrier.venues.base import (
     Unknown,
     refused,
 )
-
-UNKNOWN_NAMES_MAX: Final = 100
-"""Kinds of unknown messages counted by name; further ones count as one."""
 
 SETTLE_NS: Final = SECOND_NS // 2
 """Between a subscription and the first snapshot: some diffs are held by then, so that a snapshot out of a
@@ -87,7 +84,6 @@ class Counts:
     """Streams asked for anew on an open link."""
     silent: int = 0
     """Streams found silent beyond what their rate explains."""
-    unknown: Counter[str] = field(default_factory=Counter)
 
 
 class VenueSession:
@@ -110,6 +106,7 @@ class VenueSession:
     ) -> None:
         """Defines the instruments on the wire under their stable ids, which `ids_of` gives."""
         self.feed = feed
+        self.drift = SchemaDrift(feed, log)
         self._keeper = FaultKeeper(feed, faults_path, lambda text: reach.note("samples", text))
         self.counts = Counts()
         self.live: set[int] = set()
@@ -223,6 +220,7 @@ class VenueSession:
         self._feed_timer.cancel()
         self._house_timer.cancel()
         self._keeper.sample()
+        self.drift.look()
         await end_session(self.feed, reason, next_session)
         if not self.failure.done():
             self.failure.cancel()
@@ -277,9 +275,7 @@ class VenueSession:
             case InstrumentStatus(native_symbol=native, status=status):
                 self.set_status(native, status)
             case Unknown(name=name):
-                unknown = self.counts.unknown
-                unknown[name if name in unknown or len(unknown) < UNKNOWN_NAMES_MAX else "other"] += 1
-                self._log.log(now_ns, logging.WARNING, "unknown", name)
+                self.drift.message(name)
 
     def _take_notices(self) -> list[str]:
         """Acts on what the core noticed; returns the kinds."""
@@ -472,6 +468,7 @@ class VenueSession:
             self._conn_at_ns = now_ns + CONN_EVERY_NS
             publish_connections(self.feed, self.drivers, now_ns)
             self._keeper.sample()
+            self.drift.look()
             self._look_for_silence(now_ns)
         self.reschedule()
 
