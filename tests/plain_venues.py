@@ -12,89 +12,17 @@ from typing import Any
 from plain_events import (
     BUY,
     SELL,
-    Bbo,
     Book,
-    Candle,
     Deriv,
     Event,
     Level,
     Ticker,
     Trade,
-    best,
-    decimals,
     given,
     ms,
     number,
-    pairs,
-    prices,
     real,
-    rfc3339,
-    words,
 )
-
-# Kraken v2.
-
-
-def kraken(message: Any) -> list[Event] | None:
-    found: list[Event] = []
-    also: list[Event] = []
-    for row in message.get("data", []):
-        symbol, time = row.get("symbol", ""), rfc3339(row.get("timestamp"))
-        match message["channel"]:
-            case "book":
-                bids, asks = (
-                    [(Decimal(each["price"]), Decimal(each["qty"])) for each in row[side]]
-                    for side in ("bids", "asks")
-                )
-                marks = tuple(
-                    (0, decimals(each["price"]), decimals(each["qty"])) for each in row["bids"] + row["asks"]
-                )
-                snapshot = message["type"] == "snapshot"
-                found.append(Book(symbol, time, snapshot, bids, asks, checksum=row["checksum"], marks=marks))
-            case "trade":
-                found.append(
-                    Trade(
-                        *(symbol, time, Decimal(row["price"]), Decimal(row["qty"])),
-                        *(words(row["side"], "buy", "sell"), str(row["trade_id"])),
-                    )
-                )
-            case "ticker":
-                figures = prices(row, "last", None, "high", "low")
-                if any(value is not None for value in (*figures, row.get("volume"))):
-                    found.append(Ticker(symbol, time, figures, real(row.get("volume")), None))
-                also.append(
-                    Bbo(symbol, time, best(row["bid"], row["bid_qty"]), best(row["ask"], row["ask_qty"]))
-                )
-            case "ohlc":
-                found.append(
-                    Candle(
-                        *(symbol, time, rfc3339(row["interval_begin"]) or 0, row["interval"] * 60, False),
-                        tuple(Decimal(row[name]) for name in ("open", "high", "low", "close")),
-                        *(real(row["volume"]), None, row["trades"]),
-                    )
-                )
-            case _:
-                return None
-    return found + also if "data" in message else None
-
-
-# Kraken v1.
-
-
-def kraken_v1(message: Any) -> list[Event] | None:
-    """Books only. Asks and bids of one frame may stand in two objects."""
-    if not isinstance(message, list):
-        return None
-    _, *parts, channel, symbol = message
-    assert channel.startswith("book-")
-    whole = {name: value for part in parts for name, value in part.items()}
-    assert len(whole) == sum(map(len, parts))
-    snapshot = "as" in whole
-    bids, asks = (whole.get(name, []) for name in (("bs", "as") if snapshot else ("b", "a")))
-    marks = tuple((0, decimals(row[0]), decimals(row[1])) for row in bids + asks)
-    checksum = None if snapshot else int(whole["c"])
-    return [Book(symbol, None, snapshot, pairs(bids), pairs(asks), checksum=checksum, marks=marks)]
-
 
 # Bitfinex.
 

@@ -77,6 +77,10 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "connected": lambda bench: bench.feed.connected([0]),
     "disconnected": lambda bench: bench.feed.disconnected([0]),
     "restart_connection": lambda bench: bench.feed.restart_connection(1),
+    "overlap": lambda bench: bench.feed.overlap(1, 2, [0]),
+    "end_overlap": lambda bench: bench.feed.end_overlap(1, 2),
+    "remove_instrument": lambda bench: bench.feed.remove_instrument(0),
+    "resync": lambda bench: bench.feed.resync(0, 7),
     "publish_connection": lambda bench: bench.feed.publish_connection(
         conn_id=1,
         connected=1,
@@ -122,6 +126,10 @@ REFUSED: dict[str, Callable[[Bench], object]] = {
     "on_frame": lambda bench: bench.feed.on_frame(1, "text", 0, True),  # type: ignore[arg-type]  # noqa: FBT003
     "on_snapshot": lambda bench: bench.feed.on_snapshot(9, b"{}"),
     "publish_status": lambda bench: bench.feed.publish_status(scope=3, state=1, reason=0),
+    "overlap": lambda bench: bench.feed.overlap(1, 2, [9]),
+    "overlap: one connection": lambda bench: bench.feed.overlap(1, 1, [0]),
+    "remove_instrument": lambda bench: bench.feed.remove_instrument(9),
+    "resync": lambda bench: bench.feed.resync(9, 7),
     "book": lambda bench: bench.feed.book(9),
     "state": lambda bench: bench.feed.state(9),
     "quality": lambda bench: bench.feed.quality(9),

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from core_events import Decoder, Reader
+from feed_checks import Followed
 from outcrier.instruments import QtyUnit, Trading
 from outcrier.symbols import Kind
 from outcrier.venues.base import Ack, Error, HttpRequest, Ignored, InstrumentStatus, Several, Unknown
 from outcrier.venues.coinbase import COINBASE, PRODUCTS_AT_ONCE
 from outcrier.venues.exchange_side import Client
 from plain.coinbase import coinbase
-from plain_events import Book, Candle, Ticker, Trade, parse, received
+from plain_events import Book, Candle, Ticker, Trade, lines, parse, received
 from planning import plan_connections
 from venue_checks import (
     TextBook,
@@ -134,6 +135,26 @@ def test_volumes_of_futures_count_contracts_and_are_not_given_as_base_units(data
         assert spot.volume is not None, part
         assert (type(future), future.volume) == (type(spot), None)
         assert future.prices == spot.prices
+
+
+def test_books_are_live_until_a_number_of_the_connection_is_missing(
+    capture: Callable[[str], Path], data_dir: Path
+) -> None:
+    frames = list(received(capture(ADVANCED)))
+    books = books_of(frames, coinbase)
+    instruments = [each for each in listed(COINBASE, data_dir) if each.native_symbol in books]
+    whole = Followed(COINBASE, *instruments)
+    for frame in frames:
+        whole.read(frame)
+    assert whole.books() == {native: book.plain() for native, book in books.items()}
+    # A heartbeat lost is a hole all the same: what else was lost with it nobody knows.
+    lost = next(at for at, frame in enumerate(frames) if at > 300 and b'"heartbeats"' in frame)
+    holed = Followed(COINBASE, *instruments)
+    for frame in frames[:lost]:
+        holed.read(frame)
+    assert len(holed.books()) == 2
+    holed.read(frames[lost + 1])
+    assert holed.books() == {}
 
 
 # Instruments.
@@ -280,7 +301,7 @@ def test_every_message_to_a_client_has_the_next_number(capture: Callable[[str], 
 
 def test_recorded_requests_are_understood(capture: Callable[[str], Path]) -> None:
     client = Client("/")
-    sent = [text for text in texts_of(capture(ADVANCED), 9) if b'"subscribe"' in text]
+    sent = list(lines(capture(ADVANCED), "send"))
     assert len(sent) == 5
     for text in sent:
         (answer,) = COINBASE.exchange.on_text(client, text.decode())

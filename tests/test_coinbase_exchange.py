@@ -16,7 +16,7 @@ from outcrier.venues.base import Ack, Error, Ignored, InstrumentStatus, Several,
 from outcrier.venues.coinbase_exchange import COINBASE_EXCHANGE, PRODUCTS_AT_ONCE
 from outcrier.venues.exchange_side import Client
 from plain.coinbase import coinbase_exchange
-from plain_events import Trade, received
+from plain_events import Trade, lines, received
 from planning import plan_connections, planned_books
 from venue_checks import (
     bodies_of,
@@ -182,9 +182,8 @@ def test_all_channels_in_one_message_and_never_too_many_products(data_dir: Path)
     plans = plan_connections(COINBASE_EXCHANGE, instruments, COINBASE_EXCHANGE.default_channels, {})
     assert all(len(plan.instruments) <= 50 for plan in plans)
     fed = [plan for plan in plans if planned_books(COINBASE_EXCHANGE, plan)]
-    assert {spec_of(plan, COINBASE_EXCHANGE).cadence_ns for plan in fed} == {1_000_000_000}, (
-        "heartbeats promise a message"
-    )
+    cadences = {spec_of(plan, COINBASE_EXCHANGE).cadence_ns for plan in fed}
+    assert cadences == {1_000_000_000}, "heartbeats promise a message"
 
 
 def test_streams_and_requests(data_dir: Path) -> None:
@@ -205,7 +204,7 @@ def test_the_batched_book_is_acknowledged_by_another_name() -> None:
 def test_what_needs_an_account_is_refused(capture: Callable[[str], Path]) -> None:
     """Recorders of 2021 asked for `level2` without one."""
     client = Client("/")
-    asked = [text for text in texts_of(capture(CAPTURE), 9) if b'"subscribe"' in text]
+    asked = lines(capture(CAPTURE), "send")
     answers = [COINBASE_EXCHANGE.exchange.on_text(client, text.decode())[0] for text in asked]
     controls = [COINBASE_EXCHANGE.control(answer) for answer in answers]
     assert isinstance(controls[0], Error)

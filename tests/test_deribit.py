@@ -465,6 +465,10 @@ def test_the_exchange_answers_lists_as_recorded() -> None:
     answer = DERIBIT.exchange.rest(target, {target: "{}"}, {})
     assert answer is not None
     assert answer.body == "{}"
+    lists = {"/recorded?currency=BTC": json.dumps({"result": [entry(), entry(kind="future")]}), "/junk": "x"}
+    both = [DERIBIT.exchange.rest(each.target, lists, {}) for each in DERIBIT.instruments_requests()]
+    kinds = [[row["kind"] for row in json.loads(each.body)["result"]] for each in both if each is not None]
+    assert kinds == [["future"], ["option"], []], "recorded by currency, asked for by kind"
     empty = DERIBIT.exchange.rest(target, {}, {})
     assert empty is not None
     assert DERIBIT.parse_instruments(empty.body) == ([], [])

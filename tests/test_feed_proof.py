@@ -15,16 +15,17 @@ from typing import Any
 
 import pytest
 
-import plain_venues as plain
 from feed_bench import Bench
 from outcrier import _core
 from outcrier.cli.book import as_object, heading
 from outcrier.prices import converter
 from outcrier.shape_json import to_json
 from outcrier.shapes import Chain, Checksum, Shape, SnapshotId
-from outcrier.venues import VENUES, kraken, kraken_v1
+from outcrier.venues import VENUES
+from outcrier.venues.kraken_shapes import DEPTH
+from outcrier.venues.kraken_v1 import KRAKEN_V1
 from outcrier.views import BookView, instrument_of
-from plain import coinbase, okx
+from plain import coinbase, kraken, okx
 from plain_events import Book, Plain, parse, received
 from venue_bench import PlainBooks, VenueBench
 
@@ -56,8 +57,8 @@ PROVEN = [
     Proven("okx/v5_tbt_2022-02-27", VENUES["okx_2022"].shapes_json, okx.IN_2022, 2415, 10),
     Proven("okx/v5_public_2022-05-13", VENUES["okx_2022"].shapes_json, okx.IN_2022, 188, 3),
     Proven("okcoin/spot_2023-05-27", VENUES["okcoin"].shapes_json, okx.OKCOIN, 6, 4),
-    Proven("kraken/v1_book_2021-04-17", kraken_v1.SHAPES_JSON, plain.kraken_v1, 2244, 10, 1000),
-    Proven("kraken/v2_book10_btcusd_2026-08-24", kraken.SHAPES_JSON, plain.kraken, 4, 1, kraken.DEPTH),
+    Proven("kraken/v1_book_2021-04-17", VENUES["kraken_v1"].shapes_json, kraken.kraken_v1, 2244, 10, 1000),
+    Proven("kraken/v2_book10_btcusd_2026-08-24", VENUES["kraken"].shapes_json, kraken.kraken, 4, 1, DEPTH),
 ]
 
 each_proven = pytest.mark.parametrize("proven", PROVEN, ids=lambda proven: proven.capture)
@@ -83,7 +84,7 @@ def test_every_checksum_of_a_session_is_that_of_our_book(proven: Proven, capture
 def test_a_recorded_session_at_a_smaller_depth_gives_the_cut_books(capture: CaptureFinder) -> None:
     """No recorded book is as deep as its subscription: here its messages are taken for those of 60 levels."""
     depth = 60
-    shapes = [replace(shape, depth=depth) for shape in kraken_v1.SHAPES if isinstance(shape, Shape)]
+    shapes = [replace(shape, depth=depth) for shape in KRAKEN_V1.shapes if isinstance(shape, Shape)]
     proven = replace(PROVEN[3], shapes=to_json(shapes), depth=depth)
     bench, frames = proven.bench(capture)
     cut = 0
@@ -109,7 +110,7 @@ def kraken_book(kind: str, bids: list[tuple[str, str]], asks: list[tuple[str, st
 def kraken_plain(message: Any) -> Any:
     for row in message["data"]:
         row.setdefault("checksum", None)
-    return plain.kraken(message)
+    return kraken.kraken(message)
 
 
 def test_a_depth_is_kept_in_deltas_in_whole_books_and_on_the_wire() -> None:
@@ -123,11 +124,11 @@ def test_a_depth_is_kept_in_deltas_in_whole_books_and_on_the_wire() -> None:
         kraken_book("snapshot", [*bids[3:], ("60.0", "1.00"), ("59.0", "1.00")], asks[1:]),
         kraken_book("update", [("88.0", "4.00")], [("100.5", "4.125")]),
     ]
-    bench = VenueBench(kraken.SHAPES_JSON, kraken_plain, frames, kraken.DEPTH)
+    bench = VenueBench(VENUES["kraken"].shapes_json, kraken_plain, frames, DEPTH)
     for frame in frames:
         (symbol,) = bench.take(frame)
         assert bench.book(symbol) == bench.wire_book(symbol) == bench.naive.books[symbol]
-        assert all(len(side) == kraken.DEPTH for side in bench.book(symbol))
+        assert all(len(side) == DEPTH for side in bench.book(symbol))
     assert bench.feed.counters()["checksums_verified"] == 0
 
 
@@ -135,7 +136,7 @@ def test_deletions_of_cut_levels_stand_behind_the_levels_of_their_side() -> None
     bids = [(str(price), "1") for price in range(100, 90, -1)]
     asks = [(str(price), "2") for price in range(101, 111)]
     frames = [kraken_book("snapshot", bids, asks), kraken_book("update", [("100.5", "3")], [("100.9", "4")])]
-    bench = VenueBench(kraken.SHAPES_JSON, kraken_plain, frames, kraken.DEPTH)
+    bench = VenueBench(VENUES["kraken"].shapes_json, kraken_plain, frames, DEPTH)
     bench.take(frames[0])
     bench.feed.on_frame(1, frames[1], 5)
     (*_, delta) = bench.wire.take(bench.publisher)

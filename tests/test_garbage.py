@@ -25,7 +25,7 @@ from outcrier.capture.exchange import Exchange
 from outcrier.capture.format import CaptureLine, read_capture
 from outcrier.capture.library import CaptureGroup
 from outcrier.capture.venue_replay import VenueReplay, open_feed
-from outcrier.venues import VENUES, bitfinex, kraken
+from outcrier.venues import VENUES, bitfinex
 from outcrier.venues.binance import Binance
 from outcrier.venues.binance_exchange import BinanceExchange
 
@@ -47,7 +47,6 @@ KEPT_BYTES = 4_096
 
 DECLARATIONS = {
     "bitfinex": (bitfinex.SHAPES_JSON, bitfinex.UNTIMED_SHAPES_JSON),
-    "kraken": (kraken.SHAPES_JSON,),
 }
 """Of venues without a connector, by the folder of the captures."""
 

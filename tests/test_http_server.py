@@ -15,9 +15,10 @@ import pytest
 from outcrier.errors import NetworkError
 from outcrier.feeder import http_server
 from outcrier.feeder.http_server import CONNECTIONS_MAX, HEAD_BYTES_MAX, HOST, Answer, HttpServer
-from outcrier.feeder.service import loop_factory
+from outcrier.feeder.loops import loop_factory
 
-BODY = b"x" * 300_000
+BODY = b"x" * 8_000_000
+"""More than the kernel takes at once."""
 
 
 def broken() -> Answer:
@@ -45,6 +46,7 @@ async def ask(server: HttpServer, request: bytes, *, half_close: bool = False) -
     reader, writer = await asyncio.open_connection(HOST, server.port, limit=1 << 20)
     try:
         writer.write(request)
+        await writer.drain()
         if half_close:
             writer.write_eof()
         return await asyncio.wait_for(reader.read(), 30)
@@ -63,12 +65,43 @@ def test_an_answer_comes_whole(loop: str, half_close: bool) -> None:
         head, _, body = answer.partition(b"\r\n\r\n")
         first, *fields = head.split(b"\r\n")
         assert first == b"HTTP/1.1 200 OK"
-        assert b"Content-Length: 300000" in fields
+        assert b"Content-Length: 8000000" in fields
         assert b"Connection: close" in fields
         assert body == BODY
         assert (server.requests, server.refused) == (1, 0)
 
     run(scene, loop)
+
+
+def test_a_client_that_reads_slowly_and_has_said_all_gets_all() -> None:
+    async def scene(server: HttpServer) -> None:
+        def read() -> int:
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+                client.connect((HOST, server.port))
+                client.sendall(GET % b"/metrics")
+                client.shutdown(socket.SHUT_WR)
+                return sum(iter(lambda: len(client.recv(4_096)), 0))
+
+        assert await asyncio.to_thread(read) > len(BODY)
+
+    run(scene)
+
+
+def test_a_body_that_comes_after_its_answer_is_no_broken_connection() -> None:
+    async def scene(server: HttpServer) -> None:
+        reader, writer = await asyncio.open_connection(HOST, server.port)
+        writer.write(b"POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n")
+        assert (await reader.read()).endswith(b"405 Method Not Allowed\n"), "and the server has said all"
+        for _ in range(3):
+            writer.write(b"x" * 1_000)
+            await writer.drain()
+            await asyncio.sleep(0)
+        assert len(server._tasks) == 1, "it still listens"
+        writer.close()
+        await writer.wait_closed()
+
+    run(scene)
 
 
 def test_a_client_library_understands_it() -> None:
@@ -97,6 +130,7 @@ REQUESTS = {
     GET % b"/metrics/../health": 404,
     b"HEAD /none HTTP/1.1\r\nHost: a\r\n\r\n": 404,
     b"POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc": 405,
+    b"POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000: 405,
     b"DELETE /metrics HTTP/1.1\r\nHost: a\r\n\r\n": 405,
     b"get /health HTTP/1.1\r\nHost: a\r\n\r\n": 405,
     b"GET /health HTTP/1.0\r\n\r\n": 503,

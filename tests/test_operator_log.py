@@ -118,6 +118,9 @@ def test_files_rotate_by_size_and_count_and_are_the_owners_alone(tmp_path: Path)
     finally:
         os.umask(old)
         file.close()
+    path.chmod(0o644)
+    file.open()
+    file.close()
     names = ["feeder.log", "feeder.log.1", "feeder.log.2", "feeder.log.old"]
     assert sorted(each.name for each in tmp_path.iterdir()) == names
     kept = [[int(line) for line in (tmp_path / name).read_text().split()] for name in names[:3]]

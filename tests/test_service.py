@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,8 @@ from outcrier.config import Config, FeederConfig, MulticastConfig, MulticastSect
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.feeder.busy_poll import BusyPoll
 from outcrier.feeder.logs import LimitedLog
-from outcrier.feeder.service import FeederService, loop_factory, open_publisher
+from outcrier.feeder.loops import loop_factory
+from outcrier.feeder.service import FeederService, open_publisher
 from outcrier.feeder.status import VenueStatus
 from outcrier.feeder.transport import Reason, TransportError
 from outcrier.venue_numbers import VENUE_NUMBERS
@@ -840,14 +840,6 @@ def test_no_interface_of_that_address_is_a_network_error() -> None:
     for part in ("239.192.90.1", "192.0.2.1", "9001"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_the_loop_is_the_one_asked_for() -> None:
-    assert loop_factory("asyncio") is None
-    with suppress(ImportError):
-        import uvloop  # noqa: PLC0415
-
-        assert loop_factory("auto") is loop_factory("uvloop") is uvloop.new_event_loop
 
 
 def test_a_cause_is_logged_once_a_second_with_its_count(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from outcrier import _core
 from outcrier.errors import ConfigurationError
-from outcrier.shapes import AnyShape, book_proof
+from outcrier.shape_json import to_json
+from outcrier.shapes import AnyShape, TradingShape, book_proof
 from outcrier.venue_numbers import VENUE_NUMBERS
-from outcrier.venues import VENUES, bitfinex, kraken, kraken_v1, venue_by_name
+from outcrier.venues import VENUES, bitfinex, venue_by_name
 
 FIXTURES = Path(__file__).parent.parent / "rust_core" / "core" / "tests" / "shapes"
 
@@ -38,8 +39,6 @@ def test_every_venue_compiles(name: str) -> None:
 
 # Of venues without a connector, and what keeps a feed from publishing their books.
 DECLARED = {
-    "kraken": (kraken.SHAPES_JSON, None),
-    "kraken_v1": (kraken_v1.SHAPES_JSON, None),
     "bitfinex": (bitfinex.SHAPES_JSON, None),
     "bitfinex_untimed": (bitfinex.UNTIMED_SHAPES_JSON, None),
 }
@@ -64,10 +63,10 @@ PROOFS: dict[str, tuple[tuple[AnyShape, ...], int]] = {
     "bybit_v2": (VENUES["bybit_v2"].shapes, 0),
     **{name: (VENUES[name].shapes, 3) for name in ("okx", "okx_swap", "okx_futures", "okx_option")},
     **{name: (VENUES[name].shapes, 2) for name in ("okx_2022", "okcoin")},
-    "coinbase_exchange": (VENUES["coinbase_exchange"].shapes, 0),
-    "kraken": (kraken.SHAPES, 2),
-    "kraken_v1": (kraken_v1.SHAPES, 2),
-    "upbit": (VENUES["upbit"].shapes, 0),
+    **{name: (VENUES[name].shapes, 2) for name in ("kraken", "kraken_v1")},
+    **{
+        name: (VENUES[name].shapes, 0) for name in ("coinbase_exchange", "upbit", "bithumb", "bithumb_legacy")
+    },
     "bitfinex": (bitfinex.SHAPES, 1),
 }
 
@@ -98,3 +97,9 @@ def test_a_mistake_in_a_declaration_is_named(key: str, value: Any, said: str) ->
     spec["shapes"][0][key] = value
     with pytest.raises(ValueError, match=said):
         feed_of(json.dumps(spec))
+
+
+def test_a_status_that_is_not_the_venues_to_say_is_refused() -> None:
+    shape = TradingShape(name="status", instrument="s", states=((2, {"x": True}),))
+    with pytest.raises(ValueError, match='shape "status": states: allowed is 1 open, 4 halted'):
+        feed_of(to_json([shape]))

@@ -20,6 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from made_venue import LIST, MadeVenue
+from outcrier.capture import contents
 from outcrier.capture.contents import instrument_lists, scan
 from outcrier.capture.exchange import Exchange
 from outcrier.capture.faults import Fault
@@ -524,3 +525,32 @@ def test_a_close_has_its_code_and_connects_are_refused_for_a_while(capture: Capt
             assert stand_in.counters.injected == {"refuse_connects": 2, "close": 1, "end": 1}
 
     bounded(run())
+
+
+def test_messages_of_other_products_in_one_recording_are_passed_over_and_counted(
+    capture: CaptureFinder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two venues share a recording; one lists BTCUSDT alone, the other has the rest in its own list."""
+    path = capture(BYBIT)
+    venue = MadeVenue()
+    venue.name = "made"
+    monkeypatch.setattr(contents, "sharing", lambda _: ["made", "bybit_linear"])
+    mine = tmp_path / "list.json"
+    mine.write_text('{"BTCUSDT": ["0.10", "0.001"]}')
+    found = scan(venue, [path], mine)
+    assert (found.symbols, found.unlisted, found.stream_books) == (("BTCUSDT",), (), ("BTCUSDT",))
+    assert set(found.passed_over) == {"ETHUSDT", "SOLUSDT", "DOGEUSDT"}
+    assert all(".BTCUSDT" in stream for stream in found.streams)
+    count = sum(found.passed_over.values())
+    assert found.remarks() == [
+        f"{count:,} messages of other products passed over: {', '.join(found.passed_over)}"
+    ]
+    exchange = Exchange(venue, [path], found, instrument_lists(venue, [path], found, mine))
+    streams = {emission.stream for line in read_capture(path) if (emission := exchange.take(line))}
+    assert streams == set(found.streams)
+    # What nobody lists is this venue's own, as long as it takes an entry for it.
+    mine.write_text('{"ETHUSDT": ["0.01", "0.01"]}')
+    monkeypatch.setattr(contents, "sharing", lambda _: ["made", "binance_coinm"])
+    alone = scan(venue, [path], mine)
+    assert set(alone.unlisted) == {"BTCUSDT", "SOLUSDT", "DOGEUSDT"}
+    assert alone.passed_over == {}

@@ -17,7 +17,7 @@ from outcrier.venues.base import Error, Pong, Unknown
 from outcrier.venues.exchange_side import Client
 from outcrier.venues.upbit import DEPTH, UPBIT
 from plain.upbit import upbit
-from plain_events import Bbo, Book, Candle, Ticker, Trade, received
+from plain_events import Bbo, Book, Candle, Ticker, Trade, lines, received
 from venue_checks import (
     answered,
     bodies_of,
@@ -248,7 +248,7 @@ def test_what_is_held_begins_anew_with_each_request() -> None:
 
 
 def test_the_recorded_request_is_understood(capture: Callable[[str], Path]) -> None:
-    (sent,) = texts_of(capture(CAPTURE))[-1:]
+    (sent,) = lines(capture(CAPTURE), "send")
     client = Client("/websocket/v1")
     assert UPBIT.exchange.on_text(client, sent.decode()) == []
     assert len(client.streams) == 20

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import plain_venues as plain
-from outcrier.venues import bitfinex, kraken, kraken_v1
+from outcrier.venues import bitfinex
 from venue_sessions import Captures, Session, check_contents, check_unknown
 
 
@@ -18,18 +18,6 @@ def bitfinex_sequence(message: Any) -> int | None:
 
 
 SESSIONS = [
-    Session(
-        "kraken/v2_book10_btcusd_2026-08-24",
-        kraken.SHAPES_JSON,
-        lambda: plain.kraken,
-        {"messages": 8, "for_python": 4, "book": 4, "levels": 25},
-    ),
-    Session(
-        "kraken/v1_book_2021-04-17",
-        kraken_v1.SHAPES_JSON,
-        lambda: plain.kraken_v1,
-        {"messages": 2285, "for_python": 31, "book": 2254, "levels": 9719},
-    ),
     Session(
         "bitfinex/v2_2021-04-17",
         bitfinex.UNTIMED_SHAPES_JSON,

@@ -349,7 +349,8 @@ class Feed:
         ...). While the book
         is not yet whole the wire says 3 (recovering) instead. Mantissas: tick_size, strike at price_exp;
         lot_size, min_qty at qty_exp.
-        Raises ValueError if id or native symbol is taken.
+        One that was removed before goes on from its numbers. Raises ValueError if id or native symbol is
+        taken.
         """
     def set_trading_status(self, index: int, status: int, recv_ns: int = 0) -> None:
         """Publishes the venue's status of trading; held back while the book is not live."""
@@ -385,11 +386,46 @@ class Feed:
     def on_snapshot(self, index: int, body: bytes, recv_ns: int = 0) -> int:
         """Takes the REST answer with an instrument's book. Same return; a snapshot older than the held diffs
         gives the notice SNAPSHOT_OLD."""
-    def connected(self, indices: Sequence[int], recv_ns: int = 0) -> None:
-        """The streams of these instruments are subscribed: those without a book are live by that,
-        STATUS(live)."""
-    def disconnected(self, indices: Sequence[int], recv_ns: int = 0) -> None:
-        """The connection that carried these books is gone: STATUS(stale, disconnect), diffs forgotten."""
+    def connected(self, indices: Sequence[int], recv_ns: int = 0, connection: int = 0) -> None:
+        """The streams of these instruments are subscribed, on `connection` (0 = not told): those without a
+        book are live by that, STATUS(live). On the new connection of an overlap it says that what changes
+        from now on comes there too: an instrument without a book has switched, and a numbered book outlives
+        the old connection even if it was quiet since."""
+    def disconnected(self, indices: Sequence[int], recv_ns: int = 0, connection: int = 0) -> None:
+        """The connection that carried these books is gone: STATUS(stale, disconnect), diffs forgotten.
+
+        With `connection`, instruments that live by its partner in an overlap stay as they are; all do if the
+        overlap was ended with it as the old one, whose number is free again. An instrument that is not live
+        and is to be carried by the partner alone gets NEED_SNAPSHOT anew.
+        """
+    def overlap(self, old: int, new: int, indices: Sequence[int]) -> None:
+        """A planned change of socket begins: the connections `old` and `new` carry the same streams of these
+        instruments. Nothing leaves by this call, and what comes twice leaves once.
+
+        Books that the venue numbers per instrument (range, chain, plus_one) take events of both, the first
+        to come wins; events that are ahead wait up to 5 s for the other connection. Other books are carried
+        by `old` until the first whole book of `new`. Trades come from both, each once; best prices, tickers,
+        candles and states of derivatives from `old` until the instrument has switched and `new` has sent the
+        kind. The notice SWITCHED (expected = old, got = new) tells once that `new` carries an instrument:
+        its book continued or repeated ours, or was whole; where no book comes by this pair, that it sent
+        anything or is `connected`.
+
+        Raises ValueError if one of the two takes part in another overlap of one of the instruments, or for
+        numbers that are equal or 0; IndexError for an index that was never given.
+        """
+    def end_overlap(self, old: int, new: int, recv_ns: int = 0) -> None:
+        """`new` has taken over: what still comes on `old` is dropped and counted (`after_overlap`) until
+        `disconnected(.., connection=old)` or another overlap names it. A numbered book goes on even if it was
+        quiet on `new`; another one that did not switch is STATUS(stale, disconnect)."""
+    def remove_instrument(self, index: int, recv_ns: int = 0) -> None:
+        """Takes an instrument from the wire: STATUS(delisted, removed) is its last frame, digest and cycle
+        leave it out, others go on untouched. Frames and answers that still come for it are counted
+        (`after_removal`). Its index is free, and goes to another instrument after 1,024 more removals; its
+        stable id may be added again, with the next `def_version`. Raises IndexError."""
+    def resync(self, index: int, reason: int, recv_ns: int = 0) -> bool:
+        """Gives a live book up on the owner's word: STATUS(stale) with `reason` (STATUS.reason), then
+        NEED_SNAPSHOT and the usual way back. False: it has no book or is not live, nothing happened. Raises
+        IndexError."""
     def restart_connection(self, connection: int) -> None:
         """Another link will stand under this number: where the venue numbers all frames of a connection, they
         begin anew. Without it the first one is taken for a hole."""
@@ -439,7 +475,7 @@ class Feed:
         kind: GAP (without an index: on the whole connection that the text names), FAULT, NEED_SNAPSHOT (fetch
         the REST book, or subscribe anew where the stream sends it), SNAPSHOT_OLD (fetch again), LIVE, STALE,
         REFINED, TRADING (a message told another trading status: from expected to got), UNKNOWN_INSTRUMENT,
-        HELD_OVERFLOW, SESSION_FULL (frame numbers run out: begin a new session).
+        HELD_OVERFLOW, SWITCHED (see `overlap`), SESSION_FULL (frame numbers run out: begin a new session).
         """
     def faults(self) -> list[tuple[str, int, int, bytes]]:
         """The last 64 faults: (reason, recv_ns, connection, frame cut to 4,096 bytes)."""

@@ -60,6 +60,7 @@ REASONS: Final = {
     5: "rate limit",
     6: "clock",
     7: "overload",
+    8: "removed",
     256: "joining",
     257: "frame missing",
     258: "frames given up",

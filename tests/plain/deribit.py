@@ -49,9 +49,9 @@ def deribit(message: Any) -> list[Event] | None:
         case ["chart", "trades", symbol, resolution]:
             figures = tuple(Decimal(data[name]) for name in ("open", "high", "low", "close"))
             seconds = 86_400 if resolution == "1D" else int(resolution) * 60
-            volumes = {"volume": real(data["volume"]), "turnover": real(data["cost"])}
-            opened = ms(data["tick"]) or 0
-            return [Candle(symbol, None, opened, seconds, closed=False, prices=figures, **volumes)]
+            opened, volume, turnover = ms(data["tick"]) or 0, real(data["volume"]), real(data["cost"])
+            candle = Candle(symbol, None, opened, seconds, closed=False, prices=figures, volume=volume)
+            return [candle._replace(turnover=turnover)]
     return None
 
 

@@ -15,30 +15,26 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections import deque
 from collections.abc import Iterable, Sequence
-from http.client import responses
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
 
 from outcrier.capture.connection import Connection, stream_breaches
 from outcrier.capture.contents import instrument_lists, scan
 from outcrier.capture.exchange import Emission, Exchange, copy_names, side_of
-from outcrier.capture.faults import ABORT, MESSAGE_KINDS, Fault, Injection, RequestKind, Schedule, hurt
+from outcrier.capture.faults import ABORT, MESSAGE_KINDS, Fault, Injection, Schedule, hurt
 from outcrier.capture.format import Pace
 from outcrier.capture.library import read_session
-from outcrier.clock import wall_ns
+from outcrier.capture.requests import Counters, FaultLog, Requests
 from outcrier.config import Config, VenueConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.venues.base import Venue
-from outcrier.venues.exchange_side import Answer, Breach
+from outcrier.venues.exchange_side import Breach
 
 _log = logging.getLogger("outcrier.capture")
 
@@ -56,9 +52,6 @@ YIELD_EVERY: Final = 64
 MESSAGE_BYTES_MAX: Final = 65_536
 """Longest message taken from a client: OKX allows 64 KB of arguments."""
 
-INJECTIONS_MAX: Final = 10_000
-"""Faults kept with their times: a day of one every ten seconds; older ones are only counted."""
-
 COPIES_MAX: Final = 9_999
 """Names have four digits at most."""
 
@@ -67,38 +60,6 @@ SILENCE_FACTOR: Final = 2.0
 
 _CLOSE_GOING_AWAY: Final = 1001
 _CLOSE_POLICY: Final = 1008
-
-
-class Counters(msgspec.Struct):
-    """What happened so far."""
-
-    connections: int = 0
-    playings: int = 0
-    messages: int = 0
-    """Recorded ones sent to clients, answers not counted."""
-    requests: int = 0
-    junk: int = 0
-    """Messages of books of the recording that were not sent: their numbers are none."""
-    failed: int = 0
-    """Playings that broke off: a capture that is damaged, or a fault of ours."""
-    slow: int = 0
-    """Connections cut because they took nothing."""
-    whole_books: int = 0
-    """Messages sent at the beginning of a stream: whole books and states, not as recorded."""
-    injected: dict[str, int] = {}
-    """By kind: end (of the captures) and loop, and faults."""
-    breaches: dict[str, int] = {}
-    """Limits of the venue that clients went beyond: messages, streams, symbols, chars, connects, connections,
-    first_subscription, silence, weight.
-    """
-
-    def inject(self, name: str) -> None:
-        """Counts one thing that the recording does not hold."""
-        self.injected[name] = self.injected.get(name, 0) + 1
-
-    def breach(self, name: str) -> None:
-        """Counts one limit that was not kept."""
-        self.breaches[name] = self.breaches.get(name, 0) + 1
 
 
 class StandIn:
@@ -128,8 +89,7 @@ class StandIn:
         if speed is not None and not speed > 0:
             raise ConfigurationError(f"speed {speed} is not above 0")
         self.counters = Counters()
-        self.injections: deque[Injection] = deque(maxlen=INJECTIONS_MAX)
-        """Faults with their times, the latest ones."""
+        self._log = FaultLog(self.counters)
         self._paths = tuple(paths)
         self._host, self._port = host, port
         self._speed = speed
@@ -145,7 +105,7 @@ class StandIn:
         """In the order of their opening."""
         self._subscribers: dict[str, list[Connection]] = {}
         """By stream, since a client's subscriptions changed last."""
-        self._connects: deque[float] = deque(maxlen=venue.limits.connects)
+        self._requests = Requests(self.exchange, self._schedule, self.counters, self._log)
         self._server: Server | None = None
         self._playing: asyncio.Task[None] | None = None
 
@@ -156,7 +116,7 @@ class StandIn:
                 self._serve_client,
                 self._host,
                 self._port,
-                process_request=self._on_request,
+                process_request=lambda _, request: self._requests.answer(request, len(self._connections)),
                 ping_interval=keepalive.ping_every_s or None,
                 ping_timeout=keepalive.pong_within_s or None,
                 max_size=MESSAGE_BYTES_MAX,
@@ -178,6 +138,11 @@ class StandIn:
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+
+    @property
+    def injections(self) -> Sequence[Injection]:
+        """Faults with their times, the latest ones."""
+        return self._log.latest
 
     @property
     def port(self) -> int:
@@ -231,56 +196,6 @@ class StandIn:
     def config(self) -> Config:
         """The whole configuration: this venue and no other."""
         return stand_in_config([self])
-
-    # Requests.
-
-    def _on_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        del connection
-        target = request.path
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            answer = self._refused_connect(target)
-            return None if answer is None else _response(answer)
-        self.counters.requests += 1
-        answer = self._answer(target)
-        # A plain GET of a WebSocket's path is told to upgrade.
-        return None if answer.status == 404 and self._side.accepts(target) else _response(answer)
-
-    def _refused_connect(self, target: str) -> Answer | None:
-        """Why a WebSocket is not opened; None where it is."""
-        if not self._side.accepts(target):
-            return Answer(404, '{"error":"Not Found"}')
-        limits, now_s = self.venue.limits, asyncio.get_running_loop().time()
-        refused = self._refusal("refuse_connects", target, now_s)
-        if refused is not None:
-            return refused
-        attempts = self._connects
-        is_beyond = len(attempts) == attempts.maxlen and now_s - attempts[0] < limits.connects_window_s
-        attempts.append(now_s)
-        if is_beyond:
-            self.counters.breach("connects")
-            return self._side.limited(int(limits.connects_window_s) + 1)
-        if 0 < limits.connections <= len(self._connections):
-            self.counters.breach("connections")
-            return self._side.limited(1)
-        return None
-
-    def _answer(self, target: str) -> Answer:
-        now_s = asyncio.get_running_loop().time()
-        refused = self._refusal("refuse_rest", target, now_s)
-        if refused is not None:
-            return refused
-        answer = self.exchange.rest(target, now_s)
-        if answer.status == 429:
-            self.counters.breach("weight")
-        return answer
-
-    def _refusal(self, kind: RequestKind, target: str, now_s: float) -> Answer | None:
-        fault = self._schedule.refusal(kind, target, now_s)
-        if fault is None:
-            return None
-        self._note(fault, target)
-        headers = {"Retry-After": str(fault.retry_after_s)} if fault.status in {418, 429} else {}
-        return Answer(fault.status, '{"code":-1008,"msg":"Refused on purpose."}', headers)
 
     # WebSocket.
 
@@ -411,7 +326,7 @@ class StandIn:
             elif (hurt_texts := self._hurt(fault, emission, texts)) is not None:
                 texts = hurt_texts
                 self._schedule.done(fault)
-                self._note(fault, emission.stream)
+                self._log.note(fault, emission.stream)
         await self._push_all(emission, [*texts, *late])
         held_s = 0.0
         for fault in afterwards:
@@ -465,12 +380,12 @@ class StandIn:
     async def _break(self, fault: Fault) -> float:
         """What happens to sockets, or to all. Returns the seconds that the playing is held up."""
         if fault.kind == "stall":
-            self._note(fault, f"{fault.seconds} s")
+            self._log.note(fault, f"{fault.seconds} s")
             await asyncio.sleep(fault.seconds)
             return fault.seconds
         loop = asyncio.get_running_loop()
         hit = list(self._connections)[: 1 if fault.one else None]
-        self._note(fault, f"{len(hit)} connections")
+        self._log.note(fault, f"{len(hit)} connections")
         for connection in hit:
             if fault.kind != "close":
                 until_s = loop.time() + fault.seconds if fault.seconds else float("inf")
@@ -483,10 +398,6 @@ class StandIn:
                 self._forget(connection)
                 await connection.socket.close(fault.code, "on purpose")
         return 0.0
-
-    def _note(self, fault: Fault, what: str) -> None:
-        self.counters.inject(fault.kind)
-        self.injections.append(Injection(wall_ns(), fault.kind, what))
 
     async def _end(self) -> None:
         """The captures are over: everybody gets what is queued and is sent away, unless they begin anew."""
@@ -511,16 +422,3 @@ def stand_in_config(stand_ins: Sequence[StandIn]) -> Config:
     venues = {name: msgspec.structs.replace(venue, enabled=False) for name, venue in config.venues.items()}
     venues |= {stand_in.venue.name: stand_in.venue_config() for stand_in in stand_ins}
     return msgspec.structs.replace(config, venues=venues)
-
-
-def _response(answer: Answer) -> Response:
-    body = answer.body.encode()
-    headers = Headers(
-        {
-            "Content-Type": "application/json;charset=UTF-8",
-            "Content-Length": str(len(body)),
-            "Connection": "close",
-            **answer.headers,
-        }
-    )
-    return Response(answer.status, responses.get(answer.status, "Refused"), headers, body)

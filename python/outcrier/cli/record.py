@@ -10,7 +10,8 @@ import click
 from outcrier.capture.record import Limits, RecordSummary, record
 from outcrier.cli.output import clean, config_option, is_terminal, json_line, log_to_stderr, read_config, utc
 from outcrier.config import Config
-from outcrier.feeder.service import loop_factory, stop_on_signals
+from outcrier.feeder.loops import loop_factory
+from outcrier.feeder.service import stop_on_signals
 
 
 @click.command("record", short_help="Record what the venues send.")

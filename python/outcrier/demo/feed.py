@@ -23,7 +23,8 @@ from outcrier.capture.stand_in import StandIn, stand_in_config
 from outcrier.config import Config
 from outcrier.demo.messages import ENCODER, Failed, Message, Notice, Playing, Venue, Venues
 from outcrier.errors import NetworkError, OutcrierError
-from outcrier.feeder.service import FeederService, loop_factory
+from outcrier.feeder.loops import loop_factory
+from outcrier.feeder.service import FeederService
 from outcrier.feeder.status import VenueStatus
 from outcrier.feeder.transport import Reason, TransportError
 from outcrier.venues import VENUES

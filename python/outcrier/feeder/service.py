@@ -34,6 +34,7 @@ from outcrier.feeder.control import ControlServer, control_dir
 from outcrier.feeder.http import HttpClient
 from outcrier.feeder.http_server import HttpServer
 from outcrier.feeder.logs import LimitedLog
+from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.notify import Notifier
 from outcrier.feeder.occupied import check_superseded, hear
 from outcrier.feeder.operator_log import OperatorLog
@@ -425,21 +426,6 @@ def _is_published(name: str, config: VenueConfig) -> bool:
 
 def _where(multicast: MulticastConfig) -> str:
     return f"{multicast.group_a}:{multicast.port}"
-
-
-def loop_factory(event_loop: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The factory for `asyncio.Runner` that `feeder.event_loop` asks for. Raises ConfigurationError: uvloop
-    is missing.
-    """
-    if event_loop == "asyncio":
-        return None
-    try:
-        import uvloop  # noqa: PLC0415 - it is optional, and only wanted here
-    except ImportError as error:
-        if event_loop == "uvloop":
-            raise ConfigurationError("feeder.event_loop: uvloop is not installed; use auto") from error
-        return None
-    return uvloop.new_event_loop
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

@@ -27,6 +27,7 @@ from outcrier.shapes import (
     SnapshotId,
     TickerShape,
     TradeShape,
+    book_proof,
 )
 from outcrier.symbols import Kind, Symbol, is_asset
 from outcrier.venues import frames
@@ -209,6 +210,7 @@ class CoinbaseExchange(NamedStreams):
             tick_size=product.quote_increment,
             lot_size=product.base_increment,
             min_qty=product.base_min_size,
+            book_proof=book_proof(self.shapes),
             status=restricted(STATUS[product.status], product),
         )
 

@@ -5,13 +5,14 @@ A liberty: `raw` channels are granted without authentication, because recordings
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from outcrier.venues import frames
+from outcrier.venues.base import BAD_JSON
 from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
 
 CHANNELS_MAX: Final = 500
@@ -111,12 +112,29 @@ class DeribitExchange(ExchangeSide):
         del books
         if urlsplit(target).path != _INSTRUMENTS:
             return None
-        return Answer(200, instruments.get(target) or _result(None, []))
+        return Answer(200, instruments.get(target) or _result(None, _listed(target, instruments.values())))
+
+
+def _listed(target: str, bodies: Iterable[str]) -> list[msgspec.Raw]:
+    """The instruments of all recorded lists that are of the currency and the kind asked for."""
+    query = dict(parse_qsl(urlsplit(target).query))
+    wanted = {"kind": query.get("kind"), "base_currency": query.get("currency")}
+    told = {key: value for key, value in wanted.items() if value not in {None, "any"}}
+    found: dict[bytes, None] = {}
+    for body in bodies:
+        try:
+            entries = frames.raw_entries(body, "result")
+        except BAD_JSON:
+            continue
+        for entry in entries:
+            listed = frames.record(entry)
+            if all(listed.get(key) == value for key, value in told.items()):
+                found.setdefault(entry)
+    return list(map(msgspec.Raw, found))
 
 
 def _result(number: Any, result: Any) -> str:
-    times = {"usIn": 0, "usOut": 0, "usDiff": 0, "testnet": False}
-    return _text(**({} if number is None else {"id": number}), result=result, **times)
+    return _text(**({} if number is None else {"id": number}), result=result, testnet=False)
 
 
 def _error(number: Any, error: tuple[int, str]) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
-from outcrier.instruments import TIME_NS_MAX
+from outcrier.instruments import MAGNITUDE_MAX, TIME_NS_MAX
 from outcrier.venues.base import BAD_JSON
 
 NAME_MAX: Final = 64
@@ -65,13 +66,31 @@ def numbers(values: Iterable[Any]) -> Iterator[str]:
 
 
 def raw_entries(body: bytes | str, *path: str) -> list[bytes]:
-    """The entries of the array at `path` of an answer, each still text. Raises one of BAD_JSON."""
+    """The entries of the array at `path` of an answer, or the values of an object, each still text. Raises
+    one of BAD_JSON.
+    """
     for key in path:
         inner = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get(key)
         if inner is None:
             raise ValueError(f"has no {key!r}")
         body = bytes(inner)
-    return [bytes(entry) for entry in msgspec.json.decode(body, type=list[msgspec.Raw])]
+    listed = msgspec.json.decode(body, type=list[msgspec.Raw] | dict[str, msgspec.Raw])
+    return [bytes(entry) for entry in (listed.values() if isinstance(listed, dict) else listed)]
+
+
+def step_of(decimals: int) -> Decimal:
+    """The step of a number with so many decimals; below zero, of tens and hundreds. Raises ValueError for one
+    of absurd size.
+    """
+    if not -MAGNITUDE_MAX <= decimals <= MAGNITUDE_MAX:
+        raise ValueError(f"{decimals} decimals are no step")
+    return Decimal(1).scaleb(-decimals)
+
+
+def decimals_of(step: Decimal) -> int:
+    """The decimals of a step; below zero for tens and hundreds."""
+    exponent = step.normalize().as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
 
 
 def time_ns(value: Any, unit_ns: int) -> int | None:

@@ -1,112 +1,399 @@
-"""Kraken spot v2's hot messages as declarations.
+"""Kraken spot v2.
 
-Rules are those of the documentation as of 2026-08. There is no connector yet: this module declares, and the
-decoder reads. What no shape takes (answers, status, heartbeats, the instrument list) is for Python.
+Rules are those of the documentation as of 2026-08. Nothing is numbered but trades. A book is proven by its
+checksum alone, a CRC32 over the text of the best ten levels a side, so levels keep their decimals as printed;
+where it differs the book is subscribed anew.
 
-Nothing is numbered but trades. A book is proven by its checksum alone, which is a CRC32 over the text of the
-best ten levels a side: levels keep their decimals as printed.
+Names: this protocol says BTC and DOGE; the list of pairs, v1 and the futures say XBT and XDG.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
-from outcrier.shape_json import to_json
+import msgspec
+
+from outcrier.instruments import Instrument, Trading
 from outcrier.shapes import (
-    Aggressor,
-    AnyShape,
-    BboShape,
-    CandleShape,
-    Checksum,
-    IntervalWords,
-    NoSequence,
-    Shape,
-    SideWords,
-    TickerShape,
-    TradeShape,
-    payload,
+    book_proof,
 )
-
-DEPTH: Final = 10
-"""Levels a side, of 10, 25, 100, 500, 1,000. Levels pushed out of it are not removed by a message."""
-
-_TIME: Final = ("timestamp", "rfc3339")
-
-_BOOK: Final = Shape(
-    name="book",
-    when={"channel": "book"},
-    each="data",
-    instrument="symbol",
-    exchange_time=_TIME,
-    sequence=NoSequence(splice="in_stream"),
-    bids="bids",
-    asks="asks",
-    level={"price": "price", "qty": "qty"},
-    snapshot={payload("type"): "snapshot"},
-    depth=DEPTH,
-    checksum=Checksum("checksum", "kraken"),
+from outcrier.symbols import Kind, Symbol, is_asset
+from outcrier.venues import frames
+from outcrier.venues.base import (
+    Ack,
+    Channel,
+    Control,
+    Error,
+    HttpRequest,
+    Ignored,
+    InstrumentStatus,
+    Keepalive,
+    Limits,
+    Pong,
+    Printed,
+    Request,
+    Several,
+    Unknown,
 )
+from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
+from outcrier.venues.kraken_shapes import DEPTH, SHAPES
+from outcrier.venues.named import NamedStreams, by_channel
 
-# side is the taker's; a snapshot repeats recent trades.
-_TRADE: Final = TradeShape(
-    name="trade",
-    when={"channel": "trade"},
-    each="data",
-    instrument="symbol",
-    price="price",
-    qty="qty",
-    time=_TIME,
-    id="trade_id",
-    aggressor=Aggressor("side", SideWords(bid=("buy",), ask=("sell",))),
-    known=(payload("type"), "ord_type"),
-)
+SYMBOLS_AT_ONCE: Final = 100
+"""Symbols that a message names: a kilobyte. Each is acknowledged by a message of its own."""
 
-# Pairs that are halted send zeros and the year 1970.
-_TICKER: Final = TickerShape(
-    name="ticker",
-    when={"channel": "ticker"},
-    each="data",
-    instrument="symbol",
-    exchange_time=_TIME,
-    last="last",
-    high="high",
-    low="low",
-    volume="volume",
-    known=(payload("type"), "vwap", "change", "change_pct"),
-)
+CHECKSUM_LEVELS: Final = 10
 
-_TICKER_BBO: Final = BboShape(
-    name="ticker_bbo",
-    also=True,
-    when={"channel": "ticker"},
-    each="data",
-    instrument="symbol",
-    exchange_time=_TIME,
-    bid_price="bid",
-    bid_qty="bid_qty",
-    ask_price="ask",
-    ask_qty="ask_qty",
-)
+STATUS: Final[Mapping[str, int]] = {
+    "online": Trading.OPEN,
+    "limit_only": Trading.OPEN,
+    "reduce_only": Trading.OPEN,  # Orders that are left are matched.
+    "post_only": Trading.PRE_OPEN,
+    "cancel_only": Trading.HALTED,
+    "work_in_progress": Trading.HALTED,
+    "maintenance": Trading.MAINTENANCE,
+    "delisted": Trading.DELISTED,
+}
+"""`status` of a pair, in the list and in the channel `instrument`."""
 
-# Minutes. Nothing says that one is over.
-_OHLC: Final = CandleShape(
-    name="ohlc",
-    when={"channel": "ohlc"},
-    each="data",
-    instrument="symbol",
-    exchange_time=_TIME,
-    open_time=("interval_begin", "rfc3339"),
-    interval=IntervalWords(
-        "interval", {str(minutes): minutes * 60 for minutes in (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)}
-    ),
-    open="open",
-    high="high",
-    low="low",
-    close="close",
-    volume="volume",
-    trade_count="trades",
-    known=(payload("type"), "vwap"),
-)
+_ASSETS: Final = {"XBT": "BTC", "XDG": "DOGE"}
+"""Kraken's own names of assets, and everybody's."""
 
-SHAPES: Final[tuple[AnyShape, ...]] = (_BOOK, _TRADE, _TICKER, _TICKER_BBO, _OHLC)
-SHAPES_JSON: Final = to_json(SHAPES)
+
+def asset(name: str) -> str:
+    """An asset as everybody, and v2, calls it."""
+    return _ASSETS.get(name, name)
+
+
+class _Pair(msgspec.Struct):
+    """An entry of AssetPairs; tick and status are told since 2022."""
+
+    pair_decimals: int
+    lot_decimals: int
+    ordermin: Decimal = Decimal(0)
+    altname: str = ""
+    wsname: str = ""
+    tick_size: Decimal | None = None
+    status: str = "online"
+
+
+class KrakenSpot(NamedStreams):
+    """What both protocols of spot have in common: the list of pairs."""
+
+    list_path: ClassVar[tuple[str, ...]] = ("result",)
+    rest_url = "https://api.kraken.com"
+    ws_hosts = frozenset({"ws.kraken.com"})
+    rest_hosts = frozenset({"api.kraken.com"})
+    limits = Limits(
+        symbols_per_connection=200,  # Not the venue's for books of levels; it is for those of orders.
+        messages_per_s=5.0,
+        connects=150,
+        connects_window_s=600.0,  # Then an address is shut out for ten minutes.
+        weight_per_minute=60,
+        weight_pool="kraken",
+    )
+    documentation = "2026-08"
+
+    def native(self, base: str, quote: str) -> str:
+        """A pair as this protocol's frames call it."""
+        raise NotImplementedError
+
+    def instruments_requests(self) -> tuple[HttpRequest, ...]:
+        path = "/0/public/AssetPairs"
+        return HttpRequest(path), HttpRequest(path, (("aclass_base", "tokenized_asset"),))
+
+    def _instrument(self, entry: bytes) -> Instrument:
+        pair = msgspec.json.decode(entry, type=_Pair)
+        base, slash, quote = pair.wsname.partition("/")
+        if not slash:
+            raise ValueError(f"{pair.altname!r} has no name for WebSockets: a dark pool")
+        if pair.status not in STATUS:
+            raise ValueError(f"status {pair.status!r} of {pair.wsname!r} is not known")
+        # An entry of `unlisted` has no quote: the symbol stays the venue's own word.
+        assets = (asset(base), asset(quote)) if quote else ()
+        if not all(map(is_asset, assets)):
+            raise ValueError(f"{pair.wsname!r} fits no symbol")
+        tick = frames.step_of(pair.pair_decimals) if pair.tick_size is None else pair.tick_size
+        symbol = Symbol(kind=Kind.SPOT, base=assets[0], quote=assets[1]) if assets else base
+        return Instrument(
+            venue=self.name,
+            native_symbol=self.native(base, quote) if assets else base,
+            symbol=str(symbol),
+            kind=Kind.SPOT,
+            base=assets[0] if assets else "",
+            quote=assets[1] if assets else "",
+            settle="",
+            tick_size=tick,
+            lot_size=frames.step_of(pair.lot_decimals),
+            min_qty=pair.ordermin,
+            book_proof=book_proof(self.shapes),
+            status=STATUS[pair.status],
+        )
+
+    def unlisted(self, native_symbol: str, tick: Decimal, step: Decimal) -> str:
+        base, slash, quote = native_symbol.partition("/")
+        own = {name: theirs for theirs, name in _ASSETS.items()}
+        listed = f"{own.get(base, base)}/{own.get(quote, quote)}" if slash else f"{native_symbol}/"
+        entry = {
+            "altname": listed.replace("/", ""),
+            "wsname": listed,
+            "pair_decimals": frames.decimals_of(tick),
+            "lot_decimals": frames.decimals_of(step),
+            "tick_size": f"{tick:f}",
+        }
+        return msgspec.json.encode(entry).decode()
+
+    def with_entries(self, body: str | None, entries: Sequence[str]) -> str:
+        document: dict[str, Any] = {"error": [], "result": {}} if body is None else msgspec.json.decode(body)
+        for entry in entries:
+            document["result"][msgspec.json.decode(entry)["altname"]] = msgspec.Raw(entry.encode())
+        return msgspec.json.encode(document).decode()
+
+
+class Kraken(KrakenSpot):
+    """Streams are `book:BTC/USD`; `!instrument` is one of all pairs."""
+
+    name = "kraken"
+    ws_url = "wss://ws.kraken.com"
+    shapes = SHAPES
+    keepalive = Keepalive(
+        ping_every_s=0.0,
+        pong_within_s=0.0,
+        client_ping='{"method":"ping"}',
+        expected_silence_s=5.0,  # Heartbeats come every second in which nothing else does.
+        lifetime_s=0.0,
+    )
+    channels: Mapping[str, Channel] = {
+        channel.name: channel
+        for channel in (
+            Channel(name="book", book=True),
+            Channel(name="trade"),
+            Channel(name="ticker"),
+            Channel(name="ohlc"),
+            Channel(name="instrument", whole_venue=True),
+        )
+    }
+    default_channels = ("book", "trade", "ticker", "ohlc", "instrument")
+    captures = ("kraken/v2_*",)
+    instrument_lists = ("kraken/v1_a_instruments",)
+    options: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "book": {"depth": DEPTH, "snapshot": True},
+        # The last trades and candles were published when they happened.
+        "trade": {"snapshot": False},
+        "ticker": {"event_trigger": "bbo", "snapshot": True},
+        "ohlc": {"interval": 1, "snapshot": False},
+        "instrument": {"snapshot": True, "include_tokenized_assets": True},
+    }
+    """What a subscription says beside channel and symbols."""
+
+    def __init__(self) -> None:
+        self.exchange = _Exchange(self)
+
+    def native(self, base: str, quote: str) -> str:
+        return f"{asset(base)}/{asset(quote)}"
+
+    def route(self, stream: str) -> str:
+        del stream
+        return "/v2"
+
+    def subscribe(self, streams: Sequence[str], held: Sequence[str] = (), number: int = 1) -> list[Request]:
+        del held
+        return list(self._requests("subscribe", streams, number))
+
+    def unsubscribe(self, streams: Sequence[str], held: Sequence[str] = (), number: int = 1) -> list[Request]:
+        del held
+        return list(self._requests("unsubscribe", streams, number))
+
+    def _requests(self, method: str, streams: Sequence[str], number: int) -> Iterator[Request]:
+        """The last digit of a request's number tells its channel: a refusal names the symbol alone."""
+        order = list(self.channels)
+        for channel, symbols in by_channel(streams).items():
+            options = dict(self.options[channel]) if method == "subscribe" else {}
+            if channel == "book":
+                options["depth"] = DEPTH
+            for batch in frames.batches(symbols, SYMBOLS_AT_ONCE) if symbols else ([],):
+                params = {"channel": channel, **({"symbol": batch} if batch else {}), **options}
+                message = {"method": method, "params": params, "req_id": 10 * number + order.index(channel)}
+                yield Request(msgspec.json.encode(message).decode(), acks=len(batch) or 1)
+                number += 1
+
+    # Frames.
+
+    def control(self, text: bytes | str) -> Control:
+        message = frames.record(text)
+        method = frames.word(message.get("method"))
+        if method in {"subscribe", "unsubscribe"}:
+            return self._answer(message)
+        if method == "pong":
+            return Pong()
+        said = frames.word(message.get("error"))
+        return Error(None, said[: frames.MESSAGE_MAX]) if said else _pushed(message)
+
+    def _answer(self, message: Mapping[str, Any]) -> Control:
+        number = message.get("req_id")
+        number = number if isinstance(number, int) and not isinstance(number, bool) else None
+        if message.get("success") is True:
+            return Ack(number)
+        order = list(self.channels)
+        channel = order[number % 10] if number is not None and 0 <= number % 10 < len(order) else ""
+        said = frames.word(message.get("error"))[: frames.MESSAGE_MAX]
+        return Error(None, said, number, self.stream_named(channel, message.get("symbol")))
+
+    def stream_of(self, text: bytes | str) -> str | None:
+        message = frames.record(text)
+        channel = frames.word(message.get("channel"))
+        if channel == "instrument":
+            return "!instrument"
+        return self.stream_named(channel, frames.at(message, "data", 0, "symbol"))
+
+    def printed(self, text: bytes | str) -> Printed:
+        message = frames.record(text)
+        rows = frames.rows(message.get("data"))
+        if message.get("channel") == "book":
+            rows = [
+                each
+                for row in rows
+                for side in ("bids", "asks")
+                for each in frames.rows(frames.at(row, side))
+            ]
+        elif message.get("channel") != "trade":
+            return Printed()
+        prices, quantities = ([frames.at(row, key) for row in rows] for key in ("price", "qty"))
+        return Printed(tuple(frames.numbers(prices)), tuple(frames.numbers(quantities)))
+
+    def exchange_time_ns(self, text: bytes | str) -> int | None:
+        return frames.date_ns(frames.at(frames.record(text), "data", 0, "timestamp"))
+
+
+def _pushed(message: Mapping[str, Any]) -> Control:
+    """A message that nobody asked for one by one."""
+    match frames.word(message.get("channel")):
+        case "heartbeat":
+            return Ignored("heartbeat")
+        case "status":
+            return system(frames.at(message, "data", 0, "system"))
+        case "instrument":
+            return _pair_statuses(frames.rows(frames.at(message, "data", "pairs")))
+        case "":
+            return Unknown("object" if message else "not a JSON object")
+        case name:
+            return Unknown(name[: frames.NAME_MAX])
+
+
+def system(said: Any) -> Control:
+    """The status of the whole venue: what it means for a pair, the pair's own status says."""
+    is_online = frames.word(said) == "online"
+    return Ignored("system online") if is_online else Unknown(f"system {said!r}"[: frames.NAME_MAX])
+
+
+def _pair_statuses(pairs: Sequence[Any]) -> Control:
+    controls: list[InstrumentStatus | Unknown] = []
+    for pair in pairs:
+        native, said = frames.word(frames.at(pair, "symbol")), frames.word(frames.at(pair, "status"))
+        if native and said in STATUS:
+            controls.append(InstrumentStatus(native, STATUS[said], said))
+        else:
+            controls.append(Unknown(f"status {said!r}"[: frames.NAME_MAX]))
+    return Several(tuple(controls))
+
+
+def checksum(bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]]) -> int:
+    """Of a book as printed, best first: asks, then bids, without points and leading zeros."""
+    levels = [*asks[:CHECKSUM_LEVELS], *bids[:CHECKSUM_LEVELS]]
+    digits = [number.replace(".", "").lstrip("0") for level in levels for number in level]
+    return zlib.crc32("".join(digits).encode())
+
+
+_NO_TIME: Final = "1970-01-01T00:00:00.000000Z"
+"""What the venue prints where it has no time."""
+
+
+class _Exchange(ExchangeSide):
+    heartbeat_every_s = 1.0
+
+    def __init__(self, venue: Kraken) -> None:
+        self.venue = venue
+
+    def accepts(self, target: str) -> bool:
+        return urlsplit(target).path == "/v2"
+
+    def greeting(self, client: Client) -> list[str]:
+        del client
+        status = {"version": "2.0.10", "system": "online", "api_version": "v2", "connection_id": 1}
+        return [msgspec.json.encode({"channel": "status", "type": "update", "data": [status]}).decode()]
+
+    def on_text(self, client: Client, text: str) -> list[str]:
+        request = frames.record(text)
+        method, number = frames.word(request.get("method")), request.get("req_id")
+        answer: dict[str, Any] = {"method": method, "time_in": _NO_TIME, "time_out": _NO_TIME}
+        if isinstance(number, int):
+            answer["req_id"] = number
+        if method == "ping":
+            return [_text(answer | {"method": "pong"})]
+        channel = self.venue.channels.get(frames.word(frames.at(request, "params", "channel")))
+        if method not in {"subscribe", "unsubscribe"} or channel is None:
+            return [_text(answer | {"success": False, "error": "Unsupported event or channel"})]
+        named = frames.rows(frames.at(request, "params", "symbol"))
+        symbols = [""] if channel.whole_venue else [frames.word(symbol) for symbol in named]
+        return [self._one(client, answer, channel, symbol) for symbol in symbols]
+
+    @staticmethod
+    def _one(client: Client, answer: Mapping[str, Any], channel: Channel, symbol: str) -> str:
+        stream = f"{channel.name}:{symbol}" if symbol else f"!{channel.name}"
+        if "/" not in symbol and not channel.whole_venue:
+            error = {"success": False, "error": f"Currency pair not supported {symbol}", "symbol": symbol}
+            return _text({**answer, **error})
+        if answer["method"] == "subscribe":
+            client.streams[stream] = None
+        else:
+            client.streams.pop(stream, None)
+        result = {"channel": channel.name, **({"symbol": symbol} if symbol else {})}
+        return _text({**answer, "result": result, "success": True})
+
+    def on_subscribed(self, client: Client, stream: str, book: StandInBook | None) -> list[str]:
+        del client
+        channel, _, symbol = stream.partition(":")
+        if book is None or channel != "book":
+            return []
+        sides = [levels[:DEPTH] for levels in book.levels()]
+        # Numbers as they were printed: their zeros count in the checksum.
+        bids, asks = (
+            ",".join(f'{{"price":{price},"qty":{qty}}}' for price, qty in levels) for levels in sides
+        )
+        time = frames.word(frames.at(frames.record(book.last), "data", 0, "timestamp")) or _NO_TIME
+        data = (
+            f'{{"symbol":{_text(symbol)},"bids":[{bids}],"asks":[{asks}],"checksum":{checksum(*sides)},'
+            f'"timestamp":"{time}"}}'
+        )
+        return [f'{{"channel":"book","type":"snapshot","data":[{data}]}}']
+
+    def heartbeat(self, client: Client) -> list[str]:
+        return ['{"channel":"heartbeat"}'] if client.streams else []
+
+    def rest(
+        self, target: str, instruments: Mapping[str, str], books: Mapping[str, StandInBook]
+    ) -> Answer | None:
+        del books
+        return pairs_answer(self.venue, target, instruments)
+
+
+def pairs_answer(venue: KrakenSpot, target: str, instruments: Mapping[str, str]) -> Answer | None:
+    """The list of pairs, of one class of assets."""
+    currencies, tokens = (request.target for request in venue.instruments_requests())
+    if urlsplit(target).path != urlsplit(currencies).path:
+        return None
+    asked = tokens if target == tokens else currencies
+    return Answer(200, instruments.get(asked, venue.with_entries(None, [])))
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+KRAKEN: Final = Kraken()
+
+VENUES: Final = (KRAKEN,)

@@ -6,7 +6,8 @@
 use serde::Deserialize;
 
 use crate::book::{Book, Decimals, Printed};
-use crate::event::Side;
+use crate::decimal::{self, POW10};
+use crate::event::{Level, Side};
 use crate::instrument::Scale;
 
 /// How a venue makes its checksum. In JSON: `"okx"`, `"kraken"`.
@@ -41,11 +42,12 @@ impl Algorithm {
         }
     }
 
-    /// The checksum of a book in the form in which the venue sends it. `text` is written over.
+    /// The checksum of a book in the form in which the venue sends it. `text` is a buffer that is used again.
     #[must_use]
     pub fn of(self, book: &Book, printed: &Printed, scale: &Scale, text: &mut Vec<u8>) -> i64 {
-        self.write(book, printed, scale, text);
-        let crc = crc32fast::hash(text);
+        let mut text = Text::new(text);
+        self.write(book, printed, scale, &mut text);
+        let crc = crc32fast::hash(text.written());
         match self {
             Algorithm::Okx => i64::from(crc.cast_signed()),
             Algorithm::Kraken => i64::from(crc),
@@ -53,33 +55,32 @@ impl Algorithm {
     }
 
     /// The text that the checksum is over.
-    fn write(self, book: &Book, printed: &Printed, scale: &Scale, text: &mut Vec<u8>) {
-        text.clear();
-        let side = |side| {
-            let levels = book.levels(side).zip(printed.levels(side));
-            levels.map(|(level, Decimals { price, qty })| {
-                [
-                    Number { mantissa: level.price, exp: scale.price_exp, decimals: price },
-                    Number { mantissa: level.qty, exp: scale.qty_exp, decimals: qty },
-                ]
-            })
+    fn write(self, book: &Book, printed: &Printed, scale: &Scale, text: &mut Text<'_>) {
+        let side = |side| book.levels(side).zip(printed.levels(side));
+        let numbers = |(level, decimals): (Level, Decimals)| {
+            let price = Number { mantissa: level.price, exp: scale.price_exp, decimals: decimals.price };
+            (price, Number { mantissa: level.qty, exp: scale.qty_exp, decimals: decimals.qty })
         };
         match self {
             Algorithm::Okx => {
                 let (mut bids, mut asks) = (side(Side::Bid), side(Side::Ask));
                 for _ in 0..OKX_LEVELS {
-                    for number in bids.next().into_iter().chain(asks.next()).flatten() {
-                        number.write_plain(text);
+                    for level in [bids.next(), asks.next()] {
+                        let Some((price, qty)) = level.map(numbers) else { continue };
+                        text.plain(price);
+                        text.push(b':');
+                        text.plain(qty);
                         text.push(b':');
                     }
                 }
-                text.pop();
+                text.len = text.len.saturating_sub(1);
             }
             Algorithm::Kraken => {
-                for number in
-                    [Side::Ask, Side::Bid].into_iter().flat_map(|of| side(of).take(KRAKEN_LEVELS)).flatten()
-                {
-                    number.write_digits(text);
+                for of in [Side::Ask, Side::Bid] {
+                    for (price, qty) in side(of).take(KRAKEN_LEVELS).map(numbers) {
+                        text.digits(price);
+                        text.digits(qty);
+                    }
                 }
             }
         }
@@ -95,48 +96,167 @@ struct Number {
 }
 
 impl Number {
-    /// Appends the digits without point, sign and leading zeros; nothing for 0.
-    fn write_digits(self, text: &mut Vec<u8>) {
-        let mut digits = self.mantissa.unsigned_abs();
-        if digits == 0 {
-            return;
-        }
+    /// The whole number that is left without point and sign; `None` if 64 bits do not hold it.
+    #[inline]
+    fn whole(self) -> Option<u64> {
+        let digits = self.mantissa.unsigned_abs();
         let zeros = i32::from(self.exp) + i32::from(self.decimals);
+        let power = *POW10.get(zeros.unsigned_abs() as usize)?;
+        if zeros >= 0 {
+            return digits.checked_mul(power);
+        }
         // The exponent may be finer than the text was: what it has beyond are zeros.
-        for _ in zeros..0 {
-            debug_assert!(digits.is_multiple_of(10), "digits that the text did not have");
-            digits /= 10;
+        debug_assert!(digits.is_multiple_of(power), "digits that the text did not have");
+        Some(digits / power)
+    }
+}
+
+/// Bytes that a number takes at most where [`Text::plain`] writes it at once.
+const AT_ONCE: usize = 32;
+/// Digits after the point with which a number of 64 bits, its point and its sign take no more.
+const AT_ONCE_DECIMALS: u8 = 24;
+/// Bytes that are there from the start: more than any venue's numbers fill.
+const TEXT_BYTES: usize = 4 * OKX_LEVELS * AT_ONCE;
+
+const DIGIT_PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut at = 0;
+    while at < pairs.len() {
+        pairs[at] = [b'0' + at as u8 / 10, b'0' + at as u8 % 10];
+        at += 1;
+    }
+    pairs
+};
+
+/// Text that grows in a buffer longer than it, so that a number is copied with a constant length.
+struct Text<'a> {
+    bytes: &'a mut Vec<u8>,
+    len: usize,
+}
+
+/// A number written from its end.
+struct Backwards {
+    bytes: [u8; 2 * AT_ONCE],
+    /// Of the first byte written; what is behind [`AT_ONCE`] is no part of it.
+    at: usize,
+}
+
+impl Backwards {
+    fn new() -> Self {
+        Self { bytes: [b'0'; 2 * AT_ONCE], at: AT_ONCE }
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        self.at -= 1;
+        self.bytes[self.at] = byte;
+    }
+
+    #[inline]
+    fn pair(&mut self, value: &mut u64) {
+        let rest = *value / 100;
+        self.at -= 2;
+        self.bytes[self.at..self.at + 2].copy_from_slice(&DIGIT_PAIRS[(*value - rest * 100) as usize]);
+        *value = rest;
+    }
+
+    /// The digits of a number, nothing for 0.
+    #[inline]
+    fn all(&mut self, mut value: u64) {
+        while value >= 10 {
+            self.pair(&mut value);
         }
-        let mut buffer = [0; 20];
-        let mut at = buffer.len();
-        while digits != 0 {
-            at -= 1;
-            buffer[at] = b'0' + (digits % 10) as u8;
-            digits /= 10;
+        if value > 0 {
+            self.push(b'0' + value as u8);
         }
-        text.extend_from_slice(&buffer[at..]);
-        for _ in 0..zeros {
-            text.push(b'0');
+    }
+}
+
+impl<'a> Text<'a> {
+    fn new(bytes: &'a mut Vec<u8>) -> Self {
+        bytes.resize(bytes.len().max(TEXT_BYTES), 0);
+        Self { bytes, len: 0 }
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        self.room(1);
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    #[inline]
+    fn room(&mut self, bytes: usize) {
+        if self.len + bytes > self.bytes.len() {
+            self.bytes.resize(2 * (self.len + bytes), 0);
         }
     }
 
-    /// Appends the number as it was printed: `-0.050`.
-    fn write_plain(self, text: &mut Vec<u8>) {
-        if self.mantissa < 0 {
-            text.push(b'-');
-        }
-        let start = text.len();
-        self.write_digits(text);
-        let wanted = usize::from(self.decimals) + 1;
-        let missing = wanted.saturating_sub(text.len() - start);
-        if missing > 0 {
-            text.resize(text.len() + missing, b'0');
-            text[start..].rotate_right(missing);
-        }
-        if self.decimals > 0 {
-            text.insert(text.len() - usize::from(self.decimals), b'.');
+    #[inline]
+    fn take(&mut self, number: &Backwards) {
+        self.room(AT_ONCE);
+        self.bytes[self.len..self.len + AT_ONCE]
+            .copy_from_slice(&number.bytes[number.at..number.at + AT_ONCE]);
+        self.len += AT_ONCE - number.at;
+    }
+
+    /// The digits without point, sign and leading zeros; nothing for 0.
+    #[inline]
+    fn digits(&mut self, number: Number) {
+        if let Some(whole) = number.whole() {
+            let mut backwards = Backwards::new();
+            backwards.all(whole);
+            self.take(&backwards);
+        } else {
+            let text = long(number);
+            let digits = text.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0');
+            digits.for_each(|digit| self.push(digit));
         }
     }
+
+    /// The number as it was printed: `-0.050`.
+    #[inline]
+    fn plain(&mut self, number: Number) {
+        let Some(mut whole) = number.whole().filter(|_| number.decimals <= AT_ONCE_DECIMALS) else {
+            long(number).bytes().for_each(|byte| self.push(byte));
+            return;
+        };
+        let mut backwards = Backwards::new();
+        if number.decimals > 0 {
+            for _ in 0..number.decimals / 2 {
+                backwards.pair(&mut whole);
+            }
+            if !number.decimals.is_multiple_of(2) {
+                backwards.push(b'0' + (whole % 10) as u8);
+                whole /= 10;
+            }
+            backwards.push(b'.');
+        }
+        if whole == 0 {
+            backwards.push(b'0');
+        } else {
+            backwards.all(whole);
+        }
+        if number.mantissa < 0 {
+            backwards.push(b'-');
+        }
+        self.take(&backwards);
+    }
+}
+
+/// The same for numbers of more digits than venues print.
+#[cold]
+fn long(Number { mantissa, exp, decimals }: Number) -> String {
+    let text = decimal::format(mantissa, exp);
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let decimals = usize::from(decimals);
+    let fraction = &fraction[..fraction.len().min(decimals)];
+    let point = if decimals > 0 { "." } else { "" };
+    format!("{whole}{point}{fraction:0<decimals$}")
 }
 
 #[cfg(test)]
@@ -144,13 +264,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decimal;
-    use crate::event::Level;
+
+    fn written(write: impl FnOnce(&mut Text<'_>)) -> String {
+        let mut buffer = Vec::new();
+        let mut text = Text::new(&mut buffer);
+        write(&mut text);
+        String::from_utf8(text.written().to_vec()).unwrap()
+    }
 
     fn plain(mantissa: i64, exp: i8, decimals: u8) -> String {
-        let mut text = Vec::new();
-        Number { mantissa, exp, decimals }.write_plain(&mut text);
-        String::from_utf8(text).unwrap()
+        written(|text| text.plain(Number { mantissa, exp, decimals }))
     }
 
     #[test]
@@ -163,6 +286,14 @@ mod tests {
         assert_eq!(plain(12, 2, 0), "1200");
         assert_eq!(plain(12, 2, 1), "1200.0");
         assert_eq!(plain(i64::MAX, -18, 18), "9.223372036854775807");
+        assert_eq!(plain(-i64::MAX, -18, 18), "-9.223372036854775807");
+        assert_eq!(plain(-5, -1, 24), "-0.500000000000000000000000");
+        assert_eq!(plain(i64::MAX, 0, 19), "9223372036854775807.0000000000000000000");
+        assert_eq!(plain(5, -1, 200), format!("0.5{}", "0".repeat(199)));
+        let long = Number { mantissa: 5, exp: -1, decimals: 200 };
+        assert_eq!(written(|text| text.digits(long)), format!("5{}", "0".repeat(199)));
+        let many = written(|text| (0..200).for_each(|_| text.plain(long)));
+        assert_eq!(many, format!("0.5{}", "0".repeat(199)).repeat(200));
     }
 
     proptest! {
@@ -176,10 +307,10 @@ mod tests {
             let exp = needed - finer;
             let mantissa = decimal::parse(text.as_bytes(), exp).unwrap();
             prop_assert_eq!(plain(mantissa, exp, decimals), text.clone());
-            let mut digits = Vec::new();
-            Number { mantissa, exp, decimals }.write_digits(&mut digits);
+            prop_assert_eq!(long(Number { mantissa, exp, decimals }), text.clone());
+            let digits = written(|text| text.digits(Number { mantissa, exp, decimals }));
             let wanted = text.replace('.', "");
-            prop_assert_eq!(String::from_utf8(digits).unwrap(), wanted.trim_start_matches('0'));
+            prop_assert_eq!(digits, wanted.trim_start_matches('0'));
         }
     }
 
@@ -232,7 +363,7 @@ mod tests {
         let (book, printed, scale) = book(&bids, &asks);
         let mut text = Vec::new();
         assert_eq!(Algorithm::Kraken.of(&book, &printed, &scale, &mut text), 3_310_070_434);
-        assert_eq!(text.len(), 281);
+        assert!(text.starts_with(b"452852100000452864154571953"));
     }
 
     #[test]
@@ -242,7 +373,7 @@ mod tests {
         let mut text = Vec::new();
         // By zlib.crc32 of the text in Python.
         assert_eq!(Algorithm::Okx.of(&book, &printed, &scale, &mut text), 1_650_942_356);
-        assert_eq!(text, b"3366.1:7:3366.8:9:3366:6.00:0.5:1");
+        assert!(text.starts_with(b"3366.1:7:3366.8:9:3366:6.00:0.5:1"));
         let (empty, printed, scale) = self::book(&[], &[]);
         assert_eq!(Algorithm::Okx.of(&empty, &printed, &scale, &mut text), 0);
         assert!(!Algorithm::Okx.is_given(0) && Algorithm::Kraken.is_given(0));

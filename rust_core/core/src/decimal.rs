@@ -22,7 +22,7 @@ pub enum DecimalError {
 }
 
 /// Powers of ten that fit an `i64`.
-const POW10: [u64; 19] = {
+pub(crate) const POW10: [u64; 19] = {
     let mut table = [1; 19];
     let mut at = 1;
     while at < table.len() {

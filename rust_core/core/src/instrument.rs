@@ -83,6 +83,30 @@ impl InstrumentTable {
         Some(index)
     }
 
+    /// Puts an instrument where one was removed. The symbol must be free.
+    pub(crate) fn put(&mut self, index: u32, symbol: &[u8], scale: Scale) {
+        self.by_symbol.insert(symbol.into(), index);
+        self.scales[index as usize] = scale;
+    }
+
+    /// Takes out an instrument and returns by which texts frames name it: its symbol, and numbers that are bound to it.
+    pub(crate) fn remove(&mut self, index: u32) -> Vec<Box<[u8]>> {
+        let mut names = Vec::new();
+        self.by_symbol.retain(|symbol, &mut of| {
+            if of == index {
+                names.push(symbol.clone());
+            }
+            of != index
+        });
+        self.bound.retain(|(_, number), bound| {
+            if bound.instrument == index {
+                names.push(number.to_string().into_bytes().into());
+            }
+            bound.instrument != index
+        });
+        names
+    }
+
     /// Binds a number that the venue chose on a connection to an instrument and a channel, as the shapes name it;
     /// replaces an earlier binding.
     pub fn bind(&mut self, connection: u32, number: u64, instrument: u32, channel: &str) {

@@ -23,7 +23,8 @@ pub enum Rule {
     /// Binance spot, "How to manage a local order book correctly" (web-socket-streams.md, read 2026-07-21):
     /// "If the event `u` (last update ID) is < the update ID of your local order book: ignore the event. If
     /// the event `U` (first update ID) is > your local order book's update ID + 1, you have missed some
-    /// events." KuCoin (`sequenceStart <= end + 1`) and Gate follow the same rule.
+    /// events." KuCoin (`sequenceStart <= end + 1`) and Gate follow the same rule. An event that ends exactly at our
+    /// place is ignored too: it says what is applied, and two links that carry one stream would publish it twice.
     Range,
     /// The event names its predecessor: `prev` equals the `last` of the event before.
     ///
@@ -119,6 +120,18 @@ impl Continuity {
         self.local = None;
     }
 
+    /// How one event follows the one before it.
+    #[must_use]
+    pub fn rule(&self) -> Rule {
+        self.rule
+    }
+
+    /// How a snapshot joins.
+    #[must_use]
+    pub fn splices(&self) -> Splice {
+        self.splice
+    }
+
     /// The id applied last; `None` before the first.
     #[must_use]
     pub fn local(&self) -> Option<u64> {
@@ -149,7 +162,7 @@ impl Continuity {
             return self.gap_after(0);
         };
         match self.local {
-            Some(local) if last < local => Verdict::Old,
+            Some(local) if last <= local => Verdict::Old,
             Some(local) if is_beyond_next(first, local) => self.gap_after(first),
             _ => Verdict::Apply,
         }

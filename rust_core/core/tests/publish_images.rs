@@ -258,7 +258,7 @@ fn near_2_to_64_the_owner_is_told_once_and_the_number_never_wraps() {
     bench.sent.clear();
     for state in [4, 1, 4, 1] {
         let arrival = bench.arrival();
-        feed.connected(&[index], &mut bench, arrival);
+        feed.connected(&[index], 0, &mut bench, arrival);
         feed.set_trading_status(index, state, &mut bench, arrival);
     }
     bench.run(&mut feed, 200 * MS);

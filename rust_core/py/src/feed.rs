@@ -283,18 +283,49 @@ impl Feed {
 
     #[pyo3(signature = (index, body, recv_ns=0))]
     fn on_snapshot(&mut self, index: u32, body: &[u8], recv_ns: i64) -> PyResult<u8> {
-        self.settled_def(index)?;
+        if !self.feed.is_removed(index) {
+            self.settled_def(index)?;
+        }
         Ok(bits(self.act(recv_ns, |feed, machine, arrival| feed.on_snapshot(index, body, machine, arrival))))
     }
 
-    #[pyo3(signature = (indices, recv_ns=0))]
-    fn disconnected(&mut self, indices: Vec<u32>, recv_ns: i64) {
-        self.act(recv_ns, |feed, machine, arrival| feed.disconnected(&indices, machine, arrival));
+    #[pyo3(signature = (indices, recv_ns=0, connection=0))]
+    fn disconnected(&mut self, indices: Vec<u32>, recv_ns: i64, connection: u32) {
+        self.act(recv_ns, |feed, machine, arrival| feed.disconnected(&indices, connection, machine, arrival));
     }
 
-    #[pyo3(signature = (indices, recv_ns=0))]
-    fn connected(&mut self, indices: Vec<u32>, recv_ns: i64) {
-        self.act(recv_ns, |feed, machine, arrival| feed.connected(&indices, machine, arrival));
+    #[pyo3(signature = (indices, recv_ns=0, connection=0))]
+    fn connected(&mut self, indices: Vec<u32>, recv_ns: i64, connection: u32) {
+        self.act(recv_ns, |feed, machine, arrival| feed.connected(&indices, connection, machine, arrival));
+    }
+
+    fn overlap(&mut self, old: u32, new: u32, indices: Vec<u32>) -> PyResult<()> {
+        self.settled();
+        if old == new || old == 0 || new == 0 {
+            return Err(value_error(format!("connections {old} and {new} are not two numbers above 0")));
+        }
+        for &index in indices.iter().filter(|&&index| !self.feed.is_removed(index)) {
+            self.known(index)?;
+        }
+        self.feed.overlap(old, new, &indices).map_err(value_error)
+    }
+
+    #[pyo3(signature = (old, new, recv_ns=0))]
+    fn end_overlap(&mut self, old: u32, new: u32, recv_ns: i64) {
+        self.act(recv_ns, |feed, machine, arrival| feed.end_overlap(old, new, machine, arrival));
+    }
+
+    #[pyo3(signature = (index, recv_ns=0))]
+    fn remove_instrument(&mut self, index: u32, recv_ns: i64) -> PyResult<()> {
+        self.settled_def(index)?;
+        self.act(recv_ns, |feed, machine, arrival| feed.remove_instrument(index, machine, arrival));
+        Ok(())
+    }
+
+    #[pyo3(signature = (index, reason, recv_ns=0))]
+    fn resync(&mut self, index: u32, reason: u16, recv_ns: i64) -> PyResult<bool> {
+        self.settled_def(index)?;
+        Ok(self.act(recv_ns, |feed, machine, arrival| feed.resync(index, reason, machine, arrival)))
     }
 
     fn restart_connection(&mut self, connection: u32) {

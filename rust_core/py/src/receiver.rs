@@ -10,7 +10,7 @@ use outcrier_core::receive::{
     self, Collector, Config, GapRepair, GapReport, KnownInstrument, Mirror, Recovery, Wanted, rows,
 };
 use outcrier_core::wire::manifest::PublicKey;
-use outcrier_core::wire::text_of;
+use outcrier_core::wire::{status, text_of};
 use outcrier_net::clock::mono_ns;
 use outcrier_net::{DATAGRAM_BYTES_MAX, SubscriberConfig};
 use pyo3::exceptions::{PyKeyError, PyOSError};
@@ -358,7 +358,7 @@ fn describe<'py>(py: Python<'py>, known: &KnownInstrument<'_>) -> PyResult<Bound
     info.set_item("symbol", text_of(&def.symbol))?;
     info.set_item("native_symbol", def.native_symbol_text())?;
     info.set_item("kind", def.kind)?;
-    info.set_item("status", def.status)?;
+    info.set_item("status", if known.delisted { status::state::DELISTED } else { def.status })?;
     info.set_item("price_exp", def.price_exp)?;
     info.set_item("qty_exp", def.qty_exp)?;
     info.set_item("tick_size", def.tick_size)?;

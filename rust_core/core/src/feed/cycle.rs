@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Feed;
+use super::instrument::Instrument;
 use crate::publish::{About, Arrival, Cut, Host, PlaneFrames};
 use crate::wire::{self, NO_RECORDS, flags, msg};
 
@@ -62,6 +63,22 @@ impl Cycle {
             self.again_due_ns.max(now_ns.saturating_sub(CATCH_UP_NS)) + u64::from(frames) * AGAIN_FRAME_NS;
     }
 
+    /// An instrument leaves: its group, if the cycle has had it, is none of those that count.
+    pub(super) fn leave(&mut self, index: u32, sent_in_cycle: u32) {
+        self.head.retain(|&other| other != index);
+        if self.is_under_way && sent_in_cycle == self.id {
+            self.groups -= 1;
+        }
+    }
+
+    /// An instrument takes an index that the cycle may have passed by: it has its turn all the same.
+    pub(super) fn enter(&mut self, index: u32, instrument: &mut Instrument) {
+        if self.is_under_way && (index as usize) < self.next_index {
+            instrument.at_head = true;
+            self.head.push_back(index);
+        }
+    }
+
     /// Ends the cycle and returns its length and its groups: the next one starts when the pace and the least length allow.
     fn end(&mut self, now_ns: u64) -> (u64, u32) {
         let length_ns = now_ns.saturating_sub(self.started_ns);
@@ -80,6 +97,9 @@ impl Feed {
             return;
         }
         self.tell_when_full();
+        if !self.links.are_idle() {
+            self.expire_waiting(host);
+        }
         for _ in 0..GROUPS_PER_TICK_MAX {
             let now_ns = host.mono_ns();
             if !self.cycle_step(now_ns, host) {

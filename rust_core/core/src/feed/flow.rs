@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::held::Held;
 use super::instrument::Why;
+use super::overlap::judge;
 use super::proof::{Change, joined};
-use super::{BookState, Feed, Notice, NoticeKind};
+use super::{BookState, Feed, KindCounts, Notice, NoticeKind};
 use crate::book::Book;
 use crate::event::{Body, Decoded, Event, Level, Side};
 use crate::publish::{Arrival, Host};
@@ -18,21 +19,36 @@ const OLD_FOR_NS: i64 = 5_000_000_000;
 
 impl Feed {
     /// Publishes everything that one frame of the exchange says.
-    pub(super) fn publish(&mut self, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
+    pub(super) fn publish(
+        &mut self,
+        connection: u32,
+        decoded: &Decoded,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
         for event in &decoded.events {
-            self.judge(event, decoded, arrival);
-            self.count_kind(event);
             self.activity.note(event.instrument, &event.body, arrival.mono_ns);
+            self.kind_of(&event.body).received += events_of(&event.body);
+            self.judge(event, decoded, arrival);
+            if !self.links.are_idle() && !self.passes(connection, event, decoded, host, arrival) {
+                self.count_marks(event.instrument);
+                continue;
+            }
             match event.body {
-                Body::Book { snapshot: true, .. } => self.in_stream_book(event, decoded, host, arrival),
-                Body::Book { .. } => self.book_event(event, decoded, host, arrival),
+                Body::Book { snapshot, .. } => {
+                    self.instruments[event.instrument as usize].book_connection = connection;
+                    if snapshot {
+                        self.in_stream_book(event, decoded, host, arrival);
+                    } else {
+                        self.book_event(event, decoded, host, arrival);
+                    }
+                }
                 Body::Trades(run) | Body::Liquidations(run) => {
-                    self.journal.counters.trades += u64::from(run.len);
-                    let instrument = &mut self.instruments[event.instrument as usize];
-                    instrument.publish_event(&mut self.channel, host, arrival, event, decoded.trades(run));
+                    self.publish_trades(connection, event, run, decoded, host, arrival);
                 }
                 Body::Trading(state) => self.trading_event(event.instrument, state, host, arrival),
                 Body::Bbo(_) | Body::Ticker(_) | Body::Candle(_) | Body::Deriv(_) => {
+                    self.kind_of(&event.body).published += 1;
                     let instrument = &mut self.instruments[event.instrument as usize];
                     instrument.publish_event(&mut self.channel, host, arrival, event, &[]);
                 }
@@ -41,17 +57,17 @@ impl Feed {
         }
     }
 
-    fn count_kind(&mut self, event: &Event) {
+    /// The sums that an event is counted in.
+    pub(super) fn kind_of(&mut self, body: &Body) -> &mut KindCounts {
         let kinds = &mut self.kinds;
-        match event.body {
-            Body::Book { .. } => kinds.book.received += 1,
-            Body::Trades(run) => kinds.trade.passed(u64::from(run.len)),
-            Body::Liquidations(run) => kinds.deriv.passed(u64::from(run.len)),
-            Body::Bbo(_) => kinds.bbo.passed(1),
-            Body::Ticker(_) => kinds.ticker.passed(1),
-            Body::Candle(_) => kinds.candle.passed(1),
-            Body::Deriv(_) => kinds.deriv.passed(1),
-            Body::Trading(_) => {} // Not a kind of data: STATUS says it, where it changed.
+        match body {
+            Body::Book { .. } => &mut kinds.book,
+            Body::Trades(_) => &mut kinds.trade,
+            Body::Bbo(_) => &mut kinds.bbo,
+            Body::Ticker(_) => &mut kinds.ticker,
+            Body::Candle(_) => &mut kinds.candle,
+            Body::Deriv(_) | Body::Liquidations(_) => &mut kinds.deriv,
+            Body::Trading(_) => &mut kinds.trading,
         }
     }
 
@@ -73,39 +89,46 @@ impl Feed {
         if !instrument.has_book {
             return;
         }
-        instrument.carrier = Some(self.proof.connection);
         if instrument.state != BookState::Live {
             self.hold(event, decoded, arrival);
             return;
         }
-        let verdict = match instrument.joining {
-            Some(id) => match instrument.continuity.splice(id, &event.ids) {
-                SpliceVerdict::Old => Verdict::Old,
-                SpliceVerdict::Apply => {
-                    instrument.joining = None;
-                    Verdict::Apply
-                }
-                SpliceVerdict::SnapshotTooOld { expected, got } => Verdict::Gap { expected, got },
-            },
-            None => instrument.continuity.check(&event.ids),
-        };
+        let verdict = judge(&mut instrument.continuity, &mut instrument.joining, &event.ids);
         let verdict = self.without_old_run(index, verdict, event, arrival);
         match verdict {
             Verdict::Apply => self.apply_and_publish(event, decoded, host, arrival),
             Verdict::Old => self.journal.counters.old_events += 1,
             Verdict::Gap { expected, got } => {
-                self.journal.counters.gaps += 1;
-                self.kinds.book.gaps += 1;
-                self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Gap, index) });
-                self.go_stale(index, status::reason::SOURCE_GAP, expected, got, host, arrival);
+                self.source_gap(index, expected, got, host, arrival);
                 self.hold(event, decoded, arrival);
             }
         }
     }
 
+    /// Events of a live book are missing.
+    pub(super) fn source_gap(
+        &mut self,
+        index: u32,
+        expected: u64,
+        got: u64,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
+        self.journal.counters.gaps += 1;
+        self.kinds.book.gaps += 1;
+        self.journal.notice(Notice { expected, got, ..Notice::about(NoticeKind::Gap, index) });
+        self.go_stale(index, status::reason::SOURCE_GAP, expected, got, host, arrival);
+    }
+
     /// A run of events that are all covered already becomes a gap: a venue that restarts its numbers from a low id would
     /// otherwise be ignored for ever, with a book that looks live.
-    fn without_old_run(&mut self, index: u32, verdict: Verdict, event: &Event, arrival: Arrival) -> Verdict {
+    pub(super) fn without_old_run(
+        &mut self,
+        index: u32,
+        verdict: Verdict,
+        event: &Event,
+        arrival: Arrival,
+    ) -> Verdict {
         let instrument = &mut self.instruments[index as usize];
         if verdict != Verdict::Old {
             instrument.old_since = None;
@@ -120,32 +143,59 @@ impl Feed {
         Verdict::Gap { expected, got: event.ids.last.unwrap_or(0) }
     }
 
-    fn apply_and_publish(&mut self, event: &Event, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
+    pub(super) fn apply_and_publish(
+        &mut self,
+        event: &Event,
+        decoded: &Decoded,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
         let Body::Book { bids, asks, .. } = event.body else {
             return;
         };
         let Some(change) = Change::of(event, decoded, self.decoder.shapes()) else {
             return;
         };
+        if !self.apply_change(event, &change, &decoded.levels[joined(bids, asks)], host, arrival) {
+            self.hold(event, decoded, arrival);
+        }
+    }
+
+    /// Applies and publishes a change whose `levels` lie one behind the other; `false`: its checksum differs, and the book is
+    /// no more.
+    pub(super) fn apply_change(
+        &mut self,
+        event: &Event,
+        change: &Change<'_>,
+        levels: &[Level],
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) -> bool {
         let instrument = &mut self.instruments[event.instrument as usize];
-        instrument.apply(&change, &mut self.proof.cut);
+        instrument.apply(change, &mut self.proof.cut);
         instrument.source_seq = event.ids.last.or(instrument.source_seq);
         instrument.exchange_ts = event.exchange_ts;
         if !self.verify(event.instrument, change.checksum, host, arrival) {
-            self.hold(event, decoded, arrival);
-            return;
+            return false;
         }
         let instrument = &mut self.instruments[event.instrument as usize];
-        let (levels, n_bids) = self.proof.cut.with(&decoded.levels[joined(bids, asks)], bids.len as usize);
+        let (levels, n_bids) = self.proof.cut.with(levels, change.bids.len());
         let counters = &mut self.journal.counters;
         counters.book_events += 1;
         counters.levels += levels.len() as u64;
         self.kinds.book.published += 1;
         instrument.publish_delta(&mut self.channel, host, arrival, event, levels, n_bids);
+        true
     }
 
     /// A whole book in the stream: while live it becomes the difference to ours, else it is the way back.
-    fn in_stream_book(&mut self, event: &Event, decoded: &Decoded, host: &mut dyn Host, arrival: Arrival) {
+    pub(super) fn in_stream_book(
+        &mut self,
+        event: &Event,
+        decoded: &Decoded,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
         let Some(whole) = Change::of(event, decoded, self.decoder.shapes()) else {
             return;
         };
@@ -153,7 +203,6 @@ impl Feed {
         if !instrument.has_book {
             return;
         }
-        instrument.carrier = Some(self.proof.connection);
         instrument.continuity.restart_at(event.ids.last);
         instrument.source_seq = event.ids.last.or(instrument.source_seq);
         instrument.exchange_ts = event.exchange_ts;
@@ -332,14 +381,23 @@ impl Feed {
         instrument.clear_book();
         instrument.continuity.reset();
         instrument.joining = None;
+        self.journal.counters.overlap_dropped += instrument.forget_places();
         if instrument.has_book {
             self.journal.notice(Notice::about(NoticeKind::NeedSnapshot, index));
         }
     }
 }
 
+/// How many events of its kind one of the decoder is.
+fn events_of(body: &Body) -> u64 {
+    match body {
+        Body::Trades(run) | Body::Liquidations(run) => u64::from(run.len),
+        _ => 1,
+    }
+}
+
 /// Appends what turns our side into `whole`, deletions first, and returns the length of `out` after it.
-fn difference_to(book: &Book, side: Side, whole: &[Level], out: &mut Vec<Level>) -> usize {
+pub(super) fn difference_to(book: &Book, side: Side, whole: &[Level], out: &mut Vec<Level>) -> usize {
     let mut ours: HashMap<i64, i64> = book.levels(side).map(|level| (level.price, level.qty)).collect();
     let kept: HashSet<i64> = whole.iter().filter(|level| level.qty != 0).map(|level| level.price).collect();
     for level in book.levels(side).filter(|level| !kept.contains(&level.price)) {

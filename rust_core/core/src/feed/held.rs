@@ -41,6 +41,11 @@ impl Held {
         }
     }
 
+    /// Bids first.
+    pub(super) fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
     pub(super) fn change(&self) -> Change<'_> {
         let (bids, asks) = self.levels.split_at(self.bids);
         Change { bids, asks, extras: &self.extras, depth: self.depth, checksum: self.checksum }

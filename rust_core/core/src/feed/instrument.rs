@@ -2,13 +2,15 @@
 
 use super::fragments::{Fragments, small};
 use super::held::HeldDiffs;
+use super::overlap::Overlap;
 use super::quality::Quality;
+use super::repeats::RecentTrades;
 use crate::book::{Book, Printed};
 use crate::deriv::{KnownDeriv, factor};
 use crate::event::{Body, Event, Level, NOT_GIVEN, Side, Trade};
 use crate::instrument::Scale;
 use crate::publish::{About, Arrival, Channel, Cut, Host};
-use crate::sequence::Continuity;
+use crate::sequence::{Continuity, Rule, Splice};
 use crate::wire::{self, InstrumentDef, NO_RECORDS, NO_ROOT, checksum_kind, flags, msg, status};
 
 /// The finest exponent an instrument may take: 64 bits hold 18 digits.
@@ -57,8 +59,6 @@ pub(crate) struct Instrument {
     pub(crate) printed: Option<Printed>,
     /// Levels a side that the venue keeps; 0 = all.
     pub(crate) depth_limit: u16,
-    /// The connection that its last book message came on.
-    pub(crate) carrier: Option<u32>,
     pub(crate) state: BookState,
     pub(crate) reason: u16,
     pub(crate) trading_status: u8,
@@ -84,6 +84,12 @@ pub(crate) struct Instrument {
     pub(crate) headed_ns: Option<u64>,
     /// It waits there.
     pub(crate) at_head: bool,
+    /// Connection that the last event of the book came on; 0 = not known.
+    pub(crate) book_connection: u32,
+    /// Planned changes of socket that concern it: one for each pair of connections.
+    pub(super) overlaps: Vec<Overlap>,
+    /// Trades that came lately.
+    pub(super) recent: RecentTrades,
 }
 
 /// What a status frame says beside the state.
@@ -102,7 +108,6 @@ impl Instrument {
             book: Book::new(def.tick_size),
             printed: None,
             depth_limit: 0,
-            carrier: None,
             state: BookState::Recovering,
             reason: 0,
             trading_status: def.status,
@@ -122,8 +127,24 @@ impl Instrument {
             sent_in_cycle: 0,
             headed_ns: None,
             at_head: false,
+            book_connection: 0,
+            overlaps: Vec::new(),
+            recent: RecentTrades::new(),
             def,
         }
+    }
+
+    /// The place of an instrument that was removed.
+    pub(super) fn vacant() -> Self {
+        let mut vacant = Self::new(0, wire::zeroed(), false, Continuity::new(Rule::None, Splice::None));
+        vacant.trading_status = status::state::DELISTED;
+        vacant.recent = RecentTrades::default();
+        vacant
+    }
+
+    /// Whether nothing stands here.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.id == 0
     }
 
     /// STATUS.state that the wire says now: the book's while it is not live, else the venue's trading status.
@@ -227,7 +248,11 @@ impl Instrument {
             // The prices are those of the book, which fitted.
             printed.rescale(price_factor).ok()?;
         }
-        let dropped = if self.held.rescale(price_factor, qty_factor) { 0 } else { self.held.clear() };
+        let waiting = self.overlaps.iter_mut().map(|overlap| &mut overlap.waiting);
+        let dropped = waiting
+            .chain([&mut self.held])
+            .map(|held| if held.rescale(price_factor, qty_factor) { 0 } else { held.clear() })
+            .sum();
         self.quality.rescale(price_factor, qty_factor);
         def.price_exp = scale.price_exp;
         def.qty_exp = scale.qty_exp;
@@ -255,6 +280,11 @@ impl Instrument {
             .levels(Side::Bid)
             .chain(self.book.levels(Side::Ask))
             .all(|level| grows(level.price, price_factor) && grows(level.qty, qty_factor))
+    }
+
+    /// The book begins anew: where the links of an overlap were says nothing any more. Returns how many events waited.
+    pub(crate) fn forget_places(&mut self) -> u64 {
+        self.overlaps.iter_mut().map(Overlap::forget_places).sum()
     }
 
     /// BOOK_DELTA of one event that is already applied; split where it is too long, whole only at EVENT_END.

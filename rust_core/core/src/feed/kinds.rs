@@ -13,20 +13,14 @@ pub struct KindCounts {
     pub gaps: u64,
 }
 
-impl KindCounts {
-    /// Events that came and left at once.
-    pub(super) fn passed(&mut self, events: u64) {
-        self.received += events;
-        self.published += events;
-    }
-}
-
 /// Sums by kind, as the text lines name them. Frames that could not be read are the book's where they are known to be of a
 /// book; of others the kind is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kinds {
     /// Book events; an event that only continues a book that is not live is received and not published.
     pub book: KindCounts,
+    /// Trading states that messages tell: no kind of data, STATUS says it where it changed.
+    pub(super) trading: KindCounts,
     /// Trades.
     pub trade: KindCounts,
     /// Best prices.

@@ -16,9 +16,14 @@ mod image;
 mod instrument;
 mod kinds;
 mod notice;
+mod overlap;
 mod proof;
 mod quality;
 mod refusals;
+mod removal;
+mod repeats;
+mod rotation;
+mod two_links;
 
 pub use activity::{ACTIVITY_KINDS, Activity};
 pub use cycle::{
@@ -31,11 +36,15 @@ pub use kinds::{KindCounts, Kinds};
 pub use notice::{
     FAULT_BYTES_MAX, FAULTS_MAX, Fault, FeedCounters, Journal, NOTICES_MAX, Notice, NoticeKind,
 };
+pub use overlap::AHEAD_FOR_NS;
 pub use quality::{Cause, QualityCounts, TIME_BACK_NS, VenueClock, WINDOW_NS, WINDOWS};
 pub use refusals::{AddError, Sizes, Unsupported};
+pub use removal::{INDICES_RESTING, NUMBERS_KEPT};
+pub use repeats::{OVERLAP_TRADES, RECENT_TRADES};
+pub use rotation::Overlapping;
 
 use crate::book::{Book, Printed};
-use crate::event::Decoded;
+use crate::event::{Decoded, Trade};
 use crate::instrument::{InstrumentTable, Scale};
 use crate::publish::{About, Arrival, Channel, ChannelCounters, Host, SessionInfo};
 use crate::sequence::{Continuity, Rule};
@@ -46,6 +55,8 @@ use activity::Activities;
 use cycle::Cycle;
 use instrument::{Instrument, Why};
 use proof::Proof;
+use removal::Departed;
+use rotation::Links;
 
 /// Refinements that one frame may cause: prices and quantities, each once, and room for a second look.
 const REFINES_PER_FRAME_MAX: usize = 4;
@@ -84,6 +95,12 @@ pub struct Feed {
     kinds: Kinds,
     activity: Activities,
     proof: Proof,
+    links: Links,
+    departed: Departed,
+    /// Every message about a book is a whole one.
+    always_whole: bool,
+    /// Trades of a message that are no repeats; its memory is used again.
+    fresh: Vec<Trade>,
     /// That the numbers run out was told.
     told_full: bool,
 }
@@ -105,6 +122,7 @@ impl Feed {
         let mut channel = Channel::new(info);
         channel.start(host, arrival);
         Ok(Self {
+            always_whole: decoder.has_whole_books(),
             decoder,
             table: InstrumentTable::default(),
             instruments: Vec::new(),
@@ -119,11 +137,15 @@ impl Feed {
             kinds: Kinds::default(),
             activity: Activities::default(),
             proof,
+            links: Links::default(),
+            departed: Departed::default(),
+            fresh: Vec::new(),
             told_full: false,
         })
     }
 
-    /// Adds an instrument under the text that the venue's frames use and publishes its definition.
+    /// Adds an instrument under the text that the venue's frames use and publishes its definition. One that was here before
+    /// goes on from its numbers: the definition has a version one higher than the last.
     pub fn add_instrument(
         &mut self,
         id: u32,
@@ -136,11 +158,6 @@ impl Feed {
         if id == 0 || self.instruments.iter().any(|known| known.id == id) {
             return Err(AddError::IdTaken(id));
         }
-        let scale = Scale { price_exp: def.price_exp, qty_exp: def.qty_exp };
-        let index = self
-            .table
-            .add(native_symbol.as_bytes(), scale)
-            .ok_or_else(|| AddError::SymbolTaken(native_symbol.to_owned()))?;
         let (rule, splice) = self.decoder.rule();
         // Numbers over a connection are followed there; the events of a book have none.
         let rule = if rule == Rule::ConnectionPlusOne { Rule::None } else { rule };
@@ -148,8 +165,14 @@ impl Feed {
         if has_book && self.decoder.shapes().iter().any(|shape| shape.keep_decimals) {
             instrument.printed = Some(Printed::new(def.tick_size));
         }
+        let index = self
+            .admit(native_symbol.as_bytes(), &mut instrument)
+            .ok_or_else(|| AddError::SymbolTaken(native_symbol.to_owned()))?;
         instrument.define(&mut self.channel, host, arrival);
-        self.instruments.push(instrument);
+        match self.instruments.get_mut(index as usize) {
+            Some(vacant) => *vacant = instrument,
+            None => self.instruments.push(instrument),
+        }
         self.activity.add(index);
         Ok(index)
     }
@@ -189,7 +212,10 @@ impl Feed {
         });
         let mut for_python = false;
         match outcome {
-            Outcome::Handled => self.publish(&decoded, host, arrival),
+            Outcome::Handled if self.links.is_retired(connection) => {
+                self.journal.counters.after_overlap += decoded.events.len() as u64;
+            }
+            Outcome::Handled => self.publish(connection, &decoded, host, arrival),
             Outcome::NotMine => {
                 self.journal.counters.for_python += 1;
                 for_python = true;
@@ -204,7 +230,9 @@ impl Feed {
         }
         if let Some(index) = decoded.unread_book {
             self.kinds.book.rejected += 1;
-            self.go_stale(index, status::reason::PARSE, 0, 0, host, arrival);
+            if self.concerns(index, connection) {
+                self.go_stale(index, status::reason::PARSE, 0, 0, host, arrival);
+            }
         }
         self.keep_unproven(connection, frame, arrival);
         self.decoded = decoded;
@@ -216,6 +244,10 @@ impl Feed {
         if self.channel.has_ended() {
             self.journal.counters.after_end += 1;
             return Taken::default();
+        }
+        if self.is_removed(index) {
+            self.journal.counters.after_removal += 1;
+            return Taken { for_python: false, notices: self.journal.has_notices() };
         }
         let waiting = self
             .instruments
@@ -248,23 +280,15 @@ impl Feed {
         Taken { for_python: false, notices: self.journal.has_notices() }
     }
 
-    /// The connection that carried these books is gone. One STATUS each, 15 a frame.
-    pub fn disconnected(&mut self, indices: &[u32], host: &mut dyn Host, arrival: Arrival) {
+    /// The streams of these instruments are subscribed, on a connection (0 = not told): those without a book are live by
+    /// that, the others wait for theirs. In an overlap, the new link is known to bring what changes from now on.
+    pub fn connected(&mut self, indices: &[u32], connection: u32, host: &mut dyn Host, arrival: Arrival) {
         self.channel.begin_together();
         for &index in indices {
-            self.go_stale(index, status::reason::DISCONNECT, 0, 0, host, arrival);
-            if let Some(instrument) = self.instruments.get_mut(index as usize) {
-                self.journal.counters.held_dropped += instrument.held.clear();
-            }
-        }
-        self.channel.end_together(host);
-    }
-
-    /// The streams of these instruments are subscribed: those without a book are live by that, the others wait for theirs.
-    pub fn connected(&mut self, indices: &[u32], host: &mut dyn Host, arrival: Arrival) {
-        self.channel.begin_together();
-        for &index in indices {
-            let waits = |known: &&mut Instrument| !known.has_book && known.state != BookState::Live;
+            self.subscribed(index, connection);
+            let waits = |known: &&mut Instrument| {
+                !known.has_book && known.state != BookState::Live && !known.is_vacant()
+            };
             if let Some(instrument) = self.instruments.get_mut(index as usize).filter(waits)
                 && !self.channel.has_ended()
             {
@@ -277,9 +301,8 @@ impl Feed {
 
     /// Takes the venue's trading status (STATUS.state); held back while the book is not live.
     pub fn set_trading_status(&mut self, index: u32, state: u8, host: &mut dyn Host, arrival: Arrival) {
-        let Some(instrument) = self.instruments.get_mut(index as usize) else {
-            return;
-        };
+        let known = self.instruments.get_mut(index as usize);
+        let Some(instrument) = known.filter(|known| !known.is_vacant()) else { return };
         let told = instrument.wire_status();
         instrument.trading_status = state;
         if instrument.wire_status() != told && !self.channel.has_ended() {
@@ -432,28 +455,32 @@ impl Feed {
         (self.journal.counters, self.channel.counters())
     }
 
+    fn known(&self, index: u32) -> Option<&Instrument> {
+        self.instruments.get(index as usize).filter(|known| !known.is_vacant())
+    }
+
     /// State of a book.
     #[must_use]
     pub fn state(&self, index: u32) -> Option<BookState> {
-        self.instruments.get(index as usize).map(|known| known.state)
+        self.known(index).map(|known| known.state)
     }
 
     /// The book itself; empty while it is not live.
     #[must_use]
     pub fn book(&self, index: u32) -> Option<&Book> {
-        self.instruments.get(index as usize).map(|known| &known.book)
+        self.known(index).map(|known| &known.book)
     }
 
     /// Definition in force.
     #[must_use]
     pub fn definition(&self, index: u32) -> Option<&InstrumentDef> {
-        self.instruments.get(index as usize).map(|known| &known.def)
+        self.known(index).map(|known| &known.def)
     }
 
     /// (last instr_seq, last exchange id; 0 = none).
     #[must_use]
     pub fn numbers(&self, index: u32) -> Option<(u32, u64)> {
-        self.instruments.get(index as usize).map(|known| (known.instr_seq, known.source_seq.unwrap_or(0)))
+        self.known(index).map(|known| (known.instr_seq, known.source_seq.unwrap_or(0)))
     }
 
     /// Who publishes.
@@ -502,6 +529,10 @@ impl Feed {
     }
 
     fn unknown_instrument(&mut self, name: &[u8]) {
+        if self.departed.knows(name) {
+            self.journal.counters.after_removal += 1;
+            return;
+        }
         let name = &name[..name.len().min(UNKNOWN_NAME_BYTES_MAX)];
         self.journal.counters.unknown_instrument += 1;
         if self.unknown_names.len() < UNKNOWN_NAMES_MAX

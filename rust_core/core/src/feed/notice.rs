@@ -33,6 +33,9 @@ pub enum NoticeKind {
     UnknownInstrument,
     /// Held diffs are being dropped because the snapshot does not come; told once for each recovery.
     HeldOverflow,
+    /// The new connection of an overlap carries the instrument: `expected` is the old connection, `got` the new one. Told
+    /// once in an overlap.
+    Switched,
     /// The frame numbers of the session run out: the owner has to begin a new session.
     SessionFull,
 }
@@ -52,6 +55,7 @@ impl NoticeKind {
             Self::Trading => "TRADING",
             Self::UnknownInstrument => "UNKNOWN_INSTRUMENT",
             Self::HeldOverflow => "HELD_OVERFLOW",
+            Self::Switched => "SWITCHED",
             Self::SessionFull => "SESSION_FULL",
         }
     }
@@ -152,6 +156,22 @@ counters! {
         trades,
         /// Levels published.
         levels,
+        /// Trades and liquidations that had been published before: history at a subscription, or the other link.
+        trade_repeats,
+        /// Book events of an overlap that the other link had brought.
+        overlap_repeats,
+        /// Events of an overlap that were the other link's to bring, and waiting ones that were not needed any more.
+        overlap_dropped,
+        /// Book events that came before the other link had brought what lies between.
+        overlap_waited,
+        /// Events that came on a connection whose overlap had ended.
+        after_overlap,
+        /// Instruments that left the wire.
+        removed,
+        /// Frames and answers about instruments that had left.
+        after_removal,
+        /// Books given up on the owner's word.
+        resyncs,
         /// Frames that came after the session was ended.
         after_end,
         /// Notices that nobody took in time.

@@ -163,8 +163,6 @@ pub(super) enum Proven {
 /// What the feed knows for its proofs, and buffers that keep their memory.
 #[derive(Debug, Default)]
 pub(super) struct Proof {
-    /// The connection of the frame in hand.
-    pub(super) connection: u32,
     pub(super) cut: Cut,
     /// An instrument whose checksum differed in the frame in hand.
     pub(super) failed: Option<u32>,
@@ -239,7 +237,6 @@ impl Feed {
         host: &mut dyn Host,
         arrival: Arrival,
     ) {
-        self.proof.connection = connection;
         let Some(number) = number.filter(|_| self.proof.numbers.is_followed) else { return };
         let Some((expected, got)) = self.proof.numbers.take(connection, number) else { return };
         self.journal.counters.gaps += 1;
@@ -254,7 +251,7 @@ impl Feed {
         self.channel.begin_together();
         for index in 0..self.instruments.len() {
             let known = &self.instruments[index];
-            if !known.has_book || known.carrier.is_some_and(|carrier| carrier != connection) {
+            if !known.has_book || ![0, connection].contains(&known.book_connection) {
                 continue;
             }
             let index = u32::try_from(index).unwrap_or(u32::MAX);

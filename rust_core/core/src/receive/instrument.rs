@@ -163,6 +163,11 @@ impl Tracked {
         self.drain(now_ns, shared, counters, sink);
     }
 
+    /// Whether more was applied than up to this number.
+    pub(super) fn is_beyond(&self, instr_seq: u32) -> bool {
+        self.mirror.reception != Reception::Unknown && self.extend(instr_seq).saturating_add(1) < self.next
+    }
+
     /// Numbers of the channel were given up.
     pub(super) fn on_give_up<S: Sink>(&mut self, shared: &mut Shared, sink: &mut S) {
         if self.mirror.reception == Reception::Live {

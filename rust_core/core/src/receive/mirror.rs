@@ -284,6 +284,13 @@ impl Mirror {
         if root.scope != status::scope::INSTRUMENT {
             return Applied::Done;
         }
+        if root.state == status::state::DELISTED && root.reason == status::reason::REMOVED {
+            // Nothing follows: what it needed is free for others.
+            self.discard_book();
+            self.book = Book::new(0);
+            self.bbo = None;
+            self.deriv = None;
+        }
         self.set_publisher(root.state, root.reason)
     }
 

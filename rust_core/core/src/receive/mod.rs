@@ -84,6 +84,8 @@ pub struct KnownInstrument<'a> {
     pub wanted: bool,
     /// Reported state; UNKNOWN where it is not mirrored.
     pub state: Reported,
+    /// The venue or the publisher let it go.
+    pub delisted: bool,
 }
 
 /// The state of all channels heard. See the module's own text.
@@ -373,16 +375,19 @@ impl Receiver {
                 def: &known.def,
                 wanted: known.wanted,
                 state: channel.mirror(instrument).map_or(Reported::Unknown, Mirror::reported),
+                delisted: known.delisted,
             })
         })
     }
 
-    /// Venue and instrument of a `SYMBOL@venue-number` whose definition was heard. Walks all definitions.
+    /// Venue and instrument of a `SYMBOL@venue-number` whose definition was heard; one that is still listed goes before one
+    /// that is not. Walks all definitions.
     #[must_use]
     pub fn find(&self, symbol: &str) -> Option<(u16, u32)> {
         let (symbol, venue) = split_symbol(symbol).ok()?;
-        let mut known = self.instruments().filter(|known| known.venue == venue);
-        known.find(|known| text_of(&known.def.symbol) == symbol).map(|known| (venue, known.instrument))
+        let known = self.instruments().filter(|known| known.venue == venue);
+        let named = known.filter(|known| text_of(&known.def.symbol) == symbol);
+        named.min_by_key(|known| known.delisted).map(|known| (venue, known.instrument))
     }
 
     /// State and sums of every channel heard.

@@ -10,6 +10,9 @@ use crate::wire::{InstrumentDef, digest, status, text_of};
 /// Instruments of one channel. The largest venues list some 4,000; options 10,000.
 pub const INSTRUMENTS_MAX: usize = 65_536;
 
+/// Delisted instruments that are remembered, in case that they come back: more than an options venue lists in a week.
+pub(super) const DELISTED_MAX: usize = 4_096;
+
 /// The symbols that were asked for and what they turned out to be.
 #[derive(Debug)]
 pub(super) struct Wants {
@@ -153,6 +156,25 @@ impl Registry {
         }
     }
 
+    /// Whether the venue or the publisher let it go.
+    pub(super) fn is_delisted(&self, instrument: u32) -> bool {
+        self.known.get(instrument).is_some_and(|known| known.delisted)
+    }
+
+    /// Forgets the delisted ones if they are too many, and returns them.
+    pub(super) fn forget_delisted(&mut self) -> Vec<u32> {
+        let delisted =
+            self.known.iter().filter(|(_, known)| known.delisted).map(|(instrument, _)| instrument);
+        let gone: Vec<u32> = delisted.collect();
+        if gone.len() <= DELISTED_MAX {
+            return Vec::new();
+        }
+        for &instrument in &gone {
+            self.known.remove(instrument);
+        }
+        gone
+    }
+
     /// Whether the instrument takes part in the channel: defined in this session and not delisted, or not yet defined.
     pub(super) fn is_expected(&self, instrument: u32) -> bool {
         self.known.get(instrument).is_none_or(|known| !known.delisted)
@@ -169,8 +191,15 @@ impl Registry {
     }
 
     /// A cycle ended. `contiguous` = none of its frames is missing. Gives whether that proves that we know every
-    /// definition: by their digest, or because the whole cycle was heard and held as many groups as it says.
-    pub(super) fn end_cycle(&mut self, n_instruments: u32, registry_crc: u32, contiguous: bool) -> bool {
+    /// definition: by their digest, or because the whole cycle was heard and held as many groups as it says. `gone` gets
+    /// those that are not there any more, whose end was not heard.
+    pub(super) fn end_cycle(
+        &mut self,
+        n_instruments: u32,
+        registry_crc: u32,
+        contiguous: bool,
+        gone: &mut Vec<u32>,
+    ) -> bool {
         let ended = self.cycle;
         self.cycle += 1;
         if self.matches(n_instruments, registry_crc) {
@@ -180,7 +209,12 @@ impl Registry {
             return false;
         }
         // What a whole cycle does not hold, and line A did not define meanwhile, is gone.
-        self.known.for_each_mut(|_, known| known.delisted |= known.fresh && known.heard_in < ended);
+        self.known.for_each_mut(|instrument, known| {
+            if known.fresh && known.heard_in < ended && !known.delisted {
+                known.delisted = true;
+                gone.push(instrument);
+            }
+        });
         let groups = self.known.iter().filter(|(_, known)| known.group_in == Some(ended)).count();
         groups == n_instruments as usize || self.matches(n_instruments, registry_crc)
     }

@@ -123,7 +123,11 @@ fn info(shape: &spec::Shape, keep_decimals: bool) -> ShapeInfo {
         level_sequence: false,
         checksum: None,
         keep_decimals: false,
+        folds: false,
     };
+    if let spec::Body::Trades(trades) = &shape.body {
+        info.folds = trades.first_fill.is_some() || trades.n_fills.is_some();
+    }
     if let spec::Body::Book(book) = &shape.body {
         info.is_book = true;
         info.depth = book.depth;
@@ -131,9 +135,11 @@ fn info(shape: &spec::Shape, keep_decimals: bool) -> ShapeInfo {
         info.level_sequence = book.level.fields.contains_key("sequence");
         info.checksum = book.checksum.as_ref().map(|checksum| checksum.algorithm);
         info.keep_decimals = keep_decimals;
-        if matches!(book.snapshot, spec::Snapshot::FirstAfterBind {}) {
-            info.snapshot = SnapshotMode::FirstAfterBind;
-        }
+        info.snapshot = match book.snapshot {
+            spec::Snapshot::Always {} => SnapshotMode::Always,
+            spec::Snapshot::FirstAfterBind {} => SnapshotMode::FirstAfterBind,
+            spec::Snapshot::Never {} | spec::Snapshot::When { .. } => SnapshotMode::Told,
+        };
     } else {
         info.splice = Splice::None;
     }

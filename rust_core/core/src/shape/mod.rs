@@ -176,6 +176,8 @@ impl std::error::Error for ShapeError {}
 pub enum SnapshotMode {
     /// It does.
     Told,
+    /// It does, and is always true: nothing of the shape continues a book.
+    Always,
     /// It is false; the first message of an instrument after it was bound or subscribed is the whole book.
     FirstAfterBind,
 }
@@ -205,6 +207,8 @@ pub struct ShapeInfo {
     pub checksum: Option<Algorithm>,
     /// Levels have their decimals (`LevelExtra`), because some shape of the venue has a checksum over text.
     pub keep_decimals: bool,
+    /// Its trades are put together from several fills, whose ids are no ids of theirs.
+    pub folds: bool,
 }
 
 /// The compiled shapes of a venue, and the buffers to scan with. One per thread.
@@ -246,6 +250,13 @@ impl Decoder {
         let mut books = self.infos.iter().filter(|info| info.is_book && !info.rest);
         let numbered = books.clone().find(|info| info.rule != Rule::None);
         numbered.or_else(|| books.next()).map_or((Rule::None, Splice::None), |info| (info.rule, info.splice))
+    }
+
+    /// Whether every message about a book in the stream is a whole one.
+    #[must_use]
+    pub fn has_whole_books(&self) -> bool {
+        let mut books = self.infos.iter().filter(|info| info.is_book && !info.rest);
+        books.all(|info| info.snapshot == SnapshotMode::Always)
     }
 
     /// Scans a frame of a connection. `out` is cleared first and gets events only with [`Outcome::Handled`];

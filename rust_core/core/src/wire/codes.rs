@@ -84,6 +84,8 @@ pub mod status {
         pub const CLOCK: u16 = 6;
         /// We are too slow.
         pub const OVERLOAD: u16 = 7;
+        /// With state delisted: the publisher carries it no more. Nothing follows unless it is defined again.
+        pub const REMOVED: u16 = 8;
     }
 }
 

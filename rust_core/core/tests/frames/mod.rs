@@ -113,7 +113,7 @@ pub(crate) fn session(
             feed.tick(&mut tape);
         }
     }
-    feed.disconnected(&[index], &mut tape, now);
+    feed.disconnected(&[index], 0, &mut tape, now);
     feed.close(0, 0, &mut tape);
     feed.flush(&mut tape);
     Some(tape.sent)

@@ -13,10 +13,12 @@ from typing import Any
 
 from outcrier import shapes as s
 from outcrier.shape_json import to_json
-from outcrier.venues import bitfinex, bybit, bybit_v2, kraken, kraken_v1, okx
+from outcrier.venues import bitfinex, bybit, bybit_v2, okx
 from outcrier.venues.binance_messages import COINM_SHAPES, SPOT_SHAPES, USDM_SHAPES
 from outcrier.venues.coinbase import COINBASE
 from outcrier.venues.coinbase_exchange import COINBASE_EXCHANGE
+from outcrier.venues.kraken import KRAKEN
+from outcrier.venues.kraken_v1 import KRAKEN_V1
 from outcrier.venues.upbit import UPBIT
 
 BUY_SELL = s.SideWords(bid=("buy", "Buy", "bid"), ask=("sell", "Sell", "offer", "ask"))
@@ -616,8 +618,8 @@ VENUES = {
     "okx_2022": okx.OKX_2022.shapes_json,
     "coinbase": COINBASE.shapes_json,
     "coinbase_exchange": COINBASE_EXCHANGE.shapes_json,
-    "kraken": kraken.SHAPES_JSON,
-    "kraken_v1": kraken_v1.SHAPES_JSON,
+    "kraken": KRAKEN.shapes_json,
+    "kraken_v1": KRAKEN_V1.shapes_json,
     "upbit": UPBIT.shapes_json,
     "bitfinex": bitfinex.SHAPES_JSON,
     "bitfinex_untimed": bitfinex.UNTIMED_SHAPES_JSON,

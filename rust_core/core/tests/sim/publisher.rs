@@ -197,7 +197,7 @@ impl SimPublisher {
             // The recording is over: the exchange closes the connection and begins again.
             let number = u32::try_from(index).expect("few instruments");
             stream.position = 0;
-            self.feed.disconnected(&[number], &mut self.host, arrival);
+            self.feed.disconnected(&[number], 0, &mut self.host, arrival);
             return;
         };
         stream.position += 1;
@@ -245,7 +245,7 @@ impl SimPublisher {
         match rng.below(4) {
             0 => {
                 let all: Vec<u32> = (0..self.start.instruments).collect();
-                self.feed.disconnected(&all, host, arrival);
+                self.feed.disconnected(&all, 0, host, arrival);
             }
             1 => {
                 let states = [status::state::LIVE, status::state::HALTED, status::state::AUCTION];

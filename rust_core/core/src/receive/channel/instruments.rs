@@ -41,6 +41,9 @@ impl Channel {
         } else {
             cx.counters.unwanted += 1;
         }
+        if header.msg_type == msg::STATUS && self.registry.is_delisted(instrument) {
+            self.forget_delisted(cx.counters);
+        }
     }
 
     fn is_wanted<S>(&self, instrument: u32, cx: &Context<'_, S>) -> bool {
@@ -104,7 +107,11 @@ impl Channel {
                 Item::Group(group) => self.on_group(&group, Line::Snapshot, cx),
                 Item::Cycle { root, contiguous } => {
                     cx.counters.cycles += 1;
-                    if self.registry.end_cycle(root.n_instruments, root.registry_crc, contiguous) {
+                    let mut gone = Vec::new();
+                    let (count, crc) = (root.n_instruments, root.registry_crc);
+                    let is_known = self.registry.end_cycle(count, crc, contiguous, &mut gone);
+                    self.close(&gone, cx);
+                    if is_known {
                         self.all_known(cx);
                     } else {
                         cx.counters.cycles_not_known += 1;
@@ -118,6 +125,12 @@ impl Channel {
     pub(super) fn on_group<S: Sink>(&mut self, group: &[Held], line: Line, cx: &mut Context<'_, S>) {
         let Some(first) = group.first() else { return };
         let instrument = first.header.instrument;
+        // Cut before it left, and read after that: it does not list it again.
+        let is_behind = |tracked: &Tracked| tracked.is_beyond(first.header.instr_seq);
+        if self.registry.is_delisted(instrument) && self.tracked.get(instrument).is_some_and(is_behind) {
+            cx.counters.groups_ignored += 1;
+            return;
+        }
         if let Message::InstrumentDef(def) = first.frame().message() {
             // An image is no part of the cycle that counts its groups.
             let plane = if line == Line::Image { Plane::Incremental } else { Plane::Snapshot };
@@ -148,10 +161,24 @@ impl Channel {
         self.session.whole = true;
         self.session.known_since_gap = true;
         self.shared.changed = true;
-        for gone in self.registry.drop_remembered() {
-            if let Some(tracked) = self.tracked.get_mut(gone) {
+        let gone = self.registry.drop_remembered();
+        self.close(&gone, cx);
+    }
+
+    /// Tells that these are not there any more.
+    fn close<S: Sink>(&mut self, gone: &[u32], cx: &mut Context<'_, S>) {
+        for &instrument in gone {
+            if let Some(tracked) = self.tracked.get_mut(instrument) {
                 tracked.close(cx.sink);
             }
+        }
+        self.shared.changed |= !gone.is_empty();
+        self.forget_delisted(cx.counters);
+    }
+
+    fn forget_delisted(&mut self, counters: &mut Counters) {
+        for instrument in self.registry.forget_delisted() {
+            self.untrack(instrument, counters);
         }
     }
 }
