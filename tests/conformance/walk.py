@@ -61,9 +61,7 @@ class Walk:
         listed = {each.native_symbol: each for each in venue.parse_instruments(*lists.values())[0]}
         self.instruments: list[Instrument] = [listed[symbol] for symbol in self.found.symbols]
         self.publisher = _core.Publisher.memory()
-        self.feed = open_feed(
-            self.publisher, venue, session=1, publisher_id=1, first_ns=self.found.first_ns
-        )
+        self.feed = open_feed(self.publisher, venue, session=1, publisher_id=1, first_ns=self.found.first_ns)
         ids = {each.native_symbol: number for number, each in enumerate(self.instruments, start=1)}
         self.by_id = {number: native for native, number in ids.items()}
         self.replay = VenueReplay(self.feed, venue, self.instruments, self.found, ids)

@@ -100,7 +100,9 @@ class Binance:
 
 
 def rest(body: Any, symbol: str) -> Book:
-    return Book(symbol, ms(body.get("T")), True, pairs(body["bids"]), pairs(body["asks"]), body["lastUpdateId"])
+    return Book(
+        symbol, ms(body.get("T")), True, pairs(body["bids"]), pairs(body["asks"]), body["lastUpdateId"]
+    )
 
 
 SPOT = Reference(

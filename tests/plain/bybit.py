@@ -145,7 +145,7 @@ def as_option() -> Edit:
 
     def edit(frame: bytes) -> bytes:
         for old, new in names.items():
-            frame = frame.replace(b'"s":"%s"' % old, b'"s":"%s"' % new).replace(b".%s\"" % old, b".%s\"" % new)
+            frame = frame.replace(b'"s":"%s"' % old, b'"s":"%s"' % new).replace(b'.%s"' % old, b'.%s"' % new)
         return frame
 
     return edit
