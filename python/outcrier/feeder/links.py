@@ -127,6 +127,11 @@ class Links:
         mine = [place.main for place in self._places.values() if index in place.main.bookless]
         return bool(mine) and all(driver.machine.subscribed for driver in mine)
 
+    def cut_off(self) -> list[int]:
+        """Instruments with a stream on a connection that is not subscribed."""
+        down = [place.main for place in self._places.values() if not place.main.machine.subscribed]
+        return sorted({index for driver in down for index in (*driver.books, *driver.bookless)})
+
     def resubscribe(self, index: int, *, book_only: bool) -> bool:
         """Gives the streams of an instrument up and asks for them anew; whether there is anybody to ask."""
         native = self._roster[index].native_symbol

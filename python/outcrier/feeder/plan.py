@@ -226,7 +226,8 @@ def speeds_of(venue: Venue, channels: Sequence[str], config: VenueConfig) -> dic
     """The speed of each channel as configured, checked."""
     speeds: dict[str, str] = {}
     if config.depth_speed:
-        speeds["depth"] = config.depth_speed
+        books = [name for name in channels if name in venue.channels and venue.channels[name].book]
+        speeds |= dict.fromkeys(books, config.depth_speed)
     try:
         venue.check_channels(channels, speeds)
     except ConfigurationError as error:

@@ -486,7 +486,7 @@ class VenueSession:
         even so is no longer believed.
         """
         counts, last_ns = self.feed.activity()
-        for silent in self._silence.look(now_ns, counts, last_ns):
+        for silent in self._silence.look(now_ns, counts, last_ns, self.links.cut_off()):
             if not self.roster.is_trading(silent.index):
                 continue
             self.counts.silent += 1
