@@ -104,7 +104,7 @@ def test_what_was_recorded_is_counted(facts: dict[str, VenueFacts], capture: Cap
 def test_words_for_limits() -> None:
     bybit, okx, binance = (VENUES[name] for name in ("bybit", "okx", "binance"))
     assert venues.limits(okx.limits) == [
-        *("29 symbols/connection", "2 messages/s", "480 messages/h", "3 connects/s")
+        *("29 symbols a connection", "2 messages/s", "480 messages/h", "3 connects/s")
     ]
     assert "1,000 connections" in venues.limits(bybit.limits)
     assert venues.keepalive(binance.keepalive) == ["venue pings every 20 s", "lifetime 24 h"]
