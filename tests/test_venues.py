@@ -21,6 +21,7 @@ from feed_bench import Bench
 from outcrier.capture.venue_facts import VenueFacts, facts_of
 from outcrier.cli import venues
 from outcrier.cli.main import run
+from outcrier.feeder import report
 from outcrier.feeder.control import ControlServer
 from outcrier.feeder.drift import UNKNOWN_NAMES_MAX, SchemaDrift
 from outcrier.feeder.logs import LimitedLog, told_of
@@ -103,7 +104,7 @@ def test_what_was_recorded_is_counted(facts: dict[str, VenueFacts], capture: Cap
 def test_words_for_limits() -> None:
     bybit, okx, binance = (VENUES[name] for name in ("bybit", "okx", "binance"))
     assert venues.limits(okx.limits) == [
-        *("29 symbols/connection", "2 messages/s", "480 messages/h", "3 connects/s")
+        *("29 symbols a connection", "2 messages/s", "480 messages/h", "3 connects/s")
     ]
     assert "1,000 connections" in venues.limits(bybit.limits)
     assert venues.keepalive(binance.keepalive) == ["venue pings every 20 s", "lifetime 24 h"]
@@ -213,6 +214,14 @@ def test_drift_without_a_feeder(
     monkeypatch.chdir(tmp_path)
     assert run(["venues", "--drift"]) == 2
     assert "no feeder runs here" in capsys.readouterr().err
+
+
+def test_sums_of_drift_stand_in_metrics() -> None:
+    values = report._venue_values(status("okx", drift={"a": 2, "b": 3}, unknown={"c": 7}, messages=9))
+    named_values = dict(zip((name for name, *_ in report._VENUE), values, strict=True))
+    assert named_values["drift_total"] == 5
+    assert named_values["unknown_messages_total"] == 7
+    assert named_values["messages_total"] == 9
 
 
 def test_each_new_name_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
