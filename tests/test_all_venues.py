@@ -1,4 +1,4 @@
-"""One feeder of all captured venues at once, against their stand-ins: every book becomes live, and what cannot
+"""One feeder of all captured venues at once, against stand-ins: every book becomes live, and what cannot
 be live says so.
 """
 

@@ -90,6 +90,8 @@ def status(**changes: Any) -> VenueStatus:
         **dict.fromkeys(("instruments", "reconnects", "messages", "bytes", "gaps", "faults"), 0),
         "unknown": {},
         "drift": {},
+        **dict.fromkeys(("refused", "asked_again", "silent", "take_overs"), 0),
+        "listed": True,
         "venue": "binance",
         "test": False,
         "last_error": "",

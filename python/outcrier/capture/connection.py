@@ -24,7 +24,10 @@ SLOW_S: Final = 10.0
 class Connection:
     """A client and its outgoing queue."""
 
-    def __init__(self, socket: ServerConnection, venue: Venue, side: ExchangeSide, target: str) -> None:
+    def __init__(
+        self, socket: ServerConnection, side: ExchangeSide, target: str, limits: MessageLimits
+    ) -> None:
+        """`limits` are those of the address where the venue counts so."""
         self.socket = socket
         self.client = Client(target)
         self.silent_until_s = 0.0
@@ -33,7 +36,7 @@ class Connection:
         self._queue: asyncio.Queue[str | bytes] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()
-        self._limits = _MessageLimits(venue, side)
+        self._limits = limits
 
     def begin(self) -> tuple[list[str], list[str]]:
         """The greeting, and the streams that the URL begins."""
@@ -105,8 +108,8 @@ class Connection:
         self.socket.transport.abort()
 
 
-class _MessageLimits:
-    """Messages of one client: so many a second, so many in the venue's window."""
+class MessageLimits:
+    """Messages of one client, or of one address: so many a second, so many in the venue's window."""
 
     def __init__(self, venue: Venue, side: ExchangeSide) -> None:
         rate = side.messages_per_s or venue.limits.messages_per_s
@@ -116,6 +119,7 @@ class _MessageLimits:
             self._recent.append((venue.limits.messages_window_s, deque(maxlen=venue.limits.messages)))
 
     def is_beyond(self, now_s: float) -> bool:
+        """Whether a message that comes now is one too many; it counts."""
         beyond = False
         for window_s, times in self._recent:
             beyond = beyond or (len(times) == times.maxlen and now_s - times[0] < window_s)
