@@ -107,7 +107,8 @@ class Planner:
         """Plans the streams of instruments that are not planned yet; connections are filled one after the
         other. Raises ConfigurationError, with nothing changed, where the venue allows no further connection.
         """
-        fresh = [each for each in instruments if each.native_symbol not in self.instruments]
+        named = {each.native_symbol: each for each in instruments}
+        fresh = [each for native, each in named.items() if native not in self.instruments]
         if not fresh:
             return []
         before = set(self._connections)
