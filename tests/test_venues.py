@@ -35,7 +35,7 @@ CaptureFinder = Callable[[str], Path]
 
 @pytest.fixture(scope="module")
 def recorded_facts(data_dir: Path) -> dict[str, VenueFacts]:
-    return {each.venue: each for each in venue_doc.all_facts()} if data_dir else {}
+    return {venue.name: facts_of(venue, data_dir) for venue in VENUES.values()}
 
 
 @pytest.mark.parametrize("name", venue_doc.DOCUMENTS)
