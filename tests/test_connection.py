@@ -409,12 +409,16 @@ def test_connections_of_an_address_share_a_pace_where_the_venue_counts_so() -> N
     sent: list[int] = []
     for machine in machines:
         machine.start(0)
-    for machine in machines:
-        sent += [0 for effect in machine.opened(0) if isinstance(effect, Send)]
+    heard: list[int] = []
+    for number, machine in enumerate(machines):
+        told = [number for effect in machine.opened(0) if isinstance(effect, Send)]
+        sent, heard = sent + [0] * len(told), heard + told
     for now_ns in range(0, 3 * SECOND_NS, SECOND_NS // 100):
-        for machine in machines:
-            sent += [now_ns for effect in machine.tick(now_ns) if isinstance(effect, Send)]
+        for number, machine in enumerate(machines):
+            told = [number for effect in machine.tick(now_ns) if isinstance(effect, Send)]
+            sent, heard = sent + [now_ns] * len(told), heard + told
     assert sent == [number * SECOND_NS // 4 for number in range(9)]
+    assert heard[:3] == [0, 1, 2], "who has said nothing yet goes first"
     assert machines[0].reply(3 * SECOND_NS, "now") == [Send("now")], "what must be said is said at once"
     machines[1].acknowledged(3 * SECOND_NS, 3)
     assert machines[1].ask(3 * SECOND_NS, [Request("ten")]) == [], "and counts"

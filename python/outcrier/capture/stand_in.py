@@ -245,17 +245,18 @@ class StandIn:
         silence_s = SILENCE_FACTOR * keepalive.client_ping_every_s if keepalive.client_ping else 0.0
         deadline_s = side.first_subscription_s
         while True:
-            waiting = deadline_s if deadline_s and not connection.client.streams else silence_s
+            has_asked = bool(connection.client.streams or connection.client.marks)
+            waiting = deadline_s if deadline_s and not has_asked else silence_s
             try:
                 async with asyncio.timeout(waiting or None):
                     message = await connection.socket.recv()
             except TimeoutError:
-                kind = "silence" if connection.client.streams else "first_subscription"
+                kind = "silence" if has_asked else "first_subscription"
                 self.counters.breach(kind)
                 await connection.socket.close(_CLOSE_POLICY, kind)
                 return
             text = message if isinstance(message, str) else message.decode("utf-8", errors="replace")
-            if not await self._kept(connection, connection.breaches(loop.time())):
+            if not await self._kept(connection, connection.breaches(loop.time(), text)):
                 return
             answers, begun = connection.ask(text)
             if not await self._kept(connection, stream_breaches(self.venue, connection.client)):

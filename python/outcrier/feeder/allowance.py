@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from outcrier.feeder.backoff import SECOND_NS, AttemptBudget, Pace
 from outcrier.venues.base import Limits
 
-ARRIVAL_FACTOR: Final = 1.1
+ARRIVAL_FACTOR: Final = 1.25
 """Intervals between messages are so much longer than allowed: the venue counts when they arrive."""
 
 ARRIVAL_NS: Final = SECOND_NS // 4

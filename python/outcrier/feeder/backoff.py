@@ -33,6 +33,8 @@ class Pace:
         self._every_ns = int(SECOND_NS / per_second)
         self.at_ns = 0
         """The next message may be sent then."""
+        self.mute = 0
+        """Links that have said nothing yet: they go first, for some venues cut who says nothing for 5 s."""
 
     def sent(self, now_ns: int) -> None:
         """A message left, in its turn or not."""

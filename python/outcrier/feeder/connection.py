@@ -192,6 +192,7 @@ class Connection:
         self._unsent: deque[Request] = deque()
         self._awaited = 0
         """Acknowledgements of what was sent that have not come."""
+        self._is_mute = False
         self._is_extending = False
         """More was asked for than the link began with."""
         self.unanswered = 0
@@ -264,6 +265,7 @@ class Connection:
         self._is_extending = False
         self._window_at_ns = 0
         self._pace = self._address_pace or Pace(self._spec.messages_per_second)
+        self._mute(is_mute=bool(self._unsent))
         self._acknowledge_by_ns = self._probed_at_ns = None
         share = LIFETIME_SHARE_MIN + LIFETIME_SHARE_SPREAD * self._random()
         spec = self._spec
@@ -337,6 +339,7 @@ class Connection:
     def stop(self) -> list[Effect]:
         """Ends the connection for good."""
         was, self.state = self.state, State.DISCONNECTED
+        self._mute(is_mute=False)
         self.subscribed = False
         self._next_ns = None
         if was in {State.CONNECTED, State.CONNECTING}:
@@ -391,7 +394,7 @@ class Connection:
 
     def _tick_connected(self, now_ns: int) -> list[Effect]:
         effects: list[Effect] = []
-        while self._unsent and now_ns >= self._send_at_ns:
+        while self._unsent and now_ns >= self._send_at_ns and (self._is_mute or not self._pace.mute):
             again_ns = 0 if self._sends is None else self._sends.take(now_ns)
             if again_ns:
                 self._window_at_ns = again_ns
@@ -400,6 +403,7 @@ class Connection:
             self._awaited += request.acks
             effects.append(Send(request.text))
             self._pace.sent(now_ns)
+            self._mute(is_mute=False)
             if not self._unsent:
                 self._acknowledge_by_ns = now_ns + ACKNOWLEDGE_TIMEOUT_NS if self._awaited else None
                 effects += self._all_acknowledged(now_ns)
@@ -448,6 +452,11 @@ class Connection:
             return NEVER_NS
         return self.last_received_ns + QUIET_FACTOR * max(cadence_ns, self._spec.expected_silence_ns)
 
+    def _mute(self, *, is_mute: bool) -> None:
+        """Whether the link has something to say and has said nothing yet."""
+        self._pace.mute += is_mute - self._is_mute
+        self._is_mute = is_mute
+
     @property
     def _send_at_ns(self) -> int:
         return max(self._pace.at_ns, self._window_at_ns)
@@ -472,6 +481,7 @@ class Connection:
 
     def _leave(self) -> None:
         self.state = State.RECONNECTING
+        self._mute(is_mute=False)
         self.subscribed = False
         self._renew_at_ns = self._ping_at_ns = None
 

@@ -230,11 +230,17 @@ def check_venue(venue: Venue, config: VenueConfig) -> None:
 
 
 def speeds_of(venue: Venue, channels: Sequence[str], config: VenueConfig) -> dict[str, str]:
-    """The speed of each channel as configured, checked."""
+    """The speed of each channel as configured, checked: that of the books, and of what comes at the same
+    speeds (Deribit).
+    """
     speeds: dict[str, str] = {}
     if config.depth_speed:
-        books = [name for name in channels if name in venue.channels and venue.channels[name].book]
-        speeds |= dict.fromkeys(books, config.depth_speed)
+        known = [venue.channels[name] for name in channels if name in venue.channels]
+        books = [each for each in known if each.book] or [c for c in venue.channels.values() if c.book]
+        same = {each.speeds for each in books if each.speeds}
+        speeds = {
+            each.name: config.depth_speed for each in (*books, *known) if each.book or each.speeds in same
+        }
     try:
         venue.check_channels(channels, speeds)
     except ConfigurationError as error:

@@ -64,7 +64,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     messages_per_address: bool = False
     """The venue counts `messages_per_s` over all connections of an address."""
     messages: int = 0
-    """Messages from one connection in `messages_window_s`."""
+    """Messages from one connection in `messages_window_s`, pings not counted."""
     messages_window_s: float = 3600.0
     connects: int
     """Connection attempts in `connects_window_s`."""
