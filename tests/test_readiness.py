@@ -123,8 +123,12 @@ REFUSED = TransportError("127.0.0.1:9", Reason.REFUSED)
             {"subscribed": 0, "live": 0, "stale": 5, "error": REFUSED},
             "0 of 2 connections subscribed: 127.0.0.1:9: refused, 4 of 4 books not live",
         ),
-        ({"connections": 0, "subscribed": 0}, "no instrument list yet"),
-        ({"connections": 0, "error": REFUSED}, "no instrument list yet: 127.0.0.1:9: refused"),
+        ({"connections": 0, "subscribed": 0, "listed": False}, "no instrument list yet"),
+        (
+            {"connections": 0, "listed": False, "error": REFUSED},
+            "no instrument list yet: 127.0.0.1:9: refused",
+        ),
+        ({"connections": 0, "subscribed": 0}, "nothing of it is asked for"),
     ],
 )
 def test_why_a_venue_is_not_live(changes: dict[str, Any], why: str) -> None:
