@@ -154,8 +154,18 @@ class Service:
     def status(self) -> list[VenueStatus]:
         return self.status_now
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         self.reloads += 1
+
+
+def reload(watch: Watch) -> None:
+    """SIGHUP, and what comes of it."""
+
+    async def run() -> None:
+        watch.reload()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+    asyncio.run(run())
 
 
 class Systemd:
@@ -194,7 +204,7 @@ def test_what_systemd_is_told(
     watch = Watch(service, notifier)  # type: ignore[arg-type]
     watch._look(0)
     assert other.told() == ["STATUS=starting: 1/1 venues live, 4/4 books live", "WATCHDOG=1"]
-    watch.reload()
+    reload(watch)
     assert (service.reloads, other.told()) == (1, []), "READY would end the start"
     service.starts_now = [LISTED]
     watch._look(LOOK_NS)
@@ -214,7 +224,7 @@ def test_what_systemd_is_told(
     watch._look(4 * LOOK_NS + STATUS_NS)
     assert other.told() == ["STATUS=1/2 venues live, 5/8 books live; okx: 3 of 4 books not live"]
     monkeypatch.setattr("outcrier.feeder.notify.mono_ns", lambda: 123_456_789)
-    watch.reload()
+    reload(watch)
     assert other.told() == ["RELOADING=1\nMONOTONIC_USEC=123456", "READY=1"]
     notifier.close()
     notifier.stopping()
