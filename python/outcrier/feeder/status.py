@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from outcrier.feeder.transport import TransportError
@@ -14,6 +15,8 @@ class VenueStatus:
     venue: str
     test: bool
     """Its endpoint is not one of the venue's own hosts: published with the flag TEST."""
+    listed: bool
+    """Its instrument list has come, and a session has begun."""
     instruments: int
     books: int
     live: int
@@ -29,9 +32,21 @@ class VenueStatus:
     bytes: int
     gaps: int
     faults: int
-    unknown: int
-    """Frames that neither a shape nor the venue knows."""
+    unknown: Mapping[str, int]
+    """Messages that neither a shape nor the venue knows, by name."""
+    drift: Mapping[str, int]
+    """Fields that the declaration does not know, and such that are gone, by name: how often each was seen in
+    the messages that were looked at (`_core.Feed.drift`).
+    """
     snapshots_waiting: int
+    refused: int
+    """Streams that the venue refused."""
+    asked_again: int
+    """Books that were subscribed anew on an open connection."""
+    silent: int
+    """Streams found silent beyond what their own rate explains."""
+    take_overs: int
+    """Connections that another one replaced before the venue cut them."""
     last_error: str
     """One line; empty = none yet."""
     error: TransportError | None
@@ -46,8 +61,10 @@ class VenueStatus:
     def why_not(self) -> str:
         """Why the venue is not live, one line; empty = it is."""
         error = f": {self.error}" if self.error else ""
-        if not self.connections:
+        if not self.listed:
             return f"no instrument list yet{error}"
+        if not self.connections:
+            return "nothing of it is asked for"
         reasons = []
         if self.subscribed < self.connections:
             reasons.append(f"{self.subscribed} of {self.connections} connections subscribed{error}")

@@ -61,8 +61,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Connections open at a time."""
     messages_per_s: float
     """Messages from a client, pings included."""
+    messages_per_address: bool = False
+    """The venue counts `messages_per_s` over all connections of an address."""
     messages: int = 0
-    """Messages from one connection in `messages_window_s`."""
+    """Messages from one connection in `messages_window_s`, pings not counted."""
     messages_window_s: float = 3600.0
     connects: int
     """Connection attempts in `connects_window_s`."""
@@ -237,6 +239,10 @@ class Venue(ABC):
     captures: tuple[str, ...]
     """Recordings that it is held to, as patterns of paths below `captures/` without ending:
     `bybit/v5_linear_*`. A capture with several products belongs to several venues.
+    """
+    samples: Mapping[str, tuple[str, ...]] = {}
+    """Messages of its documentation by channel, "" for what belongs to none: as patterns of paths below
+    `samples/`, such as `bybit/ws_orderbook_*.json`.
     """
     instrument_lists: tuple[str, ...]
     """Recorded answers with its instruments, as `captures`; the first that exists is the best one."""

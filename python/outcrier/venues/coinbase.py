@@ -106,7 +106,8 @@ class Coinbase(NamedStreams):
         # Not the venue's: a lost message makes all books of its connection stale, and whole books of several
         # MB come one after the other.
         symbols_per_connection=50,
-        messages_per_s=1.0,  # Eight are allowed to an address, which has several connections.
+        messages_per_s=6.0,  # Eight are allowed.
+        messages_per_address=True,
         connects=8,
         connects_window_s=1.0,
         weight_per_minute=600,  # About ten a second (unconfirmed).
@@ -129,6 +130,13 @@ class Coinbase(NamedStreams):
         )
     }
     default_channels = ("level2", "market_trades", "ticker", "candles", "status")
+    samples: Mapping[str, tuple[str, ...]] = {
+        "level2": ("coinbase/ws_l2_data_*.json",),
+        "market_trades": ("coinbase/ws_market_trades.json",),
+        "ticker": ("coinbase/ws_ticker.json",),
+        "candles": ("coinbase/ws_candles.json",),
+        "": ("coinbase/ws_heartbeats.json", "coinbase/ws_subscriptions.json"),
+    }
     captures = ("coinbase/advanced_20??-??-??", "coinbase/advanced_level2_*")
     instrument_lists = ("coinbase/advanced_2026-08-09_instruments",)
     documentation = "2026-08"
