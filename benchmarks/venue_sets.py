@@ -1,9 +1,10 @@
 """All recorded sessions of a venue as a running feeder gets them, and the books of a plain model at their end.
 
 The sessions are short, and a feed learns: what it knows of the form of messages after an hour it does not know
-after fifty. So each session is there under other names first (as a stand-in renames its copies), which the feed
-takes before the clock starts, and then as often as makes `MESSAGES_MIN`, each time with instruments of its own
-that have no book yet. Nothing comes twice that a handler could drop.
+after fifty, and a book takes memory only once. So each session is there under other names first (as a stand-in
+renames its copies), which the feed takes before the clock starts, and then as often as makes `MESSAGES_MIN`, each
+time with instruments of its own. Those have had their books, and lost them with the connection: what is timed is a
+session of a feeder that runs. Nothing comes twice that a handler could drop, as it may with trades.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import msgspec
 from benchmarks.messages import capture_path, is_chain
 from naive import NaiveBook
 from outcrier import _core
-from outcrier.capture.contents import Scan, instruments_of, message_text, scan
+from outcrier.capture.contents import Scan, book_symbol_of, instruments_of, message_text, scan
 from outcrier.capture.exchange import copy_names
 from outcrier.capture.library import read_session
 from outcrier.instruments import Instrument, to_core_kwargs
@@ -78,17 +79,17 @@ class Session:
     messages: Sequence[tuple[str | None, str]]
     """Native symbol and text; those that the REST books cover are left out."""
 
-    def copy(self, number: int) -> list[bytes]:
-        """The messages of that copy."""
-        names = self.copies[number]
+    @cached_property
+    def frames(self) -> list[list[bytes]]:
+        """The messages of each copy."""
+        renamed = self.venue.exchange.renamed
         return [
-            (
-                text
-                if symbol is None or names[symbol].native_symbol == symbol
-                else self.venue.exchange.renamed(text, symbol, names[symbol].native_symbol)
-            ).encode()
-            for symbol, text in self.messages
-        ]
+            [
+                (text if symbol is None else renamed(text, symbol, names[symbol].native_symbol)).encode()
+                for symbol, text in self.messages
+            ]
+            for names in self.copies[:-1]
+        ] + [[text.encode() for _, text in self.messages]]
 
     def books(self) -> dict[str, Sides]:
         """Bids and asks by native symbol, of the books that have a beginning in the session."""
@@ -101,6 +102,12 @@ class Session:
                 if isinstance(event, Book) and (event.snapshot or event.symbol in books.books):
                     books.take(event)
         return books.books
+
+    @cached_property
+    def is_of_book(self) -> list[bool]:
+        """Whether a message is of a stream that feeds a book."""
+        streams = [self.venue.stream_of(text) for _, text in self.messages]
+        return [stream is not None and book_symbol_of(self.venue, stream) is not None for stream in streams]
 
     def _naive_books(self) -> dict[str, Sides]:
         naive = {symbol: NaiveBook(is_chain(self.venue.name)) for symbol in self.snapshots}
@@ -183,8 +190,7 @@ class VenueSet:
 
     def __post_init__(self) -> None:
         for session in self.sessions:
-            for number in range(1, len(session.copies)):
-                self.texts += [data.decode() for data in session.copy(number)]
+            self.texts += [data.decode() for frames in session.frames[1:] for data in frames]
 
     @cached_property
     def books(self) -> list[dict[str, Sides]]:
@@ -252,17 +258,35 @@ class Handler:
                     **to_core_kwargs(each, len(self.indices) + 1), has_book=recorded in with_book
                 )
                 self.indices[each.native_symbol] = index
+        self._have_books()
+        for copy in session.copies:
+            for recorded, each in copy.items():
+                index = self.indices[each.native_symbol]
                 if recorded not in with_book:
                     self.feed.connected([index])
                 elif recorded in session.snapshots:
                     self.feed.on_snapshot(index, session.snapshots[recorded])
-        # All of the timed copies come by a connection each, as the numbers of Coinbase need it.
+        # Each copy comes by a connection of its own, as the numbers of Coinbase need it.
         self._timed = [
             (CONNECTION + number, data)
-            for number in range(1, len(session.copies))
-            for data in session.copy(number)
+            for number, frames in enumerate(session.frames[1:], 1)
+            for data in frames
         ]
-        self._take((CONNECTION, data) for data in session.copy(0))
+        self._take((CONNECTION, data) for data in session.frames[0])
+        self.publisher.take()
+
+    def _have_books(self) -> None:
+        """Every instrument has had its book."""
+        session = self.session
+        for number, (copy, frames) in enumerate(zip(session.copies, session.frames, strict=True)):
+            for recorded, body in session.snapshots.items():
+                self.feed.on_snapshot(self.indices[copy[recorded].native_symbol], body)
+            for is_of_book, data in zip(session.is_of_book, frames, strict=True):
+                if is_of_book:
+                    self.feed.on_frame(CONNECTION + number, data)
+            self.feed.restart_connection(CONNECTION + number)
+        self.feed.disconnected(list(self.indices.values()))
+        self.feed.notices()
         self.publisher.take()
 
     def _take(self, messages: Iterator[tuple[int, bytes]]) -> None:
