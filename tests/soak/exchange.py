@@ -71,7 +71,9 @@ async def watch(stand_in: StandIn) -> None:
     while True:
         counters = stand_in.counters
         now = {"connect": counters.connections, "failed": counters.failed, "slow": counters.slow}
-        now |= {kind: counters.injected.get(kind, 0) for kind in ("end", "loop", "stall", "stale", "half_open")}
+        now |= {
+            kind: counters.injected.get(kind, 0) for kind in ("end", "loop", "stall", "stale", "half_open")
+        }
         now |= {kind: counters.injected.get(kind, 0) for kind in ("close", "drop")}
         now |= {f"met {kind}": counters.injected.get(kind, 0) for kind in ("refuse_connects", "refuse_rest")}
         now |= {f"breach {kind}": count for kind, count in counters.breaches.items()}
@@ -97,7 +99,7 @@ async def run(plan: list[Played], seed: int, every_s: float, folder: Path) -> No
                 loop=True,
             )
             await stack.enter_async_context(stand_in)
-            (folder / f"{each.venue}.toml").write_text(render(stand_in.config()), encoding="utf-8")  # noqa: ASYNC240
+            (folder / f"{each.venue}.toml").write_text(render(stand_in.config()), encoding="utf-8")
             tell(venue=each.venue, symbols=stand_in.venue_config().symbols, bookless=stand_in.found.beginless)
             stand_ins.append(stand_in)
         tell(ready=True)
@@ -116,5 +118,10 @@ async def run(plan: list[Played], seed: int, every_s: float, folder: Path) -> No
 
 if __name__ == "__main__":
     asyncio.run(
-        run(msgspec.json.decode(sys.argv[1], type=list[Played]), int(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4]))
+        run(
+            msgspec.json.decode(sys.argv[1], type=list[Played]),
+            int(sys.argv[2]),
+            float(sys.argv[3]),
+            Path(sys.argv[4]),
+        )
     )

@@ -97,7 +97,9 @@ class Exchanges:
 
     def connects(self, venue: str) -> list[float]:
         return [
-            each["t"] for each in self.told if each.get("venue") == venue and each.get("happened") == "connect"
+            each["t"]
+            for each in self.told
+            if each.get("venue") == venue and each.get("happened") == "connect"
         ]
 
     def counters(self) -> dict[str, Any]:
@@ -107,10 +109,7 @@ class Exchanges:
 def merged(plan: Sequence[Played], folder: Path, health_port: int) -> Config:
     """One configuration of all stand-ins."""
     found = {each.venue: load(folder / f"{each.venue}.toml", {}).venues[each.venue] for each in plan}
-    off = {
-        name: msgspec.structs.replace(venue, enabled=False)
-        for name, venue in Config().venues.items()
-    }
+    off = {name: msgspec.structs.replace(venue, enabled=False) for name, venue in Config().venues.items()}
     base = Config()
     feeder = msgspec.structs.replace(base.feeder, health_port=health_port, state_dir=str(folder / "state"))
     return msgspec.structs.replace(base, feeder=feeder, venues=off | found)
@@ -139,7 +138,9 @@ class Soak:
 
     def uptimes(self) -> dict[str, float]:
         return {
-            symbol: uptime(symbol, self.verdicts[venue], max(self.begin, self.states.live_since[symbol]), self.end)
+            symbol: uptime(
+                symbol, self.verdicts[venue], max(self.begin, self.states.live_since[symbol]), self.end
+            )
             for symbol, venue in self.listed.items()
             if symbol in self.states.live_since
         }
@@ -258,6 +259,4 @@ async def _soak(exchanges: Exchanges, plan: Sequence[Played], folder: Path, seco
         for each in plan
     }
     never = sorted(symbol for symbol in listed if symbol not in states.live_since)
-    return Soak(
-        seconds, begin, stop, states, verdicts, never, exchanges, listed, unsure, resident, cpu, said
-    )
+    return Soak(seconds, begin, stop, states, verdicts, never, exchanges, listed, unsure, resident, cpu, said)
