@@ -13,6 +13,7 @@ from outcrier.feeder.backoff import AttemptBudget
 from outcrier.feeder.connection import Connection, ConnectionSpec, Effect, Lost
 from outcrier.feeder.driver import ConnectionDriver
 from outcrier.feeder.health import publish_connection, publish_connections
+from outcrier.feeder.links import Sums
 from outcrier.feeder.plan import Part, PlannedConnection
 from outcrier.monitor.health import HealthReport, VenueHealth
 from outcrier.monitor.health_model import HealthModel
@@ -99,7 +100,10 @@ class Scene:
         self.now += SECOND
         for conn_id in conn_ids:
             self.drivers[conn_id - 1].machine.received(self.now, messages, 100 * messages)
-        publish_connections(self.bench.feed, self.drivers, self.now)
+        sums = Sums()
+        for driver in self.drivers:
+            sums.add(driver.machine)
+        publish_connections(self.bench.feed, self.drivers, sums, self.now)
         frames = self.frames()
         if heard:
             self.hear(frames)

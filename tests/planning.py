@@ -24,4 +24,4 @@ def plan_connections(
 
 def planned_books(venue: Venue, connection: PlannedConnection) -> list[str]:
     """Native symbols whose book a planned connection feeds."""
-    return Planner(venue, (), {}).books(connection)
+    return connection.books

@@ -13,8 +13,8 @@ from feed_bench import Bench, lines
 from outcrier import _core
 from outcrier.clock import mono_ns
 from outcrier.feeder.backoff import SECOND_NS, AttemptBudget
-from outcrier.feeder.connection import Connection, ConnectionSpec, Failed, Lost, Renew, Subscribed
-from outcrier.feeder.driver import ConnectionDriver
+from outcrier.feeder.connection import Connection, ConnectionSpec, Lost
+from outcrier.feeder.driver import Changed, ConnectionDriver
 from outcrier.feeder.plan import PlannedConnection
 from outcrier.feeder.transport import Connector, LinkListener
 
@@ -250,7 +250,7 @@ class Owner:
         self.told.append("over")
         self.feed.deadline_ns()
 
-    def connection_changed(self, driver: ConnectionDriver, what: Subscribed | Lost | Failed | Renew) -> None:  # noqa: ARG002
+    def connection_changed(self, driver: ConnectionDriver, what: Changed) -> None:  # noqa: ARG002
         self.told.append(type(what).__name__)
         if isinstance(what, Lost):
             self.feed.disconnected([0])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from outcrier.feeder.backoff import SECOND_NS, AttemptBudget
+from outcrier.feeder.backoff import SECOND_NS, AttemptBudget, Pace
 from outcrier.feeder.connection import (
     ACKNOWLEDGE_TIMEOUT_NS,
     BACKOFF_BASE_NS,
@@ -21,6 +21,7 @@ from outcrier.feeder.connection import (
     Connection,
     ConnectionSpec,
     Effect,
+    Extended,
     Failed,
     Lost,
     Probe,
@@ -379,23 +380,54 @@ def test_an_announced_shutdown_asks_for_another_link_but_not_in_a_loop() -> None
     assert machine.state is State.RECONNECTING
 
 
-def test_more_is_asked_for_on_an_open_link_paced_and_must_be_acknowledged() -> None:
+def test_more_is_asked_for_on_an_open_link_paced_and_told_when_it_is_answered() -> None:
     machine, now_ns = live()
     assert machine.ask(now_ns, [Request("four"), Request("five")]) == [Send("four")]
     assert run(machine, now_ns, now_ns + SECOND_NS // 2) == [(now_ns + SECOND_NS // 4, Send("five"))]
-    assert machine.acknowledged(now_ns + SECOND_NS, 2) == []
-    assert machine.subscribed
-    now_ns += SECOND_NS
-    machine.ask(now_ns, [Request("six")])
-    late = [effect for at_ns, effect in feeding(machine, now_ns, 11 * SECOND_NS) if isinstance(effect, Lost)]
-    assert late == [Lost("subscription not acknowledged")]
-    assert machine.ask(now_ns, [Request("seven")]) == [], "the next link asks for everything"
+    assert machine.acknowledged(now_ns + SECOND_NS) == []
+    assert not machine.is_settled
+    assert machine.acknowledged(now_ns + SECOND_NS) == [Extended()]
+    assert machine.acknowledged(now_ns + SECOND_NS) == [], "told once"
+    assert machine.is_settled
+    assert machine.ask(now_ns + SECOND_NS, [Request("six", acks=0)]) == [Send("six"), Extended()]
+    machine.closed(now_ns + 3 * SECOND_NS, 1006, "")
+    assert machine.ask(now_ns + 3 * SECOND_NS, [Request("seven")]) == [], "the next link asks for everything"
+
+
+def test_what_is_never_answered_later_costs_the_others_nothing() -> None:
+    machine, now_ns = live()
+    machine.ask(now_ns, [Request("four", acks=3), Request("five")])
+    machine.acknowledged(now_ns + SECOND_NS)
+    told = [effect for _, effect in feeding(machine, now_ns, 12 * SECOND_NS)]
+    assert told == [Send("five"), Extended()]
+    assert (machine.unanswered, machine.is_settled) == (3, True)
+
+
+def test_connections_of_an_address_share_a_pace_where_the_venue_counts_so() -> None:
+    pace, budget = Pace(4), AttemptBudget(300, 300 * SECOND_NS)
+    machines = [Connection(SPEC, budget, seeded(seed).random, pace) for seed in range(3)]
+    sent: list[int] = []
+    for machine in machines:
+        machine.start(0)
+    heard: list[int] = []
+    for number, machine in enumerate(machines):
+        told = [number for effect in machine.opened(0) if isinstance(effect, Send)]
+        sent, heard = sent + [0] * len(told), heard + told
+    for now_ns in range(0, 3 * SECOND_NS, SECOND_NS // 100):
+        for number, machine in enumerate(machines):
+            told = [number for effect in machine.tick(now_ns) if isinstance(effect, Send)]
+            sent, heard = sent + [now_ns] * len(told), heard + told
+    assert sent == [number * SECOND_NS // 4 for number in range(9)]
+    assert heard[:3] == [0, 1, 2], "who has said nothing yet goes first"
+    assert machines[0].reply(3 * SECOND_NS, "now") == [Send("now")], "what must be said is said at once"
+    machines[1].acknowledged(3 * SECOND_NS, 3)
+    assert machines[1].ask(3 * SECOND_NS, [Request("ten")]) == [], "and counts"
 
 
 def test_a_refusal_of_what_is_asked_for_later_leaves_the_link_alone() -> None:
     machine, now_ns = live()
     machine.ask(now_ns, [Request("four")])
-    assert machine.rejected(now_ns, "no such symbol") == []
+    assert machine.rejected(now_ns, "no such symbol") == [Extended()], "it is answered"
     assert not [e for _, e in feeding(machine, now_ns, 20 * SECOND_NS) if isinstance(e, Lost)]
 
 

@@ -96,7 +96,7 @@ def test_every_stream_is_planned_once_within_the_limits_of_the_venue(
                 assert len(request.text.encode()) <= SUBSCRIBE_BYTES_MAX
                 asked += json.loads(request.text)["params"]
         assert sorted(asked) == sorted(streams)
-        books = [native for connection in plan.connections for native in plan.books(connection)]
+        books = [native for connection in plan.connections for native in connection.books]
         assert sorted(books) == sorted(plan.instruments)
         spec = spec_of(plan.connections[0], venue)
         assert spec.lifetime_ns <= 86_400 * SECOND_NS
@@ -162,7 +162,8 @@ def test_instruments_without_a_book_belong_to_every_connection_with_a_stream_of_
     def bookless(*channels: str) -> dict[str, list[str]]:
         config = VenueConfig(symbols=("BTCUSDT", "ETHUSDT"), channels=channels)
         plan = plan_venue(VENUES["binance_usdm"], catalogues["binance_usdm"], config, limited=False)
-        return {each.url.split("/")[3]: plan.bookless(each) for each in plan.connections}
+        found = plan.bookless()
+        return {each.url.split("/")[3]: found[each.number] for each in plan.connections}
 
     both = ["BTCUSDT", "ETHUSDT"]
     assert bookless("depth", "trade", "markPrice") == {"public": [], "market": []}

@@ -23,7 +23,7 @@ def seeded(seed: int) -> random.Random:
 
 
 def scheduler(limit: int = 100_000, weight: int = 50, seed: int = 0) -> SnapshotScheduler:
-    return SnapshotScheduler(WeightPool(limit), weight, 4, seeded(seed).random)
+    return SnapshotScheduler(WeightPool(limit), 4, seeded(seed).random, weight=weight)
 
 
 def test_at_most_four_are_under_way_first_come_first_served() -> None:
@@ -33,7 +33,7 @@ def test_at_most_four_are_under_way_first_come_first_served() -> None:
     assert queue.due(0) == [7, 3, 9, 1]
     assert queue.due(0) == []
     assert queue.deadline_ns is None
-    queue.done(3)
+    queue.done(0, 3)
     assert queue.due(0) == [5]
     assert queue.backlog == 4
 
@@ -49,7 +49,7 @@ def test_a_reconnection_of_all_books_stays_within_the_weight_of_any_minute() -> 
         starting = queue.due(now_ns)
         fetched += [(now_ns, index) for index in starting]
         for index in starting:
-            queue.done(index)
+            queue.done(now_ns, index)
         deadline_ns = queue.deadline_ns
         if not starting and deadline_ns is not None:
             assert deadline_ns > now_ns, "a deadline that gives nothing spins the loop"
@@ -65,7 +65,7 @@ def test_a_reconnection_of_all_books_stays_within_the_weight_of_any_minute() -> 
 
 def test_two_products_share_one_pool() -> None:
     pool = WeightPool(1000)
-    usdm, coinm = (SnapshotScheduler(pool, 200, 4, seeded(s).random) for s in range(2))
+    usdm, coinm = (SnapshotScheduler(pool, 4, seeded(s).random, weight=200) for s in range(2))
     for index in range(10):
         usdm.want(0, index)
         coinm.want(0, index)

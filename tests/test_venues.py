@@ -10,6 +10,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from feed_bench import Bench
 from outcrier.capture.venue_facts import VenueFacts, facts_of
 from outcrier.cli import venues
 from outcrier.cli.main import run
+from outcrier.feeder import report
 from outcrier.feeder.control import ControlServer
 from outcrier.feeder.drift import UNKNOWN_NAMES_MAX, SchemaDrift
 from outcrier.feeder.logs import LimitedLog, told_of
@@ -32,13 +34,13 @@ CaptureFinder = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def facts(data_dir: Path) -> dict[str, VenueFacts]:
-    return {each.venue: each for each in venue_doc.all_facts()} if data_dir else {}
+def recorded_facts(data_dir: Path) -> dict[str, VenueFacts]:
+    return {venue.name: facts_of(venue, data_dir) for venue in VENUES.values()}
 
 
 @pytest.mark.parametrize("name", venue_doc.DOCUMENTS)
-def test_documents_say_what_the_venues_are(name: str, facts: dict[str, VenueFacts]) -> None:
-    block = venue_doc.DOCUMENTS[name](facts.values())
+def test_documents_say_what_the_venues_are(name: str, recorded_facts: dict[str, VenueFacts]) -> None:
+    block = venue_doc.DOCUMENTS[name](recorded_facts.values())
     assert venue_doc.written(ROOT / name) == block, "run tests/venue_doc.py"
 
 
@@ -76,7 +78,7 @@ def test_what_follows_from_a_declaration(name: str) -> None:
     assert each.documented() == list(VENUES[name].channels)
 
 
-def test_what_was_recorded_is_counted(facts: dict[str, VenueFacts], capture: CaptureFinder) -> None:
+def test_what_was_recorded_is_counted(recorded_facts: dict[str, VenueFacts], capture: CaptureFinder) -> None:
     counted: Counter[str] = Counter()
     with gzip.open(capture("coinbase/exchange_2021-04-17"), "rt") as file:
         for line in map(json.loads, file):
@@ -86,7 +88,7 @@ def test_what_was_recorded_is_counted(facts: dict[str, VenueFacts], capture: Cap
         for line in map(json.loads, file):
             if line["k"] == "recv":
                 counted[json.loads(line["d"])["type"]] += 1
-    found = facts["coinbase_exchange"]
+    found = recorded_facts["coinbase_exchange"]
     recorded = {channel.name: channel.recorded for channel in found.channels}
     assert recorded == {
         "level2_batch": counted["snapshot"] + counted["l2update"],
@@ -97,13 +99,13 @@ def test_what_was_recorded_is_counted(facts: dict[str, VenueFacts], capture: Cap
     }
     assert found.captured == ("2020-06", "2021-04-17")
     assert found.documented() == ["status"]
-    assert facts["kraken"].sampled() == ["trade", "ticker", "ohlc", "instrument"]
+    assert recorded_facts["kraken"].sampled() == ["trade", "ticker", "ohlc", "instrument"]
 
 
 def test_words_for_limits() -> None:
     bybit, okx, binance = (VENUES[name] for name in ("bybit", "okx", "binance"))
     assert venues.limits(okx.limits) == [
-        *("29 symbols/connection", "2 messages/s", "480 messages/h", "3 connects/s")
+        *("29 symbols a connection", "2 messages/s", "480 messages/h", "3 connects/s")
     ]
     assert "1,000 connections" in venues.limits(bybit.limits)
     assert venues.keepalive(binance.keepalive) == ["venue pings every 20 s", "lifetime 24 h"]
@@ -147,16 +149,13 @@ def test_without_captures_it_says_so(
 # Drift.
 
 
+NOTHING = {"int": 0, "bool": False, "str": "", "Mapping[str, int]": {}}
+
+
 def status(venue: str, **changes: Any) -> VenueStatus:
-    counts = dict.fromkeys(
-        (
-            *("instruments", "books", "live", "stale", "closed", "connections", "connected", "subscribed"),
-            *("reconnects", "messages", "bytes", "gaps", "faults", "snapshots_waiting"),
-        ),
-        0,
-    )
-    values: dict[str, Any] = {**counts, "venue": venue, "test": True, "last_error": "", "error": None}
-    return VenueStatus(**{**values, "unknown": {}, "drift": {}, **changes})
+    """Of a venue that has done nothing yet."""
+    values = {field.name: NOTHING.get(str(field.type)) for field in fields(VenueStatus)}
+    return VenueStatus(**{**values, "venue": venue, **changes})
 
 
 class Service:
@@ -213,6 +212,14 @@ def test_drift_without_a_feeder(
     monkeypatch.chdir(tmp_path)
     assert run(["venues", "--drift"]) == 2
     assert "no feeder runs here" in capsys.readouterr().err
+
+
+def test_sums_of_drift_stand_in_metrics() -> None:
+    values = report._venue_values(status("okx", drift={"a": 2, "b": 3}, unknown={"c": 7}, messages=9))
+    named_values = dict(zip((name for name, *_ in report._VENUE), values, strict=True))
+    assert named_values["drift_total"] == 5
+    assert named_values["unknown_messages_total"] == 7
+    assert named_values["messages_total"] == 9
 
 
 def test_each_new_name_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -91,13 +91,8 @@ def written(path: Path) -> str:
     return found[0]
 
 
-def all_facts() -> list[VenueFacts]:
-    """Of every venue, with the captures that there are."""
-    return [facts_of(venue, captures_folder()) for venue in VENUES.values()]
-
-
 if __name__ == "__main__":
-    FACTS = all_facts()
+    FACTS = [facts_of(venue, captures_folder()) for venue in VENUES.values()]
     for name, block in DOCUMENTS.items():
         text = (ROOT / name).read_text()
         (ROOT / name).write_text(BLOCK.sub(lambda _, block=block: block(FACTS), text))  # type: ignore[misc]

@@ -24,7 +24,10 @@ SLOW_S: Final = 10.0
 class Connection:
     """A client and its outgoing queue."""
 
-    def __init__(self, socket: ServerConnection, venue: Venue, side: ExchangeSide, target: str) -> None:
+    def __init__(
+        self, socket: ServerConnection, side: ExchangeSide, target: str, limits: MessageLimits
+    ) -> None:
+        """`limits` are those of the address where the venue counts so."""
         self.socket = socket
         self.client = Client(target)
         self.silent_until_s = 0.0
@@ -33,7 +36,7 @@ class Connection:
         self._queue: asyncio.Queue[str | bytes] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()
-        self._limits = _MessageLimits(venue, side)
+        self._limits = limits
 
     def begin(self) -> tuple[list[str], list[str]]:
         """The greeting, and the streams that the URL begins."""
@@ -48,9 +51,9 @@ class Connection:
         begun = [stream for stream in self.client.streams if stream not in before or stream in again]
         return answers, begun
 
-    def breaches(self, now_s: float) -> list[Breach]:
+    def breaches(self, now_s: float, text: str) -> list[Breach]:
         """Which limit of messages a message that came now goes beyond."""
-        return ["messages"] if self._limits.is_beyond(now_s) else []
+        return ["messages"] if self._limits.is_beyond(now_s, text) else []
 
     def put(self, text: str) -> None:
         """Queues a message, in the form for this client."""
@@ -105,8 +108,8 @@ class Connection:
         self.socket.transport.abort()
 
 
-class _MessageLimits:
-    """Messages of one client: so many a second, so many in the venue's window."""
+class MessageLimits:
+    """Messages of one client, or of one address: so many a second, so many in the venue's window."""
 
     def __init__(self, venue: Venue, side: ExchangeSide) -> None:
         rate = side.messages_per_s or venue.limits.messages_per_s
@@ -114,10 +117,12 @@ class _MessageLimits:
         self._recent: list[tuple[float, deque[float]]] = [(most / rate, deque(maxlen=most))]
         if venue.limits.messages:
             self._recent.append((venue.limits.messages_window_s, deque(maxlen=venue.limits.messages)))
+        self._ping = venue.keepalive.client_ping
 
-    def is_beyond(self, now_s: float) -> bool:
+    def is_beyond(self, now_s: float, text: str) -> bool:
+        """Whether a message that comes now is one too many; it counts, a ping only for the second."""
         beyond = False
-        for window_s, times in self._recent:
+        for window_s, times in self._recent[: 1 if text == self._ping else None]:
             beyond = beyond or (len(times) == times.maxlen and now_s - times[0] < window_s)
             times.append(now_s)
         return beyond

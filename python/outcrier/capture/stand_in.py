@@ -24,7 +24,7 @@ import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from outcrier.capture.connection import Connection, stream_breaches
+from outcrier.capture.connection import Connection, MessageLimits, stream_breaches
 from outcrier.capture.contents import instrument_lists, scan
 from outcrier.capture.exchange import Emission, Exchange, copy_names, side_of
 from outcrier.capture.faults import ABORT, MESSAGE_KINDS, Fault, Injection, Schedule, hurt
@@ -116,6 +116,8 @@ class StandIn:
         self._subscribers: dict[str, list[Connection]] = {}
         """By stream, since a client's subscriptions changed last."""
         self._requests = Requests(self.exchange, self._schedule, self.counters, self._log)
+        self._limits = MessageLimits(venue, self._side)
+        """Of all clients together: they have one address."""
         self._server: Server | None = None
         self._playing: asyncio.Task[None] | None = None
 
@@ -219,7 +221,9 @@ class StandIn:
 
     async def _serve_client(self, socket: ServerConnection) -> None:
         target = "" if socket.request is None else socket.request.path
-        connection = Connection(socket, self.venue, self._side, target)
+        per_address = self.venue.limits.messages_per_address
+        limits = self._limits if per_address else MessageLimits(self.venue, self._side)
+        connection = Connection(socket, self._side, target, limits)
         self.counters.connections += 1
         self._connections[connection] = None
         sender = asyncio.create_task(connection.send_all())
@@ -241,17 +245,18 @@ class StandIn:
         silence_s = SILENCE_FACTOR * keepalive.client_ping_every_s if keepalive.client_ping else 0.0
         deadline_s = side.first_subscription_s
         while True:
-            waiting = deadline_s if deadline_s and not connection.client.streams else silence_s
+            has_asked = bool(connection.client.streams or connection.client.marks)
+            waiting = deadline_s if deadline_s and not has_asked else silence_s
             try:
                 async with asyncio.timeout(waiting or None):
                     message = await connection.socket.recv()
             except TimeoutError:
-                kind = "silence" if connection.client.streams else "first_subscription"
+                kind = "silence" if has_asked else "first_subscription"
                 self.counters.breach(kind)
                 await connection.socket.close(_CLOSE_POLICY, kind)
                 return
             text = message if isinstance(message, str) else message.decode("utf-8", errors="replace")
-            if not await self._kept(connection, connection.breaches(loop.time())):
+            if not await self._kept(connection, connection.breaches(loop.time(), text)):
                 return
             answers, begun = connection.ask(text)
             if not await self._kept(connection, stream_breaches(self.venue, connection.client)):

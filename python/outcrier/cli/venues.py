@@ -118,7 +118,7 @@ def limits(each: Limits) -> list[str]:
         "symbols": each.symbols_per_connection,
         "chars": each.chars_per_connection,
     }
-    told = [f"{count:,} {name}/connection" for name, count in connection.items() if count]
+    told = [f"{count:,} {name} a connection" for name, count in connection.items() if count]
     told += [f"{each.messages_per_s:g} messages/s"]
     told += [f"{each.messages:,} messages/{_per(each.messages_window_s)}"] if each.messages else []
     told += [f"{each.connects:,} connects/{_per(each.connects_window_s)}"]

@@ -26,6 +26,21 @@ def full_jitter_ns(failures: int, base_ns: int, cap_ns: int, random: Callable[[]
     return int(random() * min(cap_ns, base_ns << min(failures, _DOUBLINGS_MAX)))
 
 
+class Pace:
+    """Messages at a steady rate: those of one connection, or of all to one address."""
+
+    def __init__(self, per_second: float) -> None:
+        self._every_ns = int(SECOND_NS / per_second)
+        self.at_ns = 0
+        """The next message may be sent then."""
+        self.mute = 0
+        """Links that have said nothing yet: they go first, for some venues cut who says nothing for 5 s."""
+
+    def sent(self, now_ns: int) -> None:
+        """A message left, in its turn or not."""
+        self.at_ns = max(self.at_ns, now_ns) + self._every_ns
+
+
 class AttemptBudget:
     """Connection attempts of a venue: never more than `limit` in any `window_ns`, over all its connections.
 

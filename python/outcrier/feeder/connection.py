@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from outcrier.feeder.backoff import NEVER_NS, SECOND_NS, AttemptBudget, full_jitter_ns
+from outcrier.feeder.backoff import NEVER_NS, SECOND_NS, AttemptBudget, Pace, full_jitter_ns
 from outcrier.feeder.fault_window import FaultWindow
 from outcrier.feeder.transport import CLOSE_NORMAL, Reason, TransportError
 from outcrier.venues.base import Request
@@ -104,6 +104,11 @@ class Subscribed:
 
 
 @dataclass(frozen=True, slots=True)
+class Extended:
+    """What was asked for on the open link in addition is answered, as far as the venue answers."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """An open link is gone or given up: the books it carried are stale."""
 
@@ -125,7 +130,7 @@ class Renew:
     reason: str
 
 
-Effect = Connect | Send | Probe | Close | Subscribed | Lost | Failed | Renew
+Effect = Connect | Send | Probe | Close | Subscribed | Extended | Lost | Failed | Renew
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +162,21 @@ class ConnectionSpec:
 class Connection:
     """The state machine of one connection."""
 
-    def __init__(self, spec: ConnectionSpec, budget: AttemptBudget, random: Callable[[], float]) -> None:
-        """`random` gives uniform numbers in [0, 1)."""
+    def __init__(
+        self,
+        spec: ConnectionSpec,
+        budget: AttemptBudget,
+        random: Callable[[], float],
+        pace: Pace | None = None,
+    ) -> None:
+        """`random` gives uniform numbers in [0, 1); `pace` is that of the address, where the venue counts
+        messages so; None = each link has its own.
+        """
         self._spec = spec
         self._budget = budget
         self._random = random
+        self._address_pace = pace
+        self._pace = pace or Pace(spec.messages_per_second)
         self.state = State.DISCONNECTED
         self.subscribed = False
         self.messages = 0
@@ -177,14 +192,21 @@ class Connection:
         self._unsent: deque[Request] = deque()
         self._awaited = 0
         """Acknowledgements of what was sent that have not come."""
-        self._send_at_ns = 0
+        self._is_mute = False
+        self._is_extending = False
+        """More was asked for than the link began with."""
+        self.unanswered = 0
+        """Acknowledgements that never came for what was asked for in addition."""
+        self._window_at_ns = 0
+        """Before this the venue's window of messages is full."""
         self._acknowledge_by_ns: int | None = None
         self._probed_at_ns: int | None = None
         self._pong_ns = 0
         self._renew_at_ns: int | None = None
         self._ping_at_ns: int | None = None
         self._sends: AttemptBudget | None = None
-        self._subscribed_ns = 0
+        self.subscribed_ns = 0
+        """When everything asked for at the beginning was acknowledged last."""
         self._faults = FaultWindow()
 
     @property
@@ -213,7 +235,15 @@ class Connection:
         if self.state is not State.CONNECTED:
             return []
         self._unsent.extend(requests)
+        self._is_extending = self._is_extending or bool(requests)
         return self.tick(now_ns)
+
+    def reply(self, now_ns: int, text: str) -> list[Effect]:
+        """Says what the venue wants to hear at once; it counts as any other message."""
+        if self.state is not State.CONNECTED:
+            return []
+        self._pace.sent(now_ns)
+        return [Send(text)]
 
     def renew_later(self, now_ns: int, wait_ns: int) -> None:
         """Nothing could take over: `Renew` is told once more, `wait_ns` from now."""
@@ -232,7 +262,10 @@ class Connection:
         self._faults.restart(now_ns, self.messages)
         self._unsent = deque(self._spec.subscribe)
         self._awaited = 0
-        self._send_at_ns = now_ns
+        self._is_extending = False
+        self._window_at_ns = 0
+        self._pace = self._address_pace or Pace(self._spec.messages_per_second)
+        self._mute(is_mute=bool(self._unsent))
         self._acknowledge_by_ns = self._probed_at_ns = None
         share = LIFETIME_SHARE_MIN + LIFETIME_SHARE_SPREAD * self._random()
         spec = self._spec
@@ -306,6 +339,7 @@ class Connection:
     def stop(self) -> list[Effect]:
         """Ends the connection for good."""
         was, self.state = self.state, State.DISCONNECTED
+        self._mute(is_mute=False)
         self.subscribed = False
         self._next_ns = None
         if was in {State.CONNECTED, State.CONNECTING}:
@@ -323,6 +357,11 @@ class Connection:
         if self.state is State.CONNECTED:
             return self._tick_connected(now_ns)
         return []
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that it was asked to carry by now is subscribed."""
+        return self.subscribed and not self._awaited and not self._unsent
 
     @property
     def deadline_ns(self) -> int | None:
@@ -355,20 +394,26 @@ class Connection:
 
     def _tick_connected(self, now_ns: int) -> list[Effect]:
         effects: list[Effect] = []
-        while self._unsent and now_ns >= self._send_at_ns:
+        while self._unsent and now_ns >= self._send_at_ns and (self._is_mute or not self._pace.mute):
             again_ns = 0 if self._sends is None else self._sends.take(now_ns)
             if again_ns:
-                self._send_at_ns = again_ns
+                self._window_at_ns = again_ns
                 break
             request = self._unsent.popleft()
             self._awaited += request.acks
             effects.append(Send(request.text))
-            self._count_sent(now_ns)
+            self._pace.sent(now_ns)
+            self._mute(is_mute=False)
             if not self._unsent:
                 self._acknowledge_by_ns = now_ns + ACKNOWLEDGE_TIMEOUT_NS if self._awaited else None
                 effects += self._all_acknowledged(now_ns)
         if self._acknowledge_by_ns is not None and now_ns >= self._acknowledge_by_ns:
-            return [*effects, *self._give_up(now_ns, "subscription not acknowledged")]
+            if not self.subscribed:
+                return [*effects, *self._give_up(now_ns, "subscription not acknowledged")]
+            # The others on this link are served: who waits for what was asked for will ask again.
+            self.unanswered += self._awaited
+            self._awaited, self._acknowledge_by_ns = 0, None
+            effects += self._all_acknowledged(now_ns)
         if self._renew_at_ns is not None and now_ns >= self._renew_at_ns:
             self._renew_at_ns = None
             effects.append(Renew("lifetime"))
@@ -389,7 +434,7 @@ class Connection:
         return effects
 
     def _probe(self, now_ns: int) -> Probe:
-        self._count_sent(now_ns)
+        self._pace.sent(now_ns)
         if self._ping_at_ns is not None:
             self._ping_at_ns = now_ns + self._spec.client_ping_every_ns
         return Probe(self._spec.client_ping)
@@ -407,14 +452,23 @@ class Connection:
             return NEVER_NS
         return self.last_received_ns + QUIET_FACTOR * max(cadence_ns, self._spec.expected_silence_ns)
 
-    def _count_sent(self, now_ns: int) -> None:
-        self._send_at_ns = max(self._send_at_ns, now_ns) + int(SECOND_NS / self._spec.messages_per_second)
+    def _mute(self, *, is_mute: bool) -> None:
+        """Whether the link has something to say and has said nothing yet."""
+        self._pace.mute += is_mute - self._is_mute
+        self._is_mute = is_mute
+
+    @property
+    def _send_at_ns(self) -> int:
+        return max(self._pace.at_ns, self._window_at_ns)
 
     def _all_acknowledged(self, now_ns: int) -> list[Effect]:
-        if self.subscribed or self._awaited or self._unsent:
+        if self._awaited or self._unsent:
             return []
+        was_extending, self._is_extending = self._is_extending, False
+        if self.subscribed:
+            return [Extended()] if was_extending else []
         self.subscribed = True
-        self._subscribed_ns = now_ns
+        self.subscribed_ns = now_ns
         self._acknowledge_by_ns = None
         return [Subscribed()]
 
@@ -423,10 +477,11 @@ class Connection:
         return [Lost(reason), Close(CLOSE_NORMAL, reason), *self.tick(now_ns)]
 
     def _is_stable(self, now_ns: int) -> bool:
-        return self.subscribed and now_ns - self._subscribed_ns >= STABLE_NS
+        return self.subscribed and now_ns - self.subscribed_ns >= STABLE_NS
 
     def _leave(self) -> None:
         self.state = State.RECONNECTING
+        self._mute(is_mute=False)
         self.subscribed = False
         self._renew_at_ns = self._ping_at_ns = None
 

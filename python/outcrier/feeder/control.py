@@ -13,7 +13,7 @@ import asyncio
 import os
 import socket
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,11 @@ CLIENT_IDLE_S: Final = 10.0
 
 HISTORY_MAX: Final = 10_000
 """Messages of one answer: as many as are kept of an instrument."""
+
+HISTORY_BYTES_MAX: Final = 4 << 20
+"""Bytes of the messages of one answer, the newest: to write more would hold the feed up for longer than some
+10 ms.
+"""
 
 _RUNTIME: Final = "RUNTIME_DIRECTORY"
 """Set by systemd: what it has made for the service in /run, several separated by colons."""
@@ -96,7 +101,7 @@ def sockets(directory: Path) -> list[Path]:
     """The sockets of feeders that live; those that dead ones have left are removed, as far as allowed."""
     alive: list[Path] = []
     for path in sorted(directory.glob("feed-*.sock")):
-        if not stat.S_ISSOCK(path.lstat().st_mode):
+        if not _is_socket(path):
             continue
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(1.0)
@@ -105,11 +110,20 @@ def sockets(directory: Path) -> list[Path]:
                     probe.connect(address)
             except ConnectionRefusedError:
                 _remove(path)
+            except FileNotFoundError:
+                pass  # Its feeder has just ended.
             except OSError:
                 alive.append(path)  # It is there: whoever asks is told why not.
             else:
                 alive.append(path)
     return alive
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return stat.S_ISSOCK(path.lstat().st_mode)
+    except OSError:  # Its feeder has just ended.
+        return False
 
 
 def _remove(path: Path) -> None:
@@ -125,6 +139,8 @@ class ControlServer:
         self._directory = directory
         self._server: asyncio.Server | None = None
         self._clients = 0
+        self.requests = 0
+        """Those answered."""
         self.refused = 0
         """Clients sent away: too many, too slow, or what they said was no request."""
 
@@ -168,14 +184,18 @@ class ControlServer:
             if self._clients > CLIENTS_MAX:
                 self.refused += 1
                 return
+            # All of an answer is with the kernel before the next request is read.
+            writer.transport.set_write_buffer_limits(high=0)
             while line := await asyncio.wait_for(reader.readline(), CLIENT_IDLE_S):
                 writer.write(msgspec.json.encode(await self._answer(line)) + b"\n")
                 await asyncio.wait_for(writer.drain(), CLIENT_IDLE_S)
+            writer.close()
         except (TimeoutError, ValueError, ConnectionError):
             self.refused += 1  # ValueError: a line without end.
         finally:
             self._clients -= 1
-            writer.close()
+            if not writer.is_closing():
+                writer.transport.abort()
 
     async def _answer(self, line: bytes) -> Reply:
         try:
@@ -183,6 +203,7 @@ class ControlServer:
         except (msgspec.MsgspecError, ValueError) as error:
             self.refused += 1
             return Reply(ok=False, text=f"no request: {error}")
+        self.requests += 1
         try:
             return await self._do(request)
         except OutcrierError as error:
@@ -202,16 +223,25 @@ class ControlServer:
             case "history":
                 last = min(max(request.last, 1), HISTORY_MAX)
                 rows = service.venue(request.venue).history(" ".join(request.symbols), last)
-                return Reply(
-                    ok=True,
-                    messages=tuple((at, conn, data.decode("utf-8", "replace")) for at, conn, data in rows),
-                )
+                return Reply(ok=True, messages=_newest(rows))
             case "add":
                 came = service.venue(request.venue).add(request.symbols)
                 return Reply(ok=True, text=f"{len(came)} added", symbols=tuple(came))
             case "remove":
                 went = service.venue(request.venue).remove(request.symbols)
                 return Reply(ok=True, text=f"{len(went)} removed", symbols=tuple(went))
+
+
+def _newest(rows: Sequence[tuple[int, int, bytes]]) -> tuple[tuple[int, int, str], ...]:
+    """The newest messages that have room in an answer, oldest first."""
+    left = HISTORY_BYTES_MAX
+    taken: list[tuple[int, int, str]] = []
+    for at_ns, conn_id, data in reversed(rows):
+        left -= len(data)
+        if left < 0:
+            break
+        taken.append((at_ns, conn_id, data.decode("utf-8", "replace")))
+    return tuple(reversed(taken))
 
 
 def _plain(status: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from outcrier.clock import mono_ns
 from outcrier.feeder.connection import (
@@ -12,6 +12,7 @@ from outcrier.feeder.connection import (
     Connect,
     Connection,
     Effect,
+    Extended,
     Failed,
     Lost,
     Probe,
@@ -24,6 +25,9 @@ from outcrier.feeder.plan import PlannedConnection
 from outcrier.feeder.transport import CLOSE_NORMAL, Connector, Link, TransportError
 from outcrier.venues.base import Request
 
+Changed: TypeAlias = Subscribed | Extended | Lost | Failed | Renew
+"""What a connection tells of itself."""
+
 
 class Owner(Protocol):
     """What a driver tells its venue."""
@@ -34,7 +38,7 @@ class Owner(Protocol):
     def read_over(self) -> None:
         """The messages of a socket read are with the core."""
 
-    def connection_changed(self, driver: ConnectionDriver, what: Subscribed | Lost | Failed | Renew) -> None:
+    def connection_changed(self, driver: ConnectionDriver, what: Changed) -> None:
         """The connection carries everything asked for, or is gone, or did not come about, or will be cut."""
 
     def reschedule(self) -> None:
@@ -146,6 +150,10 @@ class ConnectionDriver:
         self._numbered = self.next_number() - 1 + len(requests)
         self.apply(self.machine.ask(now_ns, requests))
 
+    def reply(self, now_ns: int, text: str) -> None:
+        """Says what the venue wants to hear at once."""
+        self.apply(self.machine.reply(now_ns, text))
+
     def tick(self, now_ns: int) -> None:
         """Does what is due."""
         self.apply(self.machine.tick(now_ns))
@@ -176,7 +184,7 @@ class ConnectionDriver:
                     self._probe(effect.text)
                 case Close():
                     self._close(effect)
-                case Subscribed() | Lost() | Failed() | Renew():
+                case Subscribed() | Extended() | Lost() | Failed() | Renew():
                     self.owner.connection_changed(self, effect)
         if effects:
             self.owner.reschedule()

@@ -8,6 +8,7 @@ from typing import Final
 from outcrier import _core
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.driver import ConnectionDriver
+from outcrier.feeder.links import Sums
 
 CONN_EVERY_NS: Final = SECOND_NS
 """CONN messages tell the health of each connection once a second, and at once when it changes."""
@@ -32,20 +33,22 @@ def publish_connection(feed: _core.Feed, driver: ConnectionDriver, now_ns: int) 
     )
 
 
-def publish_connections(feed: _core.Feed, drivers: Sequence[ConnectionDriver], now_ns: int) -> None:
-    """The venue as a whole, then each of its connections."""
+def publish_connections(
+    feed: _core.Feed, drivers: Sequence[ConnectionDriver], sums: Sums, now_ns: int
+) -> None:
+    """The venue as a whole, with what connections did that are gone, then each connection."""
     machines = [driver.machine for driver in drivers]
     connected = sum(driver.is_connected for driver in drivers)
     feed.publish_connection(
         conn_id=0,
         connected=connected,
         disconnected=len(machines) - connected,
-        reconnects=sum(machine.reconnects for machine in machines),
-        messages=sum(machine.messages for machine in machines),
-        bytes=sum(machine.bytes for machine in machines),
+        reconnects=sums.reconnects,
+        messages=sums.messages,
+        bytes=sums.bytes,
         subscriptions=sum(driver.subscriptions for driver in drivers),
-        silence_ms=_silence_ms(now_ns, max(machine.last_received_ns for machine in machines)),
-        expected_ms=max(machine.spec.expected_silence_ns for machine in machines) // 1_000_000,
+        silence_ms=_silence_ms(now_ns, max((machine.last_received_ns for machine in machines), default=0)),
+        expected_ms=max((each.spec.expected_silence_ns for each in machines), default=0) // 1_000_000,
     )
     for driver in drivers:
         publish_connection(feed, driver, now_ns)

@@ -4,15 +4,17 @@ before the venue cuts the first.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from outcrier import _core
 from outcrier.clock import mono_ns
-from outcrier.feeder.backoff import SECOND_NS, AttemptBudget
+from outcrier.feeder.allowance import Allowance
+from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.connection import Connection
 from outcrier.feeder.driver import ConnectionDriver, Owner
 from outcrier.feeder.logs import LimitedLog
@@ -53,6 +55,21 @@ class _Place:
     """The first one is let go by then; None = the second one is not subscribed."""
 
 
+@dataclass(slots=True)
+class Sums:
+    """What the connections of a session did so far."""
+
+    reconnects: int = 0
+    messages: int = 0
+    bytes: int = 0
+
+    def add(self, machine: Connection) -> None:
+        """What one of them did."""
+        self.reconnects += machine.reconnects
+        self.messages += machine.messages
+        self.bytes += machine.bytes
+
+
 class Links:
     """Opens, feeds, replaces and closes the connections of a plan."""
 
@@ -66,6 +83,7 @@ class Links:
         connector_for: Callable[[str], Connector],
         random: random.Random,
         log: LimitedLog,
+        allowance: Allowance,
         tap: Tap | None,
     ) -> None:
         self._owner = owner
@@ -77,14 +95,13 @@ class Links:
         self._random = random
         self._log = log
         self._tap = tap
-        limits = planner.venue.limits
-        self._budget = AttemptBudget(limits.connects, int(limits.connects_window_s * SECOND_NS))
+        self._allowance = allowance
         self._places: dict[int, _Place] = {}
         self._last_id = 0
         self.take_overs = 0
         """Connections that another one has replaced before the venue cut them."""
-        self.closed_reconnects = 0
-        """Links opened again by connections that are no longer there."""
+        self._gone = Sums()
+        """Of connections that are no longer there."""
 
     @property
     def drivers(self) -> list[ConnectionDriver]:
@@ -92,6 +109,14 @@ class Links:
         places = self._places.values()
         drivers = [place.main for place in places] + [place.second for place in places if place.second]
         return sorted(drivers, key=lambda driver: driver.conn_id)
+
+    @property
+    def sums(self) -> Sums:
+        """Of all connections, those that are gone too: counts only grow."""
+        sums = dataclasses.replace(self._gone)
+        for driver in self.drivers:
+            sums.add(driver.machine)
+        return sums
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Carries out what the planner has changed; indices are known to the roster."""
@@ -125,26 +150,32 @@ class Links:
     def is_carried(self, index: int) -> bool:
         """Whether every stream of an instrument without a book is subscribed."""
         mine = [place.main for place in self._places.values() if index in place.main.bookless]
-        return bool(mine) and all(driver.machine.subscribed for driver in mine)
+        return bool(mine) and all(driver.machine.is_settled for driver in mine)
 
     def cut_off(self) -> list[int]:
         """Instruments with a stream on a connection that is not subscribed."""
         down = [place.main for place in self._places.values() if not place.main.machine.subscribed]
         return sorted({index for driver in down for index in (*driver.books, *driver.bookless)})
 
-    def resubscribe(self, index: int, *, book_only: bool) -> bool:
-        """Gives the streams of an instrument up and asks for them anew; whether there is anybody to ask."""
-        native = self._roster[index].native_symbol
-        asked = False
+    def resubscribe(self, indices: Mapping[int, bool]) -> set[int]:
+        """Gives the streams of instruments up and asks for them anew, of those with True the book's alone, in
+        as few messages as the venue takes; those that somebody could be asked for.
+        """
+        asked: set[int] = set()
+        natives = {self._roster[index].native_symbol: index for index in indices}
         for place in self._places.values():
-            part = place.planned.parts.get(native)
-            if part is None or not place.main.machine.subscribed:
+            if not place.main.machine.subscribed:
                 continue
-            streams = self._planner.book_streams(place.planned, native) if book_only else part.streams
+            streams: list[str] = []
+            for native in natives.keys() & place.planned.parts.keys():
+                part, index = place.planned.parts[native], natives[native]
+                mine = part.book if indices[index] else part.streams
+                if mine:
+                    streams += mine
+                    asked.add(index)
             if streams:
                 change = Change(place.planned, added=tuple(streams), removed=tuple(streams))
                 self._ask(place, change, mono_ns())
-                asked = True
         return asked
 
     # Taking over.
@@ -152,7 +183,14 @@ class Links:
     def renew(self, driver: ConnectionDriver, reason: str) -> None:
         """The venue will cut this connection: a second one begins beside it."""
         place = self._place_of(driver)
-        if place is None or place.second is not None or place.main is not driver:
+        if place is None:
+            return
+        most = self._venue.limits.connections
+        if place.main is not driver or 0 < most <= len(self.drivers):
+            # It takes over itself, or the venue allows no further connection: somewhat later.
+            driver.machine.renew_later(mono_ns(), RENEW_AGAIN_NS)
+            return
+        if place.second is not None:
             return
         second = place.second = self._driver(place.planned)
         second.books, second.bookless = driver.books, driver.bookless
@@ -182,7 +220,7 @@ class Links:
 
     def lost(self, driver: ConnectionDriver) -> list[int]:
         """A link is gone; the indices that were lost with it, as far as the core does not take them from the
-        other one.
+        other one. If that carries on alone, the place is its own, and `retire` closes this one for good.
         """
         place = self._place_of(driver)
         indices = [*driver.books, *driver.bookless]
@@ -190,13 +228,16 @@ class Links:
             return []
         if driver is place.second:
             place.second, place.until_ns = None, None
-            self._drop(driver)
             place.main.machine.renew_later(mono_ns(), RENEW_AGAIN_NS)
         elif place.second is not None:
             place.main, place.second, place.until_ns = place.second, None, None
             self.take_overs += 1
-            self._drop(driver)
         return indices
+
+    def retire(self, driver: ConnectionDriver) -> None:
+        """A connection that was lost is closed for good if another one has its place."""
+        if driver not in self.drivers:
+            self._drop(driver)
 
     @property
     def deadline_ns(self) -> int | None:
@@ -220,7 +261,8 @@ class Links:
     def _let_go(self, place: _Place) -> None:
         """The second connection has taken over: the first one is closed."""
         first, second = place.main, place.second
-        if second is None:
+        if second is None:  # It was lost.
+            place.until_ns = None
             return
         self._feed.end_overlap(first.conn_id, second.conn_id)
         place.main, place.second, place.until_ns = second, None, None
@@ -235,11 +277,16 @@ class Links:
         self._last_id += 1
         number, connector_for = self._last_id, self._connector_for
         if self._tap is not None:
-            books = self._planner.books(planned)
+            books = planned.books
             connector_for = self._tap.connectors(self._venue, number, books, connector_for)
         return ConnectionDriver(
             conn_id=number,
-            machine=Connection(spec_of(planned, self._venue), self._budget, self._random.random),
+            machine=Connection(
+                spec_of(planned, self._venue),
+                self._allowance.connects,
+                self._random.random,
+                self._allowance.messages,
+            ),
             planned=planned,
             owner=self._owner,
             take=self._feed.on_frame,
@@ -265,9 +312,10 @@ class Links:
 
     def _renew_members(self) -> None:
         """Who carries what, after a change of plan."""
+        all_bookless = self._planner.bookless()
         for place in self._places.values():
-            books = self._indices(self._planner.books(place.planned))
-            bookless = self._indices(self._planner.bookless(place.planned))
+            books = self._indices(place.planned.books)
+            bookless = self._indices(all_bookless[place.planned.number])
             joined = {*books, *bookless} - {*place.main.books, *place.main.bookless}
             for driver in (place.main, place.second):
                 if driver is not None:
@@ -293,7 +341,7 @@ class Links:
     def _drop(self, driver: ConnectionDriver) -> None:
         """Closes a connection for good; monitors are told that its number is gone."""
         driver.stop()
-        self.closed_reconnects += driver.machine.reconnects
+        self._gone.add(driver.machine)
         self._feed.publish_status(
             scope=_SCOPE_CONNECTION, state=_STATE_CLOSED, reason=0, conn_id=driver.conn_id
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from outcrier.config import VenueConfig
 from outcrier.errors import ConfigurationError
+from outcrier.feeder.allowance import ARRIVAL_FACTOR, ARRIVAL_NS
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.connection import ConnectionSpec
 from outcrier.feeder.selection import select
@@ -20,6 +21,8 @@ class Part:
 
     instrument: Instrument | None
     streams: tuple[str, ...]
+    book: tuple[str, ...] = ()
+    """Those of the streams that feed the book."""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,11 @@ class PlannedConnection:
     def streams(self) -> tuple[str, ...]:
         """Every stream, those of an instrument together."""
         return tuple(stream for part in self.parts.values() for stream in part.streams)
+
+    @property
+    def books(self) -> list[str]:
+        """Native symbols whose book it feeds: stale when it is lost."""
+        return [native for native, part in self.parts.items() if part.book]
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
@@ -99,7 +107,8 @@ class Planner:
         """Plans the streams of instruments that are not planned yet; connections are filled one after the
         other. Raises ConfigurationError, with nothing changed, where the venue allows no further connection.
         """
-        fresh = [each for each in instruments if each.native_symbol not in self.instruments]
+        named = {each.native_symbol: each for each in instruments}
+        fresh = [each for native, each in named.items() if native not in self.instruments]
         if not fresh:
             return []
         before = set(self._connections)
@@ -136,28 +145,23 @@ class Planner:
 
     def with_book(self) -> set[str]:
         """Native symbols whose book a stream feeds."""
-        return {native for each in self.connections for native in self.books(each)}
+        return {native for each in self.connections for native in each.books}
 
-    def book_streams(self, connection: PlannedConnection, native: str) -> list[str]:
-        """The streams of `connection` that feed the book of the instrument."""
-        part = connection.parts.get(native)
-        streams = () if part is None else part.streams
-        return [stream for stream in streams if any(c.book for c in channels_of(self.venue, [stream]))]
-
-    def books(self, connection: PlannedConnection) -> list[str]:
-        """Native symbols whose book `connection` feeds: stale when it is lost."""
-        return [native for native in connection.parts if self.book_streams(connection, native)]
-
-    def bookless(self, connection: PlannedConnection) -> list[str]:
-        """Native symbols of the instruments without a book that live and die with `connection`.
+    def bookless(self) -> dict[int, list[str]]:
+        """Native symbols of the instruments without a book that live and die with each connection, by its
+        number.
 
         Those with a stream there, and those without a stream of their own, told of by streams of all
         instruments.
         """
         with_book = self.with_book()
         streamed = {native for each in self.connections for native in each.parts}
-        here = connection.parts
-        return [n for n in self.instruments if n not in with_book and (n in here or n not in streamed)]
+        anywhere = [n for n in self.instruments if n not in streamed]
+        return {
+            each.number: [n for n, part in each.parts.items() if part.instrument and n not in with_book]
+            + anywhere
+            for each in self.connections
+        }
 
     def _parts(self, instruments: Iterable[Instrument]) -> list[tuple[str, str, Part]]:
         """(route, key, part) of what is to be added, by route."""
@@ -167,7 +171,7 @@ class Planner:
             for stream in self.venue.streams(instrument, self.channels, self._speeds):
                 own.setdefault(self.venue.route(stream), []).append(stream)
             parts += [
-                (route, instrument.native_symbol, Part(instrument, tuple(streams)))
+                (route, instrument.native_symbol, Part(instrument, tuple(streams), self._book_of(streams)))
                 for route, streams in own.items()
             ]
         if not self.instruments:
@@ -176,6 +180,9 @@ class Planner:
                     stream = self.venue.whole_venue_stream(channel)
                     parts.append((self.venue.route(stream), stream, Part(None, (stream,))))
         return sorted(parts, key=lambda part: part[0])
+
+    def _book_of(self, streams: Iterable[str]) -> tuple[str, ...]:
+        return tuple(stream for stream in streams if any(c.book for c in channels_of(self.venue, [stream])))
 
     def _with_room(self, route: str, part: Part) -> PlannedConnection:
         """The first connection of the route that takes the part; an instrument's streams stay together, so
@@ -223,11 +230,17 @@ def check_venue(venue: Venue, config: VenueConfig) -> None:
 
 
 def speeds_of(venue: Venue, channels: Sequence[str], config: VenueConfig) -> dict[str, str]:
-    """The speed of each channel as configured, checked."""
+    """The speed of each channel as configured, checked: that of the books, and of what comes at the same
+    speeds (Deribit).
+    """
     speeds: dict[str, str] = {}
     if config.depth_speed:
-        books = [name for name in channels if name in venue.channels and venue.channels[name].book]
-        speeds |= dict.fromkeys(books, config.depth_speed)
+        known = [venue.channels[name] for name in channels if name in venue.channels]
+        books = [each for each in known if each.book] or [c for c in venue.channels.values() if c.book]
+        same = {each.speeds for each in books if each.speeds}
+        speeds = {
+            each.name: config.depth_speed for each in (*books, *known) if each.book or each.speeds in same
+        }
     try:
         venue.check_channels(channels, speeds)
     except ConfigurationError as error:
@@ -244,9 +257,9 @@ def spec_of(connection: PlannedConnection, venue: Venue) -> ConnectionSpec:
     return ConnectionSpec(
         url=connection.url,
         subscribe=(*greeting, *venue.subscribe(connection.streams, number=len(greeting) + 1)),
-        messages_per_second=limits.messages_per_s,
+        messages_per_second=limits.messages_per_s / ARRIVAL_FACTOR,
         messages_max=limits.messages,
-        messages_window_ns=int(limits.messages_window_s * SECOND_NS),
+        messages_window_ns=int(limits.messages_window_s * SECOND_NS) + ARRIVAL_NS,
         expected_silence_ns=int(keepalive.expected_silence_s * SECOND_NS),
         lifetime_ns=int(keepalive.lifetime_s * SECOND_NS),
         cadence_ns=int(min(cadences, default=0.0) * SECOND_NS),

@@ -30,6 +30,7 @@ from outcrier.feeder.metrics import (
 from outcrier.feeder.status import VenueStatus
 
 if TYPE_CHECKING:
+    from outcrier.feeder.control import ControlServer
     from outcrier.feeder.http_server import HttpServer
     from outcrier.feeder.operator_log import OperatorLog
     from outcrier.feeder.service import FeederService
@@ -52,6 +53,10 @@ _VENUE: Final = (
     ("received_bytes_total", "counter", "Bytes of the messages received."),
     ("unknown_messages_total", "counter", "Messages that neither a shape nor the venue knows."),
     ("drift_total", "counter", "Fields unknown or gone, in the messages that were looked at."),
+    ("refused_streams_total", "counter", "Streams that the venue refused to subscribe."),
+    ("books_asked_again_total", "counter", "Books subscribed anew on an open connection."),
+    ("silent_streams_total", "counter", "Streams found silent beyond what their own rate explains."),
+    ("take_overs_total", "counter", "Connections replaced by another one before the venue cut them."),
 )
 
 
@@ -72,6 +77,10 @@ def _venue_values(status: VenueStatus) -> tuple[int, ...]:
         status.bytes,
         sum(status.unknown.values()),
         sum(status.drift.values()),
+        status.refused,
+        status.asked_again,
+        status.silent,
+        status.take_overs,
     )
 
 
@@ -81,6 +90,8 @@ class Report:
     def __init__(self, service: FeederService, watch: Watch, log: OperatorLog | None) -> None:
         self.server: HttpServer | None = None
         """That serves the pages, for its own counters."""
+        self.control: ControlServer | None = None
+        """That takes what the operator asks."""
         self._service = service
         self._watch = watch
         self._log = log
@@ -158,6 +169,11 @@ class Report:
             requests.add(self.server.requests, outcome="answered")
             requests.add(self.server.refused, outcome="refused")
             yield requests
+        if self.control is not None:
+            asked = Family("outcrier_control_requests_total", "counter", "What came by the control socket.")
+            asked.add(self.control.requests, outcome="answered")
+            asked.add(self.control.refused, outcome="refused")
+            yield asked
         if self._log is not None:
             lines = Family("outcrier_operator_log_lines_total", "counter", "Lines of the operator's log.")
             for outcome, count in self._log.counters().items():

@@ -28,6 +28,7 @@ from outcrier import _core
 from outcrier.clock import mono_ns, wall_ns
 from outcrier.config import Config, MulticastConfig, VenueConfig
 from outcrier.errors import ConfigurationError, NetworkError
+from outcrier.feeder.allowance import Allowances
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.busy_poll import BusyPoll
 from outcrier.feeder.control import ControlServer, control_dir
@@ -59,7 +60,10 @@ class _Running:
     config: VenueConfig
     stack: AsyncExitStack
     history_bytes: int
+    is_later: bool = False
+    """It came while the others ran: what ends it ends nobody else."""
     task: asyncio.Task[None] | None = None
+    ending: asyncio.Future[None] | None = None
 
 
 class FeederService:
@@ -90,8 +94,11 @@ class FeederService:
         self._around: Surroundings | None = None
         self._failed: asyncio.Future[None] | None = None
         """Of a run: gets what ends it, which a venue raised."""
+        self._stopping: asyncio.Future[None] | None = None
+        """A venue that ended by itself and is put away."""
         self._changing = asyncio.Lock()
         """One venue starts or stops at a time."""
+        self._is_ending = False
         if not config.enabled_venues():
             raise ConfigurationError("no venue is enabled: set venues.<name>.enabled")
 
@@ -113,6 +120,7 @@ class FeederService:
                 publisher_id=secrets.randbits(63) + 1,
                 connector_for=self._connectors,
                 pools={},
+                allowances=Allowances(),
                 limited=self._config.feeder.limited_mode,
                 refresh_ns=self._config.feeder.instruments_refresh_s * SECOND_NS,
                 random=random.Random(secrets.randbits(64)),  # noqa: S311 - spreads retries, guards nothing
@@ -186,12 +194,13 @@ class FeederService:
             for task in done:
                 task.result()
         finally:
+            self._is_ending = True
             failed.cancel()
             for each in tasks:
                 each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             # All of them, whatever one of them raises.
-            ends = (self._end(running) for running in self._running.values())
+            ends = [self._end(running) for running in self._running.values()]
             closed = await asyncio.gather(*ends, return_exceptions=True)
         for outcome in closed:
             if isinstance(outcome, BaseException):
@@ -199,20 +208,28 @@ class FeederService:
 
     def _begin(self, running: _Running) -> None:
         running.task = asyncio.create_task(running.feeder.run())
-        running.task.add_done_callback(self._venue_ended)
+        running.task.add_done_callback(lambda task: self._venue_ended(running, task))
 
-    def _venue_ended(self, task: asyncio.Task[None]) -> None:
+    def _venue_ended(self, running: _Running, task: asyncio.Task[None]) -> None:
         failed = self._failed
-        if failed is None or failed.done() or task.cancelled():
+        if failed is None or failed.done() or running.ending is not None or task.cancelled():
             return
         error = task.exception()
-        if error is not None:
+        if running.is_later and isinstance(error, ConfigurationError):
+            self._note(logging.ERROR, f"{running.feeder.venue.name} ends", str(error))
+            self._stopping = asyncio.ensure_future(self._stop(running))
+        elif error is not None:
             failed.set_exception(error)
 
     async def _end(self, running: _Running) -> None:
-        """Ends the session of a venue."""
+        """Ends the session of a venue, once, whoever asks."""
+        if running.ending is None:
+            running.ending = asyncio.ensure_future(self._end_once(running))
+        await asyncio.shield(running.ending)
+
+    @staticmethod
+    async def _end_once(running: _Running) -> None:
         if running.task is not None:
-            running.task.remove_done_callback(self._venue_ended)
             running.task.cancel()
             await asyncio.gather(running.task, return_exceptions=True)
         await running.feeder.close()
@@ -228,6 +245,10 @@ class FeederService:
                 raise ConfigurationError(f"{name} runs already")
             given = config or self._config.venues.get(name, VenueConfig())
             await self._open_venue(name, msgspec.structs.replace(given, enabled=True))
+            if self._is_ending:
+                await self._running.pop(name).stack.aclose()
+                raise ConfigurationError("the feeder ends")
+            self._running[name].is_later = True
             self._begin(self._running[name])
             self._note(logging.INFO, "venue started", name)
 
@@ -236,22 +257,25 @@ class FeederService:
         run.
         """
         async with self._changing:
-            running = self._running.get(name)
-            if running is None:
-                raise ConfigurationError(f"{name} does not run; running are {', '.join(self._running)}")
-            try:
-                await self._end(running)
-            finally:
-                del self._running[name]
-                await running.stack.aclose()
+            await self._stop(self._found(name))
             self._note(logging.INFO, "venue stopped", name)
+
+    async def _stop(self, running: _Running) -> None:
+        try:
+            await self._end(running)
+        finally:
+            if self._running.pop(running.feeder.venue.name, None) is not None:
+                await running.stack.aclose()
 
     def venue(self, name: str) -> VenueFeeder:
         """A venue that runs. Raises ConfigurationError for another."""
+        return self._found(name).feeder
+
+    def _found(self, name: str) -> _Running:
         running = self._running.get(name)
         if running is None:
             raise ConfigurationError(f"{name} does not run; running are {', '.join(self._running) or 'none'}")
-        return running.feeder
+        return running
 
     @contextmanager
     def _doorbell(self) -> Iterator[None]:
@@ -271,9 +295,10 @@ class FeederService:
             venue.serve_wishes()
 
     async def reload(self) -> None:
-        """Reads the configuration again: venues start, stop and change their symbols, keys are those that
-        their file holds by now; a venue of which anything else changed starts anew. What needs a new process
-        is named. A configuration that cannot be used is logged, and the one in force stays.
+        """Reads the configuration again: venues start, stop and have their symbols as it says, whatever the
+        operator asked for meanwhile; keys are those that their file holds by now; a venue of which anything
+        else changed starts anew. What needs a new process is named. A configuration that cannot be used is
+        logged, and the one in force stays.
         """
         if self._read_again is not None:
             try:
@@ -282,8 +307,11 @@ class FeederService:
                 self._note(logging.ERROR, "the configuration stays as it was", str(error))
                 return
             self._name_what_stays(config)
-            before, self._config = self._config, msgspec.structs.replace(self._config, venues=config.venues)
-            await self._change_venues(before.enabled_venues(), config.enabled_venues())
+            if not config.enabled_venues():
+                self._note(logging.ERROR, "the configuration stays as it was", "no venue is enabled")
+                return
+            self._config = msgspec.structs.replace(self._config, venues=config.venues)
+            await self._change_venues(config.enabled_venues())
         self._reload_keys()
 
     def _name_what_stays(self, config: Config) -> None:
@@ -292,17 +320,16 @@ class FeederService:
             if getattr(config, section) != getattr(self._config, section):
                 self._note(logging.WARNING, "needs a restart", f"[{section}] has changed")
 
-    async def _change_venues(self, before: Mapping[str, VenueConfig], now: Mapping[str, VenueConfig]) -> None:
-        for name in before.keys() | now.keys():
-            running = self._running.get(name)
-            wanted = now.get(name)
+    async def _change_venues(self, wanted: Mapping[str, VenueConfig]) -> None:
+        for name in list(dict.fromkeys((*self._running, *wanted))):
+            running, config = self._running.get(name), wanted.get(name)
             try:
-                if running is not None and wanted is None and name in before:
+                if config is None:
                     await self.stop_venue(name)
-                elif running is None and wanted is not None:
-                    await self.start_venue(name, wanted)
-                elif running is not None and wanted is not None and wanted != running.config:
-                    await self._reconfigure(running, wanted)
+                elif running is None:
+                    await self.start_venue(name, config)
+                else:
+                    await self._reconfigure(running, config)
             except (ConfigurationError, NetworkError) as error:
                 self._note(logging.ERROR, f"venues.{name} stays as it was", str(error))
 
@@ -325,7 +352,7 @@ class FeederService:
             return
         for venue in self._venues:
             venue.change_key()
-        self._note(logging.WARNING, "keys read again", f"signing with the first key of {path} from now on")
+        self._note(logging.WARNING, "keys changed", f"signing with the first key of {path} from now on")
 
     def _note(self, level: int, cause: str, text: str) -> None:
         self._log.log(mono_ns(), level, cause, text)
@@ -464,6 +491,7 @@ def serve(
         report = Report(service, watch, log)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.reload)
         control = ControlServer(service, control_dir(config.feeder, os.environ))
+        report.control = control
         async with service, control, _watched(watch, report, config.feeder.health_port, stop):
             await service.run(stop)
             return service.status()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from outcrier import _core
 from outcrier.clock import mono_ns
-from outcrier.feeder.backoff import SECOND_NS
-from outcrier.feeder.connection import Failed, Lost, Renew, Send, Subscribed
+from outcrier.feeder.allowance import Allowance
+from outcrier.feeder.books import Books
+from outcrier.feeder.connection import Extended, Failed, Lost, Renew, Subscribed
 from outcrier.feeder.drift import SchemaDrift
-from outcrier.feeder.driver import ConnectionDriver
+from outcrier.feeder.driver import Changed, ConnectionDriver
 from outcrier.feeder.ending import end_session
 from outcrier.feeder.faults import FaultKeeper
 from outcrier.feeder.health import CONN_EVERY_NS, publish_connection, publish_connections
@@ -29,7 +30,7 @@ from outcrier.feeder.snapshots import SnapshotScheduler, WeightPool
 from outcrier.feeder.stream_silence import StreamSilence
 from outcrier.feeder.tap import Tap
 from outcrier.feeder.timer import LoopTimer
-from outcrier.feeder.transport import Connector, TransportError
+from outcrier.feeder.transport import Connector
 from outcrier.instruments import Instrument
 from outcrier.venues.base import (
     Ack,
@@ -41,15 +42,9 @@ from outcrier.venues.base import (
     Several,
     Shutdown,
     Unknown,
+    Venue,
     refused,
 )
-
-SETTLE_NS: Final = SECOND_NS // 2
-"""Between a subscription and the first snapshot: some diffs are held by then, so that a snapshot out of a
-cache that lags is seen to be too old before the book goes live with it."""
-
-BOOK_WAIT_NS: Final = 10 * SECOND_NS
-"""From a subscription to the whole book in the stream; then it is asked for once more."""
 
 RESYNC_POOL: Final = 1_000_000
 """Weight a minute of subscriptions anew: the limit of messages of each connection paces them."""
@@ -64,6 +59,9 @@ REASON_DISCONNECT: Final = 3
 
 _OF_BOOKS: Final = frozenset({"LIVE", "STALE", "SWITCHED", "NEED_SNAPSHOT"})
 """Notices that come with every recovery and need no line in a log."""
+
+_ALSO_OF_BOOKS: Final = frozenset({"HELD_OVERFLOW", "SNAPSHOT_OLD"})
+"""Those that do."""
 
 
 class SessionFull(Exception):  # noqa: N818 - no error: the numbers of a session are used up, and a new one is due
@@ -80,8 +78,6 @@ class Counts:
     """Streams that the venue refused."""
     refused_sizes: int = 0
     """Of the faults, sizes of later instrument lists."""
-    resubscribed: int = 0
-    """Streams asked for anew on an open link."""
     silent: int = 0
     """Streams found silent beyond what their rate explains."""
 
@@ -102,6 +98,7 @@ class VenueSession:
         log: LimitedLog,
         reach: Reach,
         faults_path: Path,
+        allowance: Allowance,
         tap: Tap | None = None,
     ) -> None:
         """Defines the instruments on the wire under their stable ids, which `ids_of` gives."""
@@ -109,10 +106,6 @@ class VenueSession:
         self.drift = SchemaDrift(feed, log)
         self._keeper = FaultKeeper(feed, faults_path, lambda text: reach.note("samples", text))
         self.counts = Counts()
-        self.live: set[int] = set()
-        """Books that are live."""
-        self.been_live: set[int] = set()
-        """Books that are or were live."""
         self.ticks = 0
         """Times that the core did what was due."""
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -120,22 +113,14 @@ class VenueSession:
         self._planner = planner
         self._venue = venue = planner.venue
         self._ids_of = ids_of
-        self._rest = rest
         self._log = log
         self._reach = reach
         self.roster = Roster(feed, log)
-        self._define(planner.instruments.values())
-        weights = [each.weight for each in map(venue.snapshot_request, planner.instruments.values()) if each]
-        self._in_stream = not weights
-        self.scheduler = SnapshotScheduler(
-            pool if weights else WeightPool(RESYNC_POOL),
-            max(weights, default=1),
-            venue.limits.snapshots_at_once,
-            random.random,
+        in_stream = type(venue).snapshot_request is Venue.snapshot_request
+        self._scheduler = SnapshotScheduler(
+            WeightPool(RESYNC_POOL) if in_stream else pool, venue.limits.snapshots_at_once, random.random
         )
-        self._fetches: dict[int, asyncio.Task[None]] = {}
-        self._awaited: dict[int, int] = {}
-        """Until when a whole book in the stream is waited for, by index."""
+        self._define(planner.instruments.values())
         self.links = Links(
             owner=self,
             planner=planner,
@@ -144,7 +129,22 @@ class VenueSession:
             connector_for=connector_for,
             random=random,
             log=log,
+            allowance=allowance,
             tap=tap,
+        )
+        self.books = Books(
+            venue=venue,
+            feed=feed,
+            roster=self.roster,
+            links=self.links,
+            rest=rest,
+            scheduler=self._scheduler,
+            in_stream=in_stream,
+            log=log,
+            reach=reach,
+            take_notices=self._take_notices,
+            moved=self.reschedule,
+            fail=self.fail,
         )
         self._silence = StreamSilence()
         loop = asyncio.get_running_loop()
@@ -171,16 +171,16 @@ class VenueSession:
         self._define(fresh)
         if self._started:
             self.links.apply(changes)
+            # Those whose streams were all there already; the others are when their connection has them.
             self._revive(self.links.drivers)
+            self.reschedule()
 
     def remove(self, natives: Iterable[str]) -> None:
         """Publishes these no longer; the others are not touched."""
         gone = [native for native in natives if native in self._planner.instruments]
         changes = self._planner.remove(gone)
         indices = [index for native in gone if (index := self.roster.index(native)) is not None]
-        self._drop_fetches(indices)
-        self.live.difference_update(indices)
-        self.been_live.difference_update(indices)
+        self.books.remove(indices)
         for native in gone:
             self.roster.remove(native)
         if self._started:
@@ -193,6 +193,9 @@ class VenueSession:
         for each in instruments:
             native = each.native_symbol
             self.roster.add(each, ids[native], has_book=native in with_book)
+            request = self._venue.snapshot_request(each)
+            if request is not None:
+                self._scheduler.weight = max(self._scheduler.weight, request.weight)
 
     @property
     def published(self) -> Mapping[str, Instrument]:
@@ -204,19 +207,13 @@ class VenueSession:
         """The connections, by number on the wire."""
         return self.links.drivers
 
-    @property
-    def books(self) -> int:
-        """Instruments with a book."""
-        return len(self.roster.with_book)
-
     async def close(self, reason: int = 0, next_session: int = 0) -> None:
         """Closes the connections, ends the session and repeats its end; takes `ending.END_REPEATS_NS`.
 
         `next_session` is the one that follows at once, 0 = unknown.
         """
         self.links.stop()
-        for fetch in self._fetches.values():
-            fetch.cancel()
+        self.books.stop()
         self._feed_timer.cancel()
         self._house_timer.cancel()
         self._keeper.sample()
@@ -262,7 +259,7 @@ class VenueSession:
             case Pong():
                 driver.machine.pong(now_ns)
             case Reply(text=text):
-                driver.apply([Send(text)])
+                driver.reply(now_ns, text)
             case Error(code=code, message=message, stream=stream):
                 self._reach.note(f"conn={driver.conn_id} error", f"{stream or ''} {code}: {message}")
                 if stream is None:
@@ -284,16 +281,14 @@ class VenueSession:
         for kind, index, expected, got, text in self.feed.notices():
             kinds.append(kind)
             if kind in _OF_BOOKS:
-                self._book_changed(now_ns, kind, index)
+                self.books.noticed(now_ns, kind, index)
                 continue
+            if kind in _ALSO_OF_BOOKS:
+                self.books.noticed(now_ns, kind, index)
             match kind:
                 case "SESSION_FULL":
                     self.fail(SessionFull(text))
                     continue
-                case "HELD_OVERFLOW":
-                    self._want(now_ns, index)
-                case "SNAPSHOT_OLD":
-                    self.scheduler.too_old(now_ns, index)
                 case "TRADING":
                     self.roster.told_status(index, got)
                 case "GAP":
@@ -305,28 +300,6 @@ class VenueSession:
             self._log.log(now_ns, level, kind.lower(), f"{symbol} expected {expected} got {got} {text}")
         return kinds
 
-    def _book_changed(self, now_ns: int, kind: str, index: int) -> None:
-        match kind:
-            case "LIVE":
-                if index in self.roster.with_book:
-                    self.live.add(index)
-                    self.been_live.add(index)
-                if self._in_stream:
-                    self._awaited.pop(index, None)
-                    self.scheduler.forget([index])
-            case "STALE":
-                self.live.discard(index)
-            case "SWITCHED":
-                self.links.switched(index)
-            case "NEED_SNAPSHOT":
-                self._want(now_ns, index)
-
-    def _want(self, not_before_ns: int, index: int) -> None:
-        """Asks for the whole book, unless trading has ended or diffs do not flow: a subscription will ask."""
-        carrier = self.links.carrier(index)
-        if carrier is not None and carrier.machine.subscribed and not self.roster.has_ended(index):
-            self.scheduler.want(not_before_ns, index)
-
     def set_status(self, native_symbol: str, status: int) -> None:
         """Publishes the trading status of an instrument if it is ours and changed."""
         index = self.roster.set_status(native_symbol, status)
@@ -335,9 +308,9 @@ class VenueSession:
 
     def _status_changed(self, index: int) -> None:
         if self.roster.has_ended(index):
-            self._drop_fetches([index])
-        elif index in self.roster.with_book and index not in self.live:
-            self._want(mono_ns(), index)
+            self.books.forget([index])
+        elif index in self.roster.with_book and index not in self.books.live:
+            self.books.want(mono_ns(), index)
 
     def take_list(self, listed: InstrumentList) -> None:
         """Publishes what a later instrument list changes."""
@@ -348,8 +321,10 @@ class VenueSession:
 
     # Connections.
 
-    def connection_changed(self, driver: ConnectionDriver, what: Subscribed | Lost | Failed | Renew) -> None:
-        """The connection carries everything asked for, or is gone, or did not come about, or will be cut."""
+    def connection_changed(self, driver: ConnectionDriver, what: Changed) -> None:
+        """The connection carries everything asked for, or more, or is gone, or did not come about, or will be
+        cut.
+        """
         name = f"conn={driver.conn_id}"
         match what:
             case Subscribed():
@@ -357,18 +332,17 @@ class VenueSession:
                 self._note_refused(driver)
                 self.links.subscribed(driver)
                 self._take_notices()
-                wait_ns = BOOK_WAIT_NS if self._in_stream else SETTLE_NS
-                for index in driver.books:
-                    if index not in self.live:
-                        self._want(mono_ns() + wait_ns, index)
-                self._revive([driver])
+                self._carries(driver)
                 self._log.log(mono_ns(), logging.INFO, name, f"{driver.subscriptions} streams subscribed")
                 self.feed.publish_status(
                     scope=SCOPE_CONNECTION, state=STATE_LIVE, reason=REASON_NONE, conn_id=driver.conn_id
                 )
+            case Extended():
+                self._note_refused(driver)
+                self._carries(driver)
             case Lost(reason=reason):
                 self._reach.note(name, f"lost: {reason}")
-                self._forget(driver.conn_id, self.links.lost(driver))
+                self._lose(driver.conn_id, self.links.lost(driver))
                 self.feed.publish_status(
                     scope=SCOPE_CONNECTION,
                     state=STATE_STALE,
@@ -384,6 +358,13 @@ class VenueSession:
             driver.granted.clear()
             self.feed.restart_connection(driver.conn_id)
         publish_connection(self.feed, driver, mono_ns())
+        if isinstance(what, Lost):
+            self.links.retire(driver)
+
+    def _carries(self, driver: ConnectionDriver) -> None:
+        """Whatever the connection was asked for is subscribed."""
+        self.books.subscribed(mono_ns(), driver.books)
+        self._revive([driver])
 
     def _note_refused(self, driver: ConnectionDriver) -> None:
         """Some venues refuse a stream by leaving it out of the answer."""
@@ -401,21 +382,11 @@ class VenueSession:
             self.feed.connected(whole)
             self._take_notices()
 
-    def _forget(self, conn_id: int, indices: Sequence[int]) -> None:
+    def _lose(self, conn_id: int, indices: Sequence[int]) -> None:
         """The connection of these instruments is gone; those that come by another one stay live."""
         self.feed.disconnected(indices, connection=conn_id)
         self._take_notices()
-        self._drop_fetches(index for index in indices if index not in self.live)
-
-    def _drop_fetches(self, indices: Iterable[int]) -> None:
-        """Nobody wants these books any more, neither those waiting nor those under way."""
-        indices = list(indices)
-        for index in indices:
-            self._awaited.pop(index, None)
-            fetch = self._fetches.pop(index, None)
-            if fetch is not None:
-                fetch.cancel()
-        self.scheduler.forget(indices)
+        self.books.lost(indices)
 
     # Timers.
 
@@ -424,9 +395,8 @@ class VenueSession:
         deadlines = [driver.machine.deadline_ns for driver in self.drivers]
         times = (
             *deadlines,
-            *self._awaited.values(),
             self.links.deadline_ns,
-            self.scheduler.deadline_ns,
+            self.books.deadline_ns,
             self._conn_at_ns,
         )
         self._house_timer.at(min(time_ns for time_ns in times if time_ns is not None), mono_ns())
@@ -456,84 +426,30 @@ class VenueSession:
     def _tick_house(self) -> None:
         now_ns = mono_ns()
         self.links.tick(now_ns)
-        for index in [index for index, until_ns in self._awaited.items() if now_ns >= until_ns]:
-            del self._awaited[index]
-            self.scheduler.failed(now_ns, index)
-        for index in self.scheduler.due(now_ns):
-            if self._in_stream:
-                self._ask_again(now_ns, index)
-            else:
-                self._fetches[index] = asyncio.create_task(self._guarded(self._fetch(index)))
+        self.books.due(now_ns)
         if now_ns >= self._conn_at_ns:
             self._conn_at_ns = now_ns + CONN_EVERY_NS
-            publish_connections(self.feed, self.drivers, now_ns)
+            publish_connections(self.feed, self.drivers, self.links.sums, now_ns)
             self._keeper.sample()
             self.drift.look()
             self._look_for_silence(now_ns)
         self.reschedule()
-
-    def _ask_again(self, now_ns: int, index: int) -> None:
-        """Subscribes a book anew: the venue then sends the whole one."""
-        if self.links.resubscribe(index, book_only=True):
-            self.counts.resubscribed += 1
-            self._awaited[index] = now_ns + BOOK_WAIT_NS
-            self._log.log(now_ns, logging.INFO, "book asked for again", self.roster.symbol(index))
-        else:
-            self.scheduler.failed(now_ns, index)
 
     def _look_for_silence(self, now_ns: int) -> None:
         """Streams that are silent far beyond their own rate are subscribed anew; a book that stays silent
         even so is no longer believed.
         """
         counts, last_ns = self.feed.activity()
+        again: dict[int, bool] = {}
         for silent in self._silence.look(now_ns, counts, last_ns, self.links.cut_off()):
-            if not self.roster.is_trading(silent.index):
+            index = silent.index
+            if not self.roster.is_trading(index):
                 continue
             self.counts.silent += 1
-            self._log.log(now_ns, logging.WARNING, "silent", f"{self.roster.symbol(silent.index)} {silent}")
+            self._log.log(now_ns, logging.WARNING, "silent", f"{self.roster.symbol(index)} {silent}")
             if silent.again and silent.is_book:
-                self.feed.resync(silent.index, REASON_DISCONNECT)
-            if self.links.resubscribe(silent.index, book_only=silent.is_book):
-                self.counts.resubscribed += 1
-        self._take_notices()
-
-    def closed(self) -> set[int]:
-        """Books that are not live and cannot be: trading has ended."""
-        ended = (index for index in self.roster.with_book if self.roster.has_ended(index))
-        return {index for index in ended if index not in self.live}
-
-    # Snapshots.
-
-    async def _guarded(self, work: Awaitable[None]) -> None:
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001 - nobody awaits the task
-            self.fail(error)
-
-    async def _fetch(self, index: int) -> None:
-        """One snapshot; a cancelled one (connection lost) leaves nothing behind."""
-        instrument = self.roster[index]
-        request = self._venue.snapshot_request(instrument)
-        if request is None:
-            return
-        try:
-            body = await self._rest.get(request)
-        except TransportError as error:
-            self._reach.note("snapshot", f"{instrument.symbol}: {error}")
-            self.scheduler.failed(mono_ns(), index, int(error.retry_after_s * SECOND_NS))
-        else:
-            self.feed.on_snapshot(index, body)
-            kinds = self._take_notices()
-            if not self.scheduler.is_under_way(index):
-                pass  # Too old: its notice has queued it again.
-            elif "FAULT" in kinds:
-                self.scheduler.failed(mono_ns(), index)
-            elif index in self.live:
-                self.scheduler.done(index)
-            else:
-                # The held diffs have a hole: a snapshot from after it.
-                self.scheduler.too_old(mono_ns(), index)
-        finally:
-            if self._fetches.get(index) is asyncio.current_task():
-                del self._fetches[index]
-        self.reschedule()
+                self.feed.resync(index, REASON_DISCONNECT)
+            again[index] = again.get(index, True) and silent.is_book
+        if again:
+            self.links.resubscribe(again)
+            self._take_notices()

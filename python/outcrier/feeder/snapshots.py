@@ -88,6 +88,14 @@ class _Wish:
     failures: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """A book came, after so many failures, then."""
+
+    failures: int
+    at_ns: int
+
+
 class SnapshotScheduler:
     """The books of one venue that wait for a snapshot, first come first served.
 
@@ -95,23 +103,35 @@ class SnapshotScheduler:
     connection is lost.
     """
 
-    def __init__(self, pool: WeightPool, weight: int, at_once: int, random: Callable[[], float]) -> None:
-        """`weight` is what one snapshot costs, `at_once` how many may be under way; `random` gives uniform
-        numbers in [0, 1).
-        """
+    def __init__(
+        self, pool: WeightPool, at_once: int, random: Callable[[], float], *, weight: int = 1
+    ) -> None:
+        """`at_once`: how many may be under way; `random` gives uniform numbers in [0, 1)."""
         self._pool = pool
-        self._weight = weight
+        self.weight = weight
+        """What one snapshot costs."""
         self._at_once = at_once
         self._random = random
         self._waiting: OrderedDict[int, _Wish] = OrderedDict()
         self._under_way: dict[int, _Wish] = {}
+        self._answered: dict[int, _Answered] = {}
         # Before this the pool has nothing left: no need to ask it.
         self._pool_at_ns = 0
 
     def want(self, now_ns: int, index: int) -> None:
-        """The book `index` needs a snapshot; asked again while it waits or is under way, nothing changes."""
-        if index not in self._waiting and index not in self._under_way:
-            self._waiting[index] = _Wish(now_ns)
+        """The book `index` needs a snapshot; asked again while it waits or is under way, nothing changes.
+
+        Once more within RETRY_CAP_NS of the last one is as good as a failure: a book that never lasts (the
+        checksum is always wrong) must not be asked for in a loop.
+        """
+        if index in self._waiting or index in self._under_way:
+            return
+        last = self._answered.pop(index, None)
+        wish = self._waiting[index] = _Wish(now_ns)
+        if last is not None and now_ns < last.at_ns + RETRY_CAP_NS:
+            wish.failures = last.failures + 1
+            jitter_ns = full_jitter_ns(last.failures, RETRY_BASE_NS, RETRY_CAP_NS, self._random)
+            wish.not_before_ns += jitter_ns if last.failures else 0
 
     def due(self, now_ns: int) -> list[int]:
         """The books whose snapshot to fetch now; each must be answered by `done`, `too_old` or `failed`."""
@@ -123,7 +143,7 @@ class SnapshotScheduler:
                 break
             if now_ns < wish.not_before_ns:
                 continue
-            self._pool_at_ns = self._pool.take(now_ns, self._weight)
+            self._pool_at_ns = self._pool.take(now_ns, self.weight)
             if self._pool_at_ns:
                 break
             del self._waiting[index]
@@ -131,9 +151,11 @@ class SnapshotScheduler:
             starting.append(index)
         return starting
 
-    def done(self, index: int) -> None:
-        """The snapshot was fetched and taken."""
-        self._under_way.pop(index, None)
+    def done(self, now_ns: int, index: int) -> None:
+        """The whole book is there."""
+        wish = self._under_way.pop(index, None) or self._waiting.pop(index, None)
+        if wish is not None:
+            self._answered[index] = _Answered(wish.failures, now_ns)
 
     def too_old(self, now_ns: int, index: int) -> None:
         """The snapshot was older than the held diffs: once more, a little later."""
@@ -160,6 +182,7 @@ class SnapshotScheduler:
         for index in indices:
             self._waiting.pop(index, None)
             self._under_way.pop(index, None)
+            self._answered.pop(index, None)
 
     def is_under_way(self, index: int) -> bool:
         """Whether the answer of a fetch is still wanted."""

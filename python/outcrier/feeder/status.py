@@ -15,6 +15,8 @@ class VenueStatus:
     venue: str
     test: bool
     """Its endpoint is not one of the venue's own hosts: published with the flag TEST."""
+    listed: bool
+    """Its instrument list has come, and a session has begun."""
     instruments: int
     books: int
     live: int
@@ -37,6 +39,14 @@ class VenueStatus:
     the messages that were looked at (`_core.Feed.drift`).
     """
     snapshots_waiting: int
+    refused: int
+    """Streams that the venue refused."""
+    asked_again: int
+    """Books that were subscribed anew on an open connection."""
+    silent: int
+    """Streams found silent beyond what their own rate explains."""
+    take_overs: int
+    """Connections that another one replaced before the venue cut them."""
     last_error: str
     """One line; empty = none yet."""
     error: TransportError | None
@@ -51,8 +61,10 @@ class VenueStatus:
     def why_not(self) -> str:
         """Why the venue is not live, one line; empty = it is."""
         error = f": {self.error}" if self.error else ""
-        if not self.connections:
+        if not self.listed:
             return f"no instrument list yet{error}"
+        if not self.connections:
+            return "nothing of it is asked for"
         reasons = []
         if self.subscribed < self.connections:
             reasons.append(f"{self.subscribed} of {self.connections} connections subscribed{error}")

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from outcrier import _core
 from outcrier.clock import mono_ns, wall_ns
 from outcrier.config import VenueConfig
 from outcrier.errors import ConfigurationError
+from outcrier.feeder.allowance import Allowances
 from outcrier.feeder.backoff import SECOND_NS, full_jitter_ns
 from outcrier.feeder.choice import Choice
 from outcrier.feeder.connection import BACKOFF_BASE_NS, BACKOFF_CAP_NS, REGION_WAIT_NS
 from outcrier.feeder.ending import end_session
 from outcrier.feeder.http import HttpClient
+from outcrier.feeder.links import Sums
 from outcrier.feeder.logs import LimitedLog
 from outcrier.feeder.occupied import RECONFIGURATION, Succession, hear, succeed
 from outcrier.feeder.plan import Planner, check_venue, plan_venue
 from outcrier.feeder.reach import Reach
 from outcrier.feeder.readiness import Start
 from outcrier.feeder.rest import InstrumentList, VenueRest
+from outcrier.feeder.selection import matching
 from outcrier.feeder.session import SessionFull, VenueSession
 from outcrier.feeder.snapshots import WeightPool
 from outcrier.feeder.state import VenueState
@@ -44,6 +49,7 @@ class Surroundings:
     connector_for: Callable[[str], Connector]
     pools: dict[str, WeightPool]
     """By the name that the venue gives: products may share one."""
+    allowances: Allowances
     limited: bool
     refresh_ns: int
     random: random.Random
@@ -99,6 +105,7 @@ class VenueFeeder:
         while True:
             self._session = session
             session.start()
+            self._follow_or_tell()  # What was asked for meanwhile.
             refresh = asyncio.create_task(self._refresh_for_ever(session))
             try:
                 done, _ = await asyncio.wait({refresh, session.failure}, return_when=asyncio.FIRST_COMPLETED)
@@ -165,6 +172,7 @@ class VenueFeeder:
                 rest=self._rest,
                 pool=self._pool,
                 connector_for=around.connector_for,
+                allowance=around.allowances.of(self._config.ws_url or venue.ws_url, venue.limits),
                 tap=around.tap,
                 random=around.random,
                 log=self._log,
@@ -211,27 +219,45 @@ class VenueFeeder:
             else:
                 self._catalogue = listed.catalogue
                 session.take_list(listed)
-                self._follow()
+                self._follow_or_tell()
 
     # What the operator wants.
 
     def add(self, symbols: Sequence[str]) -> list[str]:
         """Publishes further symbols, or what further rules name; canonical symbols that are new. Raises
-        ConfigurationError.
+        ConfigurationError, with everything as it was, also where the venue's limits forbid it.
         """
-        self._choice.add(self._known(), symbols)
-        return self._follow()
+        with self._kept_on_refusal():
+            self._choice.add(self._known(), symbols)
+            return self._follow()
 
     def remove(self, symbols: Sequence[str]) -> list[str]:
         """Publishes these no longer; canonical symbols that are gone. Raises ConfigurationError."""
-        self._choice.remove(self._known(), symbols)
-        return self._follow()
+        with self._kept_on_refusal():
+            self._choice.remove(self._known(), symbols)
+            return self._follow()
 
     def reconfigure(self, symbols: Sequence[str]) -> None:
-        """The configuration names other symbols now."""
-        self._choice.replace(symbols)
-        if self._catalogue is not None:
-            self._follow()
+        """The configuration names these symbols now; what the operator asked for is forgotten. Raises
+        ConfigurationError, with everything as it was, for one that the venue does not list, and where its
+        limits forbid it.
+        """
+        with self._kept_on_refusal():
+            fresh = [symbol for symbol in symbols if symbol not in self._choice.symbols]
+            self._choice.replace(symbols)
+            if self._catalogue is not None:
+                for symbol in fresh:
+                    matching(self._catalogue, symbol)
+                self._follow()
+
+    @contextmanager
+    def _kept_on_refusal(self) -> Iterator[None]:
+        before = copy.deepcopy(self._choice)
+        try:
+            yield
+        except ConfigurationError:
+            self._choice = before
+            raise
 
     def _known(self) -> Catalogue:
         if self._catalogue is None:
@@ -239,8 +265,17 @@ class VenueFeeder:
             raise ConfigurationError(f"{self.venue.name} has sent no instrument list yet: {why}")
         return self._catalogue
 
+    def _follow_or_tell(self) -> None:
+        """Follows a list; what the venue's limits forbid is logged, and what there is goes on."""
+        try:
+            self._follow()
+        except ConfigurationError as error:
+            self.reach.note("instruments", str(error))
+
     def _follow(self) -> list[str]:
-        """Publishes what is wanted by now; canonical symbols that came or went."""
+        """Publishes what is wanted by now; canonical symbols that came or went. Raises ConfigurationError
+        where the venue's limits forbid what is new; what is gone is gone then.
+        """
         session, catalogue = self._session, self._catalogue
         if session is None or catalogue is None:
             return []
@@ -274,25 +309,31 @@ class VenueFeeder:
         drivers = session.drivers if session is not None else []
         machines = [driver.machine for driver in drivers]
         subscribed = sum(machine.subscribed for machine in machines)
+        sums = session.links.sums if session is not None else Sums()
         return VenueStatus(
             venue=self.venue.name,
             test=self.test,
+            listed=session is not None,
             instruments=len(session.roster) if session is not None else 0,
-            books=session.books if session is not None else 0,
-            live=len(session.live) if session is not None else 0,
-            stale=session.books - len(session.live) if session is not None else 0,
-            closed=len(session.closed()) if session is not None else 0,
+            books=len(session.books) if session is not None else 0,
+            live=len(session.books.live) if session is not None else 0,
+            stale=len(session.books) - len(session.books.live) if session is not None else 0,
+            closed=len(session.books.closed()) if session is not None else 0,
             connections=len(machines),
             connected=sum(driver.is_connected for driver in drivers),
             subscribed=subscribed,
-            reconnects=sum(machine.reconnects for machine in machines),
-            messages=sum(machine.messages for machine in machines),
-            bytes=sum(machine.bytes for machine in machines),
+            reconnects=sums.reconnects,
+            messages=sums.messages,
+            bytes=sums.bytes,
             gaps=session.counts.gaps if session is not None else 0,
             faults=session.counts.faults if session is not None else 0,
             unknown=dict(session.drift.messages) if session is not None else {},
             drift=dict(session.drift.fields) if session is not None else {},
-            snapshots_waiting=session.scheduler.backlog if session is not None else 0,
+            snapshots_waiting=session.books.scheduler.backlog if session is not None else 0,
+            refused=session.counts.refused if session is not None else 0,
+            asked_again=session.books.asked_again if session is not None else 0,
+            silent=session.counts.silent if session is not None else 0,
+            take_overs=session.links.take_overs if session is not None else 0,
             last_error=self.reach.last_error,
             error=None if subscribed else self.reach.error,
         )
@@ -302,14 +343,14 @@ class VenueFeeder:
         session = self._session
         if session is None:
             return Start(venue=self.venue.name, listed=False)
-        sums, closed = session.feed.counters(), session.closed()
+        sums, closed = session.feed.counters(), session.books.closed()
         return Start(
             venue=self.venue.name,
             listed=True,
             connections=len(session.drivers),
             subscribed=sum(driver.machine.subscribed for driver in session.drivers),
-            books=session.books - len(closed),
-            been_live=len(session.been_live - closed),
+            books=len(session.books) - len(closed),
+            been_live=len(session.books.been_live - closed),
             cycles_begun=sums["cycles_begun"],
             cycles=sums["cycles"],
         )
@@ -355,7 +396,7 @@ class VenueFeeder:
             product=product,
             kinds={**kinds, "all": whole},
             stale=session.feed.books_not_live(),
-            reconnects=sum(driver.machine.reconnects for driver in session.drivers),
+            reconnects=session.links.sums.reconnects,
             connected=sum(driver.is_connected for driver in session.drivers),
             connections=len(session.drivers),
         )

@@ -40,6 +40,7 @@ _LOST: Final = re.compile(r"conn=(\d+) lost: (.*)")
 _CONNECTION: Final = 4
 _LIVE: Final = 1
 _STALE: Final = 2
+_CLOSED: Final = 5
 
 
 class Channel:
@@ -60,6 +61,8 @@ class Channel:
         """Those whose end was heard when the session was first looked at."""
         self._all: Told | None = None
         self._connections: dict[int, Told] = {}
+        self._gone: deque[int] = deque(maxlen=CONNECTIONS_MAX)
+        """Numbers of connections that are closed for good: what is told of them late counts no more."""
         self._unlisted = 0
         self._was: tuple[str, bool, bool] = ("", False, False)
         self._line = (0, "")
@@ -96,6 +99,7 @@ class Channel:
             self._known_ns = at_ns
         self._session, self._start_ns, self._cycles = session, 0, None
         self._all, self._connections = None, {}
+        self._gone.clear()
 
     def _conn(self, told: Mapping[str, Any]) -> None:
         conn_id, rx_ns = told["conn_id"], told["rx_ns"]
@@ -114,6 +118,9 @@ class Channel:
             self._forget(rx_ns)
 
     def _status(self, told: Mapping[str, Any]) -> None:
+        if told["state"] == _CLOSED:
+            self._retired(told["conn_id"], told["rx_ns"])
+            return
         known = self._connection(told["conn_id"], told)
         if known is None or told["since_ts"] < known.status_ns:
             return
@@ -131,6 +138,12 @@ class Channel:
             self._turn(known, "lost", told["since_ts"], told, f"lost: {why}")
         elif is_back:
             self._turn(known, "open", told["since_ts"], told, "subscribed", is_news=True)
+
+    def _retired(self, conn_id: int, at_ns: int) -> None:
+        """The publisher has closed a connection for good; its number is never given again in a session."""
+        self._gone.append(conn_id)
+        if self._connections.pop(conn_id, None) is not None:
+            self._event(at_ns, f"conn {conn_id} gone")
 
     def _turn(
         self,
@@ -152,6 +165,8 @@ class Channel:
     def _connection(self, conn_id: int, told: Mapping[str, Any]) -> Told | None:
         known = self._connections.get(conn_id)
         if known is None:
+            if conn_id in self._gone:
+                return None
             if len(self._connections) >= CONNECTIONS_MAX:
                 self._unlisted += 1
                 return None

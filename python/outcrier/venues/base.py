@@ -61,8 +61,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Connections open at a time."""
     messages_per_s: float
     """Messages from a client, pings included."""
+    messages_per_address: bool = False
+    """The venue counts `messages_per_s` over all connections of an address."""
     messages: int = 0
-    """Messages from one connection in `messages_window_s`."""
+    """Messages from one connection in `messages_window_s`, pings not counted."""
     messages_window_s: float = 3600.0
     connects: int
     """Connection attempts in `connects_window_s`."""

@@ -106,7 +106,8 @@ class Coinbase(NamedStreams):
         # Not the venue's: a lost message makes all books of its connection stale, and whole books of several
         # MB come one after the other.
         symbols_per_connection=50,
-        messages_per_s=1.0,  # Eight are allowed to an address, which has several connections.
+        messages_per_s=6.0,  # Eight are allowed.
+        messages_per_address=True,
         connects=8,
         connects_window_s=1.0,
         weight_per_minute=600,  # About ten a second (unconfirmed).
