@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -30,14 +31,21 @@ class Reader:
         return index
 
     def read(self, frame: bytes) -> int:
-        outcome = self.decoder.decode(CONNECTION, frame)
+        return self._refined(lambda: self.decoder.decode(CONNECTION, frame))
+
+    def read_rest(self, index: int, body: bytes) -> int:
+        """The answer to a request about an instrument."""
+        return self._refined(lambda: self.decoder.decode_snapshot(index, body))
+
+    def _refined(self, decode: Callable[[], int]) -> int:
+        outcome = decode()
         while outcome == Decoder.NEEDS_FINER:
             assert self.decoder.events() == []
             assert self.decoder.finer is not None
             index, price_exp, qty_exp = self.decoder.finer
             assert (price_exp, qty_exp) != self.decoder.scale(index)
             self.decoder.set_scale(index, price_exp, qty_exp)
-            outcome = self.decoder.decode(CONNECTION, frame)
+            outcome = decode()
         return outcome
 
     def bind_all(self, message: Any) -> None:
@@ -56,7 +64,8 @@ class Reader:
         symbol, time = self.symbols[event["instrument"]], event["exchange_ts"]
         price_exp, qty_exp = event["exps"]
         first, last, prev = event["ids"]
-        assert first == last
+        covers = None if first == last else first
+        assert covers is None or event["type"] == "book"
         if event["type"] in {"book", "trades", "bbo"}:
             assert event["exps"] == self.decoder.scale(event["instrument"])
 
@@ -74,7 +83,10 @@ class Reader:
                 extras = event["bid_extras"] + event["ask_extras"]
                 marks = tuple((number, *digits) for number, _, *digits in extras)
                 return [
-                    Book(symbol, time, event["snapshot"], bids, asks, last, prev, event["checksum"], marks)
+                    Book(
+                        *(symbol, time, event["snapshot"], bids, asks, last, prev, event["checksum"], marks),
+                        covers,
+                    )
                 ]
             case "trades" | "liquidations":
                 return [

@@ -27,6 +27,8 @@ class Book(NamedTuple):
     checksum: int | None = None
     marks: Sequence[tuple[int, int, int]] = ()
     """Bids, then asks: id, decimals of price and of quantity as printed."""
+    first: int | None = None
+    """First id that it covers; None = `last` alone."""
 
 
 class Trade(NamedTuple):

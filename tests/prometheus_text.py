@@ -92,14 +92,16 @@ def _check(name: str, family: Metric) -> None:
     for unit, word in (("seconds", r"_(ns|us|ms)_|_(ns|us|ms)$"), ("bytes", r"_[kmgKMG]i?b_|_(kb|mb|gb)$")):
         assert not re.search(word, name), f"{name}: the unit is {unit}"
     if family.kind == "histogram":
-        buckets = [
-            (Decimal("Infinity") if bound == "+Inf" else Decimal(bound), count)
-            for (suffix, labels), count in family.samples.items()
-            if suffix == "_bucket"
-            for key, bound in labels
-            if key == "le"
-        ]
-        assert [bound for bound, _ in buckets] == sorted({bound for bound, _ in buckets}), name
-        assert [count for _, count in buckets] == sorted(count for _, count in buckets), f"not sums: {name}"
-        assert buckets[-1] == (Decimal("Infinity"), family.samples[("_count", frozenset())]), name
-        assert ("_sum", frozenset()) in family.samples, name
+        histograms: dict[frozenset[tuple[str, str]], list[tuple[Decimal, Decimal]]] = {}
+        for (suffix, labels), count in family.samples.items():
+            if suffix == "_bucket":
+                bound = dict(labels)["le"]
+                of = histograms.setdefault(labels - {("le", bound)}, [])
+                of.append((Decimal("Infinity") if bound == "+Inf" else Decimal(bound), count))
+        for labels, buckets in histograms.items():
+            assert [bound for bound, _ in buckets] == sorted({bound for bound, _ in buckets}), name
+            assert [count for _, count in buckets] == sorted(count for _, count in buckets), (
+                f"no sums: {name}"
+            )
+            assert buckets[-1] == (Decimal("Infinity"), family.samples["_count", labels]), name
+            assert ("_sum", labels) in family.samples, name

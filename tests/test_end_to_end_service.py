@@ -182,7 +182,9 @@ def test_a_kill_leaves_nothing_that_keeps_the_next_from_starting(
     assert [prev for _, prev in sessions] == [0, *(session for session, _ in sessions[:-1])]
     assert [session for session, _ in sessions] == sorted({session for session, _ in sessions})
     assert list((tmp_path / "tmp").iterdir()) == []
-    assert not [each for each in tmp_path.rglob("*") if each.suffix in {".new", ".tmp", ".sock"}]
+    assert not [each for each in tmp_path.rglob("*") if each.suffix in {".new", ".tmp"}]
+    left = [each.name for each in tmp_path.rglob("*.sock")]
+    assert len(left) == 1, f"each feeder has removed the control socket of the one before: {left}"
     assert {line["cause"] for line in lines_of(log)} >= {"session", "conn=1"}
 
 

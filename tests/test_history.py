@@ -81,3 +81,14 @@ def test_a_message_that_cannot_be_read_is_among_them_and_nothing_is_kept_unasked
     unasked.feed.on_frame(4, broken, 7)
     assert unasked.feed.history(0) == []
     assert unasked.feed.counters()["history_dropped"] == 0
+
+
+def test_an_instrument_that_left_has_no_history() -> None:
+    played = bench(1 << 20)
+    index = played.add("BTCUSD_PERP")
+    text = b'{"e":"bookTicker","u":7,"s":"BTCUSD_PERP","b":"1","B":"2","a":"3","A":"4","T":5,"E":6}'
+    played.feed.on_frame(1, text, 8)
+    assert played.feed.history(index) == [(8, 1, text)]
+    played.feed.remove_instrument(index)
+    with pytest.raises(IndexError):
+        played.feed.history(index)

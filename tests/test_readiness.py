@@ -87,7 +87,9 @@ def test_a_venue_that_makes_progress_is_waited_for_and_one_that_comes_and_goes_i
 def status(**changes: Any) -> VenueStatus:
     """Of a venue with everything live."""
     values: dict[str, Any] = {
-        **dict.fromkeys(("instruments", "reconnects", "messages", "bytes", "gaps", "faults", "unknown"), 0),
+        **dict.fromkeys(("instruments", "reconnects", "messages", "bytes", "gaps", "faults"), 0),
+        "unknown": {},
+        "drift": {},
         **dict.fromkeys(("refused", "asked_again", "silent", "take_overs"), 0),
         "listed": True,
         "venue": "binance",
@@ -121,8 +123,12 @@ REFUSED = TransportError("127.0.0.1:9", Reason.REFUSED)
             {"subscribed": 0, "live": 0, "stale": 5, "error": REFUSED},
             "0 of 2 connections subscribed: 127.0.0.1:9: refused, 4 of 4 books not live",
         ),
-        ({"connections": 0, "subscribed": 0}, "no instrument list yet"),
-        ({"connections": 0, "error": REFUSED}, "no instrument list yet: 127.0.0.1:9: refused"),
+        ({"connections": 0, "subscribed": 0, "listed": False}, "no instrument list yet"),
+        (
+            {"connections": 0, "listed": False, "error": REFUSED},
+            "no instrument list yet: 127.0.0.1:9: refused",
+        ),
+        ({"connections": 0, "subscribed": 0}, "nothing of it is asked for"),
     ],
 )
 def test_why_a_venue_is_not_live(changes: dict[str, Any], why: str) -> None:
@@ -148,8 +154,18 @@ class Service:
     def status(self) -> list[VenueStatus]:
         return self.status_now
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         self.reloads += 1
+
+
+def reload(watch: Watch) -> None:
+    """SIGHUP, and what comes of it."""
+
+    async def run() -> None:
+        watch.reload()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+    asyncio.run(run())
 
 
 class Systemd:
@@ -188,7 +204,7 @@ def test_what_systemd_is_told(
     watch = Watch(service, notifier)  # type: ignore[arg-type]
     watch._look(0)
     assert other.told() == ["STATUS=starting: 1/1 venues live, 4/4 books live", "WATCHDOG=1"]
-    watch.reload()
+    reload(watch)
     assert (service.reloads, other.told()) == (1, []), "READY would end the start"
     service.starts_now = [LISTED]
     watch._look(LOOK_NS)
@@ -208,7 +224,7 @@ def test_what_systemd_is_told(
     watch._look(4 * LOOK_NS + STATUS_NS)
     assert other.told() == ["STATUS=1/2 venues live, 5/8 books live; okx: 3 of 4 books not live"]
     monkeypatch.setattr("outcrier.feeder.notify.mono_ns", lambda: 123_456_789)
-    watch.reload()
+    reload(watch)
     assert other.told() == ["RELOADING=1\nMONOTONIC_USEC=123456", "READY=1"]
     notifier.close()
     notifier.stopping()

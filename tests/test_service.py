@@ -53,6 +53,7 @@ from outcrier.capture.stand_in import StandIn
 from outcrier.config import Config, FeederConfig, MulticastConfig, MulticastSections, VenueConfig, render
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.feeder.busy_poll import BusyPoll
+from outcrier.feeder.control import ControlServer, Request, ask
 from outcrier.feeder.logs import LimitedLog
 from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.service import FeederService, open_publisher
@@ -100,7 +101,8 @@ def test_a_consumers_book_is_the_naive_book_level_for_level(
                 assert info["bids"] > 100
                 assert info["asks"] > 100
                 status = service.status()[0]
-                assert (status.gaps, status.faults, status.unknown, status.error) == (0, 0, 0, None)
+                assert (status.gaps, status.faults, status.unknown, status.error) == (0, 0, {}, None)
+                assert status.drift == {}
                 assert status.instruments == status.books == 1
 
             await play(config_of([stand_in], tmp_path), wire, scene)
@@ -219,6 +221,41 @@ def test_after_a_dropped_diff_no_delta_until_the_book_is_whole_again(
     assert between[0]["source_seq"] >= status["got"] - 1
     # Nothing that was published before the gap covers the dropped diff.
     assert all(m["source_seq"] <= status["expected"] for m in ours[:gap] if m["msg_type"] == DELTA)
+
+
+def test_what_the_venue_changes_is_told_by_name(
+    capture: CaptureFinder, tmp_path: Path, runner: asyncio.Runner, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = cut(capture(USDM), tmp_path, 4_000)
+    lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
+    trades = [line for line in lines if line["k"] == "recv" and '"e":"trade"' in line["d"]]
+    assert len(trades) > 100
+    for line in trades[20:]:
+        line["d"] = line["d"].replace('"e":"trade"', '"e":"trade","rpi":true')
+    for line in trades[30:33]:
+        line["d"] = line["d"].replace('"e":"trade"', '"e":"matched"')
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    wire = Wire()
+
+    async def run() -> None:
+        async with stand_in_of("binance_usdm", path, capture, speed=20) as stand_in:
+
+            async def scene(service: FeederService) -> None:
+                await until(
+                    lambda: bool(service.status()[0].drift) and bool(service.status()[0].unknown), "noticed"
+                )
+                async with ControlServer(service, tmp_path) as control:
+                    (told,) = (await asyncio.to_thread(ask, control.path, Request("status"))).venues
+                assert set(told["drift"]) == {"trade.rpi"}
+                assert set(told["unknown"]) == {"matched"}
+                assert told["faults"] == 0
+
+            await play(config_of([stand_in], tmp_path), wire, scene)
+
+    runner.run(run())
+    lines_of = [record.getMessage() for record in caplog.records]
+    for said in ("schema drift: trade.rpi", "unknown messages: matched"):
+        assert sum(f"venue=binance_usdm {said}" in text for text in lines_of) == 1
 
 
 def test_a_cut_connection_makes_its_books_stale_and_comes_back(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +30,9 @@ class Streams:
         self.due_s = dict.fromkeys(every_s, 0.0)
         self.now_s = 0
 
-    def run(self, seconds: int, stopped: set[tuple[int, int]] = frozenset()) -> list[tuple[int, Silent]]:  # type: ignore[assignment]
+    def run(
+        self, seconds: int, stopped: Set[tuple[int, int]] = frozenset(), cut_off: Sequence[int] = ()
+    ) -> list[tuple[int, Silent]]:
         found: list[tuple[int, Silent]] = []
         for _ in range(seconds):
             self.now_s += 1
@@ -39,7 +43,9 @@ class Streams:
                         self.last_ns[key] = START_NS + int(self.due_s[key] * SECOND_NS)
                     self.due_s[key] += every_s
             now_ns = START_NS + self.now_s * SECOND_NS
-            found += [(self.now_s, each) for each in self.model.look(now_ns, self.counts, self.last_ns)]
+            found += [
+                (self.now_s, each) for each in self.model.look(now_ns, self.counts, self.last_ns, cut_off)
+            ]
         return found
 
 
@@ -61,6 +67,15 @@ def test_a_stream_that_stops_is_found_by_its_own_rate_and_again_when_it_lasts_tw
     assert abs(slow[0][1].expected_ns - GAPS_MAX * 2 * SECOND_NS) <= 0.05 * GAPS_MAX * 2 * SECOND_NS
     assert abs(slow[0][0] - 700) <= 5, "fifty of its intervals"
     assert str(slow[0][1]).startswith("for 1")
+
+
+def test_what_is_cut_off_is_not_silent_and_its_silence_begins_when_it_is_back() -> None:
+    streams = Streams({(0, 0): 0.1, (1, 0): 0.1})
+    streams.run(600)
+    found = streams.run(60, stopped={(0, 0), (1, 0)}, cut_off=[1])
+    assert {each.index for _, each in found} == {0}
+    found = [(at, each) for at, each in streams.run(30, stopped={(0, 0), (1, 0)}) if each.index == 1]
+    assert [at for at, _ in found][:1] == [670], "ten seconds after it was back"
 
 
 def test_a_stream_that_comes_back_begins_anew() -> None:

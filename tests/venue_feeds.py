@@ -24,7 +24,7 @@ from venue_sessions import exponent, parse_all
 Captures = Callable[[str], Path]
 Digits = tuple[int, int]
 
-FINER_THAN_LIST_MAX = 6
+FINER_THAN_LIST_MAX = 8
 """Digits by which the core lets exponents grow beyond those of a list."""
 
 

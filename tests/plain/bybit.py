@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from conformance.reference import Borrowed, Edit, Means, Reference
 from plain_events import (
     BLOCK,
     LIQUIDATION,
@@ -136,3 +137,48 @@ def bybit_v2(message: Any) -> list[Event] | None:
     )
     time = int(message["timestamp_e6"]) * 1000
     return [Book(symbol, time, snapshot, bids, asks, int(message["cross_seq"]))]
+
+
+def as_option() -> Edit:
+    """Books of options have the form of the others."""
+    names = {b"BTCUSDT": b"BTC-25SEP26-100000-C", b"ETHUSDT": b"ETH-25SEP26-4000-P"}
+
+    def edit(frame: bytes) -> bytes:
+        for old, new in names.items():
+            frame = frame.replace(b'"s":"%s"' % old, b'"s":"%s"' % new).replace(b'.%s"' % old, b'.%s"' % new)
+        return frame
+
+    return edit
+
+
+NUMBERED = frozenset({Means.PLUS_ONE})
+COMMON = ("bybit/ws_orderbook_*.json", "bybit/ws_public_trade.json", "bybit/ws_kline.json")
+REFERENCES = {
+    "bybit": Reference(
+        lambda: Bybit("spot"),
+        NUMBERED,
+        samples=COMMON,
+        lists=("bybit/http_get_instruments_spot*.json",),
+    ),
+    "bybit_linear": Reference(
+        lambda: Bybit("linear"),
+        NUMBERED,
+        samples=(*COMMON, "bybit/ws_ticker_linear.json"),
+        lists=("bybit/http_get_instruments_linear*.json",),
+    ),
+    "bybit_inverse": Reference(
+        lambda: Bybit("inverse"),
+        NUMBERED,
+        samples=COMMON,
+        lists=("bybit/http_get_instruments_inverse*.json",),
+        borrowed=Borrowed("bybit_linear", "books of the linear contracts, which have the same form"),
+    ),
+    "bybit_option": Reference(
+        lambda: Bybit("option"),
+        NUMBERED,
+        samples=("bybit/ws_ticker_option.json",),
+        lists=("bybit/http_get_instruments_option*.json",),
+        borrowed=Borrowed("bybit_linear", "books of the linear contracts under names of options", as_option),
+    ),
+    "bybit_v2": Reference(lambda: bybit_v2, frozenset()),
+}

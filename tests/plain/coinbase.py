@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from conformance.reference import Means, Reference
 from plain_events import Bbo, Book, Candle, Event, Ticker, Trade, best, pairs, prices, real, rfc3339, words
 
 
@@ -104,3 +105,15 @@ def coinbase_exchange(message: Any) -> list[Event] | None:
                 found.append(Bbo(symbol, time, bid, ask, message["sequence"]))
             return found
     return None
+
+
+REFERENCES = {
+    "coinbase": Reference(
+        lambda: coinbase,
+        frozenset({Means.CONNECTION}),
+        connection_number=lambda message: message.get("sequence_num"),
+        samples=("coinbase/ws_*.json",),
+        lists=("coinbase/http_products*.json",),
+    ),
+    "coinbase_exchange": Reference(lambda: coinbase_exchange, frozenset()),
+}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from conformance.reference import Means, Reference
 from plain_events import (
     BLOCK,
     LIQUIDATION,
@@ -96,3 +97,14 @@ def ticker(symbol: str, data: Any) -> Iterator[Event]:
         open_interest=real(data.get("open_interest")),
     )
     yield Deriv(symbol, time, fields)
+
+
+REFERENCES = {
+    "deribit": Reference(
+        lambda: deribit,
+        frozenset({Means.CHAIN}),
+        samples=("deribit/ws_*.json",),
+        lists=("deribit/http_get_instruments.json",),
+        gaps={"deribit/ssc2ce_dump_2020-06": 1},
+    ),
+}

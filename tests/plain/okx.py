@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from conformance.reference import Borrowed, Edit, Means, Reference
 from plain_events import (
     LIQUIDATION,
     Bbo,
@@ -118,3 +120,50 @@ CONTRACT = Okx(
 )
 IN_2022 = Okx(spot=None, channels=frozenset({"books", "books-l2-tbt", "trades", "tickers"}), numbered=False)
 OKCOIN = Okx(spot=True, channels=frozenset({"books", "trades", "tickers", *INTERVALS}), numbered=False)
+
+
+def numbered(product: str) -> Callable[[], Edit]:
+    """Books of 2022 as they are today: numbered, and with checksum 0. Their ends are those of one product."""
+
+    def start() -> Edit:
+        last: dict[str, int] = {}
+
+        def edit(frame: bytes) -> bytes:
+            message = json.loads(frame)
+            arg = message.get("arg", {})
+            if "data" not in message or arg.get("channel") not in {"books", "books-l2-tbt"}:
+                return frame
+            native = arg["instId"] = f"{'-'.join(arg['instId'].split('-')[:2])}{product}"
+            arg["channel"] = "books"
+            for row in message["data"]:
+                before = last.get(native, 0)
+                row["prevSeqId"] = -1 if message["action"] == "snapshot" else before
+                row["seqId"] = last[native] = before + 3
+                row["checksum"] = 0
+            return json.dumps(message, separators=(",", ":")).encode()
+
+        return edit
+
+    return start
+
+
+CHAINED = frozenset({Means.CHAIN})
+WHY = "books of 2022, numbered as the documentation says of today, with checksum 0"
+REFERENCES = {
+    name: Reference(
+        lambda plain=plain: plain,  # type: ignore[misc]
+        CHAINED,
+        samples=("okx/ws_*.json",),
+        lists=(f"okx/http_get_instruments_{kind}.json",),
+        borrowed=Borrowed("okx_2022", WHY, numbered(ending)),
+    )
+    for name, plain, kind, ending in (
+        ("okx", SPOT, "spot", ""),
+        ("okx_swap", CONTRACT, "swap", "-SWAP"),
+        ("okx_futures", CONTRACT, "futures", "-261225"),
+        ("okx_option", CONTRACT, "option", "-261225-92000-C"),
+    )
+} | {
+    "okx_2022": Reference(lambda: IN_2022, frozenset({Means.CHECKSUM})),
+    "okcoin": Reference(lambda: OKCOIN, frozenset({Means.CHECKSUM})),
+}

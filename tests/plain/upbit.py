@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from conformance.reference import Means, Reference
 from plain_events import Bbo, Book, Candle, Event, Ticker, Trade, Trading, best, real, words
 
 LONG = {
@@ -92,3 +93,6 @@ def trade(symbol: str, pushed: int, row: Any) -> list[Event]:
     if "bbp" in row and "bap" in row:
         found.append(Bbo(symbol, pushed, best(row["bbp"], row["bbs"]), best(row["bap"], row["bas"])))
     return found
+
+
+REFERENCES = {"upbit": Reference(lambda: upbit, frozenset({Means.WHOLE}), back_ns=1_000_000_000)}

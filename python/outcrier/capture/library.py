@@ -198,6 +198,27 @@ def list_of(venue: Venue, paths: Sequence[Path]) -> Path | None:
     return beside[-1] if beside else None
 
 
+def sessions_of_all(folder: Path) -> list[CaptureGroup]:
+    """Of each venue that can be stood in for, the day of which most was recorded; in the order of VENUES."""
+    entries = [
+        entry
+        for entry in _manifest(folder)
+        if entry.path.startswith("captures/") and (folder / entry.path).is_file() and entry.messages
+    ]
+    groups: list[CaptureGroup] = []
+    for name, venue in VENUES.items():
+        if getattr(venue, "exchange", None) is None:
+            continue
+        days: dict[int, list[_Entry]] = {}
+        for entry in entries:
+            if name in sharing(folder / entry.path):
+                days.setdefault(_day(entry), []).append(entry)
+        if days:
+            most = max(days.values(), key=lambda day: sum(entry.messages for entry in day))
+            groups.append(CaptureGroup(name, tuple(folder / entry.path for entry in most)))
+    return groups
+
+
 def demo_groups(folder: Path) -> list[CaptureGroup]:
     """What the demo plays: of each venue the captures of its newest busy day, the busiest venues first.
 

@@ -33,6 +33,7 @@ from outcrier.capture.library import read_session
 from outcrier.capture.requests import Counters, FaultLog, Requests
 from outcrier.config import Config, VenueConfig
 from outcrier.errors import ConfigurationError, NetworkError
+from outcrier.shapes import Shape
 from outcrier.venues.base import Venue
 from outcrier.venues.exchange_side import Breach
 
@@ -41,6 +42,11 @@ _log = logging.getLogger("outcrier.capture")
 IDLE_S: Final = 5.0
 """How long the captures go on with nobody connected: longer than a reconnect, shorter than a person's
 patience.
+"""
+
+LOOP_S: Final = 60.0
+"""Where clients must be cut before the captures begin anew, a quiet market follows a recording that is
+shorter than this: a recording of some messages would else be a venue that is cut all the time.
 """
 
 SLICE_S: Final = 0.5
@@ -79,7 +85,9 @@ class StandIn:
         copies: int = 0,
     ) -> None:
         """Reads the captures once. `port` 0 = any free one; `speed` is a factor, None = as fast as clients
-        take it. `copies`: under how many more names each instrument is played (`outcrier.capture.exchange`).
+        take it. `loop`: the captures begin anew at their end, without cutting clients where the exchange
+        could, else after LOOP_S at least. `copies`: under how many more names each instrument is played
+        (`outcrier.capture.exchange`).
 
         Raises CaptureError for a damaged capture, ConfigurationError for a venue or speed that cannot be
         played.
@@ -93,7 +101,9 @@ class StandIn:
         self._paths = tuple(paths)
         self._host, self._port = host, port
         self._speed = speed
+        self._repeats = loop
         self._loop = loop and self._side.restarts_books
+        self._quiet_until_s = 0.0
         self._schedule = Schedule(faults)
         self._held: dict[str, list[str]] = {}
         """Messages held back by streams, to be sent after the next one."""
@@ -190,10 +200,18 @@ class StandIn:
             enabled=True,
             ws_url=self.ws_url,
             rest_url=self.rest_url,
-            symbols=(*self.found.symbols, *copies),
+            symbols=(*self._symbols(), *copies),
             channels=tuple(channels),
             depth_speed=speeds[0] if speeds else "",
         )
+
+    def _symbols(self) -> list[str]:
+        """Those that the captures are about. Where books come by REST, one of which none was recorded is left
+        out: it would be asked for in vain for ever.
+        """
+        by_rest = any(isinstance(shape, Shape) and shape.rest for shape in self.venue.shapes)
+        lacking = set(self.found.symbols) - set(self.found.books) if by_rest and self.found.books else set()
+        return [symbol for symbol in self.found.symbols if symbol not in lacking]
 
     def config(self) -> Config:
         """The whole configuration: this venue and no other."""
@@ -302,6 +320,7 @@ class StandIn:
         self.exchange.restart()
         pace = Pace()
         start = heard = loop.time()
+        self._quiet_until_s = start + LOOP_S if self._repeats else start
         for number, line in enumerate(read_session(self._paths)):
             due = start + pace.offset_ns(line) / 1e9 / self._speed if self._speed else 0.0
             is_turn = number % YIELD_EVERY == 0
@@ -408,6 +427,10 @@ class StandIn:
         """The captures are over: everybody gets what is queued and is sent away, unless they begin anew."""
         if self._loop:
             return
+        left_s = self._quiet_until_s - asyncio.get_running_loop().time()
+        while left_s > 0 and self._connections:
+            await asyncio.sleep(min(left_s, SLICE_S))
+            left_s -= SLICE_S
         self.counters.inject("end")
         await self._dismiss_all()
 

@@ -54,11 +54,11 @@ def remove(symbols: tuple[str, ...], config: Path | None) -> None:
 @config_option
 def start(venue: str, config: Path | None) -> None:
     """Publish a further venue, as [venues.VENUE] of the feeder's configuration says."""
-    feeders = list(_feeders(read_config(config)))
-    if len(feeders) > 1:
-        names = ", ".join(sorted({each["venue"] for _, status in feeders for each in status}))
+    running = list(feeders(read_config(config)))
+    if len(running) > 1:
+        names = ", ".join(sorted({each["venue"] for _, status in running for each in status}))
         raise ConfigurationError(f"several feeders run ({names}): start {venue} as a process of its own")
-    _print(_asked(feeders[0][0], Request("start", venue)))
+    _print(_asked(running[0][0], Request("start", venue)))
 
 
 @command.command("stop")
@@ -74,7 +74,7 @@ def stop(venue: str, config: Path | None) -> None:
 @config_option
 def status(as_json: bool, config: Path | None) -> None:
     """Print how each venue of each feeder is."""
-    venues = [each for _, status in _feeders(read_config(config)) for each in status]
+    venues = [each for _, status in feeders(read_config(config)) for each in status]
     venues.sort(key=lambda venue: venue_number(venue["venue"]))
     if as_json:
         for venue in venues:
@@ -138,13 +138,13 @@ def _asked(path: Path, request: Request) -> Reply:
 
 def feeder_of(venue: str, config: Config) -> Path:
     """The socket of the feeder that publishes a venue. Raises ConfigurationError where none does."""
-    for path, running in _feeders(config):
+    for path, running in feeders(config):
         if any(each["venue"] == venue for each in running):
             return path
     raise ConfigurationError(f"no feeder that runs here publishes {venue}")
 
 
-def _feeders(config: Config) -> Iterable[tuple[Path, tuple[dict[str, Any], ...]]]:
+def feeders(config: Config) -> Iterable[tuple[Path, tuple[dict[str, Any], ...]]]:
     """Each feeder that answers, and the status of its venues. Raises ConfigurationError where none runs."""
     configured = control_dir(config.feeder, os.environ)
     # Each instance of the systemd unit has a directory of its own there.

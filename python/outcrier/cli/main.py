@@ -22,6 +22,7 @@ VERBS: Final = (
     "gaps",
     "replay",
     "venue",
+    "venues",
     "record",
     "log",
     "pcap",

@@ -62,7 +62,7 @@ def read_config(path: Path | None) -> Config:
     return load(path)
 
 
-def capture_options(function: Callable[..., _R]) -> Callable[..., _R]:
+def capture_options(function: Callable[..., _R], *, required: bool = True) -> Callable[..., _R]:
     """Adds the captures and how they are read: `captures`, `speed`, `venue`, `instruments`."""
     for option in (
         click.option(
@@ -86,7 +86,7 @@ def capture_options(function: Callable[..., _R]) -> Callable[..., _R]:
             help="Factor of the recorded pace.",
         ),
         click.argument(
-            "captures", nargs=-1, required=True, metavar="CAPTURE...", type=click.Path(path_type=Path)
+            "captures", nargs=-1, required=required, metavar="CAPTURE...", type=click.Path(path_type=Path)
         ),
     ):
         function = option(function)

@@ -96,5 +96,6 @@ def summary(venue: VenueStatus) -> str:
 
 def _counts(venue: VenueStatus) -> dict[str, int]:
     """The same for programs."""
-    names = ("messages", "bytes", "books", "live", "gaps", "faults", "reconnects", "unknown")
-    return {name: getattr(venue, name) for name in names}
+    names = ("messages", "bytes", "books", "live", "gaps", "faults", "reconnects")
+    counts = {name: getattr(venue, name) for name in names}
+    return {**counts, "unknown": sum(venue.unknown.values()), "drift": sum(venue.drift.values())}

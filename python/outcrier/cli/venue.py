@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from outcrier.capture.faults import KINDS, parse_fault
 from outcrier.capture.library import venue_of
 from outcrier.capture.stand_in import COPIES_MAX, StandIn
+from outcrier.cli.all_venues import serve_all
 from outcrier.cli.output import capture_options, json_line, log_to_stderr
 from outcrier.config import render
 from outcrier.errors import ConfigurationError
@@ -17,7 +19,14 @@ from outcrier.feeder.service import stop_on_signals
 
 
 @click.command("venue", short_help="Stand in for an exchange, played from captures.")
-@capture_options
+@functools.partial(capture_options, required=False)
+@click.option(
+    "--all",
+    "all_venues",
+    is_flag=True,
+    help="Instead of CAPTURE: all venues with captures (OUTCRIER_DATA), each as a process and on a port of"
+    " its own; needs --config-out.",
+)
 @click.option("--port", type=click.IntRange(0, 65_535), required=True, help="TCP port; 0 = any free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -52,6 +61,7 @@ def command(  # noqa: PLR0917  # click calls by name
     speed: float | None,
     venue: str | None,
     instruments: Path | None,
+    all_venues: bool,
     loop: bool,
     copies: int,
     faults: tuple[str, ...],
@@ -63,6 +73,17 @@ def command(  # noqa: PLR0917  # click calls by name
     injected.
     """
     log_to_stderr()
+    if all_venues:
+        if captures or venue or instruments or config_out is None:
+            raise ConfigurationError(
+                "--all takes --config-out FILE, and neither CAPTURE, --venue nor --instruments"
+            )
+        options = ["--speed", "max" if speed is None else f"{speed:g}", "--copies", str(copies)]
+        options += ["--loop"] * loop + [part for fault in faults for part in ("--fault", fault)]
+        asyncio.run(serve_all(config_out, host, port, options))
+        return
+    if not captures:
+        raise ConfigurationError("name captures, or give --all")
     stand_in = StandIn(
         venue_of(captures, venue),
         captures,

@@ -152,16 +152,10 @@ class Links:
         mine = [place.main for place in self._places.values() if index in place.main.bookless]
         return bool(mine) and all(driver.machine.is_settled for driver in mine)
 
-    def since_ns(self, index: int) -> int | None:
-        """From when on everything of an instrument could have come; None = not all of it is subscribed."""
-        mine = [
-            place.main.machine
-            for place in self._places.values()
-            if index in place.main.books or index in place.main.bookless
-        ]
-        if not mine or not all(machine.subscribed for machine in mine):
-            return None
-        return max(machine.subscribed_ns for machine in mine)
+    def cut_off(self) -> list[int]:
+        """Instruments with a stream on a connection that is not subscribed."""
+        down = [place.main for place in self._places.values() if not place.main.machine.subscribed]
+        return sorted({index for driver in down for index in (*driver.books, *driver.bookless)})
 
     def resubscribe(self, indices: Mapping[int, bool]) -> set[int]:
         """Gives the streams of instruments up and asks for them anew, of those with True the book's alone, in

@@ -65,5 +65,11 @@ class LimitedLog:
             self._causes[key] = (last_ns, held + 1)
             return
         self._causes[key] = (now_ns, 0)
-        counts = {HELD_BACK: held} if held else {}
+        self._tell(level, cause, text, {HELD_BACK: held} if held else {})
+
+    def always(self, level: int, cause: str, text: str) -> None:
+        """Writes `cause: text`: for what cannot come often."""
+        self._tell(level, cause, text, {})
+
+    def _tell(self, level: int, cause: str, text: str, counts: Mapping[str, int]) -> None:
         tell(self._logger, level, Told(cause, " ".join(text.split()), self._venue, counts))

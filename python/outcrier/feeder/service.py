@@ -352,7 +352,7 @@ class FeederService:
             return
         for venue in self._venues:
             venue.change_key()
-        self._note(logging.WARNING, "keys read again", f"signing with the first key of {path} from now on")
+        self._note(logging.WARNING, "keys changed", f"signing with the first key of {path} from now on")
 
     def _note(self, level: int, cause: str, text: str) -> None:
         self._log.log(mono_ns(), level, cause, text)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from outcrier.clock import mono_ns
 from outcrier.feeder.allowance import Allowance
 from outcrier.feeder.books import Books
 from outcrier.feeder.connection import Extended, Failed, Lost, Renew, Subscribed
+from outcrier.feeder.drift import SchemaDrift
 from outcrier.feeder.driver import Changed, ConnectionDriver
 from outcrier.feeder.ending import end_session
 from outcrier.feeder.faults import FaultKeeper
@@ -45,9 +45,6 @@ from outcrier.venues.base import (
     Venue,
     refused,
 )
-
-UNKNOWN_NAMES_MAX: Final = 100
-"""Kinds of unknown messages counted by name; further ones count as one."""
 
 RESYNC_POOL: Final = 1_000_000
 """Weight a minute of subscriptions anew: the limit of messages of each connection paces them."""
@@ -83,7 +80,6 @@ class Counts:
     """Of the faults, sizes of later instrument lists."""
     silent: int = 0
     """Streams found silent beyond what their rate explains."""
-    unknown: Counter[str] = field(default_factory=Counter)
 
 
 class VenueSession:
@@ -107,6 +103,7 @@ class VenueSession:
     ) -> None:
         """Defines the instruments on the wire under their stable ids, which `ids_of` gives."""
         self.feed = feed
+        self.drift = SchemaDrift(feed, log)
         self._keeper = FaultKeeper(feed, faults_path, lambda text: reach.note("samples", text))
         self.counts = Counts()
         self.ticks = 0
@@ -220,6 +217,7 @@ class VenueSession:
         self._feed_timer.cancel()
         self._house_timer.cancel()
         self._keeper.sample()
+        self.drift.look()
         await end_session(self.feed, reason, next_session)
         if not self.failure.done():
             self.failure.cancel()
@@ -274,9 +272,7 @@ class VenueSession:
             case InstrumentStatus(native_symbol=native, status=status):
                 self.set_status(native, status)
             case Unknown(name=name):
-                unknown = self.counts.unknown
-                unknown[name if name in unknown or len(unknown) < UNKNOWN_NAMES_MAX else "other"] += 1
-                self._log.log(now_ns, logging.WARNING, "unknown", name)
+                self.drift.message(name)
 
     def _take_notices(self) -> list[str]:
         """Acts on what the core noticed; returns the kinds."""
@@ -436,6 +432,7 @@ class VenueSession:
             self._conn_at_ns = now_ns + CONN_EVERY_NS
             publish_connections(self.feed, self.drivers, self.links.sums, now_ns)
             self._keeper.sample()
+            self.drift.look()
             self._look_for_silence(now_ns)
         self.reschedule()
 
@@ -445,15 +442,9 @@ class VenueSession:
         """
         counts, last_ns = self.feed.activity()
         again: dict[int, bool] = {}
-        for silent in self._silence.look(now_ns, counts, last_ns):
+        for silent in self._silence.look(now_ns, counts, last_ns, self.links.cut_off()):
             index = silent.index
-            since_ns = self.links.since_ns(index)
-            # What was subscribed a moment ago has not been silent for so long.
-            if (
-                not self.roster.is_trading(index)
-                or since_ns is None
-                or now_ns - since_ns < silent.expected_ns
-            ):
+            if not self.roster.is_trading(index):
                 continue
             self.counts.silent += 1
             self._log.log(now_ns, logging.WARNING, "silent", f"{self.roster.symbol(index)} {silent}")

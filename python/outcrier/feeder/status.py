@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from outcrier.feeder.transport import TransportError
@@ -31,8 +32,12 @@ class VenueStatus:
     bytes: int
     gaps: int
     faults: int
-    unknown: int
-    """Frames that neither a shape nor the venue knows."""
+    unknown: Mapping[str, int]
+    """Messages that neither a shape nor the venue knows, by name."""
+    drift: Mapping[str, int]
+    """Fields that the declaration does not know, and such that are gone, by name: how often each was seen in
+    the messages that were looked at (`_core.Feed.drift`).
+    """
     snapshots_waiting: int
     refused: int
     """Streams that the venue refused."""

@@ -6,6 +6,7 @@ one book stands still and looks live. How long a stream may be silent is learned
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,14 +67,23 @@ class StreamSilence:
         self._rates: NDArray[np.float64] = np.zeros((0, 0))
         self._seen_ns: NDArray[np.int64] = np.zeros((0, 0), np.int64)
         """How long each stream was watched, up to the memory: a young average is a plain one."""
+        self._since_ns: NDArray[np.int64] = np.zeros(0, np.int64)
+        """Since when the connection of an instrument stands, if it was down."""
         self._told: dict[tuple[int, int], int] = {}
         """Times a stream was found silent since its last message."""
 
-    def look(self, now_ns: int, counts: NDArray[np.uint64], last_ns: NDArray[np.uint64]) -> list[Silent]:
+    def look(
+        self,
+        now_ns: int,
+        counts: NDArray[np.uint64],
+        last_ns: NDArray[np.uint64],
+        cut_off: Sequence[int] = (),
+    ) -> list[Silent]:
         """Streams newly silent, or silent for twice as long as when they were found last.
 
         `counts` and `last_ns` are messages so far and the time of the last one (0 = none), by instrument and
         kind (`_core.Feed.activity`); an instrument that is new, or gone, has counts that do not grow on.
+        `cut_off` are instruments whose connection is down: their silence begins when it stands again.
         """
         elapsed_ns = now_ns - self._at_ns
         first, self._at_ns = self._at_ns == 0, now_ns
@@ -86,7 +96,8 @@ class StreamSilence:
             return []
         self._seen_ns = np.minimum(self._seen_ns + elapsed_ns, int(MEMORY_S * SECOND_NS))
         share = np.minimum(1.0, elapsed_ns / np.maximum(self._seen_ns, 1))
-        silent_ns = now_ns - last_ns.astype(np.int64)
+        self._since_ns[list(cut_off)] = now_ns
+        silent_ns = now_ns - np.maximum(last_ns.astype(np.int64), self._since_ns[:, np.newaxis])
         # A stream that is found silent keeps the rate it had: silence must not teach that silence is usual.
         learns = (came > 0) | (silent_ns < SILENCE_MIN_NS)
         rate = np.where(fresh, 0.0, came / (elapsed_ns / SECOND_NS))
@@ -111,9 +122,9 @@ class StreamSilence:
         if counts.shape == self._counts.shape:
             return
         rows = self._counts.shape[0]
-        for name in ("_counts", "_rates", "_seen_ns"):
+        for name in ("_counts", "_rates", "_seen_ns", "_since_ns"):
             old = getattr(self, name)
-            new = np.zeros(counts.shape, old.dtype)
+            new = np.zeros(counts.shape[: old.ndim], old.dtype)
             if old.size:
                 new[:rows] = old[: counts.shape[0]]
             setattr(self, name, new)

@@ -71,7 +71,7 @@ class Watch:
 
     async def _reload(self, before: asyncio.Future[None] | None) -> None:
         """One after the other, or two would start a venue twice."""
-        if before is not None:
+        if before is not None and not before.done():
             await asyncio.wait({before})
         await self._service.reload()
         if self.readiness.is_over:

@@ -240,6 +240,10 @@ class Venue(ABC):
     """Recordings that it is held to, as patterns of paths below `captures/` without ending:
     `bybit/v5_linear_*`. A capture with several products belongs to several venues.
     """
+    samples: Mapping[str, tuple[str, ...]] = {}
+    """Messages of its documentation by channel, "" for what belongs to none: as patterns of paths below
+    `samples/`, such as `bybit/ws_orderbook_*.json`.
+    """
     instrument_lists: tuple[str, ...]
     """Recorded answers with its instruments, as `captures`; the first that exists is the best one."""
     documentation: str

@@ -287,6 +287,21 @@ class BinanceSpot(Binance):
         return Symbol(kind=Kind.SPOT, base=entry.base_asset, quote=entry.quote_asset)
 
 
+_USDM_SAMPLES: Final = {
+    channel: (f"binance/futures_market_data_json_{name}_stream*.json",)
+    for channel, name in {
+        "depth": "depth_update",
+        "trade": "trade",
+        "aggTrade": "agg_trade",
+        "bookTicker": "book_ticker",
+        "ticker": "ticker",
+        "kline_1m": "kline",
+        "markPrice": "mark_price",
+        "forceOrder": "liquidation",
+    }.items()
+}
+
+
 class BinanceFutures(Binance):
     """USD-M (linear) and COIN-M (inverse) futures."""
 
@@ -334,6 +349,7 @@ class BinanceFutures(Binance):
         self.split = split
         kind = name.removeprefix("binance_")
         self.captures = (f"{name}/{kind}_2*", f"{name}/{kind}_btcusd*")
+        self.samples = _USDM_SAMPLES if kind == "usdm" else {}
         self.instrument_lists = (f"{name}/{kind}_instruments",)
         self.exchange = BinanceExchange(self, futures=True, split=split, inverse=inverse)
 

@@ -76,6 +76,7 @@ _DEPTH: Final = Shape(
     one=True,
     level={"side": "orderType", "price": "price", "qty": "quantity"},
     side=SideWords(bid=("bid",), ask=("ask",)),
+    known=("total",),
 )
 
 _SNAPSHOT: Final = Shape(
@@ -99,6 +100,7 @@ _TRANSACTION: Final = TradeShape(
     qty="contQty",
     time=Time("contDtm", "text", _KST_S),
     aggressor=Aggressor("buySellGb", SideWords(bid=("2",), ask=("1",))),
+    known=("updn", "contAmt"),
 )
 
 # The window is told by tickType; date and time stand apart in two texts, so no time is given.
@@ -112,6 +114,13 @@ _TICKER: Final = TickerShape(
     low=("content", "lowPrice"),
     volume=("content", "volume"),
     turnover=("content", "value"),
+    known=tuple(
+        ("content", key)
+        for key in (
+            *("date", "time", "sellVolume", "buyVolume", "prevClosePrice"),
+            *("chgRate", "chgAmt", "volumePower"),
+        )
+    ),
 )
 
 _SHAPES: Final[tuple[AnyShape, ...]] = (_DEPTH, _TRANSACTION, _SNAPSHOT, _TICKER)

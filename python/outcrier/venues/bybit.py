@@ -92,6 +92,14 @@ _OPTION: Final = (
 )
 
 
+_SAMPLES: Final = {
+    "orderbook.1": ("bybit/ws_orderbook_*.json",),
+    "kline.1": ("bybit/ws_kline.json",),
+    "": ("bybit/ws_subscription_*.json",),
+}
+"""Of BTCUSDT, which is a name of both categories."""
+
+
 class Bybit(Venue):
     """One category."""
 
@@ -110,6 +118,7 @@ class Bybit(Venue):
         *,
         limits: Limits = LIMITS,
         captures: tuple[str, ...] = (),
+        samples: Mapping[str, tuple[str, ...]] | None = None,
         args_max: int = ARGS_MAX,
     ) -> None:
         """`args_max`: topics of one request."""
@@ -121,6 +130,7 @@ class Bybit(Venue):
         self.default_channels = default
         self.limits = limits
         self.captures = captures
+        self.samples = samples or {}
         self.instrument_lists = ("bybit/v5_2026-08-09_instruments",) if captures else ()
         self.args_max = args_max
         self.exchange: BybitExchange = BybitExchange(category, frozenset(self.channels))
@@ -231,10 +241,21 @@ class Bybit(Venue):
         return messages.exchange_time_ns(text)
 
 
-BYBIT: Final = Bybit("spot", SPOT_SHAPES, _COMMON, captures=("bybit/v5_spot_*",), args_max=SPOT_ARGS_MAX)
+BYBIT: Final = Bybit(
+    "spot",
+    SPOT_SHAPES,
+    _COMMON,
+    captures=("bybit/v5_spot_*",),
+    samples=_SAMPLES,
+    args_max=SPOT_ARGS_MAX,
+)
 
 BYBIT_LINEAR: Final = Bybit(
-    "linear", LINEAR_SHAPES, (*_COMMON, Channel(name="allLiquidation")), captures=("bybit/v5_linear_*",)
+    "linear",
+    LINEAR_SHAPES,
+    (*_COMMON, Channel(name="allLiquidation")),
+    captures=("bybit/v5_linear_*",),
+    samples=_SAMPLES | {"tickers": ("bybit/ws_ticker_linear.json",)},
 )
 
 BYBIT_INVERSE: Final = Bybit("inverse", INVERSE_SHAPES, (*_COMMON, Channel(name="allLiquidation")))
@@ -243,6 +264,7 @@ BYBIT_OPTION: Final = Bybit(
     "option",
     OPTION_SHAPES,
     _OPTION,
+    samples={"tickers": ("bybit/ws_ticker_option.json",)},
     limits=msgspec.structs.replace(LIMITS, streams_per_connection=2000),
 )
 

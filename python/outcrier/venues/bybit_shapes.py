@@ -38,6 +38,22 @@ _BUY_SELL: Final = SideWords(bid=("Buy",), ask=("Sell",))
 
 _MINUTE: Final = 60
 
+_SENT: Final = (payload("type"), payload("ts"))
+"""What all messages carry beside their data."""
+
+_TICKER_UNUSED: Final = (
+    *("tickDirection", "price24hPcnt", "prevPrice1h", "usdIndexPrice"),
+    *("fundingCap", "basis", "basisRate", "predictedDeliveryPrice", "deliveryFeeRate", "deliveryTime"),
+    *("bid1Price", "bid1Size", "ask1Price", "ask1Size"),
+    *("preOpenPrice", "preQty", "curPreListingPhase"),
+    # Options.
+    *("bidIv", "askIv", "markPriceIv", "underlyingPrice", "totalVolume", "totalTurnover"),
+    *("delta", "gamma", "vega", "theta", "change24h"),
+    # Of one side of the market, since 2026.
+    *("singleOpenInterest", "singleOpenInterestValue", "openInterestValue"),
+)
+"""Of tickers: changes as a share, estimates, one side of the best prices without the other."""
+
 _INTERVALS: Final = IntervalWords(
     "interval",
     {
@@ -64,6 +80,7 @@ def _book(depth: int) -> Shape:
         bids=("data", "b"),
         asks=("data", "a"),
         snapshot={"type": "snapshot"},
+        known=("ts", ("data", "seq")),
     )
 
 
@@ -79,6 +96,7 @@ _TRADES: Final = TradeShape(
     id="i",
     aggressor=Aggressor("S", _BUY_SELL),
     flags=((TRADE_BLOCK, {"BT": True}),),
+    known=(*_SENT, "L", "RPI", "seq", "mP", "iP", "mIv", "iv"),
 )
 
 
@@ -95,6 +113,7 @@ def _ticker(volume: str, turnover: str, opened: str | None = "prevPrice24h") -> 
         low=("data", "lowPrice24h"),
         volume=("data", volume),
         turnover=("data", turnover),
+        known=("type", "cs", "id", *(("data", key) for key in _TICKER_UNUSED)),
     )
 
 
@@ -146,6 +165,7 @@ def _kline(volume: str, turnover: str) -> CandleShape:
         volume=volume,
         turnover=turnover,
         closed={"confirm": True},
+        known=(*_SENT, "end"),
     )
 
 
@@ -160,6 +180,7 @@ _LIQUIDATIONS: Final = LiquidationShape(
     qty="v",
     time=("T", "ms"),
     aggressor=Aggressor("S", SideWords(bid=("Sell",), ask=("Buy",))),
+    known=_SENT,
 )
 
 # Quantities count coins, but on inverse contracts US dollars: there "volume" is in dollars and "turnover", as

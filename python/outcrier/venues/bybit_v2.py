@@ -15,6 +15,7 @@ import msgspec
 
 from outcrier.instruments import Instrument
 from outcrier.shapes import (
+    ANY,
     Aggressor,
     AnyShape,
     NoSequence,
@@ -59,6 +60,7 @@ _SYMBOLS: Final = "/v2/public/symbols"
 
 _BUY_SELL: Final = SideWords(bid=("Buy",), ask=("Sell",))
 _LEVEL: Final = {"price": "price", "qty": "size", "side": "side"}
+_ROW_UNUSED: Final = ("id", "symbol")
 _INSTRUMENT: Final = Symbol("topic", split=".", part=1)
 
 _SNAPSHOT: Final = Shape(
@@ -71,6 +73,7 @@ _SNAPSHOT: Final = Shape(
     level=_LEVEL,
     side=_BUY_SELL,
     snapshot=True,
+    known=tuple(("data", "order_book", ANY, key) for key in _ROW_UNUSED),
 )
 
 # Rows to delete have no size.
@@ -83,6 +86,7 @@ _DELTA: Final = Shape(
     levels={("data", "delete"): "remove", ("data", "update"): "set", ("data", "insert"): "set"},
     level=_LEVEL,
     side=_BUY_SELL,
+    known=tuple(("data", verb, ANY, key) for verb in ("delete", "update", "insert") for key in _ROW_UNUSED),
 )
 
 _TRADES: Final = TradeShape(
@@ -95,6 +99,7 @@ _TRADES: Final = TradeShape(
     time=Time("trade_time_ms", "ms"),
     id="trade_id",
     aggressor=Aggressor("side", _BUY_SELL),
+    known=("timestamp", "tick_direction"),
 )
 
 

@@ -76,8 +76,41 @@ LONG_NAMES: Final[Mapping[str, str]] = {
     "lp": "low_price",
     "catv": "candle_acc_trade_volume",
     "catp": "candle_acc_trade_price",
+    "st": "stream_type",
+    "tas": "total_ask_size",
+    "tbs": "total_bid_size",
+    "lv": "level",
+    "td": "trade_date",
+    "tdt": "trade_date",
+    "ttm": "trade_time",
+    "pcp": "prev_closing_price",
+    "c": "change",
+    "cp": "change_price",
+    "scp": "signed_change_price",
+    "cr": "change_rate",
+    "scr": "signed_change_rate",
+    "atv": "acc_trade_volume",
+    "atp": "acc_trade_price",
+    "aav": "acc_ask_volume",
+    "abv": "acc_bid_volume",
+    "h52wp": "highest_52_week_price",
+    "h52wdt": "highest_52_week_date",
+    "l52wp": "lowest_52_week_price",
+    "l52wdt": "lowest_52_week_date",
+    "ts": "trade_status",
+    "msfi": "market_state_for_ios",
+    "dd": "delisting_date",
+    "mw": "market_warning",
+    "cdttmk": "candle_date_time_kst",
 }
 """Fields of the form SIMPLE and what they are called in DEFAULT."""
+
+_TICKER_UNUSED: Final = (
+    *("op", "hp", "lp", "pcp", "c", "cp", "scp", "cr", "scr", "atv", "atp", "aav", "abv", "tv"),
+    *("h52wp", "h52wdt", "l52wp", "l52wdt", "ab", "td", "tdt", "ttm", "ttms", "st"),
+    *("ts", "msfi", "dd", "mw"),
+)
+"""Of the day and of the year, and the last trade."""
 
 
 def shapes_of(form: str, names: Mapping[str, str]) -> tuple[AnyShape, ...]:
@@ -85,6 +118,9 @@ def shapes_of(form: str, names: Mapping[str, str]) -> tuple[AnyShape, ...]:
 
     def name(field: str) -> str:
         return names.get(field, field)
+
+    def names_of(*fields: str) -> tuple[str, ...]:
+        return tuple(map(name, fields))
 
     # A code may carry the depth that was asked for: KRW-BTC.30.
     code = Symbol(name("cd"), split=".")
@@ -107,6 +143,7 @@ def shapes_of(form: str, names: Mapping[str, str]) -> tuple[AnyShape, ...]:
         level=level,
         snapshot=True,
         ignore_zero_price=True,
+        known=names_of("tas", "tbs", "lv", "st"),
     )
     # BID: the taker bought. The id is unique in a market, grows and has holes.
     trade = TradeShape(
@@ -118,6 +155,7 @@ def shapes_of(form: str, names: Mapping[str, str]) -> tuple[AnyShape, ...]:
         time=(name("ttms"), "magnitude"),
         id=name("sid"),
         aggressor=Aggressor(name("ab"), SideWords(bid=("BID",), ask=("ASK",))),
+        known=names_of(*("tms", "td", "tdt", "ttm", "pcp", "c", "cp", "st"), *("bbp", "bbs", "bap", "bas")),
     )
     # Best prices after the trade, since 2024-10.
     best = BboShape(
@@ -141,6 +179,7 @@ def shapes_of(form: str, names: Mapping[str, str]) -> tuple[AnyShape, ...]:
         last=name("tp"),
         volume=name("atv24h"),
         turnover=name("atp24h"),
+        known=names_of(*_TICKER_UNUSED),
     )
     # A suspension is said beside the state in a field that goes away (2025-10).
     status = TradingShape(

@@ -130,6 +130,13 @@ class Coinbase(NamedStreams):
         )
     }
     default_channels = ("level2", "market_trades", "ticker", "candles", "status")
+    samples: Mapping[str, tuple[str, ...]] = {
+        "level2": ("coinbase/ws_l2_data_*.json",),
+        "market_trades": ("coinbase/ws_market_trades.json",),
+        "ticker": ("coinbase/ws_ticker.json",),
+        "candles": ("coinbase/ws_candles.json",),
+        "": ("coinbase/ws_heartbeats.json", "coinbase/ws_subscriptions.json"),
+    }
     captures = ("coinbase/advanced_20??-??-??", "coinbase/advanced_level2_*")
     instrument_lists = ("coinbase/advanced_2026-08-09_instruments",)
     documentation = "2026-08"

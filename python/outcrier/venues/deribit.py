@@ -91,6 +91,14 @@ class Deribit(Venue):
     )
     channels: Mapping[str, Channel] = {channel.name: channel for channel in _CHANNELS}
     default_channels = tuple(channel.name for channel in _CHANNELS)
+    samples: Mapping[str, tuple[str, ...]] = {
+        "book": ("deribit/ws_book_delta.json", "deribit/ws_book_snapshot.json"),
+        "trades": ("deribit/ws_trades*.json",),
+        "quote": ("deribit/ws_quote.json",),
+        "ticker": ("deribit/ws_ticker.json",),
+        "chart.trades.1": ("deribit/ws_chart.json",),
+        "": tuple(f"deribit/ws_{name}.json" for name in ("error", "subscribe_response", "test_request")),
+    }
     # ssc2ce_dump_* was trimmed by hand: its last messages do not follow each other.
     captures = ("deribit/v2_2*",)
     instrument_lists = ("deribit/v2_instruments",)

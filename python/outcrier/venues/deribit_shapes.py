@@ -30,6 +30,7 @@ from outcrier.shapes import (
     Tests,
     TickerShape,
     TradeShape,
+    payload,
 )
 
 _CHANNEL: Final = ("params", "channel")
@@ -41,6 +42,10 @@ _RESOLUTIONS: Final = {
     **{str(minutes): minutes * _MINUTE for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720)},
     "1D": 1440 * _MINUTE,
 }
+
+
+_SENT: Final = (payload("jsonrpc"), payload("method"))
+"""What all messages carry beside their parameters."""
 
 
 def _at(*keys: str | int) -> tuple[str | int, ...]:
@@ -60,6 +65,7 @@ def _book(name: str, when: Tests, snapshot: Any) -> Shape:
         level=("verb", "price", "qty"),
         remove=("delete",),
         snapshot=snapshot,
+        known=(*_SENT, _at("type")),
     )
 
 
@@ -92,6 +98,10 @@ _TRADES: Final = TradeShape(
         (TRADE_BLOCK, {"block_trade_id": PRESENT}),
         (TRADE_OFF_BOOK, {"combo_trade_id": PRESENT}),
     ),
+    known=(
+        *(*_SENT, payload(*_CHANNEL), "index_price", "mark_price", "tick_direction", "contracts"),
+        *("iv", "combo_id", "legs", "block_trade_leg_count", "block_rfq_id", "block_rfq_quote_id"),
+    ),
 )
 
 # Without a quote both price and amount are 0.0.
@@ -104,6 +114,7 @@ _QUOTE: Final = BboShape(
     bid_qty=_at("best_bid_amount"),
     ask_price=_at("best_ask_price"),
     ask_qty=_at("best_ask_amount"),
+    known=_SENT,
 )
 
 _TICKER: Final = TickerShape(
@@ -116,6 +127,15 @@ _TICKER: Final = TickerShape(
     low=_at("stats", "low"),
     volume=_at("stats", "volume"),
     turnover=_at("stats", "volume_notional"),
+    known=(
+        *(*_SENT, _at("stats", "price_change"), _at("stats", "volume_usd")),
+        *map(_at, ("state", "settlement_price", "delivery_price", "min_price", "max_price")),
+        *map(_at, ("best_bid_price", "best_bid_amount", "best_ask_price", "best_ask_amount")),
+        *map(_at, ("funding_8h", "interest_value")),
+        # Options.
+        *map(_at, ("greeks", "bid_iv", "mark_iv", "ask_iv", "interest_rate")),
+        *map(_at, ("underlying_price", "underlying_index")),
+    ),
 )
 
 # Funding accrues every millisecond: current_funding is the rate of eight hours in force now.
@@ -145,6 +165,7 @@ _CHART: Final = CandleShape(
     close=_at("close"),
     volume=_at("volume"),
     turnover=_at("cost"),
+    known=_SENT,
 )
 
 SHAPES: Final[tuple[AnyShape, ...]] = (*_BOOKS, _TRADES, _QUOTE, _TICKER, _DERIV, _CHART)

@@ -178,6 +178,14 @@ class Kraken(KrakenSpot):
         )
     }
     default_channels = ("book", "trade", "ticker", "ohlc", "instrument")
+    samples: Mapping[str, tuple[str, ...]] = {
+        "book": ("kraken/ws_book_*.json",),
+        "trade": ("kraken/ws_trade_update.json",),
+        "ticker": ("kraken/ws_ticker_snapshot.json",),
+        "ohlc": ("kraken/ws_ohlc_update.json",),
+        "instrument": ("kraken/v2_instrument_snapshot.json.gz",),
+        "": ("kraken/ws_pong.json", "kraken/ws_subscribe_response.json"),
+    }
     captures = ("kraken/v2_*",)
     instrument_lists = ("kraken/v1_a_instruments",)
     options: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -95,6 +95,9 @@ class KrakenFutures(NamedStreams):
         for channel in (Channel(name="book", book=True), Channel(name="trade"), Channel(name="ticker"))
     }
     default_channels = ("book", "trade", "ticker")
+    samples: Mapping[str, tuple[str, ...]] = {
+        channel: (f"kraken/ws_futures_{channel}*.json",) for channel in ("book", "trade", "ticker")
+    }
     captures = ("kraken_futures/v1_20??-??-??",)
     instrument_lists = ("kraken_futures/v1_instruments",)
     documentation = "2026-08"

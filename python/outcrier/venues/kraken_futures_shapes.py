@@ -25,6 +25,7 @@ from outcrier.shapes import (
     TradeShape,
     TradingShape,
     Where,
+    payload,
 )
 
 _PUSHED: Final[Tests] = {"event": ABSENT}
@@ -43,6 +44,7 @@ _SNAPSHOT: Final = Shape(
     asks="asks",
     level={"price": "price", "qty": "qty"},
     snapshot=True,
+    known=("tickSize",),
 )
 
 _BOOK: Final = Shape(
@@ -57,6 +59,12 @@ _BOOK: Final = Shape(
     side=_BUY_SELL,
 )
 
+_TICKER_UNUSED: Final = (
+    *("volume", "funding_rate", "funding_rate_prediction", "premium", "change", "dtm", "leverage"),
+    *("tag", "pair", "maturityTime"),
+)
+"""Rates in currency, changes as a share, and what the list of instruments says."""
+
 # `side` is the taker's. An assignment or a termination hands over a position, which no book saw.
 _TRADE_FLAGS: Final[tuple[tuple[int, Tests], ...]] = (
     (TRADE_LIQUIDATION, {"type": "liquidation"}),
@@ -65,7 +73,7 @@ _TRADE_FLAGS: Final[tuple[tuple[int, Tests], ...]] = (
 )
 
 
-def _trades(name: str, each: Where | None) -> TradeShape:
+def _trades(name: str, each: Where | None, known: tuple[Where, ...] = ()) -> TradeShape:
     return TradeShape(
         name=name,
         when={"feed": name, **_PUSHED},
@@ -78,6 +86,7 @@ def _trades(name: str, each: Where | None) -> TradeShape:
         id="uid",
         aggressor=Aggressor("side", _BUY_SELL),
         flags=_TRADE_FLAGS,
+        known=known,
     )
 
 
@@ -93,6 +102,7 @@ def _ticker(name: str, when: Tests, volume: Where | None) -> TickerShape:
         low="low",
         volume=volume,
         turnover="volumeQuote",
+        known=_TICKER_UNUSED,
     )
 
 
@@ -152,5 +162,5 @@ SHAPES: Final[tuple[AnyShape, ...]] = (
     _ticker("ticker_inverse", _INVERSE_TICKER, None),
     *_with_ticker("ticker_inverse", _INVERSE_TICKER),
     _SNAPSHOT,
-    _trades("trade_snapshot", "trades"),
+    _trades("trade_snapshot", "trades", (payload("product_id"), "feed")),
 )

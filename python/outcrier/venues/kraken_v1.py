@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from outcrier.shapes import (
+    ANY,
     PRESENT,
     Aggressor,
     AnyShape,
@@ -60,6 +61,7 @@ _SNAPSHOT: Final = Shape(
     asks=(1, "as"),
     snapshot=True,
     depth=DEPTH,
+    known=(0, *((1, side, ANY, 2) for side in ("as", "bs"))),
 )
 
 # Rows are [price, quantity, time], and "r" behind those of levels that come again from below the depth.
@@ -73,6 +75,7 @@ _UPDATE: Final = Shape(
     asks="a",
     depth=DEPTH,
     checksum=Checksum("c", "kraken"),
+    known=(payload(0), *((side, ANY, at) for side in "ab" for at in (2, 3))),
 )
 
 # [price, volume, time, side of the taker, order type, misc]; there are no ids.
@@ -85,6 +88,7 @@ _TRADE: Final = TradeShape(
     qty=1,
     time=(2, "s"),
     aggressor=Aggressor(3, SideWords(bid=("b",), ask=("s",))),
+    known=(payload(0), 4, 5),
 )
 
 # Pairs of numbers are of today and of 24 hours; those of best prices are whole lots and lots.
@@ -98,6 +102,10 @@ _TICKER: Final = TickerShape(
     low=(1, "l", 1),
     volume=(1, "v", 1),
     trade_count=(1, "t", 1),
+    known=(
+        *(0, (1, "p"), (1, "c", 1), (1, "a", 1), (1, "b", 1)),
+        *((1, key, 0) for key in "vtlho"),
+    ),
 )
 
 _TICKER_BBO: Final = BboShape(

@@ -103,6 +103,7 @@ class Okx(Venue):
         hosts: tuple[str, str] = ("ws.okx.com", "www.okx.com"),
         limits: Limits = LIMITS,
         captures: tuple[str, ...] = (),
+        samples: Mapping[str, tuple[str, ...]] | None = None,
         instrument_lists: tuple[str, ...] = (),
         documentation: str = "2026-06",
         old_dialect: str = "",
@@ -122,6 +123,7 @@ class Okx(Venue):
         self.limits = limits
         self.keepalive = KEEPALIVE
         self.captures = captures
+        self.samples = samples or {}
         self.instrument_lists = instrument_lists
         self.documentation = documentation
         self.old_dialect = old_dialect
@@ -270,9 +272,27 @@ def _requests(op: str, streams: Sequence[str], number: int) -> list[Request]:
     ]
 
 
-OKX: Final = Okx("okx", ("SPOT",), SPOT_SHAPES, _COMMON)
+OKX: Final = Okx(
+    "okx",
+    ("SPOT",),
+    SPOT_SHAPES,
+    _COMMON,
+    samples={
+        "books": ("okx/ws_books_*.json",),
+        "bbo-tbt": ("okx/ws_bbo_tbt.json",),
+        "trades": ("okx/ws_trades.json",),
+        "tickers": ("okx/ws_tickers.json",),
+        "candle1m": ("okx/ws_candle.json",),
+    },
+)
 
-OKX_SWAP: Final = Okx("okx_swap", ("SWAP",), CONTRACT_SHAPES, (*_COMMON, *_SWAP))
+OKX_SWAP: Final = Okx(
+    "okx_swap",
+    ("SWAP",),
+    CONTRACT_SHAPES,
+    (*_COMMON, *_SWAP),
+    samples={"funding-rate": ("okx/ws_funding_rate.json",), "instruments": ("okx/ws_instruments.json",)},
+)
 
 OKX_FUTURES: Final = Okx("okx_futures", ("FUTURES",), CONTRACT_SHAPES, (*_COMMON, *_CONTRACT))
 

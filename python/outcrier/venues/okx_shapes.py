@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from outcrier.shapes import (
+    ANY,
     PRESENT,
     Aggressor,
     AnyShape,
@@ -37,6 +38,9 @@ _INSTRUMENT: Final = payload("arg", "instId")
 _TS: Final = ("ts", "ms")
 _BUY_SELL: Final = SideWords(bid=("buy",), ask=("sell",))
 
+_ROW_REST: Final = tuple((side, ANY, at) for side in ("bids", "asks") for at in (2, 3))
+"""A zero and the number of orders."""
+
 _SECONDS: Final = {"s": 1, "m": 60, "H": 3_600, "D": 86_400, "W": 604_800}
 
 _BARS: Final = (
@@ -62,6 +66,7 @@ def _books(channels: tuple[str, ...], sequence: Sequence_) -> Shape:
         asks="asks",
         snapshot={payload("action"): "snapshot"},
         checksum=Checksum("checksum", "okx"),
+        known=_ROW_REST,
     )
 
 
@@ -83,6 +88,7 @@ _BOOKS5: Final = Shape(
     bids="bids",
     asks="asks",
     snapshot=True,
+    known=(*_ROW_REST, "instId", "checksum", "prevSeqId"),
 )
 
 _BBO_TBT: Final = BboShape(
@@ -98,6 +104,7 @@ _BBO_TBT: Final = BboShape(
     ask_price=("asks", 0, 0),
     ask_qty=("asks", 0, 1),
     ask_orders=("asks", 0, 3),
+    known=(*((side, ANY, 2) for side in ("bids", "asks")), "instId", "checksum", "prevSeqId"),
 )
 
 # `trades` folds the fills of one order at one price into `count`; `trades-all` has each, without a count.
@@ -113,10 +120,12 @@ _TRADES: Final = TradeShape(
     id="tradeId",
     aggressor=Aggressor("side", _BUY_SELL),
     n_fills="count",
+    known=(_INSTRUMENT, "source"),
 )
 
 
 def _ticker(name: str, when: Tests, volume: str, turnover: str | None) -> TickerShape:
+    best = ("bidPx", "bidSz", "askPx", "askSz")
     return TickerShape(
         name=name,
         when={_CHANNEL: "tickers", **when},
@@ -129,6 +138,7 @@ def _ticker(name: str, when: Tests, volume: str, turnover: str | None) -> Ticker
         low="low24h",
         volume=volume,
         turnover=turnover,
+        known=(_INSTRUMENT, "instType", "lastSz", "sodUtc0", "sodUtc8", "vol24h", "volCcy24h", *best),
     )
 
 
@@ -166,6 +176,7 @@ def _candles(volume: int) -> CandleShape:
         volume=volume,
         turnover=7,
         closed={8: "1"},
+        known=(5, 6),
     )
 
 
@@ -176,6 +187,7 @@ _MARK_PRICE: Final = DerivShape(
     instrument="instId",
     exchange_time=_TS,
     mark="markPx",
+    known=(_INSTRUMENT, "instType"),
 )
 
 # fundingRate is paid at fundingTime, nextFundingRate after it; the latter may be empty.
@@ -188,6 +200,11 @@ _FUNDING_RATE: Final = DerivShape(
     funding_rate="fundingRate",
     next_rate="nextFundingRate",
     next_funding=("fundingTime", "ms"),
+    known=(
+        *(_INSTRUMENT, "instType", "nextFundingTime", "prevFundingTime", "method", "formulaType"),
+        *("minFundingRate", "maxFundingRate", "interestRate", "impactValue", "premium"),
+        *("settState", "settFundingRate"),
+    ),
 )
 
 # oi counts contracts, oiCcy coins.
@@ -198,6 +215,7 @@ _OPEN_INTEREST: Final = DerivShape(
     instrument="instId",
     exchange_time=_TS,
     open_interest="oi",
+    known=(_INSTRUMENT, "instType", "oiCcy", "oiUsd"),
 )
 
 # instId names an index here, which is an instrument of its own beside the contracts on it.
@@ -208,6 +226,7 @@ _INDEX_TICKERS: Final = DerivShape(
     instrument="instId",
     exchange_time=_TS,
     index="idxPx",
+    known=(_INSTRUMENT, "open24h", "high24h", "low24h", "sodUtc0", "sodUtc8"),
 )
 
 # side is the forced order's (posSide long: sell); bkPx the price of bankruptcy, sz in contracts.
@@ -221,6 +240,11 @@ _LIQUIDATIONS: Final = LiquidationShape(
     qty="sz",
     time=_TS,
     aggressor=Aggressor("side", _BUY_SELL),
+    known=(
+        *(payload("arg", key) for key in ("instType", "instFamily", "instId")),
+        *(element(key) for key in ("instType", "instFamily", "uly")),
+        *("posSide", "bkLoss", "ccy"),
+    ),
 )
 
 # vol24h counts coins on spot and contracts elsewhere; volCcy24h is in the quote on spot and in coins

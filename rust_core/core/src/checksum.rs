@@ -5,9 +5,8 @@
 
 use serde::Deserialize;
 
-use crate::book::{Book, Decimals, Printed};
+use crate::book::{BestLevel, Book, Printed, TEXT_MAX};
 use crate::decimal::{self, POW10};
-use crate::event::{Level, Side};
 use crate::instrument::Scale;
 
 /// How a venue makes its checksum. In JSON: `"okx"`, `"kraken"`.
@@ -44,7 +43,7 @@ impl Algorithm {
 
     /// The checksum of a book in the form in which the venue sends it. `text` is a buffer that is used again.
     #[must_use]
-    pub fn of(self, book: &Book, printed: &Printed, scale: &Scale, text: &mut Vec<u8>) -> i64 {
+    pub fn of(self, book: &Book, printed: &mut Printed, scale: &Scale, text: &mut Vec<u8>) -> i64 {
         let mut text = Text::new(text);
         self.write(book, printed, scale, &mut text);
         let crc = crc32fast::hash(text.written());
@@ -55,32 +54,30 @@ impl Algorithm {
     }
 
     /// The text that the checksum is over.
-    fn write(self, book: &Book, printed: &Printed, scale: &Scale, text: &mut Text<'_>) {
-        let side = |side| book.levels(side).zip(printed.levels(side));
-        let numbers = |(level, decimals): (Level, Decimals)| {
-            let price = Number { mantissa: level.price, exp: scale.price_exp, decimals: decimals.price };
-            (price, Number { mantissa: level.qty, exp: scale.qty_exp, decimals: decimals.qty })
-        };
+    fn write(self, book: &Book, printed: &mut Printed, scale: &Scale, text: &mut Text<'_>) {
         match self {
             Algorithm::Okx => {
-                let (mut bids, mut asks) = (side(Side::Bid), side(Side::Ask));
+                let (bids, asks) = printed.best(OKX_LEVELS, book);
+                let (mut bids, mut asks) = (bids.iter_mut(), asks.iter_mut());
                 for _ in 0..OKX_LEVELS {
-                    for level in [bids.next(), asks.next()] {
-                        let Some((price, qty)) = level.map(numbers) else { continue };
-                        text.plain(price);
-                        text.push(b':');
-                        text.plain(qty);
-                        text.push(b':');
+                    for level in [bids.next(), asks.next()].into_iter().flatten() {
+                        text.level(level, scale, |text, price, qty| {
+                            text.plain(price);
+                            text.push(b':');
+                            text.plain(qty);
+                            text.push(b':');
+                        });
                     }
                 }
                 text.len = text.len.saturating_sub(1);
             }
             Algorithm::Kraken => {
-                for of in [Side::Ask, Side::Bid] {
-                    for (price, qty) in side(of).take(KRAKEN_LEVELS).map(numbers) {
+                let (bids, asks) = printed.best(KRAKEN_LEVELS, book);
+                for level in asks.iter_mut().chain(bids) {
+                    text.level(level, scale, |text, price, qty| {
                         text.digits(price);
                         text.digits(qty);
-                    }
+                    });
                 }
             }
         }
@@ -204,6 +201,23 @@ impl<'a> Text<'a> {
         self.len += AT_ONCE - number.at;
     }
 
+    /// The text of a level: the one that it keeps, else as `write` makes it.
+    #[inline]
+    fn level(&mut self, of: &mut BestLevel, scale: &Scale, write: impl FnOnce(&mut Self, Number, Number)) {
+        if let Some((text, len)) = of.text() {
+            self.room(TEXT_MAX);
+            self.bytes[self.len..self.len + TEXT_MAX].copy_from_slice(text);
+            self.len += len;
+            return;
+        }
+        let from = self.len;
+        let (level, decimals) = (of.level, of.decimals);
+        let price = Number { mantissa: level.price, exp: scale.price_exp, decimals: decimals.price };
+        let qty = Number { mantissa: level.qty, exp: scale.qty_exp, decimals: decimals.qty };
+        write(self, price, qty);
+        of.keep(&self.bytes[from..self.len]);
+    }
+
     /// The digits without point, sign and leading zeros; nothing for 0.
     #[inline]
     fn digits(&mut self, number: Number) {
@@ -264,6 +278,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::book::Decimals;
+    use crate::event::{Level, Side};
 
     fn written(write: impl FnOnce(&mut Text<'_>)) -> String {
         let mut buffer = Vec::new();
@@ -360,22 +376,22 @@ mod tests {
             ["45276.6", "0.15445238"],
             ["45276.0", "9.00000000"],
         ];
-        let (book, printed, scale) = book(&bids, &asks);
+        let (book, mut printed, scale) = book(&bids, &asks);
         let mut text = Vec::new();
-        assert_eq!(Algorithm::Kraken.of(&book, &printed, &scale, &mut text), 3_310_070_434);
+        assert_eq!(Algorithm::Kraken.of(&book, &mut printed, &scale, &mut text), 3_310_070_434);
         assert!(text.starts_with(b"452852100000452864154571953"));
     }
 
     #[test]
     fn okx_goes_on_with_one_side_where_the_other_ends() {
         let bids = [["3366.1", "7"], ["3366", "6.00"], ["0.5", "1"]];
-        let (book, printed, scale) = book(&bids, &[["3366.8", "9"]]);
+        let (book, mut printed, scale) = book(&bids, &[["3366.8", "9"]]);
         let mut text = Vec::new();
         // By zlib.crc32 of the text in Python.
-        assert_eq!(Algorithm::Okx.of(&book, &printed, &scale, &mut text), 1_650_942_356);
+        assert_eq!(Algorithm::Okx.of(&book, &mut printed, &scale, &mut text), 1_650_942_356);
         assert!(text.starts_with(b"3366.1:7:3366.8:9:3366:6.00:0.5:1"));
-        let (empty, printed, scale) = self::book(&[], &[]);
-        assert_eq!(Algorithm::Okx.of(&empty, &printed, &scale, &mut text), 0);
+        let (empty, mut printed, scale) = self::book(&[], &[]);
+        assert_eq!(Algorithm::Okx.of(&empty, &mut printed, &scale, &mut text), 0);
         assert!(!Algorithm::Okx.is_given(0) && Algorithm::Kraken.is_given(0));
     }
 }

@@ -4,6 +4,7 @@
 //! for how the arrays follow the market. The tick only makes a book fast: prices off its grid,
 //! negative prices and any other `i64` are kept as well.
 
+mod best_levels;
 mod far;
 mod ladder;
 mod printed;
@@ -13,6 +14,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::Xxh3;
 
+pub(crate) use self::best_levels::{BestLevel, TEXT_MAX};
 use self::ladder::Ladder;
 pub use self::printed::{Decimals, Printed};
 use crate::event::{Level, Side};

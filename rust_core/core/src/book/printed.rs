@@ -1,5 +1,6 @@
 //! How the numbers of a book's levels were printed, for checksums over the venue's text.
 
+use super::best_levels::{BestLevel, BestLevels};
 use super::{Book, Overflow};
 use crate::event::{Level, Side};
 
@@ -18,52 +19,76 @@ const IS_LEVEL: i64 = 1 << 16;
 /// The decimals of every level of a book, kept beside it: a book of its own with the same prices, so that both sides are in
 /// the same order, updates need no memory either, and a feed that does not declare them pays nothing.
 #[derive(Clone, Debug)]
-pub struct Printed(Book);
+pub struct Printed {
+    marks: Book,
+    bids: BestLevels,
+    asks: BestLevels,
+}
 
 impl Printed {
     /// Of an empty book; `tick` as for [`Book::new`].
     #[must_use]
     pub fn new(tick: i64) -> Self {
-        Self(Book::new(tick))
+        let (bids, asks) = (BestLevels::new(Side::Bid), BestLevels::new(Side::Ask));
+        Self { marks: Book::new(tick), bids, asks }
     }
 
     /// Notes how a level was printed; one without quantity is forgotten.
     #[inline]
     pub fn set(&mut self, side: Side, level: Level, decimals: Decimals) {
         let mark = IS_LEVEL | i64::from(decimals.price) << 8 | i64::from(decimals.qty);
-        self.0.set(side, level.price, if level.qty == 0 { 0 } else { mark });
+        self.marks.set(side, level.price, if level.qty == 0 { 0 } else { mark });
+        self.side(side).set(level, decimals);
     }
 
     /// Forgets a level.
     pub fn remove(&mut self, side: Side, price: i64) {
-        self.0.set(side, price, 0);
+        self.set(side, Level { price, qty: 0 }, Decimals::default());
     }
 
     /// Forgets all levels.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.marks.clear();
+        self.bids.clear();
+        self.asks.clear();
     }
 
-    /// Decimals of all levels of a side, best first: the order of [`Book::levels`].
-    pub fn levels(&self, side: Side) -> impl Iterator<Item = Decimals> + Clone + '_ {
-        self.0.levels(side).map(|Level { qty: mark, .. }| {
-            let [qty, price, ..] = mark.to_le_bytes();
-            Decimals { price, qty }
-        })
+    fn side(&mut self, side: Side) -> &mut BestLevels {
+        match side {
+            Side::Bid => &mut self.bids,
+            Side::Ask => &mut self.asks,
+        }
     }
 
-    /// The prices became finer: as [`Book::rescale`]. What was printed stays.
+    /// The best levels of both sides of `book`, the one that this stands beside, with their texts: bids and asks.
+    pub(crate) fn best(&mut self, n: usize, book: &Book) -> (&mut [BestLevel], &mut [BestLevel]) {
+        let marks = &self.marks;
+        let decimals = |side| {
+            marks.levels(side).map(|Level { qty: mark, .. }| {
+                let [qty, price, ..] = mark.to_le_bytes();
+                Decimals { price, qty }
+            })
+        };
+        let bids = self.bids.best(n, book, decimals(Side::Bid));
+        (bids, self.asks.best(n, book, decimals(Side::Ask)))
+    }
+
+    /// Prices or quantities became finer: as [`Book::rescale`] for prices. What was printed stays.
     pub fn rescale(&mut self, price_factor: i64) -> Result<(), Overflow> {
-        self.0.rescale(price_factor, 1)
+        self.bids.forget();
+        self.asks.forget();
+        self.marks.rescale(price_factor, 1)
     }
 
     /// As [`Book::set_tick`].
     pub fn set_tick(&mut self, tick: i64) {
-        self.0.set_tick(tick);
+        self.marks.set_tick(tick);
     }
 
     /// As [`Book::reserve`].
     pub fn reserve(&mut self) {
-        self.0.reserve();
+        self.marks.reserve();
+        self.bids.reserve();
+        self.asks.reserve();
     }
 }

@@ -1,14 +1,11 @@
 //! How an event becomes frames: sequence rules, held diffs, and the way from stale to live.
 
-use std::collections::{HashMap, HashSet};
-
 use super::held::Held;
 use super::instrument::Why;
 use super::overlap::judge;
 use super::proof::{Change, joined};
 use super::{BookState, Feed, KindCounts, Notice, NoticeKind};
-use crate::book::Book;
-use crate::event::{Body, Decoded, Event, Level, Side};
+use crate::event::{Body, Decoded, Event, Level};
 use crate::publish::{Arrival, Host};
 use crate::sequence::{SpliceVerdict, Verdict};
 use crate::wire::status;
@@ -216,15 +213,13 @@ impl Feed {
             }
             return;
         }
-        let mut difference = Vec::new();
-        let n_bids = difference_to(&instrument.book, Side::Bid, whole.bids, &mut difference);
-        difference_to(&instrument.book, Side::Ask, whole.asks, &mut difference);
-        instrument.replace(&whole, difference.split_at(n_bids), &mut self.proof.cut);
+        self.difference.find(&instrument.book, whole.bids, whole.asks);
+        instrument.replace(&whole, self.difference.sides(), &mut self.proof.cut);
         if !self.verify(event.instrument, whole.checksum, host, arrival) {
             return;
         }
         let instrument = &mut self.instruments[event.instrument as usize];
-        let (levels, n_bids) = self.proof.cut.with(&difference, n_bids);
+        let (levels, n_bids) = self.proof.cut.with(&self.difference.levels, self.difference.n_bids);
         self.journal.counters.book_events += 1;
         self.journal.counters.levels += levels.len() as u64;
         self.kinds.book.published += 1;
@@ -394,19 +389,4 @@ fn events_of(body: &Body) -> u64 {
         Body::Trades(run) | Body::Liquidations(run) => u64::from(run.len),
         _ => 1,
     }
-}
-
-/// Appends what turns our side into `whole`, deletions first, and returns the length of `out` after it.
-pub(super) fn difference_to(book: &Book, side: Side, whole: &[Level], out: &mut Vec<Level>) -> usize {
-    let mut ours: HashMap<i64, i64> = book.levels(side).map(|level| (level.price, level.qty)).collect();
-    let kept: HashSet<i64> = whole.iter().filter(|level| level.qty != 0).map(|level| level.price).collect();
-    for level in book.levels(side).filter(|level| !kept.contains(&level.price)) {
-        out.push(Level { price: level.price, qty: 0 });
-    }
-    for &level in whole.iter().filter(|level| level.qty != 0) {
-        if ours.insert(level.price, level.qty) != Some(level.qty) {
-            out.push(level);
-        }
-    }
-    out.len()
 }

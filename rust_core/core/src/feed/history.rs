@@ -76,6 +76,13 @@ impl History {
         self.write(frame);
     }
 
+    /// Another instrument will have this index: its history begins anew.
+    pub(super) fn forget(&mut self, index: u32) {
+        if let Some(newest) = self.newest.get_mut(index as usize) {
+            *newest = NONE;
+        }
+    }
+
     fn write(&mut self, bytes: &[u8]) {
         let at = (self.head % self.ring.len() as u64) as usize;
         let (first, rest) = bytes.split_at(bytes.len().min(self.ring.len() - at));

@@ -17,7 +17,7 @@ use crate::wire::{self, InstrumentDef, NO_RECORDS, NO_ROOT, checksum_kind, flags
 const EXP_MIN: i8 = -18;
 /// Digits that prices and quantities may have beyond those of tick and lot. Binance prints none; a list of 2021 beside
 /// prices of 2024 needs one or two.
-const FINER_THAN_LIST_MAX: i8 = 6;
+const FINER_THAN_LIST_MAX: i8 = 8;
 /// The same where the venue names no step, from the digits first printed.
 const FINER_UNLISTED_MAX: i8 = 12;
 /// A finer exponent must leave room for numbers a thousand times those of the book.

@@ -9,6 +9,7 @@
 
 mod activity;
 mod cycle;
+mod difference;
 mod flow;
 mod fragments;
 mod held;
@@ -57,6 +58,7 @@ use crate::wire::auth::Signer;
 use crate::wire::{self, InstrumentDef, NO_RECORDS, flags, msg, status};
 use activity::Activities;
 use cycle::Cycle;
+use difference::Difference;
 use history::History;
 use instrument::{Instrument, Why};
 use proof::Proof;
@@ -102,6 +104,7 @@ pub struct Feed {
     kinds: Kinds,
     activity: Activities,
     proof: Proof,
+    difference: Difference,
     links: Links,
     departed: Departed,
     /// Every message about a book is a whole one.
@@ -146,6 +149,7 @@ impl Feed {
             kinds: Kinds::default(),
             activity: Activities::default(),
             proof,
+            difference: Difference::default(),
             links: Links::default(),
             departed: Departed::default(),
             fresh: Vec::new(),

@@ -180,8 +180,8 @@ impl Proof {
     }
 
     /// Compares a book to which a change has been applied with the checksum that came with it.
-    pub(super) fn check(&mut self, instrument: &Instrument, told: Option<Told>) -> Proven {
-        let (Some(Told { algorithm, value }), Some(printed)) = (told, &instrument.printed) else {
+    pub(super) fn check(&mut self, instrument: &mut Instrument, told: Option<Told>) -> Proven {
+        let (Some(Told { algorithm, value }), Some(printed)) = (told, &mut instrument.printed) else {
             return Proven::NotTold;
         };
         let scale = Scale { price_exp: instrument.def.price_exp, qty_exp: instrument.def.qty_exp };
@@ -278,7 +278,7 @@ impl Feed {
         host: &mut dyn Host,
         arrival: Arrival,
     ) -> bool {
-        let (expected, got) = match self.proof.check(&self.instruments[index as usize], checksum) {
+        let (expected, got) = match self.proof.check(&mut self.instruments[index as usize], checksum) {
             Proven::NotTold => return true,
             Proven::Yes => {
                 self.journal.counters.checksums_verified += 1;

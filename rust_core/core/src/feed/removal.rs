@@ -104,6 +104,7 @@ impl Feed {
         self.journal.counters.removed += 1;
         self.cycle.leave(index, instrument.sent_in_cycle);
         *instrument = Instrument::vacant();
+        self.history.forget(index);
         self.departed.keep(left);
         for name in self.table.remove(index) {
             self.departed.name(name);

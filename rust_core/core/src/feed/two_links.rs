@@ -1,11 +1,10 @@
 //! What a feed does with the events of two links that carry the same streams.
 
-use super::flow::difference_to;
 use super::held::Held;
 use super::overlap::{Link, Overlap, is_numbered};
 use super::proof::Change;
 use super::{BookState, Feed};
-use crate::event::{Body, Decoded, Event, NOT_GIVEN, Run, Side};
+use crate::event::{Body, Decoded, Event, NOT_GIVEN, Run};
 use crate::publish::{Arrival, Host};
 use crate::sequence::{Splice, Verdict};
 
@@ -66,10 +65,8 @@ impl Feed {
         }
         self.switch(event.instrument, at, link);
         let instrument = &mut self.instruments[event.instrument as usize];
-        let mut difference = Vec::new();
-        difference_to(&instrument.book, Side::Bid, decoded.levels(bids), &mut difference);
-        difference_to(&instrument.book, Side::Ask, decoded.levels(asks), &mut difference);
-        if is_whole && difference.is_empty() {
+        self.difference.find(&instrument.book, decoded.levels(bids), decoded.levels(asks));
+        if is_whole && self.difference.levels.is_empty() {
             instrument.exchange_ts = event.exchange_ts;
             self.journal.counters.overlap_repeats += 1;
             return false;

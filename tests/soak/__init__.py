@@ -1,0 +1,1 @@
+"""The feeder for long beside stand-ins that misbehave at random."""
