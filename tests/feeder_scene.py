@@ -104,12 +104,14 @@ class Wire:
         self.frames: list[tuple[int, dict[str, Any]]] = []
         self._now_ns = itertools.count(1_000_000_000, 1_000)
 
-    def hear(self) -> None:
+    def hear(self) -> list[tuple[int, dict[str, Any]]]:
+        """Takes what has left; everything so far."""
         for plane, frame in self.publisher.take():
             self.receiver.datagram(plane, frame, 0, next(self._now_ns))
             decoded = _core.decode_frame(frame)
             # A PACK is what it holds.
             self.frames += [(plane, each) for each in decoded["messages"] or [decoded]]
+        return self.frames
 
     def incremental(self) -> list[dict[str, Any]]:
         return [message for plane, message in self.frames if plane == 0]

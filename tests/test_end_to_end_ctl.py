@@ -1,5 +1,5 @@
-"""`outcrier ctl` and SIGHUP against a feeder that runs: symbols and venues come and go, and whatever is said to
-the socket holds nobody up.
+"""`outcrier ctl` and SIGHUP against a feeder that runs: symbols and venues come and go, and whatever is said
+to the socket holds nobody up.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -177,31 +178,23 @@ def test_abuse_of_the_socket_is_bounded_and_counted(feeder: Feeder) -> None:
         link.sendall(b'{"do":"dance"}\n')
         assert b'"ok":false' in link.recv(4096)
     assert counted()[1] == 1
-    with open_client(path) as link:  # A line without end.
-        try:
-            link.sendall(b"x" * (3 * REQUEST_BYTES_MAX))
-            assert link.recv(4096) == b""
-        except ConnectionError:
-            pass
+    with open_client(path) as link, suppress(ConnectionError):  # A line without end.
+        link.sendall(b"x" * (3 * REQUEST_BYTES_MAX))
+        assert link.recv(4096) == b""
     assert counted()[1] == 2
     idle = [open_client(path) for _ in range(CLIENTS_MAX)]
     time.sleep(0.2)
-    with open_client(path) as link:
-        try:
-            assert link.recv(4096) == b"", "one too many"
-        except ConnectionError:
-            pass
+    with open_client(path) as link, suppress(ConnectionError):
+        assert link.recv(4096) == b"", "one too many"
     for link in idle:
         link.close()
     until(lambda: counted()[1] >= 3, "counted")
     with open_client(path) as slow:  # Asks for much and reads nothing.
-        slow.setblocking(False)
+        slow.settimeout(0.5)
         request = msgspec.json.encode(Request("history", NAME, ("BTCUSDT",), 10_000)) + b"\n"
-        try:
+        with suppress(TimeoutError, ConnectionError):
             for _ in range(2_000):
                 slow.sendall(request)
-        except (BlockingIOError, ConnectionError):
-            pass
         before = feeder.status()[NAME]["messages"]
         until(lambda: feeder.status()[NAME]["messages"] > before + 100, "the feed goes on")
         lag = feeder.metrics()["outcrier_event_loop_lag_max_seconds"].value()

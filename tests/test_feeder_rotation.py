@@ -1,5 +1,5 @@
-"""Sockets are replaced by plan, again and again, and the stand-in cuts one of the two meanwhile: nothing of it
-shows on the wire where the venue numbers its books, and elsewhere no more than what a venue of that kind
+"""Sockets are replaced by plan, again and again, and the stand-in cuts one of the two meanwhile: nothing of
+it shows on the wire where the venue numbers its books, and elsewhere no more than what a venue of that kind
 cannot hide.
 """
 
