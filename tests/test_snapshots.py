@@ -127,3 +127,41 @@ def test_a_lost_connection_takes_its_wishes_along() -> None:
     assert queue.backlog == 3
     queue.want(5, 0)
     assert queue.due(5) == [0]
+
+
+def test_a_book_that_never_lasts_is_asked_for_ever_more_seldom() -> None:
+    """A checksum that is always wrong: each whole book is lost as soon as it is there."""
+    queue = scheduler()
+    asked: list[int] = []
+    now_ns = 0
+    while now_ns < 600 * SECOND_NS:
+        queue.want(now_ns, 1)
+        now_ns = queue.deadline_ns or now_ns
+        assert queue.due(now_ns) == [1]
+        asked.append(now_ns)
+        queue.done(now_ns, 1)
+    assert asked[:2] == [0, 0], "the first loss is mended at once"
+    assert len(asked) < 40, "not in a loop: some thirty times in ten minutes"
+    now_ns += 61 * SECOND_NS
+    queue.want(now_ns, 1)
+    assert queue.due(now_ns) == [1], "one that has lasted a minute is new"
+    queue.done(now_ns, 1)
+    for _ in range(5):
+        queue.forgive([1])
+        queue.want(now_ns, 1)
+        assert queue.due(now_ns) == [1], "a lost connection is no fault of the book"
+        queue.done(now_ns, 1)
+
+
+def test_a_book_that_never_comes_is_not_hammered_for() -> None:
+    """Bithumb's old feed: every subscription is waited for ten seconds in vain."""
+    queue = scheduler()
+    queue.want(0, 1)
+    asked, now_ns = 0, 0
+    while now_ns < 3600 * SECOND_NS:
+        assert queue.due(now_ns) == [1]
+        asked += 1
+        now_ns += 10 * SECOND_NS
+        queue.failed(now_ns, 1)
+        now_ns = queue.deadline_ns or now_ns
+    assert 60 < asked < 120, "about every forty seconds"

@@ -431,7 +431,10 @@ class VenueConfig(_Section, frozen=True):
     symbols: Annotated[
         tuple[str, ...],
         Meta(
-            description='Instruments to publish, by our symbol or the venue\'s; "*" = all that trade.',
+            description=(
+                'Instruments to publish, by our symbol or the venue\'s; "*" = all that trade, rules such as'
+                ' "perpetual:USDT", "spot:*" or "*:USD" = all of a kind and quote, followed as they change.'
+            ),
             extra={"unit": 'list of symbols, such as ["BTC/USDT", "ETHUSDT"]'},
         ),
     ] = ("*",)

@@ -136,6 +136,8 @@ class ConnectionDriver:
         """`_core.Feed.on_frame`."""
         self.granted: set[str] = set()
         """Streams that the venue's answers have named, where they name them."""
+        self.missing: set[str] = set()
+        """Streams that they have left out, as far as was told."""
         self.wire: _Wire | None = None
         self._connector_for = connector_for
         self._opening: asyncio.Task[None] | None = None

@@ -356,6 +356,7 @@ class VenueSession:
                 self.links.renew(driver, reason)
         if isinstance(what, Lost | Failed):
             driver.granted.clear()
+            driver.missing.clear()
             self.feed.restart_connection(driver.conn_id)
         publish_connection(self.feed, driver, mono_ns())
         if isinstance(what, Lost):
@@ -370,7 +371,10 @@ class VenueSession:
         """Some venues refuse a stream by leaving it out of the answer."""
         if not driver.granted:
             return
-        for error in refused(driver.planned.streams, Ack(streams=tuple(driver.granted))):
+        missing = refused(driver.planned.streams, Ack(streams=tuple(driver.granted)))
+        fresh = [error for error in missing if error.stream not in driver.missing]
+        driver.missing = {error.stream for error in missing if error.stream}
+        for error in fresh:
             self.counts.refused += 1
             self._reach.note(f"conn={driver.conn_id} error", f"{error.stream} {error.message}")
 
