@@ -49,6 +49,18 @@ class Streams:
         return found
 
 
+def test_a_process_that_was_stopped_finds_nobody_silent() -> None:
+    streams = Streams({(0, 0): 0.1, (1, 0): 0.2, (2, 0): 0.1})
+    streams.run(600)
+    streams.now_s += 120
+    streams.due_s = dict.fromkeys(streams.every_s, float(streams.now_s + 1))
+    now_ns = START_NS + streams.now_s * SECOND_NS
+    assert streams.model.look(now_ns, streams.counts, streams.last_ns) == [], "the sockets are read after it"
+    assert streams.run(300) == []
+    found = streams.run(60, stopped={(0, 0)})
+    assert {each.index for _, each in found} == {0}, "and then as before"
+
+
 def test_streams_that_go_on_are_never_silent() -> None:
     streams = Streams({(0, 0): 0.1, (0, 1): 3.0, (1, 0): 1.0, (2, 0): 20.0})
     assert streams.run(4_000) == []

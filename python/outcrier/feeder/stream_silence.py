@@ -32,6 +32,9 @@ them with probability e^-n; markets come in bursts, so a large n.
 SILENCE_MIN_NS: Final = 10 * SECOND_NS
 """No stream is called silent before: a venue's pause of some seconds is its own affair."""
 
+AWAY_NS: Final = SILENCE_MIN_NS // 2
+"""Between two looks: we were stopped, and what has come meanwhile waits in the sockets unread."""
+
 SILENCE_MAX_NS: Final = 3600 * SECOND_NS
 """After an hour every stream that had shown a rate is asked for anew."""
 
@@ -96,6 +99,8 @@ class StreamSilence:
             return []
         self._seen_ns = np.minimum(self._seen_ns + elapsed_ns, int(MEMORY_S * SECOND_NS))
         share = np.minimum(1.0, elapsed_ns / np.maximum(self._seen_ns, 1))
+        if elapsed_ns >= AWAY_NS:
+            self._since_ns[:] = now_ns
         self._since_ns[list(cut_off)] = now_ns
         silent_ns = now_ns - np.maximum(last_ns.astype(np.int64), self._since_ns[:, np.newaxis])
         # A stream that is found silent keeps the rate it had: silence must not teach that silence is usual.
