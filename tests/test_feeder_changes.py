@@ -108,14 +108,16 @@ def test_one_comes_and_one_goes_and_the_others_do_not_notice(
                 heard = frames_of(wire, ids[comes])
                 assert heard[0]["msg_type"] == DEFINITION
                 await until(
-                    lambda: wire.hear() and len(frames_of(wire, ids[comes])) > len(heard), "it goes on"
+                    lambda: bool(wire.hear()) and len(frames_of(wire, ids[comes])) > len(heard), "it goes on"
                 )
                 feeder.remove([goes])
                 assert service.status()[0].books == 2
                 wire.hear()
                 left = len(wire.frames)
                 await until(
-                    lambda: wire.hear() and len(frames_of(wire, ids[stays], left)) > 5, "the others go on", 30
+                    lambda: bool(wire.hear()) and len(frames_of(wire, ids[stays], left)) > 5,
+                    "the others go on",
+                    30,
                 )
                 gone = frames_of(wire, ids[goes], since)
                 last = [frame for frame in gone if frame["msg_type"] == STATUS][-1]["root"]

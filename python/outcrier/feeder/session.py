@@ -28,23 +28,12 @@ from outcrier.feeder.rest import InstrumentList, VenueRest
 from outcrier.feeder.roster import Roster
 from outcrier.feeder.snapshots import SnapshotScheduler, WeightPool
 from outcrier.feeder.stream_silence import StreamSilence
+from outcrier.feeder.talk import Talk
 from outcrier.feeder.tap import Tap
 from outcrier.feeder.timer import LoopTimer
 from outcrier.feeder.transport import Connector
 from outcrier.instruments import Instrument
-from outcrier.venues.base import (
-    Ack,
-    Control,
-    Error,
-    InstrumentStatus,
-    Pong,
-    Reply,
-    Several,
-    Shutdown,
-    Unknown,
-    Venue,
-    refused,
-)
+from outcrier.venues.base import Venue
 
 RESYNC_POOL: Final = 1_000_000
 """Weight a minute of subscriptions anew: the limit of messages of each connection paces them."""
@@ -74,8 +63,6 @@ class Counts:
 
     gaps: int = 0
     faults: int = 0
-    refused: int = 0
-    """Streams that the venue refused."""
     refused_sizes: int = 0
     """Of the faults, sizes of later instrument lists."""
     silent: int = 0
@@ -104,6 +91,7 @@ class VenueSession:
         """Defines the instruments on the wire under their stable ids, which `ids_of` gives."""
         self.feed = feed
         self.drift = SchemaDrift(feed, log)
+        self._talk = Talk(reach, self.drift, self.set_status)
         self._keeper = FaultKeeper(feed, faults_path, lambda text: reach.note("samples", text))
         self.counts = Counts()
         self.ticks = 0
@@ -203,6 +191,11 @@ class VenueSession:
         return self._planner.instruments
 
     @property
+    def refused(self) -> int:
+        """Streams that the venue refused."""
+        return self._talk.refused
+
+    @property
     def drivers(self) -> list[ConnectionDriver]:
         """The connections, by number on the wire."""
         return self.links.drivers
@@ -232,7 +225,7 @@ class VenueSession:
     def take_rest(self, driver: ConnectionDriver, data: bytes, bits: int) -> None:
         """Does what the core leaves to Python of a message."""
         if bits & _core.FOR_PYTHON:
-            self._control(driver, data)
+            self._talk.take(driver, self._venue.control(data))
         if bits & _core.NOTICES:
             if "FAULT" in self._take_notices():
                 driver.apply(driver.machine.faulty(mono_ns()))
@@ -243,36 +236,6 @@ class VenueSession:
         deadline_ns = self.feed.deadline_ns()
         if deadline_ns < self._feed_timer.at_ns:
             self._feed_timer.at(deadline_ns, mono_ns())
-
-    def _control(self, driver: ConnectionDriver, data: bytes) -> None:
-        self._take_control(driver, self._venue.control(data))
-
-    def _take_control(self, driver: ConnectionDriver, control: Control) -> None:
-        now_ns = mono_ns()
-        match control:
-            case Several(controls=controls):
-                for each in controls:
-                    self._take_control(driver, each)
-            case Ack(count=count, streams=streams):
-                driver.granted.update(streams or ())
-                driver.apply(driver.machine.acknowledged(now_ns, count))
-            case Pong():
-                driver.machine.pong(now_ns)
-            case Reply(text=text):
-                driver.reply(now_ns, text)
-            case Error(code=code, message=message, stream=stream):
-                self._reach.note(f"conn={driver.conn_id} error", f"{stream or ''} {code}: {message}")
-                if stream is None:
-                    driver.apply(driver.machine.rejected(now_ns, f"{code}: {message}"))
-                else:  # The others are not concerned.
-                    self.counts.refused += 1
-                    driver.apply(driver.machine.acknowledged(now_ns))
-            case Shutdown():
-                driver.apply(driver.machine.shutdown_announced(now_ns))
-            case InstrumentStatus(native_symbol=native, status=status):
-                self.set_status(native, status)
-            case Unknown(name=name):
-                self.drift.message(name)
 
     def _take_notices(self) -> list[str]:
         """Acts on what the core noticed; returns the kinds."""
@@ -329,7 +292,7 @@ class VenueSession:
         match what:
             case Subscribed():
                 self._reach.succeeded()
-                self._note_refused(driver)
+                self._talk.note_refused(driver)
                 self.links.subscribed(driver)
                 self._take_notices()
                 self._carries(driver)
@@ -338,7 +301,7 @@ class VenueSession:
                     scope=SCOPE_CONNECTION, state=STATE_LIVE, reason=REASON_NONE, conn_id=driver.conn_id
                 )
             case Extended():
-                self._note_refused(driver)
+                self._talk.note_refused(driver)
                 self._carries(driver)
             case Lost(reason=reason):
                 self._reach.note(name, f"lost: {reason}")
@@ -366,17 +329,6 @@ class VenueSession:
         """Whatever the connection was asked for is subscribed."""
         self.books.subscribed(mono_ns(), driver.books)
         self._revive([driver])
-
-    def _note_refused(self, driver: ConnectionDriver) -> None:
-        """Some venues refuse a stream by leaving it out of the answer."""
-        if not driver.granted:
-            return
-        missing = refused(driver.planned.streams, Ack(streams=tuple(driver.granted)))
-        fresh = [error for error in missing if error.stream not in driver.missing]
-        driver.missing = {error.stream for error in missing if error.stream}
-        for error in fresh:
-            self.counts.refused += 1
-            self._reach.note(f"conn={driver.conn_id} error", f"{error.stream} {error.message}")
 
     def _revive(self, drivers: Iterable[ConnectionDriver]) -> None:
         """Instruments without a book are live once all their streams are subscribed."""

@@ -330,7 +330,7 @@ class VenueFeeder:
             unknown=dict(session.drift.messages) if session is not None else {},
             drift=dict(session.drift.fields) if session is not None else {},
             snapshots_waiting=session.books.scheduler.backlog if session is not None else 0,
-            refused=session.counts.refused if session is not None else 0,
+            refused=session.refused if session is not None else 0,
             asked_again=session.books.asked_again if session is not None else 0,
             silent=session.counts.silent if session is not None else 0,
             take_overs=session.links.take_overs if session is not None else 0,
