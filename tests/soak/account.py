@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from outcrier.views import State
+
 NOTICED_S: Final = 60.0
 """How long after a fault its outage may begin: a link that is half open is noticed by a ping that is not
 answered, a message that is missing by the next one of its stream.
@@ -87,20 +89,22 @@ def explain(outage: Outage, faults: Sequence[Injected], connects: Sequence[float
 
 @dataclass
 class States:
-    """The states of all instruments, from STATUS as it comes."""
+    """The states of all instruments as a consumer has them. UNSURE is the consumer's own: it says nothing of the
+    feeder.
+    """
 
     down_since: dict[str, tuple[float, str]] = field(default_factory=dict)
     live_since: dict[str, float] = field(default_factory=dict)
     """When each was live for the first time."""
     outages: list[Outage] = field(default_factory=list)
 
-    def take(self, symbol: str, status: str, reason: str, time: float) -> None:
-        if status == "live":
+    def take(self, symbol: str, state: State, reason: str, time: float) -> None:
+        if state is State.LIVE:
             self.live_since.setdefault(symbol, time)
             begin = self.down_since.pop(symbol, None)
             if begin is not None:
                 self.outages.append(Outage(symbol, begin[0], time, begin[1]))
-        elif status in {"stale", "recovering"} and symbol in self.live_since:
+        elif state in {State.STALE, State.RECOVERING} and symbol in self.live_since:
             self.down_since.setdefault(symbol, (time, reason))
 
     def end(self, time: float) -> None:

@@ -20,6 +20,7 @@ import msgspec
 
 from outcrier import events as ev
 from outcrier.config import Config, load, render
+from outcrier.views import State
 from soak.account import Injected, States, Verdict, explain, uptime
 from soak.plan import Played
 from sockets import Child, Net
@@ -212,13 +213,17 @@ async def _soak(exchanges: Exchanges, plan: Sequence[Played], folder: Path, seco
 
             async def listen() -> None:
                 async for event in sub.events():
-                    if isinstance(event, ev.Status) and event.scope == "instrument" and event.symbol:
-                        states.take(event.symbol, event.status, event.reason, event.since_ts / 1e9)
+                    # Before its definition an instrument has a number for a name.
+                    if isinstance(event, ev.StateChange) and not event.symbol.startswith("#"):
+                        states.take(event.symbol, event.state, event.reason, time.time())
 
             listening = asyncio.create_task(listen())
 
             def missing() -> list[str]:
-                known = [each for each in sub.instruments()]
+                known = sub.instruments()
+                for each in known:
+                    if sub.state(each.symbol) == State.LIVE:
+                        states.take(each.symbol, State.LIVE, "", time.time())
                 return [
                     each.symbol
                     for each in known
@@ -240,7 +245,7 @@ async def _soak(exchanges: Exchanges, plan: Sequence[Played], folder: Path, seco
                 assert not listening.done(), listening.exception()
                 resident.append(_resident(feeder.pid))
                 unsure += LOOK_S * sum(
-                    sub.state(symbol) not in {"LIVE"} and symbol not in states.down_since
+                    sub.state(symbol) is State.UNSURE and symbol not in states.down_since
                     for symbol in states.live_since
                 )
             stop = time.time()
