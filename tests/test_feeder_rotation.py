@@ -269,3 +269,32 @@ def check_connections(wire: Wire, kept: dict[str, Any]) -> None:
         if plane == 0 and frame["msg_type"] == CONN and frame["root"]["conn_id"] == 0
     ]
     assert sums == sorted(sums)
+
+
+def test_books_that_moved_to_a_link_that_dies_are_asked_for_on_the_one_that_is_left(
+    capture: CaptureFinder, tmp_path: Path, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and not when the next link takes over, a minute later."""
+    name = "coinbase_exchange"
+    venue, path = VENUES[name], capture(OTHERS[name][0])
+    monkeypatch.setattr(venue, "keepalive", msgspec.structs.replace(venue.keepalive, lifetime_s=LIFETIME_S))
+    monkeypatch.setattr(links.Links, "_let_go_if_done", lambda *_: None)
+
+    async def run() -> None:
+        async with StandIn(venue, [path], instruments=list_of(venue, [path])) as stand_in:
+            killer = Killer(stand_in, "new")
+
+            async def scene(service: FeederService) -> None:
+                await until(lambda: is_live(service), "live")
+                killing = asyncio.create_task(killer.run(service, name))
+                await until(lambda: killer.killed > 0, "the new link is cut")
+                await until(lambda: not is_live(service), "its books are lost")
+                await until(lambda: is_live(service), "and come again", 8)
+                killing.cancel()
+                status = service.status()[0]
+                assert (killer.killed, status.connections, status.take_overs) == (1, 1, 0)
+                assert status.asked_again >= status.books, "by the old link"
+
+            await play(config_of([stand_in], tmp_path), Wire(), scene)
+
+    runner.run(run())
