@@ -1,9 +1,10 @@
-"""The exchanges of a soak, a program: stand-ins, and faults at random. Tells what it did, a JSON object a line.
+"""The exchanges of a soak, a program: stand-ins, and faults at random. It tells what it did, a JSON object a
+line.
 
     python -m soak.exchange PLAN SEED EVERY_S FOLDER
 
-PLAN: the JSON of `Played`s. Writes FOLDER/VENUE.toml, a configuration for each. Faults begin when a line comes
-on the standard input and end with its end.
+PLAN: the JSON of `Played`s. Writes FOLDER/VENUE.toml, a configuration for each. Faults begin when a line
+comes on the standard input and end with the next one.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ LOOK_S: Final = 0.02
 
 
 def tell(**what: Any) -> None:
-    print(msgspec.json.encode({"t": wall_ns() / 1e9, **what}).decode(), flush=True)
+    sys.stdout.write(msgspec.json.encode({"t": wall_ns() / 1e9, **what}).decode() + "\n")
+    sys.stdout.flush()
 
 
 async def misbehave(stand_in: StandIn, dice: random.Random, every_s: float) -> None:
@@ -71,7 +73,9 @@ async def watch(stand_in: StandIn) -> None:
     while True:
         counters = stand_in.counters
         now = {"connect": counters.connections, "failed": counters.failed, "slow": counters.slow}
-        now |= {kind: counters.injected.get(kind, 0) for kind in ("end", "loop", "stall", "stale", "half_open")}
+        now |= {
+            kind: counters.injected.get(kind, 0) for kind in ("end", "loop", "stall", "stale", "half_open")
+        }
         now |= {kind: counters.injected.get(kind, 0) for kind in ("close", "drop")}
         now |= {f"met {kind}": counters.injected.get(kind, 0) for kind in ("refuse_connects", "refuse_rest")}
         now |= {f"breach {kind}": count for kind, count in counters.breaches.items()}
@@ -97,7 +101,7 @@ async def run(plan: list[Played], seed: int, every_s: float, folder: Path) -> No
                 loop=True,
             )
             await stack.enter_async_context(stand_in)
-            (folder / f"{each.venue}.toml").write_text(render(stand_in.config()), encoding="utf-8")  # noqa: ASYNC240
+            (folder / f"{each.venue}.toml").write_text(render(stand_in.config()), encoding="utf-8")
             tell(venue=each.venue, symbols=stand_in.venue_config().symbols, bookless=stand_in.found.beginless)
             stand_ins.append(stand_in)
         tell(ready=True)
@@ -116,5 +120,10 @@ async def run(plan: list[Played], seed: int, every_s: float, folder: Path) -> No
 
 if __name__ == "__main__":
     asyncio.run(
-        run(msgspec.json.decode(sys.argv[1], type=list[Played]), int(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4]))
+        run(
+            msgspec.json.decode(sys.argv[1], type=list[Played]),
+            int(sys.argv[2]),
+            float(sys.argv[3]),
+            Path(sys.argv[4]),
+        )
     )

@@ -50,6 +50,8 @@ def plan(data_dir: Path) -> list[Played]:
                 played.append(Played(name, tuple(map(str, paths)), copies, speed))
         elif name in found:
             wanted = FIRST.get(name, "")
-            path = max(found[name], key=lambda each: (each.name.startswith(wanted + "."), each.stat().st_size))
+            path = max(
+                found[name], key=lambda each: (each.name.startswith(wanted + "."), each.stat().st_size)
+            )
             played.append(Played(name, (str(path),)))
     return played
