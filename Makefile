@@ -33,7 +33,7 @@ ARGS ?=
 # Seconds that `make fuzz` gives to each target.
 FUZZ_SECONDS ?= 600
 
-.PHONY: help setup run test sim mutants fuzz soak bench lint format dist lock clean toolchain
+.PHONY: help setup run test sim mutants fuzz soak soaknet bench lint format dist lock clean toolchain
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,8 +55,12 @@ fuzz: toolchain ## Damage real frames: 10^7 runs, then FUZZ_SECONDS of each targ
 	cd rust_core/fuzz && for target in decode pack request receiver log; do \
 		cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10; done
 
+soak: setup ## Run the feeder beside exchanges that misbehave for OUTCRIER_SOAK_S seconds (1800)
+	OUTCRIER_SOAK_S=$${OUTCRIER_SOAK_S:-1800} OUTCRIER_SOAK_SEED=$${OUTCRIER_SOAK_SEED:-$$(date +%s)} \
+		OUTCRIER_SOAK_RECORD=benchmarks/record $(BIN)/pytest -s tests/soak $(ARGS)
+
 # Root, for network namespaces. A failing round says how to have it again.
-soak: setup ## Run drawn networks over real sockets for OUTCRIER_SOAK_S seconds (3600)
+soaknet: setup ## Run drawn networks over real sockets for OUTCRIER_SOAK_S seconds (3600)
 	OUTCRIER_SOAK_S=$${OUTCRIER_SOAK_S:-3600} OUTCRIER_SOAK_SEED=$${OUTCRIER_SOAK_SEED:-$$(date +%s)} \
 		$(BIN)/pytest -s tests/net/test_soak.py $(ARGS)
 

@@ -64,13 +64,16 @@ def test_json_loads(measure: Measure, data_dir: Path, on: str) -> None:
             loads(text)
         found.append(len(texts))
 
+    def answer(found: list[int]) -> int:
+        return sum(found)
+
     measure.time(
         ROW,
         PEER,
         on=on,
         setup=list,
         run=run,
-        answer=lambda found: sum(found),
+        answer=answer,
         expected=len(texts),
         per=len(texts),
     )

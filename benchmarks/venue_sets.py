@@ -1,10 +1,11 @@
-"""All recorded sessions of a venue as a running feeder gets them, and the books of a plain model at their end.
+"""All recorded sessions of a venue as a running feeder gets them, and the books of a plain model after them.
 
-The sessions are short, and a feed learns: what it knows of the form of messages after an hour it does not know
-after fifty, and a book takes memory only once. So each session is there under other names first (as a stand-in
-renames its copies), which the feed takes before the clock starts, and then as often as makes `MESSAGES_MIN`, each
-time with instruments of its own. Those have had their books, and lost them with the connection: what is timed is a
-session of a feeder that runs. Nothing comes twice that a handler could drop, as it may with trades.
+The sessions are short, and a feed learns: of the form of messages it knows more after an hour than after
+fifty messages, and a book takes memory only once. So each session is there under other names first (as a
+stand-in renames its copies), which the feed takes before the clock starts, and then as often as makes
+`MESSAGES_MIN`, each time with instruments of its own. Those have had their books, and lost them with the
+connection: what is timed is a session of a feeder that runs. Nothing comes twice that a handler could drop,
+as it may with trades.
 """
 
 from __future__ import annotations
@@ -113,11 +114,11 @@ class Session:
         naive = {symbol: NaiveBook(is_chain(self.venue.name)) for symbol in self.snapshots}
         for symbol, body in self.snapshots.items():
             naive[symbol].snapshot(body.decode())
-        for symbol, text in self.messages:
+        for about, text in self.messages:
             message = parse(text)
             message = message.get("data", message)
             if message.get("e") == "depthUpdate":
-                naive[symbol or ""].diff(message)
+                naive[about or ""].diff(message)
         assert not any(book.gaps for book in naive.values())
         return {symbol: (book.bids, book.asks) for symbol, book in naive.items()}
 
@@ -199,9 +200,8 @@ class VenueSet:
     def about(self) -> str:
         size = sum(map(len, self.texts)) / len(self.texts)
         recorded = sum(len(session.messages) for session in self.sessions)
-        return f"{len(self.texts):,} messages of {size:,.0f} bytes, {recorded:,} of them recorded in" + (
-            f" {len(self.sessions)} sessions"
-        )
+        sessions = f"{len(self.sessions)} sessions of {recorded:,} messages"
+        return f"{len(self.texts):,} messages of {size:,.0f} bytes, from {sessions}"
 
 
 def captures_of(data_dir: Path, venue: Venue) -> list[str]:

@@ -15,8 +15,9 @@ import pytest
 from feed_bench import lines
 from outcrier import Batch, State
 from outcrier import events as ev
+from outcrier.directory import Directory
 from outcrier.layout import BOOK_DELTA, DTYPES, KIND_ROWS_LOST, MESSAGE_TYPES, TRADE
-from outcrier.prices import bulk, half, to_decimal, to_float
+from outcrier.prices import bulk, converter, half, to_decimal, to_float
 from outcrier.views import BookView, Level
 from wire_bench import Wire, follow
 
@@ -280,3 +281,25 @@ def test_numbers_are_exact_also_when_more_were_printed_than_are_kept() -> None:
             assert [str(to_decimal(mantissa, exp)) for mantissa in mantissas] == list(map(str, expected))
             assert list(bulk(to_decimal)(mantissas, exp)) == expected
         assert list(bulk(to_float)(mantissas, exp)) == [to_float(mantissa, exp) for mantissa in mantissas]
+
+
+def test_a_definition_that_no_batch_holds_still_gives_the_name() -> None:
+    """`types` may leave definitions out: the name is looked for again with the next batch."""
+    listed: list[dict[str, Any]] = []
+    asked: list[int] = []
+
+    def fetch() -> list[dict[str, Any]]:
+        asked.append(len(listed))
+        return listed
+
+    directory = Directory(fetch, list, converter("decimal"))
+    empty = {"events": np.zeros(0, np.uint8), "defs": np.zeros(0, np.uint8)}
+    Batch(empty, directory)
+    assert [directory.symbol(1, 7) for _ in range(3)] == ["#7@binance"] * 3
+    assert len(asked) == 1, "once a batch"
+    listed.append({"venue": 1, "instrument": 7, "symbol": "BTC/USDT"})
+    Batch(empty, directory)
+    assert directory.symbol(1, 7) == "BTC/USDT@binance"
+    Batch(empty, directory)
+    assert directory.symbol(1, 7) == "BTC/USDT@binance"
+    assert len(asked) == 2

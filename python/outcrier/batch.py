@@ -34,7 +34,8 @@ class Batch:
         self._rows = rows
         self.events: NDArray[np.void] = rows["events"].view(DTYPES["events"])
         """One row per frame, change of state or loss, in order: `EventRow`."""
-        if len(rows["defs"]):
+        # Without definitions among the types nothing tells of one: a missing name is asked for once a batch.
+        if len(rows["defs"]) or directory.missed:
             directory.changed()
 
     def _view(self, name: str) -> NDArray[np.void]:

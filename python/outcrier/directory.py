@@ -33,6 +33,8 @@ class Directory:
         self.known: dict[tuple[int, int], tuple[str, str]] = {}
         """What `names` found so far."""
         self._stale = True
+        self.missed = False
+        """A name was asked for that nobody knew."""
 
     def changed(self) -> None:
         """Definitions came: what is known may be old."""
@@ -42,7 +44,7 @@ class Directory:
         self._rows = {(row["venue"], row["instrument"]): row for row in self._fetch()}
         self._symbols = {key: symbol_of(row) for key, row in self._rows.items()}
         self.known.clear()
-        self._stale = False
+        self._stale = self.missed = False
 
     def names(self, venue: int, instrument: int) -> tuple[str, str]:
         """Symbol as `symbol` gives it, and the venue's name, empty for venue 0."""
@@ -61,9 +63,10 @@ class Directory:
         if symbol is None and instrument and self._stale:
             self._refresh()
             symbol = self._symbols.get(key)
-        if symbol is None:
-            return f"#{instrument}@{venue_name(venue)}" if instrument else ""
-        return symbol
+        if symbol is None and instrument:
+            self.missed = True
+            return f"#{instrument}@{venue_name(venue)}"
+        return symbol or ""
 
     def flags(self, channel: int, session: int) -> int:
         """REPLAY and TEST of a session of a channel, for what has no frame that tells."""

@@ -1,4 +1,4 @@
-"""Networks drawn by seed, one after the other: one in CI, as many as fit OUTCRIER_SOAK_S by `make soak`."""
+"""Networks drawn by seed, one after the other: one in CI, as many as fit OUTCRIER_SOAK_S by `make soaknet`."""
 
 from __future__ import annotations
 

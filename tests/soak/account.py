@@ -79,7 +79,7 @@ def explain(outage: Outage, faults: Sequence[Injected], connects: Sequence[float
     begun = [fault for fault in met if fault.begin - EARLY_S <= outage.begin]
     if not begun:
         return Verdict(outage, "", outage.begin, 0.0, outage.end - outage.begin)
-    answers = max(max(fault.end for fault in met), outage.begin)
+    answers = max(outage.begin, *(fault.end for fault in met))
     allowed = max(max(fault.end, outage.begin) + fault.backoff_s for fault in met) + SNAPSHOT_S
     opened = [time for time in connects if answers <= time <= outage.end]
     backoff = max(opened) - answers if opened else 0.0
@@ -89,8 +89,8 @@ def explain(outage: Outage, faults: Sequence[Injected], connects: Sequence[float
 
 @dataclass
 class States:
-    """The states of all instruments as a consumer has them. UNSURE is the consumer's own: it says nothing of the
-    feeder.
+    """The states of all instruments as a consumer has them. UNSURE is the consumer's own and says nothing of
+    the feeder.
     """
 
     down_since: dict[str, tuple[float, str]] = field(default_factory=dict)

@@ -1,9 +1,10 @@
-"""The exchanges of a soak, a program: stand-ins, and faults at random. Tells what it did, a JSON object a line.
+"""The exchanges of a soak, a program: stand-ins, and faults at random. It tells what it did, a JSON object a
+line.
 
     python -m soak.exchange PLAN SEED EVERY_S FOLDER
 
-PLAN: the JSON of `Played`s. Writes FOLDER/VENUE.toml, a configuration for each. Faults begin when a line comes
-on the standard input and end with its end.
+PLAN: the JSON of `Played`s. Writes FOLDER/VENUE.toml, a configuration for each. Faults begin when a line
+comes on the standard input and end with the next one.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ LOOK_S: Final = 0.02
 
 
 def tell(**what: Any) -> None:
-    print(msgspec.json.encode({"t": wall_ns() / 1e9, **what}).decode(), flush=True)
+    sys.stdout.write(msgspec.json.encode({"t": wall_ns() / 1e9, **what}).decode() + "\n")
+    sys.stdout.flush()
 
 
 async def misbehave(stand_in: StandIn, dice: random.Random, every_s: float) -> None:

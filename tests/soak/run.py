@@ -26,8 +26,9 @@ from soak.plan import Played
 from sockets import Child, Net
 
 PROCESSES: Final = 3
-"""Processes of stand-ins: those of the base load alone share none."""
+"""Processes of stand-ins: each has one of the three venues that are the base load."""
 
+TESTS: Final = Path(__file__).resolve().parents[1]
 START_S: Final = 120.0
 UPTIME_MIN: Final = 0.9999
 LOOK_S: Final = 0.5
@@ -42,15 +43,14 @@ class Exchanges:
     readers: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self, plan: Sequence[Played], seed: int, every_s: float, folder: Path) -> None:
-        tests = Path(__file__).resolve().parents[1]
         for part in (plan[number::PROCESSES] for number in range(PROCESSES)):
             words = [msgspec.json.encode(part).decode(), str(seed), str(every_s), str(folder)]
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "soak.exchange", *words),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                cwd=tests,
-                env={**os.environ, "PYTHONPATH": str(tests)},
+                cwd=TESTS,
+                env={**os.environ, "PYTHONPATH": str(TESTS)},
                 limit=1 << 22,
             )
             self.processes.append(process)
@@ -90,7 +90,7 @@ class Exchanges:
                 continue
             if "kind" in each:
                 seconds[each["kind"].split()[0]] = each["seconds"]
-            elif (kind := each.get("happened", "connect")) not in {"connect"}:
+            elif (kind := each.get("happened", "connect")) != "connect":
                 # A refusal is told with every request that meets it.
                 lasts = 0.0 if kind.startswith("met ") else seconds.get(kind, 0.0)
                 found.append(Injected(kind.removeprefix("met "), each["t"], each["t"] + lasts))
@@ -191,12 +191,12 @@ async def soak(plan: Sequence[Played], folder: Path, *, seconds: float, seed: in
         exchanges.kill()
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _resident(pid: int) -> int:
+def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -237,19 +237,19 @@ async def _soak(exchanges: Exchanges, plan: Sequence[Played], folder: Path, seco
                 assert not listening.done(), listening.exception()
                 assert time.monotonic() < end, f"not live: {missing()[:20]}\n{feeder.err[-3000:]}"
                 await asyncio.sleep(LOOK_S)
-            begin, cpu = time.time(), _cpu_s(feeder.pid)
+            begin, cpu = time.time(), cpu_s(feeder.pid)
             exchanges.say()
             while time.time() < begin + seconds:
                 await asyncio.sleep(LOOK_S)
                 assert feeder.running, feeder.err[-3000:]
                 assert not listening.done(), listening.exception()
-                resident.append(_resident(feeder.pid))
+                resident.append(resident_bytes(feeder.pid))
                 unsure += LOOK_S * sum(
                     sub.state(symbol) is State.UNSURE and symbol not in states.down_since
                     for symbol in states.live_since
                 )
             stop = time.time()
-            cpu = _cpu_s(feeder.pid) - cpu
+            cpu = cpu_s(feeder.pid) - cpu
             states.end(stop)
             listed = {each.symbol: each.venue for each in sub.instruments()}
             listening.cancel()

@@ -7,9 +7,10 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.timeout(SOAK_S + 300)
 def write_record(told: Soak, folder: Path) -> Path:
     """JSON of the run: machine, load, every venue, every outage."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout
-    figures = {
+    figures: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%dT%H:%M:%S"),
         "revision": commit.strip(),
         "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
@@ -80,10 +81,9 @@ def test_every_outage_is_an_injected_one(tmp_path: Path) -> None:
         pytest.skip("no captures of the venues that are played")
     seconds, every_s = (SOAK_S, EVERY_S) if SOAK_S else (SMOKE_S, SMOKE_EVERY_S)
     told = asyncio.run(soak(chosen, tmp_path, seconds=seconds, seed=SEED, every_s=every_s))
-    for row in told.table():
-        print(row)
+    sys.stdout.write("".join(f"{row}\n" for row in told.table()))
     if RECORD:
-        print(write_record(told, Path(RECORD)))
+        sys.stdout.write(f"record: {write_record(told, Path(RECORD))}\n")
     assert told.unexplained() == []
     assert all(part >= UPTIME_MIN for part in told.uptimes().values()), told.uptimes()
     assert sum(map(len, told.verdicts.values())) > 0, "no fault did anything"
