@@ -107,7 +107,9 @@ class Wire:
     def hear(self) -> None:
         for plane, frame in self.publisher.take():
             self.receiver.datagram(plane, frame, 0, next(self._now_ns))
-            self.frames.append((plane, _core.decode_frame(frame)))
+            decoded = _core.decode_frame(frame)
+            # A PACK is what it holds.
+            self.frames += [(plane, each) for each in decoded["messages"] or [decoded]]
 
     def incremental(self) -> list[dict[str, Any]]:
         return [message for plane, message in self.frames if plane == 0]

@@ -467,8 +467,8 @@ def test_what_was_printed_off_the_book_is_flagged() -> None:
     )
     frames = [
         text,
-        text.replace("INSURANCE_FUND", "MARKET").replace("true", "false"),
-        text.replace(',"X":"INSURANCE_FUND"', ""),
+        text.replace("INSURANCE_FUND", "MARKET").replace("true", "false").replace("73701056", "73701057"),
+        text.replace(',"X":"INSURANCE_FUND"', "").replace("73701056", "73701058"),
     ]
     messages = decoded(USDM, "ETHUSDT", *frames)
     records = [record for message in messages for record in message["records"]]

@@ -129,7 +129,7 @@ def test_one_absurd_number_does_not_poison_an_instrument(capture: CaptureFinder)
     for line in lines(capture(USDM)):
         bench.take(line)
     assert bench.feed.state(0) == "LIVE"
-    finer = diff(bench, [["24000.1", "0.0000000001"]])
+    finer = diff(bench, [["24000.1", "0.000000000001"]])
     bench.feed.on_frame(1, finer.text.encode(), SECOND)
     assert bench.feed.state(0) == "STALE"
     assert bench.feed.scale(0) == (-1, -3)

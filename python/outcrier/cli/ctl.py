@@ -86,7 +86,7 @@ def status(as_json: bool, config: Path | None) -> None:
 def _table(venues: Iterable[dict[str, Any]]) -> Table:
     table = Table(box=SIMPLE_HEAD)
     for name in ("venue", "connections", "books live", "messages", "gaps", "faults", "reconnects"):
-        table.add_column(name, justify="left" if name == "venue" else "right")
+        table.add_column(name, justify="left" if name == "venue" else "right", no_wrap=name == "venue")
     table.add_column("last error", overflow="fold")
     for venue in venues:
         table.add_row(

@@ -384,6 +384,7 @@ class VenueSession:
 
     def _lose(self, conn_id: int, indices: Sequence[int]) -> None:
         """The connection of these instruments is gone; those that come by another one stay live."""
+        self.books.scheduler.forgive(indices)
         self.feed.disconnected(indices, connection=conn_id)
         self._take_notices()
         self.books.lost(indices)

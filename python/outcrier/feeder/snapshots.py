@@ -184,6 +184,11 @@ class SnapshotScheduler:
             self._under_way.pop(index, None)
             self._answered.pop(index, None)
 
+    def forgive(self, indices: Iterable[int]) -> None:
+        """What becomes of these books now is no fault of theirs."""
+        for index in indices:
+            self._answered.pop(index, None)
+
     def is_under_way(self, index: int) -> bool:
         """Whether the answer of a fetch is still wanted."""
         return index in self._under_way

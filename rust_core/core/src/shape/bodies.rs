@@ -7,6 +7,7 @@ use super::plan::*;
 use super::reader::{NumberError, Reader, digits, fixed};
 use super::scan::{Origin, Stop, Taken};
 use super::spec::Taker;
+use super::track::Records;
 use crate::decimal;
 use crate::event::*;
 use crate::instrument::{InstrumentTable, Scale};
@@ -19,6 +20,8 @@ pub(super) struct Context<'a> {
     pub(super) out: &'a mut Decoded,
     pub(super) sides: &'a mut SideBuffers,
     pub(super) columns: &'a mut Columns,
+    /// By number of the shape.
+    pub(super) records: &'a mut [Records],
 }
 
 /// A run between two indices. A frame of 16 MiB holds fewer than 2^32 records.
@@ -130,7 +133,9 @@ fn book(
     }
     let out = &mut *context.out;
     context.sides.clear();
-    let mut levels = LevelReader { frame: reader.frame, plan, scale, finer: *finer, buffers: context.sides };
+    let tracks = &mut context.records[usize::from(context.shape.number)].rows;
+    let buffers = &mut *context.sides;
+    let mut levels = LevelReader { frame: reader.frame, plan, scale, finer: *finer, buffers, tracks };
     let mut found = false;
     for list in &plan.lists {
         let value = reader.get(list.at);

@@ -4,7 +4,8 @@ use super::FaultKind;
 use super::cursor::{Cursor, Kind, Value};
 use super::plan::{BookPlan, LevelForm, ListPlan, ListSide, PackedPlan, RowSide};
 use super::reader::{self, NumberError};
-use super::trie::{NoLists, Slot, Walk};
+use super::track::{Tracks, plain_text};
+use super::trie::Slot;
 use crate::decimal::{self, Column, FAST_FRACTION_MAX, padded_word};
 use crate::event::{Level, LevelExtra, NOT_GIVEN, Side};
 use crate::instrument::Scale;
@@ -106,8 +107,8 @@ fn digits_after_point(text: &[u8]) -> u8 {
     u8::try_from(count).unwrap_or(u8::MAX)
 }
 
-/// Reads levels printed as `["1.5","20"],` without white space, as nearly all venues do. True: the list is over. False:
-/// the cursor stands at a level of another form.
+/// Reads levels printed as `["1.5","20"],` without white space, as nearly all venues do, or with more texts behind the two.
+/// True: the list is over. False: the cursor stands at a level of another form.
 #[inline]
 fn tight_pairs<const MARKED: bool>(
     cursor: &mut Cursor<'_>,
@@ -127,7 +128,7 @@ fn tight_pairs<const MARKED: bool>(
                 break;
             }
             let Some((qty_mantissa, end)) = qty.read(bytes, end + 3) else { break };
-            let after = padded_word(bytes, end);
+            let Some((end, after)) = after_texts(bytes, end) else { break };
             is_over = starts_with(after, *b"\"]]");
             if !is_over && !starts_with(after, *b"\"],[\"") {
                 break;
@@ -139,6 +140,18 @@ fn tight_pairs<const MARKED: bool>(
     }
     *columns = Columns { price, qty };
     is_over
+}
+
+/// Passes over the texts that follow the one whose quote stands at `end`: gives the quote of the last one, and the word there.
+#[inline]
+fn after_texts(bytes: &[u8], mut end: usize) -> Option<(usize, u64)> {
+    loop {
+        let after = padded_word(bytes, end);
+        if !starts_with(after, *b"\",\"") {
+            return Some((end, after));
+        }
+        end = plain_text(bytes, end + 3)?;
+    }
 }
 
 /// Whether the first bytes of a word are these.
@@ -213,6 +226,8 @@ pub(super) struct LevelReader<'a> {
     pub(super) scale: &'a Scale,
     pub(super) finer: Finer,
     pub(super) buffers: &'a mut SideBuffers,
+    /// Of the rows.
+    pub(super) tracks: &'a mut Tracks,
 }
 
 impl LevelReader<'_> {
@@ -249,11 +264,8 @@ impl LevelReader<'_> {
         row.resize(plan.level.trie.slot_count(), Value::default());
         let result = match &plan.level.packed {
             None => {
-                let mut walk =
-                    Walk { cursor: cursor.clone(), trie: &plan.level.trie, slots: &mut row, lists: NoLists };
-                let walked = walk.run();
-                cursor.at = walk.cursor.at;
-                walked.and_then(|()| self.levels(list, self.frame, &row))
+                let found = self.tracks.record(&plan.level.trie, cursor, &mut row);
+                found.and_then(|()| self.levels(list, self.frame, &row))
             }
             Some(packed) => self.packed(list, packed, cursor, &mut row),
         };

@@ -7,8 +7,8 @@ use super::levels::{self, Columns, SideBuffers};
 use super::plan::{BodyPlan, Field, InstrumentPlan, Plan, Record, ShapePlan};
 use super::reader::{self, Reader};
 use super::spec::Case;
-use super::track::Tracks;
-use super::trie::{Lists, NoLists, Slot, Walk};
+use super::track::{Records, Tracks};
+use super::trie::{Lists, Slot, Walk};
 use super::{FRAME_BYTES_MAX, FaultKind, Outcome, Span};
 use crate::event::{Decoded, Run};
 use crate::instrument::{InstrumentTable, Scale};
@@ -25,7 +25,7 @@ pub(super) enum Origin {
 }
 
 /// Buffers that keep their memory from frame to frame.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Work {
     slots: Vec<Value>,
     element: Vec<Value>,
@@ -34,13 +34,24 @@ pub(super) struct Work {
     columns: Columns,
     /// Of the stream; answers to requests are rare.
     tracks: Tracks,
+    /// By number of the shape.
+    records: Vec<Records>,
     drift: Drift,
 }
 
 impl Work {
     /// For shapes of these names.
     pub(super) fn of(shapes: Vec<Box<str>>) -> Work {
-        Work { drift: Drift::of(shapes), ..Work::default() }
+        Work {
+            slots: Vec::new(),
+            element: Vec::new(),
+            inner: Vec::new(),
+            sides: SideBuffers::default(),
+            columns: Columns::default(),
+            tracks: Tracks::of_frames(),
+            records: shapes.iter().map(|_| Records::new()).collect(),
+            drift: Drift::of(shapes),
+        }
     }
 
     pub(super) fn drift(&self) -> impl Iterator<Item = (&str, u64)> {
@@ -107,7 +118,7 @@ fn run(
     if frame.len() > FRAME_BYTES_MAX {
         return Err(FaultKind::TooLong.into());
     }
-    let Work { slots, element, inner, sides, columns, tracks, drift } = work;
+    let Work { slots, element, inner, sides, columns, tracks, records, drift } = work;
     slots.resize(plan.trie.slot_count(), Value::default());
     let mut eager = Eager::new(Choice::None, &[], origin, table, columns, out);
     let is_stream = matches!(origin, Origin::Connection(_));
@@ -126,7 +137,7 @@ fn run(
         drift.look(shape.number, &shape.known, frame);
     }
     let taken = taken.for_shape(shape, out);
-    let mut context = Context { shape, origin, table, out, sides, columns };
+    let mut context = Context { shape, origin, table, out, sides, columns, records };
     match known.filter(|_| tracked.is_some()) {
         Some(instrument) => bodies::emit(&mut context, &reader, instrument, &taken)?,
         None => events(&mut context, &reader, &taken, element, inner)?,
@@ -213,13 +224,7 @@ fn elements(
     let mut cursor = Cursor::new(outer.frame, list.start as usize);
     let mut more = cursor.open(b']')?;
     while more {
-        let eager = if shape.inner_list.is_none() { Choice::Fixed(shape) } else { Choice::None };
-        let Context { origin, table, columns, out, .. } = &mut *context;
-        let lists = Eager::new(eager, outer.slots, *origin, table, columns, out);
-        let mut walk = Walk { cursor: cursor.clone(), trie: &shape.element, slots: element, lists };
-        walk.run()?;
-        cursor.at = walk.cursor.at;
-        let taken = walk.lists.taken;
+        let taken = one_record(context, outer.slots, &mut cursor, element)?;
         let reader = Reader { element, ..*outer };
         let result = match shape.inner_list {
             None => one_element(context, &reader, &taken),
@@ -229,6 +234,23 @@ fn elements(
         more = cursor.more(b']')?;
     }
     finish(context, unknown)
+}
+
+/// Finds the values of the element under the cursor.
+fn one_record(
+    context: &mut Context<'_>,
+    outer: &[Value],
+    cursor: &mut Cursor<'_>,
+    element: &mut [Value],
+) -> Result<Taken, FaultKind> {
+    let shape = context.shape;
+    let tracks = &mut context.records[usize::from(shape.number)].elements;
+    if shape.inner_list.is_some() {
+        return tracks.record(&shape.element, cursor, element).map(|()| Taken::default());
+    }
+    let (table, origin) = (context.table, context.origin);
+    let eager = Eager::new(Choice::Fixed(shape), outer, origin, table, context.columns, context.out);
+    tracks.record_with(&shape.element, cursor, element, eager).map(|eager| eager.taken)
 }
 
 fn inner_elements(
@@ -246,9 +268,7 @@ fn inner_elements(
     let mut cursor = Cursor::new(outer.frame, list.start as usize);
     let mut more = cursor.open(b']')?;
     while more {
-        let mut walk = Walk { cursor: cursor.clone(), trie: &shape.inner, slots: inner, lists: NoLists };
-        walk.run()?;
-        cursor.at = walk.cursor.at;
+        context.records[usize::from(shape.number)].inner.record(&shape.inner, &mut cursor, inner)?;
         let reader = Reader { inner, ..*outer };
         skip_unknown(one_element(context, &reader, &Taken::default()), &mut unknown)?;
         more = cursor.more(b']')?;
@@ -364,6 +384,8 @@ pub(super) struct Eager<'p, 'a> {
     table: &'a InstrumentTable,
     columns: &'a mut Columns,
     out: &'a mut Decoded,
+    /// Levels, and their extras, that were there before.
+    before: (usize, usize),
     chosen: Option<(&'p ShapePlan, &'a Scale)>,
     tried: bool,
     /// Whose lists they are, once a track has told the shape.
@@ -380,6 +402,7 @@ impl<'p, 'a> Eager<'p, 'a> {
         columns: &'a mut Columns,
         out: &'a mut Decoded,
     ) -> Eager<'p, 'a> {
+        let before = (out.levels.len(), out.extras.len());
         Eager {
             choice,
             outer,
@@ -387,6 +410,7 @@ impl<'p, 'a> Eager<'p, 'a> {
             table,
             columns,
             out,
+            before,
             chosen: None,
             tried: false,
             instrument: None,
@@ -445,5 +469,12 @@ impl Lists for Eager<'_, '_> {
         *place = Some((slot, bodies::run(start, self.out.levels.len())));
         self.taken.shape = Some(shape.number);
         true
+    }
+
+    fn begin_again(&mut self) {
+        let (levels, extras) = self.before;
+        self.out.levels.truncate(levels);
+        self.out.extras.truncate(extras);
+        (self.tried, self.chosen, self.taken) = (false, None, Taken::default());
     }
 }

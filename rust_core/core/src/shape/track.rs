@@ -12,20 +12,25 @@
 //! ```
 //!
 //! A text that the shape asks for (`"e"`) is compared with the bytes around it, so that the end of a track knows the shape.
+//!
+//! Elements of arrays and rows of levels go tracks of their own, from the first byte of the record to its last.
 
+use super::FaultKind;
 use super::cursor::{Cursor, Kind, Value};
 use super::learn::Learner;
 use super::plan::{Plan, ShapePlan};
 use super::scan::Eager;
-use super::trie::{Lists, Slot};
+use super::trie::{Lists, NoLists, Slot, Trie, Walk};
 use crate::decimal::{leading_digits, padded_word, word};
 
 /// Steps of all tracks together: some 40 forms of 25 values. Venues send 5 to 15.
-pub(super) const STEPS_MAX: usize = 1_024;
-/// Words of the bytes between the values; most are shorter than one.
-const WORDS_MAX: usize = 2 * STEPS_MAX;
-/// Slots that are filled.
-const FILLS_MAX: usize = 2 * STEPS_MAX;
+const FRAME_STEPS_MAX: usize = 1_024;
+/// Steps of the tracks of one kind of record: venues send one to four forms of at most 30 values.
+const RECORD_STEPS_MAX: usize = 128;
+/// Words of the bytes between the values, for each step; most are shorter than one.
+const WORDS_PER_STEP: usize = 2;
+/// Slots that are filled, for each step.
+const FILLS_PER_STEP: usize = 2;
 /// One frame of so many that were walked is learned: forms that never come again cost little.
 const LEARN_EVERY: u32 = 4;
 /// So many walks after the room was used up, all is forgotten: the forms of the venue have changed.
@@ -81,19 +86,126 @@ pub(super) enum What {
         shape: u16,
         is_sure: bool,
     },
+    /// The record is over.
+    Over,
 }
 
-/// All tracks of a plan, as a tree.
-#[derive(Debug, Default)]
+/// Tracks of one kind, as a tree.
+#[derive(Debug)]
 pub(super) struct Tracks {
+    steps_max: usize,
     steps: Vec<Step>,
     words: Vec<u64>,
     fills: Vec<Slot>,
     /// The frame that is being learned.
     pieces: Vec<Piece>,
     is_full: bool,
-    /// Frames walked since one was learned.
+    /// Frames walked since one was learned; the first one is.
     walked: u32,
+}
+
+/// The tracks of the records of a shape.
+#[derive(Debug)]
+pub(super) struct Records {
+    pub(super) elements: Tracks,
+    pub(super) inner: Tracks,
+    pub(super) rows: Tracks,
+}
+
+impl Records {
+    pub(super) fn new() -> Records {
+        let tracks = || Tracks::new(RECORD_STEPS_MAX);
+        Records { elements: tracks(), inner: tracks(), rows: tracks() }
+    }
+}
+
+/// What a track that is followed does with lists of levels, and what it says at its end.
+trait Way {
+    type End;
+
+    /// The list under the cursor.
+    fn list(
+        &mut self,
+        list: (u16, u16),
+        fills: &[Slot],
+        cursor: &mut Cursor<'_>,
+        slots: &[Value],
+    ) -> Option<Value>;
+
+    fn end(&mut self, what: What, cursor: &Cursor<'_>, slots: &[Value]) -> Option<Self::End>;
+}
+
+/// Takes a list, or passes over it.
+fn list_value<L: Lists>(
+    lists: &mut L,
+    depth: u16,
+    fills: &[Slot],
+    cursor: &mut Cursor<'_>,
+    slots: &[Value],
+) -> Option<Value> {
+    let start = cursor.at;
+    let is_list = cursor.bytes.get(start) == Some(&b'[');
+    if is_list && fills.iter().any(|slot| lists.list(cursor, *slot, slots)) {
+        return Some(Value::new(Kind::Array, start, cursor.at));
+    }
+    cursor.value(u32::from(depth)).ok().filter(|value| value.kind == Kind::Array)
+}
+
+struct FrameWay<'w, 'p, 'a> {
+    plan: &'p Plan,
+    lists: &'w mut Eager<'p, 'a>,
+}
+
+impl<'p> Way for FrameWay<'_, 'p, '_> {
+    type End = &'p ShapePlan;
+
+    fn list(
+        &mut self,
+        (shape, depth): (u16, u16),
+        fills: &[Slot],
+        cursor: &mut Cursor<'_>,
+        slots: &[Value],
+    ) -> Option<Value> {
+        self.lists.choose_shape(&self.plan.shapes[usize::from(shape)], cursor.bytes, slots);
+        list_value(self.lists, depth, fills, cursor, slots)
+    }
+
+    #[inline]
+    fn end(&mut self, what: What, cursor: &Cursor<'_>, slots: &[Value]) -> Option<&'p ShapePlan> {
+        let What::End { shape, is_sure } = what else { return None };
+        if cursor.at != cursor.bytes.len() {
+            return None;
+        }
+        let shape = &self.plan.shapes[usize::from(shape)];
+        if is_sure {
+            return Some(shape);
+        }
+        let found = self.lists.select(self.plan, cursor.bytes, slots);
+        found.filter(|found| found.number == shape.number)
+    }
+}
+
+struct RecordWay<'w, L> {
+    lists: &'w mut L,
+}
+
+impl<L: Lists> Way for RecordWay<'_, L> {
+    type End = ();
+
+    fn list(
+        &mut self,
+        (_, depth): (u16, u16),
+        fills: &[Slot],
+        cursor: &mut Cursor<'_>,
+        slots: &[Value],
+    ) -> Option<Value> {
+        list_value(self.lists, depth, fills, cursor, slots)
+    }
+
+    #[inline]
+    fn end(&mut self, what: What, _: &Cursor<'_>, _: &[Value]) -> Option<()> {
+        (what == What::Over).then_some(())
+    }
 }
 
 /// What becomes a step.
@@ -109,6 +221,23 @@ pub(super) struct Piece {
 }
 
 impl Tracks {
+    fn new(steps_max: usize) -> Tracks {
+        Tracks {
+            steps_max,
+            steps: Vec::new(),
+            words: Vec::new(),
+            fills: Vec::new(),
+            pieces: Vec::new(),
+            is_full: false,
+            walked: LEARN_EVERY,
+        }
+    }
+
+    /// Tracks of whole frames.
+    pub(super) fn of_frames() -> Tracks {
+        Tracks::new(FRAME_STEPS_MAX)
+    }
+
     /// Fills the slots of a frame that goes a track, and gives its shape. Lists may have been taken even where it does not.
     #[inline]
     pub(super) fn follow<'p>(
@@ -118,22 +247,88 @@ impl Tracks {
         slots: &mut [Value],
         lists: &mut Eager<'p, '_>,
     ) -> Option<&'p ShapePlan> {
+        self.go(&mut Cursor::new(frame, 0), slots, &mut FrameWay { plan, lists })
+    }
+
+    /// Fills the slots of the record under the cursor if it goes a track; the cursor stands after it then, and else where it
+    /// stood. Lists may have been taken even where it does not.
+    #[inline]
+    fn follow_record<L: Lists>(&self, cursor: &mut Cursor<'_>, slots: &mut [Value], lists: &mut L) -> bool {
+        let start = cursor.at;
+        let is_followed = self.go(cursor, slots, &mut RecordWay { lists }).is_some();
+        if !is_followed {
+            cursor.at = start;
+        }
+        is_followed
+    }
+
+    /// Finds the values of the record under the cursor, which has no lists that are taken, and moves the cursor behind it.
+    #[inline]
+    pub(super) fn record(
+        &mut self,
+        trie: &Trie,
+        cursor: &mut Cursor<'_>,
+        slots: &mut [Value],
+    ) -> Result<(), FaultKind> {
+        if self.follow_record(cursor, slots, &mut NoLists) {
+            return Ok(());
+        }
+        self.walk_record(trie, cursor, slots, NoLists).map(drop)
+    }
+
+    /// The same of a record that may have some.
+    pub(super) fn record_with<L: Lists>(
+        &mut self,
+        trie: &Trie,
+        cursor: &mut Cursor<'_>,
+        slots: &mut [Value],
+        mut lists: L,
+    ) -> Result<L, FaultKind> {
+        if self.follow_record(cursor, slots, &mut lists) {
+            return Ok(lists);
+        }
+        lists.begin_again();
+        self.walk_record(trie, cursor, slots, lists)
+    }
+
+    fn walk_record<L: Lists>(
+        &mut self,
+        trie: &Trie,
+        cursor: &mut Cursor<'_>,
+        slots: &mut [Value],
+        lists: L,
+    ) -> Result<L, FaultKind> {
+        let mut walk = Walk { cursor: cursor.clone(), trie, slots, lists };
+        walk.run()?;
+        let (end, lists) = (walk.cursor.at, walk.lists);
+        if self.learns() {
+            let record = Cursor::new(cursor.bytes, cursor.at);
+            self.learn_from(trie, cursor.bytes, |pieces, most| {
+                Learner::of_record(trie, record, (pieces, most)).record()
+            });
+        }
+        cursor.at = end;
+        Ok(lists)
+    }
+
+    /// Follows the track that begins under the cursor.
+    #[inline(always)]
+    fn go<W: Way>(&self, cursor: &mut Cursor<'_>, slots: &mut [Value], way: &mut W) -> Option<W::End> {
         let mut index = if self.steps.is_empty() { NONE } else { 0 };
         slots.fill(Value::default());
-        let mut cursor = Cursor::new(frame, 0);
         loop {
             let step = self.steps.get(usize::from(index))?;
             let start = cursor.at;
-            let value = if self.has_bytes(step, frame, start) {
+            let value = if self.has_bytes(step, cursor.bytes, start) {
                 cursor.at = start + usize::from(step.length);
                 match step.what {
-                    What::Text => text(&mut cursor),
-                    What::Number => number(&mut cursor),
+                    What::Text => text(cursor),
+                    What::Number => number(cursor),
                     What::Fixed { length } => {
                         Some(Value::new(Kind::Text, cursor.at - usize::from(length), cursor.at))
                     }
                     What::List { shape, depth } => {
-                        self.list(step, &plan.shapes[usize::from(shape)], depth, &mut cursor, slots, lists)
+                        way.list((shape, depth), self.fills_of(step), cursor, slots)
                     }
                     What::Truth => {
                         let value = cursor.value(0).ok();
@@ -142,16 +337,12 @@ impl Tracks {
                     What::Any { kind, depth } => {
                         cursor.value(u32::from(depth)).ok().filter(|value| value.kind == kind)
                     }
-                    What::End { shape, is_sure } if cursor.at == frame.len() => {
-                        let shape = &plan.shapes[usize::from(shape)];
-                        let is_it = |found: &&ShapePlan| found.number == shape.number;
-                        return if is_sure {
-                            Some(shape)
-                        } else {
-                            lists.select(plan, frame, slots).filter(is_it)
-                        };
+                    What::End { .. } | What::Over => {
+                        if let Some(end) = way.end(step.what, cursor, slots) {
+                            return Some(end);
+                        }
+                        None
                     }
-                    What::End { .. } => None,
                 }
             } else {
                 None
@@ -166,24 +357,6 @@ impl Tracks {
                 index = step.other;
             }
         }
-    }
-
-    fn list<'p>(
-        &self,
-        step: &Step,
-        shape: &'p ShapePlan,
-        depth: u16,
-        cursor: &mut Cursor<'_>,
-        slots: &[Value],
-        lists: &mut Eager<'p, '_>,
-    ) -> Option<Value> {
-        let start = cursor.at;
-        lists.choose_shape(shape, cursor.bytes, slots);
-        let is_list = cursor.bytes.get(start) == Some(&b'[');
-        if is_list && self.fills_of(step).iter().any(|slot| lists.list(cursor, *slot, slots)) {
-            return Some(Value::new(Kind::Array, start, cursor.at));
-        }
-        cursor.value(u32::from(depth)).ok().filter(|value| value.kind == Kind::Array)
     }
 
     #[inline]
@@ -209,13 +382,27 @@ impl Tracks {
     }
 
     /// Learns one of some frames that were walked: `slots` are what was found, `shape` is what it is.
-    #[cold]
     pub(super) fn learn(&mut self, plan: &Plan, frame: &[u8], slots: &[Value], shape: &ShapePlan) {
-        self.walked += 1;
-        let waits = if self.is_full { FORGET_AFTER } else { LEARN_EVERY };
-        if self.walked < waits && !self.steps.is_empty() {
-            return;
+        if self.learns() {
+            self.learn_from(&plan.trie, frame, |pieces, most| {
+                Learner::of_frame(plan, shape, slots, frame, (pieces, most)).frame()
+            });
         }
+    }
+
+    /// Counts what was walked; whether it is to be learned.
+    fn learns(&mut self) -> bool {
+        self.walked += 1;
+        self.walked > if self.is_full { FORGET_AFTER } else { LEARN_EVERY }
+    }
+
+    #[cold]
+    fn learn_from(
+        &mut self,
+        trie: &Trie,
+        bytes: &[u8],
+        cut: impl FnOnce(&mut Vec<Piece>, usize) -> Option<()>,
+    ) {
         self.walked = 0;
         if self.is_full {
             self.forget_after(0, 0, 0);
@@ -223,13 +410,14 @@ impl Tracks {
         }
         let mut pieces = std::mem::take(&mut self.pieces);
         pieces.clear();
-        // All memory is taken with the first frame.
-        pieces.reserve_exact(STEPS_MAX);
-        self.steps.reserve_exact(STEPS_MAX - self.steps.len());
-        self.words.reserve_exact(WORDS_MAX - self.words.len());
-        self.fills.reserve_exact(FILLS_MAX - self.fills.len());
-        if Learner::new(plan, shape, slots, frame, &mut pieces).frame().is_some() {
-            self.add(plan, frame, &pieces);
+        // All memory is taken with the first.
+        let most = self.steps_max;
+        pieces.reserve_exact(most);
+        self.steps.reserve_exact(most - self.steps.len());
+        self.words.reserve_exact(WORDS_PER_STEP * most - self.words.len());
+        self.fills.reserve_exact(FILLS_PER_STEP * most - self.fills.len());
+        if cut(&mut pieces, most).is_some() {
+            self.add(trie, bytes, &pieces);
         }
         self.pieces = pieces;
     }
@@ -241,14 +429,14 @@ impl Tracks {
     }
 
     /// Follows the tracks as far as they go the same way, and makes a new one of the rest.
-    fn add(&mut self, plan: &Plan, frame: &[u8], pieces: &[Piece]) {
+    fn add(&mut self, trie: &Trie, frame: &[u8], pieces: &[Piece]) {
         let mut known = 0;
         let mut before = None;
         let mut at = if self.steps.is_empty() { NONE } else { 0 };
         let mut beside = None;
         while at != NONE && known < pieces.len() {
             let index = usize::from(at);
-            if self.is_same(plan, frame, &self.steps[index], &pieces[known]) {
+            if self.is_same(trie, frame, &self.steps[index], &pieces[known]) {
                 known += 1;
                 (before, beside) = (Some(index), None);
                 at = self.steps[index].next;
@@ -260,7 +448,7 @@ impl Tracks {
         let fresh = self.steps.len();
         let (words, fills) = (self.words.len(), self.fills.len());
         for piece in &pieces[known..] {
-            if !self.append(plan, frame, piece) {
+            if !self.append(trie, frame, piece) {
                 self.forget_after(fresh, words, fills);
                 self.is_full = true;
                 return;
@@ -279,23 +467,23 @@ impl Tracks {
         }
     }
 
-    fn is_same(&self, plan: &Plan, frame: &[u8], step: &Step, piece: &Piece) -> bool {
+    fn is_same(&self, trie: &Trie, frame: &[u8], step: &Step, piece: &Piece) -> bool {
         usize::from(step.length) == piece.end - piece.start
             && step.what == piece.what
             && self.has_bytes(step, frame, piece.start)
-            && self.fills_of(step).iter().copied().eq(fills(plan, piece))
+            && self.fills_of(step).iter().copied().eq(fills(trie, piece))
     }
 
     /// A step of the piece, before the one that is appended next. False: there is no room.
-    fn append(&mut self, plan: &Plan, frame: &[u8], piece: &Piece) -> bool {
+    fn append(&mut self, trie: &Trie, frame: &[u8], piece: &Piece) -> bool {
         let bytes = &frame[piece.start..piece.end];
         let chunks = bytes.chunks_exact(8);
         let rest = chunks.remainder();
         let (first_word, first_fill) = (self.words.len(), self.fills.len());
-        let fills = fills(plan, piece);
-        if self.steps.len() + 1 > STEPS_MAX
-            || first_word + chunks.len() > WORDS_MAX
-            || first_fill + fills.clone().count() > FILLS_MAX
+        let fills = fills(trie, piece);
+        if self.steps.len() + 1 > self.steps_max
+            || first_word + chunks.len() > WORDS_PER_STEP * self.steps_max
+            || first_fill + fills.clone().count() > FILLS_PER_STEP * self.steps_max
         {
             return false;
         }
@@ -318,21 +506,29 @@ impl Tracks {
     }
 }
 
-pub(super) fn fills<'a>(plan: &'a Plan, piece: &Piece) -> impl Iterator<Item = Slot> + Clone + 'a {
+pub(super) fn fills<'a>(trie: &'a Trie, piece: &Piece) -> impl Iterator<Item = Slot> + Clone + 'a {
     let kind = piece.kind;
-    let slots = piece.node.map_or(&[][..], |node| plan.trie.place(node).slots);
-    slots.iter().copied().filter(move |slot| plan.trie.takes(*slot, kind))
+    let slots = piece.node.map_or(&[][..], |node| trie.place(node).slots);
+    slots.iter().copied().filter(move |slot| trie.takes(*slot, kind))
 }
 
 /// The text under the cursor, which stands after the quote; it stays before the other quote.
 #[inline]
 fn text(cursor: &mut Cursor<'_>) -> Option<Value> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     let start = cursor.at;
+    let Some(end) = plain_text(cursor.bytes, start) else { return text_rest(cursor) };
+    cursor.at = end;
+    Some(Value::new(Kind::Text, start, end))
+}
+
+/// Where the quote stands that ends the text which begins at `start`; `None`: it may have other letters than plain ones.
+#[inline]
+pub(super) fn plain_text(bytes: &[u8], start: usize) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
     let mut at = start;
     loop {
         // The zeros after the frame are control characters.
-        let chunk = padded_word(cursor.bytes, at);
+        let chunk = padded_word(bytes, at);
         let backslash = chunk ^ (ONES * 0x5c);
         // What may end the run: all up to the quote (the space among them, which is rare), backslashes, all above ASCII.
         // The first one is exact.
@@ -343,12 +539,8 @@ fn text(cursor: &mut Cursor<'_>) -> Option<Value> {
             continue;
         }
         let count = other.trailing_zeros() & !7;
-        at += (count / 8) as usize;
-        if (chunk >> count) as u8 == b'"' {
-            cursor.at = at;
-            return Some(Value::new(Kind::Text, start, at));
-        }
-        return text_rest(cursor);
+        let is_quote = (chunk >> count) as u8 == b'"';
+        return is_quote.then_some(at + (count / 8) as usize);
     }
 }
 
@@ -366,18 +558,31 @@ fn text_rest(cursor: &mut Cursor<'_>) -> Option<Value> {
 #[inline]
 fn number(cursor: &mut Cursor<'_>) -> Option<Value> {
     let start = cursor.at;
-    let mut at = start;
-    let next = loop {
-        let (values, count) = leading_digits(padded_word(cursor.bytes, at));
-        at += count as usize;
-        if count < 8 {
-            break (values >> (8 * count)) as u8 ^ b'0';
+    let (mut end, mut next) = digits(cursor.bytes, start);
+    let is_whole = end > start && (end == start + 1 || cursor.bytes[start] != b'0');
+    if is_whole && next == b'.' {
+        let point = end;
+        (end, next) = digits(cursor.bytes, point + 1);
+        if end == point + 1 {
+            return None;
         }
-    };
-    let has_zero = cursor.bytes.get(start) == Some(&b'0');
-    if at == start || has_zero || matches!(next, b'.' | b'e' | b'E') {
+    }
+    if !is_whole || matches!(next, b'e' | b'E') {
         return cursor.number().ok();
     }
-    cursor.at = at;
-    Some(Value::new(Kind::Number, start, at))
+    cursor.at = end;
+    Some(Value::new(Kind::Number, start, end))
+}
+
+/// Where the digits from a place on end, and the byte there.
+#[inline]
+fn digits(bytes: &[u8], start: usize) -> (usize, u8) {
+    let mut at = start;
+    loop {
+        let (values, count) = leading_digits(padded_word(bytes, at));
+        at += count as usize;
+        if count < 8 {
+            return (at, (values >> (8 * count)) as u8 ^ b'0');
+        }
+    }
 }

@@ -110,6 +110,15 @@ impl Trie {
         self.nodes[usize::from(node)].keys.find(key)
     }
 
+    /// Nodes of the element at `position` of `count`.
+    pub(super) fn items(&self, node: u16, position: usize, count: usize) -> impl Iterator<Item = u16> {
+        let Node { items, from_end, .. } = &self.nodes[usize::from(node)];
+        let at = |list: &'_ [(u32, u16)], wanted: usize| {
+            list.iter().find(|(other, _)| *other as usize == wanted).map(|(_, node)| *node)
+        };
+        [at(items, position), at(from_end, count - position)].into_iter().flatten()
+    }
+
     pub(super) fn takes(&self, slot: Slot, kind: Kind) -> bool {
         kind == Kind::Array || !self.arrays_only[usize::from(slot)]
     }
@@ -119,6 +128,9 @@ impl Trie {
 pub(super) trait Lists {
     /// The cursor stands at the `[` of a list. True: taken, the cursor stands after it. False: nothing happened.
     fn list(&mut self, cursor: &mut Cursor<'_>, slot: Slot, slots: &[Value]) -> bool;
+
+    /// Forgets what was taken: the record is walked from its beginning.
+    fn begin_again(&mut self);
 }
 
 /// Takes no list.
@@ -128,6 +140,8 @@ impl Lists for NoLists {
     fn list(&mut self, _: &mut Cursor<'_>, _: Slot, _: &[Value]) -> bool {
         false
     }
+
+    fn begin_again(&mut self) {}
 }
 
 /// One walk over one value.
