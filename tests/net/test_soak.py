@@ -1,4 +1,6 @@
-"""Networks drawn by seed, one after the other: one in CI, as many as fit OUTCRIER_SOAK_S by `make soaknet`."""
+"""Networks drawn by seed, one after the other: one in CI, as many as fit OUTCRIER_SOAK_S by
+`make soaknet`.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ SECONDS = {"1m": 60, "1h": 3_600, "1d": 86_400}
 
 @dataclass(frozen=True)
 class Binance:
-    """`futures`: times of the matching engine, chained books. `inverse`: volumes count contracts, and base."""
+    """`futures`: times of the matching engine, chained books. `inverse`: volumes count contracts."""
 
     futures: bool = False
     inverse: bool = False

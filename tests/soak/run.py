@@ -238,6 +238,7 @@ async def _soak(exchanges: Exchanges, plan: Sequence[Played], folder: Path, seco
                 assert time.monotonic() < end, f"not live: {missing()[:20]}\n{feeder.err[-3000:]}"
                 await asyncio.sleep(LOOK_S)
             begin, cpu = time.time(), cpu_s(feeder.pid)
+            states.outages.clear()  # the account begins here
             exchanges.say()
             while time.time() < begin + seconds:
                 await asyncio.sleep(LOOK_S)

@@ -23,6 +23,11 @@ SEED: Final = int(os.environ.get("OUTCRIER_SOAK_SEED", "7"))
 RECORD: Final = os.environ.get("OUTCRIER_SOAK_RECORD", "")
 """Folder for a record of the run; empty = none."""
 
+REVISION: Final = subprocess.run(
+    ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+).stdout.strip()
+"""When the run began: others may commit meanwhile."""
+
 SMOKE_S: Final = 8.0
 SMOKE_VENUES: Final = frozenset({"binance_us", "bybit", "deribit", "upbit"})
 EVERY_S: Final = 30.0
@@ -34,10 +39,10 @@ pytestmark = pytest.mark.timeout(SOAK_S + 300)
 
 def write_record(told: Soak, folder: Path) -> Path:
     """JSON of the run: machine, load, every venue, every outage."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout
+    commit = REVISION
     figures: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%dT%H:%M:%S"),
-        "revision": commit.strip(),
+        "revision": commit,
         "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
         "load": os.getloadavg(),
         "seed": SEED,
