@@ -489,7 +489,7 @@ class Feed:
         `offset_ns`, the least receive time less exchange time (ours is before the venue's by at most this;
         None = no times yet), `drift_ppm`, how fast our clock gains on the venue's (None = fewer than 4
         windows), `windows`, and `comparable`: False in replays and tests, where the offset counts from the
-        first message."""
+        quickest of the first 64 messages."""
     def drift(self) -> dict[str, int]:
         """Schema drift by name, with how often each was seen in the frames that were looked at: the first 64
         of a shape, those of a new form, and one of 1,024. `shape.key` stands in frames and in no declaration,
