@@ -491,7 +491,7 @@ class Feed:
         `offset_ns`, the least receive time less exchange time (ours is before the venue's by at most this;
         None = no times yet), `drift_ppm`, how fast our clock gains on the venue's (None = fewer than 4
         windows), `windows`, and `comparable`: False in replays and tests, where the offset counts from the
-        first message."""
+        quickest of the first 64 messages."""
     def history(self, index: int, last: int = 10_000) -> list[tuple[int, int, bytes]]:
         """The last messages about an instrument as they came, at most 10,000, the oldest first: (recv_ns,
         connection, message); connection 0 = the answer to a request. A message about several instruments is

@@ -1,1 +1,1 @@
-"""What no venue escapes: every one of `outcrier.venues.VENUES`, over every recording and sample found for it."""
+"""What no venue escapes: each of `outcrier.venues.VENUES`, over every recording and sample of it."""

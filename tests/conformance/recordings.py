@@ -1,4 +1,4 @@
-"""What there is of each venue: recordings by `Venue.captures`, samples by the reference, and their manifest."""
+"""What there is of each venue: recordings by `Venue.captures`, samples by the reference, and the manifest."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Binance:
     futures: bool = False
     inverse: bool = False
 
-    def __call__(self, message: Any) -> list[Event] | None:
+    def __call__(self, message: Any) -> list[Event] | None:  # noqa: PLR0911 - one for each event
         if not isinstance(message, dict):
             return None
         data = message.get("data", message)
@@ -70,7 +70,7 @@ class Binance:
         time, prev = (ms(data["T"]), data["pu"]) if self.futures else (ms(data["E"]), None)
         first = data["U"] if data["U"] != data["u"] else None
         bids, asks = pairs(data["b"]), pairs(data["a"])
-        return Book(data["s"], time, False, bids, asks, data["u"], prev, first=first)
+        return Book(data["s"], time, *(False, bids, asks), data["u"], prev, first=first)
 
     @staticmethod
     def trade(data: Any, name: str, flags: int, fills: int = 1) -> Trade:
@@ -100,9 +100,8 @@ class Binance:
 
 
 def rest(body: Any, symbol: str) -> Book:
-    return Book(
-        symbol, ms(body.get("T")), True, pairs(body["bids"]), pairs(body["asks"]), body["lastUpdateId"]
-    )
+    bids, asks = pairs(body["bids"]), pairs(body["asks"])
+    return Book(symbol, ms(body.get("T")), *(True, bids, asks), body["lastUpdateId"])
 
 
 SPOT = Reference(

@@ -140,10 +140,11 @@ def bybit_v2(message: Any) -> list[Event] | None:
 
 
 def as_option() -> Edit:
-    """Books of options have the form of the others."""
+    """Books of options have the form of the others, and another depth."""
     names = {b"BTCUSDT": b"BTC-25SEP26-100000-C", b"ETHUSDT": b"ETH-25SEP26-4000-P"}
 
     def edit(frame: bytes) -> bytes:
+        frame = frame.replace(b"orderbook.200.", b"orderbook.100.")
         for old, new in names.items():
             frame = frame.replace(b'"s":"%s"' % old, b'"s":"%s"' % new).replace(b'.%s"' % old, b'.%s"' % new)
         return frame

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from conformance.reference import Means, Reference
 from plain_events import (
     BLOCK,
     LIQUIDATION,
@@ -174,3 +175,21 @@ def futures_ticker(symbol: str, row: Any) -> list[Event]:
     found.append(Deriv(symbol, time, fields))
     state = 4 if row["suspended"] else 6 if row.get("post_only") else 1
     return [*found, Trading(symbol, None, state)]
+
+
+REFERENCES = {
+    "kraken": Reference(
+        lambda: kraken,
+        frozenset({Means.CHECKSUM}),
+        depth=10,
+        samples=("kraken/ws_[!f]*.json",),
+        lists=("kraken/http_asset_pairs*.json",),
+    ),
+    "kraken_v1": Reference(lambda: kraken_v1, frozenset({Means.CHECKSUM}), depth=1000),
+    "kraken_futures": Reference(
+        lambda: kraken_futures,
+        frozenset({Means.PLUS_ONE}),
+        samples=("kraken/ws_futures_*.json",),
+        lists=("kraken/http_futures_instruments.json",),
+    ),
+}

@@ -164,6 +164,10 @@ REFERENCES = {
         ("okx_option", CONTRACT, "option", "-261225-92000-C"),
     )
 } | {
-    "okx_2022": Reference(lambda: IN_2022, frozenset({Means.CHECKSUM})),
+    "okx_2022": Reference(
+        lambda: IN_2022,
+        frozenset({Means.CHECKSUM}),
+        resized={"okx/v5_tbt_2022-02-27": frozenset({"PROPS-ETH"})},
+    ),
     "okcoin": Reference(lambda: OKCOIN, frozenset({Means.CHECKSUM})),
 }

@@ -95,4 +95,11 @@ def trade(symbol: str, pushed: int, row: Any) -> list[Event]:
     return found
 
 
-REFERENCES = {"upbit": Reference(lambda: upbit, frozenset({Means.WHOLE}), back_ns=1_000_000_000)}
+REFERENCES = {
+    "upbit": Reference(
+        lambda: upbit,
+        frozenset({Means.WHOLE}),
+        back_ns=1_000_000_000,
+        resized={"upbit/spot_2021-04-17": frozenset({"BTC-XTZ", "BTC-ITAM"})},
+    )
+}

@@ -231,6 +231,8 @@ def _places(text: str, levels: Iterable[tuple[str, str]]) -> list[tuple[slice, s
     """Where levels of a book stand in a message: price and quantity."""
     places = []
     for price, qty in levels:
+        if price not in text:  # Of a deep book nearly all are not.
+            continue
         for at in re.finditer(_number(price), text):
             behind = re.compile(_number(qty)).search(text, at.end(), at.end() + _NEAR)
             if behind is not None:

@@ -53,7 +53,7 @@ class DeribitExchange(ExchangeSide):
     def _result(self, client: Client, message: dict[str, Any]) -> Any:
         """What a request results in; code and message where it is refused."""
         method, params = message.get("method"), message.get("params")
-        if method in {"public/subscribe", "public/unsubscribe"}:
+        if isinstance(method, str) and method in {"public/subscribe", "public/unsubscribe"}:
             asked = [frames.word(each) for each in frames.rows(frames.at(params, "channels"))]
             if not asked or len(asked) > CHANNELS_MAX:
                 return _INVALID_PARAMS

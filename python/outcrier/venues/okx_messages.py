@@ -302,7 +302,7 @@ def _answer(frame: _Frame) -> Control:
     """What the venue says of what it was asked, and of itself."""
     number_ = frame.id if isinstance(frame.id, int | str) else None
     code, message = frame.code, str(frame.msg)[:MESSAGE_MAX]
-    if frame.event in {"subscribe", "unsubscribe"}:
+    if isinstance(frame.event, str) and frame.event in {"subscribe", "unsubscribe"}:
         return Ack(number_)
     if frame.event == "error":
         refused = _REFUSED.search(message)

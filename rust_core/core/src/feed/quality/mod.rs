@@ -99,14 +99,24 @@ impl QualityCounts {
 pub(crate) struct Quality {
     /// Bits of [`Cause`] of the event on its way.
     marks: u8,
-    /// Last exchange time by kind of message; 0 = none.
-    last_ts: [i64; KINDS],
+    /// Exchange times by kind of message.
+    times: [Times; KINDS],
     price: Reference,
     volumes: Volumes,
     /// Best prices when they were last judged: of the book, and of messages that tell them.
     book_best: (i64, i64),
     told_best: (i64, i64),
     counts: QualityCounts,
+}
+
+/// Exchange times of one kind; 0 = none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    last_ts: i64,
+    /// Receive time of the messages that `last_ts` is of, and the last time before them: a message whose trades are numbered
+    /// one by one is several events, and a history has the newest first.
+    recv_ts: i64,
+    before_ts: i64,
 }
 
 const KINDS: usize = 8;
@@ -142,19 +152,24 @@ impl Quality {
         // Within one message venues print trades in either order; the newest stands for them.
         let newest = trades.iter().fold(event.exchange_ts, |newest, trade| newest.max(trade.trade_ts));
         if newest != NOT_GIVEN {
-            self.see_time(kind(&event.body), newest, is_off);
+            self.see_time(kind(&event.body), newest, recv_ts, is_off);
         }
     }
 
     #[inline]
-    fn see_time(&mut self, kind: usize, time: i64, is_off: bool) {
-        let last = &mut self.last_ts[kind];
-        if time < last.saturating_sub(TIME_BACK_NS) {
+    fn see_time(&mut self, kind: usize, time: i64, recv_ts: i64, is_off: bool) {
+        let seen = &mut self.times[kind];
+        let is_later = seen.recv_ts != recv_ts;
+        if is_later {
+            seen.recv_ts = recv_ts;
+            seen.before_ts = seen.last_ts;
+        }
+        if time < seen.before_ts.saturating_sub(TIME_BACK_NS) {
             self.marks |= Cause::TimeBack.bit();
         }
         // What cannot be does not become the measure of what follows.
         if !is_off {
-            *last = time;
+            seen.last_ts = if is_later { time } else { time.max(seen.last_ts) };
         }
     }
 

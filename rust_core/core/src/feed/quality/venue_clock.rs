@@ -13,6 +13,9 @@ pub const WINDOW_NS: i64 = 10_000_000_000;
 pub const WINDOWS: usize = 64;
 /// Windows before there is a slope.
 const SLOPE_WINDOWS_MIN: usize = 4;
+/// Messages whose quickest one sets the difference where the clocks are not comparable: a session may begin with tickers and
+/// books that are as old as their last change.
+const SETTLING: u32 = 64;
 
 /// Least difference between the receive time and the exchange's, in one window.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,8 +28,10 @@ struct Least {
 /// The venue's clock beside ours.
 #[derive(Debug)]
 pub struct VenueClock {
-    /// Where the clocks are not comparable (replay, stand-in venue): that of the first message.
+    /// Where the clocks are not comparable (replay, stand-in venue): the least of the first messages.
     base_ns: Option<i64>,
+    /// Messages that may still lower it.
+    unsettled: u32,
     is_comparable: bool,
     ring: [Least; WINDOWS],
     /// Windows begun; the last one is under way.
@@ -38,6 +43,7 @@ impl VenueClock {
     pub(crate) fn new(is_comparable: bool) -> Self {
         Self {
             base_ns: is_comparable.then_some(0),
+            unsettled: if is_comparable { 0 } else { SETTLING },
             is_comparable,
             ring: [Least::default(); WINDOWS],
             begun: 0,
@@ -45,12 +51,23 @@ impl VenueClock {
         }
     }
 
-    /// How much later than its exchange time a message came. Where the clocks are not comparable the first message sets the
-    /// difference.
+    /// How much later than its exchange time a message came. Where the clocks are not comparable the quickest of the first
+    /// messages sets the difference.
     #[inline]
     pub(super) fn late_ns(&mut self, exchange_ts: i64, recv_ts: i64) -> i64 {
         let late_ns = recv_ts.saturating_sub(exchange_ts);
-        late_ns.saturating_sub(*self.base_ns.get_or_insert(late_ns))
+        let base_ns = *self.base_ns.get_or_insert(late_ns);
+        if self.unsettled == 0 {
+            return late_ns.saturating_sub(base_ns);
+        }
+        self.unsettled -= 1;
+        if late_ns < base_ns {
+            self.base_ns = Some(late_ns);
+            for least in &mut self.ring {
+                least.late_ns = least.late_ns.saturating_add(base_ns.saturating_sub(late_ns));
+            }
+        }
+        late_ns.saturating_sub(base_ns.min(late_ns))
     }
 
     #[inline]
@@ -72,7 +89,7 @@ impl VenueClock {
         &self.ring[..self.begun.min(WINDOWS)]
     }
 
-    /// Whether offsets are those of the clocks; else they count from the first message.
+    /// Whether offsets are those of the clocks; else they count from the quickest of the first messages.
     #[must_use]
     pub fn is_comparable(&self) -> bool {
         self.is_comparable
@@ -115,7 +132,7 @@ impl VenueClock {
 
 #[cfg(test)]
 mod tests {
-    use super::{VenueClock, WINDOW_NS, WINDOWS};
+    use super::{SETTLING, VenueClock, WINDOW_NS, WINDOWS};
 
     /// Messages every 50 ms, their ways at least 3 ms and often far longer; the venue prints milliseconds, begins 20 ms
     /// before us and loses `ppm`.
@@ -161,10 +178,17 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_counts_from_its_first_message() {
+    fn a_recording_counts_from_the_quickest_of_its_first_messages() {
         let mut clock = VenueClock::new(false);
         assert_eq!((clock.offset_ns(), clock.drift_ppm()), (None, None));
         assert_eq!(clock.late_ns(5, 1_000_000), 0);
-        assert_eq!(clock.late_ns(105, 1_000_030), -70);
+        clock.see(0, 1_000_000);
+        assert_eq!(clock.late_ns(105, 1_000_030), 0);
+        assert_eq!(clock.offset_ns(), Some(70), "the first one was that much slower");
+        for _ in 2..SETTLING {
+            assert_eq!(clock.late_ns(5, 1_000_000), 70);
+        }
+        assert_eq!(clock.late_ns(905, 1_000_000), -830, "later ones are measured by that");
+        assert_eq!(clock.late_ns(5, 1_000_000), 70);
     }
 }
