@@ -217,8 +217,8 @@ def test_no_damaged_message_raises_and_each_is_one_of_what_is_documented(name: s
         with named(f"{name} REST", number):
             subject.answer(data)
     assert subject.outcomes.total() == done == CASES - LISTS_CASES
-    for damage in DAMAGES:
-        kinds = {kind for what, kind in subject.outcomes if what == damage.__name__}
+    for word in (each.__name__ for each in DAMAGES):
+        kinds = {kind for what, kind in subject.outcomes if what == word}
         assert "fault" in kinds, subject.outcomes
     assert len({kind for _, kind in subject.outcomes}) >= 3, subject.outcomes
 

@@ -250,7 +250,7 @@ def places(name: str, number: int) -> tuple[Place, ...]:
         shapes.add(symbol, -digits[0], -digits[1])
     books: dict[str, RecordedBook] = {}
     chosen, found = set(candidates(script)), []
-    left = Counter(message.symbol for message in script.messages)
+    left: Counter[str | None] = Counter(message.symbol for message in script.messages)
     by_whole = Means.WHOLE in REFERENCES[name].means
     for at, message in enumerate(script.messages):
         symbol = message.symbol or message.rest
