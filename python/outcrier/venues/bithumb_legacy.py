@@ -65,6 +65,11 @@ _SENT: Final = Time(payload("content", "datetime"), "magnitude")
 """Microseconds as text."""
 
 # Each entry names its symbol, so each is an event: nothing says that all of a message are of one.
+_TICKER_KNOWN: Final = (
+    *("date", "time", "buyVolume", "sellVolume", "prevClosePrice", "chgRate", "chgAmt", "volumePower"),
+)
+
+
 _DEPTH: Final = Shape(
     name="orderbookdepth",
     when={"type": "orderbookdepth"},
@@ -76,6 +81,7 @@ _DEPTH: Final = Shape(
     one=True,
     level={"side": "orderType", "price": "price", "qty": "quantity"},
     side=SideWords(bid=("bid",), ask=("ask",)),
+    known=("total",),
 )
 
 _SNAPSHOT: Final = Shape(
@@ -99,6 +105,7 @@ _TRANSACTION: Final = TradeShape(
     qty="contQty",
     time=Time("contDtm", "text", _KST_S),
     aggressor=Aggressor("buySellGb", SideWords(bid=("2",), ask=("1",))),
+    known=("contAmt", "updn"),
 )
 
 # The window is told by tickType; date and time stand apart in two texts, so no time is given.
@@ -112,6 +119,7 @@ _TICKER: Final = TickerShape(
     low=("content", "lowPrice"),
     volume=("content", "volume"),
     turnover=("content", "value"),
+    known=tuple(("content", key) for key in _TICKER_KNOWN),
 )
 
 _SHAPES: Final[tuple[AnyShape, ...]] = (_DEPTH, _TRANSACTION, _SNAPSHOT, _TICKER)

@@ -49,6 +49,21 @@ _INTERVALS: Final = IntervalWords(
 """Without the month "M", which has no length in seconds."""
 
 
+# Volatilities and prices of mark and index stand in trades of options.
+_TRADE_KNOWN: Final = ("L", "RPI", "seq", "mP", "iP", "mIv", "iv")
+
+_TICKER_KNOWN: Final = (
+    *("price24hPcnt", "usdIndexPrice", "prevPrice1h", "tickDirection"),
+    *("bid1Price", "bid1Size", "ask1Price", "ask1Size"),
+    *("curPreListingPhase", "preOpenPrice", "preQty", "fundingCap"),
+    *("singleOpenInterest", "singleOpenInterestValue", "deliveryFeeRate", "deliveryTime"),
+    *("basis", "basisRate", "basisRateYear", "predictedDeliveryPrice"),
+    # Of options.
+    *("bidIv", "askIv", "markPriceIv", "underlyingPrice", "totalVolume", "totalTurnover"),
+    *("delta", "gamma", "vega", "theta", "change24h"),
+)
+
+
 def _book(depth: int) -> Shape:
     """`cts` is the time of matching, comparable to that of trades; `ts` that of sending.
 
@@ -64,6 +79,7 @@ def _book(depth: int) -> Shape:
         bids=("data", "b"),
         asks=("data", "a"),
         snapshot={"type": "snapshot"},
+        known=("ts", ("data", "seq")),
     )
 
 
@@ -79,6 +95,7 @@ _TRADES: Final = TradeShape(
     id="i",
     aggressor=Aggressor("S", _BUY_SELL),
     flags=((TRADE_BLOCK, {"BT": True}),),
+    known=(payload("ts"), payload("type"), *_TRADE_KNOWN),
 )
 
 
@@ -95,6 +112,7 @@ def _ticker(volume: str, turnover: str, opened: str | None = "prevPrice24h") -> 
         low=("data", "lowPrice24h"),
         volume=("data", volume),
         turnover=("data", turnover),
+        known=("type", "cs", "id", *(("data", key) for key in _TICKER_KNOWN)),
     )
 
 
@@ -146,6 +164,7 @@ def _kline(volume: str, turnover: str) -> CandleShape:
         volume=volume,
         turnover=turnover,
         closed={"confirm": True},
+        known=(payload("ts"), payload("type"), "end"),
     )
 
 
@@ -160,6 +179,7 @@ _LIQUIDATIONS: Final = LiquidationShape(
     qty="v",
     time=("T", "ms"),
     aggressor=Aggressor("S", SideWords(bid=("Sell",), ask=("Buy",))),
+    known=(payload("ts"), payload("type")),
 )
 
 # Quantities count coins, but on inverse contracts US dollars: there "volume" is in dollars and "turnover", as

@@ -15,6 +15,7 @@ import msgspec
 
 from outcrier.instruments import Instrument
 from outcrier.shapes import (
+    ANY,
     Aggressor,
     AnyShape,
     NoSequence,
@@ -71,6 +72,7 @@ _SNAPSHOT: Final = Shape(
     level=_LEVEL,
     side=_BUY_SELL,
     snapshot=True,
+    known=tuple(("data", "order_book", ANY, key) for key in ("id", "symbol")),
 )
 
 # Rows to delete have no size.
@@ -83,6 +85,9 @@ _DELTA: Final = Shape(
     levels={("data", "delete"): "remove", ("data", "update"): "set", ("data", "insert"): "set"},
     level=_LEVEL,
     side=_BUY_SELL,
+    known=tuple(
+        ("data", verb, ANY, key) for verb in ("delete", "update", "insert") for key in ("id", "symbol")
+    ),
 )
 
 _TRADES: Final = TradeShape(
@@ -95,6 +100,7 @@ _TRADES: Final = TradeShape(
     time=Time("trade_time_ms", "ms"),
     id="trade_id",
     aggressor=Aggressor("side", _BUY_SELL),
+    known=("timestamp", "tick_direction", "cross_seq", "is_block_trade"),
 )
 
 

@@ -76,8 +76,44 @@ LONG_NAMES: Final[Mapping[str, str]] = {
     "lp": "low_price",
     "catv": "candle_acc_trade_volume",
     "catp": "candle_acc_trade_price",
+    "cdttmk": "candle_date_time_kst",
+    "st": "stream_type",
+    "lv": "level",
+    "tas": "total_ask_size",
+    "tbs": "total_bid_size",
+    "td": "trade_date",
+    "ttm": "trade_time",
+    "tdk": "trade_date_kst",
+    "ttmk": "trade_time_kst",
+    "pcp": "prev_closing_price",
+    "c": "change",
+    "cp": "change_price",
+    "scp": "signed_change_price",
+    "cr": "change_rate",
+    "scr": "signed_change_rate",
+    "atv": "acc_trade_volume",
+    "atp": "acc_trade_price",
+    "aav": "acc_ask_volume",
+    "abv": "acc_bid_volume",
+    "h52wp": "highest_52_week_price",
+    "h52wdt": "highest_52_week_date",
+    "l52wp": "lowest_52_week_price",
+    "l52wdt": "lowest_52_week_date",
+    "ts": "trade_status",
+    "msfi": "market_state_for_ios",
+    "dd": "delisting_date",
+    "mw": "market_warning",
 }
 """Fields of the form SIMPLE and what they are called in DEFAULT."""
+
+# What the documentation has and nothing here reads.
+_BOOK_KNOWN: Final = ("st", "lv", "tas", "tbs")
+_TRADE_KNOWN: Final = ("st", "tms", "td", "ttm", "pcp", "c", "cp")
+_TICKER_KNOWN: Final = (
+    *("st", "op", "hp", "lp", "pcp", "c", "cp", "scp", "cr", "scr", "tv", "atv", "atp"),
+    *("td", "ttm", "tdk", "ttmk", "ttms", "ab", "aav", "abv", "h52wp", "h52wdt", "l52wp", "l52wdt"),
+    *("ts", "ms", "msfi", "its", "dd", "mw"),
+)
 
 
 def shapes_of(form: str, names: Mapping[str, str]) -> tuple[AnyShape, ...]:
@@ -107,6 +143,7 @@ def shapes_of(form: str, names: Mapping[str, str]) -> tuple[AnyShape, ...]:
         level=level,
         snapshot=True,
         ignore_zero_price=True,
+        known=tuple(names.get(key, key) for key in _BOOK_KNOWN),
     )
     # BID: the taker bought. The id is unique in a market, grows and has holes.
     trade = TradeShape(
@@ -118,6 +155,7 @@ def shapes_of(form: str, names: Mapping[str, str]) -> tuple[AnyShape, ...]:
         time=(name("ttms"), "magnitude"),
         id=name("sid"),
         aggressor=Aggressor(name("ab"), SideWords(bid=("BID",), ask=("ASK",))),
+        known=tuple(names.get(key, key) for key in _TRADE_KNOWN),
     )
     # Best prices after the trade, since 2024-10.
     best = BboShape(
@@ -141,6 +179,7 @@ def shapes_of(form: str, names: Mapping[str, str]) -> tuple[AnyShape, ...]:
         last=name("tp"),
         volume=name("atv24h"),
         turnover=name("atp24h"),
+        known=tuple(names.get(key, key) for key in _TICKER_KNOWN),
     )
     # A suspension is said beside the state in a field that goes away (2025-10).
     status = TradingShape(

@@ -90,6 +90,7 @@ _MATCH: Final = TradeShape(
     time=_TIME,
     id="trade_id",
     aggressor=Aggressor("side", _BUY_SELL, maker=True),
+    known=("maker_order_id", "taker_order_id"),
 )
 
 _TICKER: Final = TickerShape(
@@ -103,6 +104,7 @@ _TICKER: Final = TickerShape(
     high="high_24h",
     low="low_24h",
     volume="volume_24h",
+    known=("side", "trade_id", "last_size", "volume_30d"),
 )
 
 # Sizes are sent since 2022.

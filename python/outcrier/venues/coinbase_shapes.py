@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from outcrier.shapes import (
+    ANY,
     Aggressor,
     AnyShape,
     BboShape,
@@ -18,6 +19,7 @@ from outcrier.shapes import (
     Time,
     TradeShape,
     Where,
+    element,
     payload,
 )
 
@@ -28,6 +30,9 @@ _SENT: Final = Time(payload("timestamp"), "rfc3339")
 """Rows of a book have times of their own, several in a message; this is the one of sending."""
 
 # Full depth. Updates may have an empty list, and may remove levels that were never sent.
+_TICKER_KNOWN: Final = ("type", "high_52_w", "low_52_w", "price_percent_chg_24_h")
+
+
 _LEVEL2: Final = Shape(
     name="l2_data",
     when={"channel": "l2_data"},
@@ -39,6 +44,7 @@ _LEVEL2: Final = Shape(
     level={"side": "side", "price": "price_level", "qty": "new_quantity"},
     side=SideWords(bid=("bid",), ask=("offer",)),
     snapshot={"type": "snapshot"},
+    known=(payload("client_id"), ("updates", ANY, "event_time")),
 )
 
 # `side` is the maker's: BUY means that the aggressor sold. The first message repeats recent trades, newest
@@ -54,6 +60,7 @@ _MARKET_TRADES: Final = TradeShape(
     time=("time", "rfc3339"),
     id="trade_id",
     aggressor=Aggressor("side", SideWords(bid=("BUY",), ask=("SELL",)), maker=True),
+    known=(payload("client_id"), payload("timestamp"), element("type")),
 )
 
 
@@ -69,6 +76,7 @@ def _ticker(name: str, when: Tests, volume: Where | None) -> TickerShape:
         high="high_24_h",
         low="low_24_h",
         volume=volume,
+        known=(payload("client_id"), element("type"), *_TICKER_KNOWN),
     )
 
 
@@ -104,6 +112,7 @@ def _candles(name: str, when: Tests, volume: Where | None) -> CandleShape:
         low="low",
         close="close",
         volume=volume,
+        known=(payload("client_id"), element("type")),
     )
 
 

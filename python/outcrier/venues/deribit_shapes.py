@@ -30,6 +30,7 @@ from outcrier.shapes import (
     Tests,
     TickerShape,
     TradeShape,
+    payload,
 )
 
 _CHANNEL: Final = ("params", "channel")
@@ -41,6 +42,20 @@ _RESOLUTIONS: Final = {
     **{str(minutes): minutes * _MINUTE for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720)},
     "1D": 1440 * _MINUTE,
 }
+
+
+_JSON_RPC: Final = ("jsonrpc", "method")
+
+_TRADE_KNOWN: Final = (
+    *("tick_direction", "mark_price", "index_price", "iv", "contracts", "combo_id"),
+    *("block_trade_leg_count", "block_rfq_id", "legs"),
+)
+_TICKER_KNOWN: Final = (
+    *("state", "settlement_price", "min_price", "max_price", "delivery_price"),
+    *("best_bid_price", "best_bid_amount", "best_ask_price", "best_ask_amount"),
+    *("ask_iv", "bid_iv", "mark_iv", "greeks", "interest_rate", "underlying_price", "underlying_index"),
+    *("funding_8h", "interest_value"),
+)
 
 
 def _at(*keys: str | int) -> tuple[str | int, ...]:
@@ -60,6 +75,7 @@ def _book(name: str, when: Tests, snapshot: Any) -> Shape:
         level=("verb", "price", "qty"),
         remove=("delete",),
         snapshot=snapshot,
+        known=(*_JSON_RPC, _at("type")),
     )
 
 
@@ -92,6 +108,7 @@ _TRADES: Final = TradeShape(
         (TRADE_BLOCK, {"block_trade_id": PRESENT}),
         (TRADE_OFF_BOOK, {"combo_trade_id": PRESENT}),
     ),
+    known=(*(payload(key) for key in _JSON_RPC), *_TRADE_KNOWN),
 )
 
 # Without a quote both price and amount are 0.0.
@@ -104,6 +121,7 @@ _QUOTE: Final = BboShape(
     bid_qty=_at("best_bid_amount"),
     ask_price=_at("best_ask_price"),
     ask_qty=_at("best_ask_amount"),
+    known=_JSON_RPC,
 )
 
 _TICKER: Final = TickerShape(
@@ -116,6 +134,11 @@ _TICKER: Final = TickerShape(
     low=_at("stats", "low"),
     volume=_at("stats", "volume"),
     turnover=_at("stats", "volume_notional"),
+    known=(
+        *_JSON_RPC,
+        *map(_at, _TICKER_KNOWN),
+        *(_at("stats", key) for key in ("price_change", "volume_usd")),
+    ),
 )
 
 # Funding accrues every millisecond: current_funding is the rate of eight hours in force now.
@@ -145,6 +168,7 @@ _CHART: Final = CandleShape(
     close=_at("close"),
     volume=_at("volume"),
     turnover=_at("cost"),
+    known=(*_JSON_RPC, _at("status")),
 )
 
 SHAPES: Final[tuple[AnyShape, ...]] = (*_BOOKS, _TRADES, _QUOTE, _TICKER, _DERIV, _CHART)

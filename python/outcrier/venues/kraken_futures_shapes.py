@@ -25,6 +25,7 @@ from outcrier.shapes import (
     TradeShape,
     TradingShape,
     Where,
+    payload,
 )
 
 _PUSHED: Final[Tests] = {"event": ABSENT}
@@ -32,6 +33,12 @@ _PUSHED: Final[Tests] = {"event": ABSENT}
 
 _BUY_SELL: Final = SideWords(bid=("buy",), ask=("sell",))
 _SENT: Final = ("timestamp", "ms")
+
+_TICKER_KNOWN: Final = (
+    *("funding_rate", "funding_rate_prediction", "dtm", "leverage", "premium", "change", "tag", "pair"),
+    *("maturityTime", "volume", "greeks"),
+)
+
 
 _SNAPSHOT: Final = Shape(
     name="book_snapshot",
@@ -43,6 +50,7 @@ _SNAPSHOT: Final = Shape(
     asks="asks",
     level={"price": "price", "qty": "qty"},
     snapshot=True,
+    known=("tickSize",),
 )
 
 _BOOK: Final = Shape(
@@ -78,6 +86,7 @@ def _trades(name: str, each: Where | None) -> TradeShape:
         id="uid",
         aggressor=Aggressor("side", _BUY_SELL),
         flags=_TRADE_FLAGS,
+        known=(payload("product_id"), "feed") if each else (),
     )
 
 
@@ -93,6 +102,7 @@ def _ticker(name: str, when: Tests, volume: Where | None) -> TickerShape:
         low="low",
         volume=volume,
         turnover="volumeQuote",
+        known=_TICKER_KNOWN,
     )
 
 

@@ -52,6 +52,7 @@ _TRADE: Final = TradeShape(
     time=_TIME,
     id="trade_id",
     aggressor=Aggressor("side", SideWords(bid=("buy",), ask=("sell",))),
+    known=(payload("type"), "ord_type"),
 )
 
 # Pairs that are halted send zeros and the year 1970.
@@ -65,6 +66,7 @@ _TICKER: Final = TickerShape(
     high="high",
     low="low",
     volume="volume",
+    known=(payload("type"), "vwap", "change", "change_pct"),
 )
 
 _TICKER_BBO: Final = BboShape(
@@ -97,6 +99,7 @@ _OHLC: Final = CandleShape(
     close="close",
     volume="volume",
     trade_count="trades",
+    known=(payload("type"), payload("timestamp"), "vwap"),
 )
 
 SHAPES: Final[tuple[AnyShape, ...]] = (_BOOK, _TRADE, _TICKER, _TICKER_BBO, _OHLC)

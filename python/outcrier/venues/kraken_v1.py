@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from outcrier.shapes import (
+    ANY,
     PRESENT,
     Aggressor,
     AnyShape,
@@ -60,6 +61,7 @@ _SNAPSHOT: Final = Shape(
     asks=(1, "as"),
     snapshot=True,
     depth=DEPTH,
+    known=(0, (1, "bs", ANY, 2), (1, "as", ANY, 2)),
 )
 
 # Rows are [price, quantity, time], and "r" behind those of levels that come again from below the depth.
@@ -73,6 +75,10 @@ _UPDATE: Final = Shape(
     asks="a",
     depth=DEPTH,
     checksum=Checksum("c", "kraken"),
+    known=(
+        payload(0),
+        *(payload(part, side, ANY, at) for part in (1, 2) for side in "ba" for at in (2, 3)),
+    ),
 )
 
 # [price, volume, time, side of the taker, order type, misc]; there are no ids.
@@ -85,6 +91,7 @@ _TRADE: Final = TradeShape(
     qty=1,
     time=(2, "s"),
     aggressor=Aggressor(3, SideWords(bid=("b",), ask=("s",))),
+    known=(payload(0), 4, 5),
 )
 
 # Pairs of numbers are of today and of 24 hours; those of best prices are whole lots and lots.
@@ -98,6 +105,7 @@ _TICKER: Final = TickerShape(
     low=(1, "l", 1),
     volume=(1, "v", 1),
     trade_count=(1, "t", 1),
+    known=(0, *((1, key, 1) for key in "abc"), *((1, key, 0) for key in "vtlho"), (1, "p")),
 )
 
 _TICKER_BBO: Final = BboShape(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from outcrier.shapes import (
+    ANY,
     PRESENT,
     Aggressor,
     AnyShape,
@@ -49,6 +50,23 @@ _UTC_INTERVALS: Final = {f"{word}utc": seconds for word, seconds in _INTERVALS.i
 """Bars of six hours and more open at UTC+8 unless named so. Months have no length in seconds."""
 
 
+_ASKED: Final = payload("arg", "instId")
+_ORDERS: Final = tuple((side, ANY, at) for side in ("bids", "asks") for at in (2, 3))
+"""Of a level: a "0" of old, and how many orders it is."""
+
+_TICKER_KNOWN: Final = (
+    *("instType", "lastSz", "sodUtc0", "sodUtc8", "vol24h", "volCcy24h"),
+    *("bidPx", "bidSz", "askPx", "askSz"),
+)
+_CANDLE_KNOWN: Final = (5, 6)
+"""Of the volumes, in contracts and in coins, one is read."""
+
+_FUNDING_KNOWN: Final = (
+    *("instType", "method", "formulaType", "nextFundingTime", "minFundingRate", "maxFundingRate"),
+    *("settState", "settFundingRate", "premium", "interestRate", "impactValue", "prevFundingTime"),
+)
+
+
 def _books(channels: tuple[str, ...], sequence: Sequence_) -> Shape:
     """Rows are [price, size, "0", orders]. The checksum is 0, which means none, since 2026-06-23."""
     return Shape(
@@ -62,6 +80,7 @@ def _books(channels: tuple[str, ...], sequence: Sequence_) -> Shape:
         asks="asks",
         snapshot={payload("action"): "snapshot"},
         checksum=Checksum("checksum", "okx"),
+        known=_ORDERS,
     )
 
 
@@ -83,6 +102,7 @@ _BOOKS5: Final = Shape(
     bids="bids",
     asks="asks",
     snapshot=True,
+    known=(*_ORDERS, "instId", "checksum", "prevSeqId"),
 )
 
 _BBO_TBT: Final = BboShape(
@@ -98,6 +118,7 @@ _BBO_TBT: Final = BboShape(
     ask_price=("asks", 0, 0),
     ask_qty=("asks", 0, 1),
     ask_orders=("asks", 0, 3),
+    known=(("bids", ANY, 2), ("asks", ANY, 2), "checksum", "prevSeqId"),
 )
 
 # `trades` folds the fills of one order at one price into `count`; `trades-all` has each, without a count.
@@ -113,6 +134,7 @@ _TRADES: Final = TradeShape(
     id="tradeId",
     aggressor=Aggressor("side", _BUY_SELL),
     n_fills="count",
+    known=(_ASKED, "source"),
 )
 
 
@@ -129,6 +151,7 @@ def _ticker(name: str, when: Tests, volume: str, turnover: str | None) -> Ticker
         low="low24h",
         volume=volume,
         turnover=turnover,
+        known=(_ASKED, *_TICKER_KNOWN),
     )
 
 
@@ -166,6 +189,7 @@ def _candles(volume: int) -> CandleShape:
         volume=volume,
         turnover=7,
         closed={8: "1"},
+        known=_CANDLE_KNOWN,
     )
 
 
@@ -176,6 +200,7 @@ _MARK_PRICE: Final = DerivShape(
     instrument="instId",
     exchange_time=_TS,
     mark="markPx",
+    known=(_ASKED, "instType"),
 )
 
 # fundingRate is paid at fundingTime, nextFundingRate after it; the latter may be empty.
@@ -188,6 +213,7 @@ _FUNDING_RATE: Final = DerivShape(
     funding_rate="fundingRate",
     next_rate="nextFundingRate",
     next_funding=("fundingTime", "ms"),
+    known=(_ASKED, *_FUNDING_KNOWN),
 )
 
 # oi counts contracts, oiCcy coins.
@@ -198,6 +224,7 @@ _OPEN_INTEREST: Final = DerivShape(
     instrument="instId",
     exchange_time=_TS,
     open_interest="oi",
+    known=(_ASKED, "instType", "oiCcy", "oiUsd"),
 )
 
 # instId names an index here, which is an instrument of its own beside the contracts on it.
@@ -208,6 +235,7 @@ _INDEX_TICKERS: Final = DerivShape(
     instrument="instId",
     exchange_time=_TS,
     index="idxPx",
+    known=(_ASKED, "high24h", "low24h", "open24h", "sodUtc0", "sodUtc8"),
 )
 
 # side is the forced order's (posSide long: sell); bkPx the price of bankruptcy, sz in contracts.
@@ -221,6 +249,11 @@ _LIQUIDATIONS: Final = LiquidationShape(
     qty="sz",
     time=_TS,
     aggressor=Aggressor("side", _BUY_SELL),
+    known=(
+        payload("arg", "instType"),
+        *(element(key) for key in ("instType", "instFamily", "uly")),
+        *("bkLoss", "ccy", "posSide"),
+    ),
 )
 
 # vol24h counts coins on spot and contracts elsewhere; volCcy24h is in the quote on spot and in coins

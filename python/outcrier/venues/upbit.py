@@ -69,6 +69,7 @@ def candle_of(form: str, names: Mapping[str, str]) -> CandleShape:
         close=field["tp"],
         volume=field["catv"],
         turnover=field["catp"],
+        known=(field["st"], field["cdttmk"]),
     )
 
 
