@@ -5,7 +5,6 @@ holds.
 from __future__ import annotations
 
 import json
-import random
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -346,26 +345,6 @@ def test_control_messages() -> None:
     for junk in (b"", b"x", b"[]", b"3", b"\xff\xfe", b"[" * 200_000, b'{"data":{"e":' + b"[" * 9_000):
         assert SPOT.control(junk) == Unknown("not a JSON object")
     assert len(str(SPOT.control(json.dumps({"e": "x" * 10_000})))) < 200
-
-
-def test_nothing_a_venue_sends_raises(data_dir: Path) -> None:
-    chance = random.Random(7)  # noqa: S311 - disturbs by seed, guards nothing
-    (path,) = (data_dir / "captures" / "binance_tr").glob("spot_2*")
-    texts = [line.data for line in read_capture(path)]
-    for text in texts:
-        for _ in range(40):
-            damaged = bytearray(text[:3000])
-            for _ in range(chance.randrange(1, 4)):
-                at = chance.randrange(len(damaged))
-                damaged[at : at + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
-            data = bytes(damaged)
-            SPOT.control(data)
-            SPOT.parse_instruments(data)
-            SPOT.printed(data)
-            SPOT.stream_of(data)
-            SPOT.exchange_time_ns(data)
-            SPOT.snapshot_symbol(None, data)
-            SPOT.is_snapshot(None, data)
 
 
 # Shapes, on messages that no capture holds.

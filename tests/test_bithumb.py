@@ -23,15 +23,12 @@ from venue_checks import (
     bodies_of,
     books_of,
     check_book_again,
-    check_capture,
     check_contents,
-    check_junk,
     check_requests,
     check_streams,
     default_streams,
     listed,
     named,
-    texts_of,
 )
 
 CAPTURE = "bithumb/spot_full_2021-06-01"
@@ -79,11 +76,6 @@ LEGACY = [LEGACY_DEPTH, LEGACY_TRADE, LEGACY_BOOK, LEGACY_TICKER]
 
 
 # The legacy feed.
-
-
-def test_the_capture_says_what_a_plain_decoder_reads(capture: Callable[[str], Path]) -> None:
-    counts = check_capture(BITHUMB_LEGACY, capture(CAPTURE), lambda: bithumb_legacy)
-    assert counts == {"for_python": 3, "book": 307, "trade": 7}
 
 
 def test_messages_that_the_capture_lacks() -> None:
@@ -270,11 +262,3 @@ def test_a_late_subscriber_of_the_socket_gets_the_book() -> None:
     (book,) = books_of([BOOK.encode()], upbit).values()
     (event,) = check_book_again(BITHUMB, Client("/websocket/v1"), "orderbook:KRW-BTC", book, upbit)
     assert isinstance(event, Book)
-
-
-def test_nothing_raises(capture: Callable[[str], Path], data_dir: Path) -> None:
-    texts = [*texts_of(capture(CAPTURE)), *(text.encode() for text in LEGACY)]
-    check_junk(BITHUMB_LEGACY, texts, seed=21, rounds=20)
-    check_junk(BITHUMB, [text.encode() for text in (TRADE, BOOK, TICKER)], seed=20)
-    (first, _) = bodies_of(data_dir, *BITHUMB_LEGACY.instrument_lists)
-    check_junk(BITHUMB_LEGACY, [first.encode()], seed=25, rounds=5)

@@ -20,7 +20,7 @@ from outcrier.venues.bybit_exchange import CHARS_MAX
 from outcrier.venues.bybit_v2 import BYBIT_V2
 from outcrier.venues.exchange_side import Client
 from plain import bybit as plain
-from plain_events import BLOCK, BUY, Deriv, Plain, Trade, lines, parse, received
+from plain_events import BLOCK, BUY, Deriv, Plain, Trade, parse, received
 from planning import plan_connections, planned_books
 from venue_feeds import (
     Captures,
@@ -29,12 +29,11 @@ from venue_feeds import (
     bodies,
     check_exchange,
     check_feed,
-    check_junk,
     check_streams,
     check_symbols,
     unlisted,
 )
-from venue_sessions import Session, check_contents, check_unknown, compare, listed_exps
+from venue_sessions import Session, check_unknown, compare, listed_exps
 
 TODAY: tuple[Bybit, ...] = (BYBIT, BYBIT_LINEAR, BYBIT_INVERSE, BYBIT_OPTION)
 NATIVE: dict[Venue, str] = {
@@ -106,11 +105,6 @@ of_today = pytest.mark.parametrize("venue", TODAY, ids=lambda venue: venue.name)
 
 
 @each_session
-def test_the_core_reads_what_a_plain_decoder_reads(session: Session, capture: Captures) -> None:
-    check_contents(session, capture)
-
-
-@each_session
 def test_instruments_that_nobody_asked_for_are_counted_unknown(session: Session, capture: Captures) -> None:
     check_unknown(session, capture)
 
@@ -162,22 +156,6 @@ def test_messages_that_the_fact_sheet_quotes() -> None:
     assert block.flags == BLOCK
     assert isinstance(liquidation, Trade)
     assert liquidation.aggressor == BUY, "Sell: a short position was liquidated, which bought"
-
-
-@pytest.mark.parametrize(
-    ("venue", "decode", "samples"),
-    [
-        (BYBIT_LINEAR, LINEAR, ("kline", "orderbook_delta", "orderbook_snapshot", "ticker_linear")),
-        (BYBIT_OPTION, OPTION, ("ticker_option",)),
-    ],
-    ids=["linear", "option"],
-)
-def test_the_samples_folder(venue: Venue, decode: Plain, samples: tuple[str, ...], data_dir: Path) -> None:
-    paths = [data_dir / "samples" / "bybit" / f"ws_{name}.json" for name in samples]
-    frames = [path.read_bytes() for path in paths if path.is_file()]
-    if len(frames) < len(paths):
-        pytest.skip(f"samples are missing: {paths}")
-    assert compare(Reader(venue.shapes_json), frames, decode) == len(samples)
 
 
 # Instruments.
@@ -400,13 +378,6 @@ def test_control_messages(data_dir: Path) -> None:
         (answer,) = venue.exchange.on_text(client, venue.keepalive.client_ping)
         assert venue.control(answer) == Pong()
         assert venue.keepalive.client_ping_every_s == 20
-
-
-@each_recorded
-def test_nothing_that_is_sent_raises(venue: Venue, name: str, decode: Plain, capture: Captures) -> None:
-    del decode
-    texts = [*list(received(capture(name)))[:150], *lines(capture(name), "send"), *bodies(venue, capture)]
-    check_junk(venue, texts, 10)
 
 
 # Sequences.

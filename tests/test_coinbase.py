@@ -26,15 +26,11 @@ from venue_checks import (
     bodies_of,
     books_of,
     check_book_again,
-    check_capture,
-    check_contents,
-    check_junk,
     check_requests,
     check_streams,
     default_streams,
     listed,
     named,
-    texts_of,
 )
 
 ADVANCED = "coinbase/advanced_2026-08-09"
@@ -51,26 +47,6 @@ STATUS = (
     '"base_increment":"0.00000001","quote_increment":"0.01","display_name":"BTC/USD","status":"online",'
     '"status_message":"","min_market_funds":"1"},{"id":"DAI-USD","status":"delisted"},{"id":"A-USD","status":"?"}]}]}'
 )
-
-
-def test_the_captures_say_what_a_plain_decoder_reads(capture: Callable[[str], Path]) -> None:
-    counts = check_capture(COINBASE, capture(ADVANCED), lambda: coinbase, numbered=True)
-    assert counts == {
-        "for_python": 21,
-        "book": 485,
-        "trade": 258,
-        "bbo": 105,
-        "ticker": 105,
-        "candle": 202,
-    }
-    counts = check_capture(COINBASE, capture(LEVEL2), lambda: coinbase, numbered=True)
-    assert counts == {"for_python": 1, "book": 11}
-
-
-def test_the_samples_say_what_a_plain_decoder_reads(data_dir: Path) -> None:
-    paths = sorted((data_dir / "samples" / "coinbase").glob("ws_*.json"))
-    counts = check_contents(COINBASE, [path.read_bytes() for path in paths], coinbase)
-    assert counts == {"for_python": 2, "book": 2, "trade": 2, "ticker": 1, "bbo": 1, "candle": 1}
 
 
 def read(text: str, symbol: str) -> list[Any]:
@@ -349,13 +325,6 @@ def test_times(capture: Callable[[str], Path]) -> None:
     assert COINBASE.exchange_time_ns(frame) == 1_787_610_853_793_075_885
     first = next(received(capture(ADVANCED)))
     assert COINBASE.exchange_time_ns(first) == 1_786_309_542_514_318_000, "of the trade"
-
-
-def test_nothing_raises(capture: Callable[[str], Path], data_dir: Path) -> None:
-    paths = sorted((data_dir / "samples" / "coinbase").glob("*.json"))
-    short = [text for text in texts_of(capture(ADVANCED)) if len(text) < 3000]
-    texts = [*texts_of(capture(LEVEL2)), *short, *(path.read_bytes() for path in paths), STATUS.encode()]
-    check_junk(COINBASE, texts, seed=16, rounds=20)
 
 
 def test_named_by_their_own_word_where_no_list_has_them() -> None:

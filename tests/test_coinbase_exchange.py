@@ -22,15 +22,12 @@ from venue_checks import (
     bodies_of,
     books_of,
     check_book_again,
-    check_capture,
     check_contents,
-    check_junk,
     check_requests,
     check_streams,
     default_streams,
     listed,
     named,
-    texts_of,
 )
 
 CAPTURE = "coinbase/exchange_2021-04-17"
@@ -60,13 +57,6 @@ QUOTED = [
         '"best_ask_size":"1","side":"buy","time":"2026-08-25T03:35:57.198335Z","trade_id":1,"last_size":"1"}'
     ),
 ]
-
-
-def test_the_captures_say_what_a_plain_decoder_reads(capture: Callable[[str], Path]) -> None:
-    counts = check_capture(COINBASE_EXCHANGE, capture(CAPTURE), lambda: coinbase_exchange)
-    assert counts == {"for_python": 3, "book": 6170, "trade": 46, "ticker": 46}
-    counts = check_capture(COINBASE_EXCHANGE, capture(DUMP), lambda: coinbase_exchange)
-    assert counts == {"for_python": 2, "book": 17}
 
 
 def test_messages_that_no_capture_has() -> None:
@@ -123,17 +113,6 @@ def test_the_year_one_is_no_time() -> None:
     assert read(QUOTED[3])[0].time is None
     assert COINBASE_EXCHANGE.exchange_time_ns(QUOTED[3]) is None
     assert COINBASE_EXCHANGE.exchange_time_ns(MATCH) == 1_787_628_957_198_335_000
-
-
-def test_books_are_live_and_the_naive_ones(capture: Callable[[str], Path], data_dir: Path) -> None:
-    frames = list(received(capture(CAPTURE)))
-    books = books_of(frames, coinbase_exchange)
-    instruments = [each for each in listed(COINBASE_EXCHANGE, data_dir) if each.native_symbol in books]
-    followed = Followed(COINBASE_EXCHANGE, *instruments)
-    for frame in frames:
-        followed.read(frame)
-    assert len(books) == 10
-    assert followed.books() == {native: book.plain() for native, book in books.items()}
 
 
 # Instruments.
@@ -232,8 +211,3 @@ def test_control_messages() -> None:
     for text in ("x", '{"type":"hello"}', '{"type":"subscribe","channels":["quotes"]}'):
         (answer,) = COINBASE_EXCHANGE.exchange.on_text(Client("/"), text)
         assert isinstance(control(answer), Error)
-
-
-def test_nothing_raises(capture: Callable[[str], Path]) -> None:
-    texts = [*texts_of(capture(CAPTURE)), *texts_of(capture(DUMP)), *(text.encode() for text in QUOTED)]
-    check_junk(COINBASE_EXCHANGE, texts, seed=17, rounds=20)

@@ -26,12 +26,11 @@ from venue_feeds import (
     bodies,
     check_exchange,
     check_feed,
-    check_junk,
     check_streams,
     check_symbols,
     unlisted,
 )
-from venue_sessions import Session, check_contents, check_unknown, compare, listed_exps
+from venue_sessions import Session, check_unknown, compare, listed_exps
 
 SESSIONS = [
     Session(
@@ -50,11 +49,6 @@ SESSIONS = [
 ]
 
 each_session = pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session.capture)
-
-
-@each_session
-def test_the_core_reads_what_a_plain_decoder_reads(session: Session, capture: Captures) -> None:
-    check_contents(session, capture)
 
 
 @each_session
@@ -108,12 +102,6 @@ def test_without_a_quote_there_is_no_best_price() -> None:
     reader.read(QUOTED[3].encode())
     (event,) = reader.events()
     assert event[2:4] == (None, (Decimal("0.0005"), Decimal("1.5"), 0))
-
-
-def test_the_samples_folder(data_dir: Path) -> None:
-    paths = sorted((data_dir / "samples" / "deribit").glob("ws_*.json"))
-    frames = [path.read_bytes() for path in paths]
-    assert compare(Reader(DERIBIT.shapes_json), frames, deribit) == 7
 
 
 @pytest.mark.parametrize("prev", ["null", "0", None])
@@ -432,13 +420,6 @@ def test_control_messages(data_dir: Path) -> None:
     assert DERIBIT.control(push.replace("settled", "new")) == Unknown("instrument state 'new'")
     assert DERIBIT.stream_of(push) == "instrument.state.future.any"
     assert DERIBIT.control('{"jsonrpc":"2.0","method":"x"}') == Unknown("x")
-
-
-@pytest.mark.parametrize("name", ["deribit/v2_2021-07-22", "deribit/ssc2ce_dump_2020-06"])
-def test_nothing_that_is_sent_raises(name: str, capture: Captures, data_dir: Path) -> None:
-    samples = [path.read_bytes() for path in sorted((data_dir / "samples" / "deribit").glob("*.json"))]
-    texts = [*received(capture(name)), *lines(capture(name), "send"), *bodies(DERIBIT, capture), *samples]
-    check_junk(DERIBIT, texts, 20)
 
 
 def test_the_exchange_sends_the_book_it_has() -> None:

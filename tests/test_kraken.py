@@ -23,15 +23,12 @@ from venue_checks import (
     bodies_of,
     books_of,
     check_book_again,
-    check_capture,
     check_contents,
-    check_junk,
     check_requests,
     check_streams,
     default_streams,
     listed,
     named,
-    texts_of,
 )
 
 CAPTURE = "kraken/v2_book10_btcusd_2026-08-24"
@@ -78,10 +75,6 @@ def book(kind: str, bids: str, asks: str, crc: int) -> str:
         f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"BTC/USD","bids":[{objects(bids)}],'
         f'"asks":[{objects(asks)}],"checksum":{crc},"timestamp":"2023-10-06T17:35:55.440295Z"}}]}}'
     )
-
-
-def test_the_capture_says_what_a_plain_decoder_reads(capture: Callable[[str], Path]) -> None:
-    assert check_capture(KRAKEN, capture(CAPTURE), lambda: kraken) == {"for_python": 4, "book": 4}
 
 
 def test_samples_and_quoted_messages(data_dir: Path) -> None:
@@ -316,11 +309,3 @@ def test_control_messages(capture: Callable[[str], Path], data_dir: Path) -> Non
 def test_times() -> None:
     assert KRAKEN.exchange_time_ns(QUOTED[0]) == 1_696_613_755_440_295_000
     assert KRAKEN.exchange_time_ns(HALTED) is None
-
-
-def test_nothing_raises(capture: Callable[[str], Path], data_dir: Path) -> None:
-    folder = data_dir / "samples" / "kraken"
-    paths = [path for path in sorted(folder.glob("*.json")) if path.stat().st_size < 10_000]
-    requests = KRAKEN.subscribe(default_streams(KRAKEN, named(KRAKEN, "BTC/USD")))
-    texts = [*texts_of(capture(CAPTURE)), *(path.read_bytes() for path in paths)]
-    check_junk(KRAKEN, texts + [request.text.encode() for request in requests], seed=22, rounds=10)

@@ -23,15 +23,12 @@ from venue_checks import (
     bodies_of,
     books_of,
     check_book_again,
-    check_capture,
     check_contents,
-    check_junk,
     check_requests,
     check_streams,
     default_streams,
     listed,
     named,
-    texts_of,
 )
 
 CAPTURE = "kraken_futures/v1_2021-07-22"
@@ -51,11 +48,6 @@ LINEAR = (
 
 def sample(data_dir: Path, name: str) -> bytes:
     return (data_dir / "samples" / "kraken" / f"ws_futures_{name}.json").read_bytes()
-
-
-def test_the_capture_says_what_a_plain_decoder_reads(capture: Callable[[str], Path]) -> None:
-    counts = check_capture(KRAKEN_FUTURES, capture(CAPTURE), lambda: kraken_futures)
-    assert counts == {"for_python": 105, "book": 3739, "trade": 1003}
 
 
 def test_samples_and_quoted_messages(data_dir: Path) -> None:
@@ -292,15 +284,6 @@ def test_control_messages() -> None:
 def test_times(data_dir: Path) -> None:
     assert KRAKEN_FUTURES.exchange_time_ns(LIQUIDATION) == 1_593_561_965_283_000_000
     assert KRAKEN_FUTURES.exchange_time_ns(sample(data_dir, "book_delta")) == 1_612_269_953_629_000_000
-
-
-def test_nothing_raises(capture: Callable[[str], Path], data_dir: Path) -> None:
-    names = ("book_delta", "book_snapshot", "ticker", "trade", "trade_snapshot")
-    requests = KRAKEN_FUTURES.subscribe(default_streams(KRAKEN_FUTURES, named(KRAKEN_FUTURES, "PI_XBTUSD")))
-    texts = [*texts_of(capture(CAPTURE)), *(sample(data_dir, name) for name in names)]
-    texts += [request.text.encode() for request in requests]
-    texts += [body.encode() for body in bodies_of(data_dir, "kraken/http_futures_instruments.json")]
-    check_junk(KRAKEN_FUTURES, texts, seed=24, rounds=10)
 
 
 def test_named_by_their_own_word_where_no_list_has_them() -> None:

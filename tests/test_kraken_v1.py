@@ -8,58 +8,21 @@ from decimal import Decimal
 from pathlib import Path
 
 from core_events import Decoder, Reader
-from feed_checks import Followed
 from outcrier.venues.base import Ack, Error, Ignored, Pong, Unknown
 from outcrier.venues.exchange_side import Client
-from outcrier.venues.kraken import KRAKEN, checksum
+from outcrier.venues.kraken import KRAKEN
 from outcrier.venues.kraken_v1 import DEPTH, KRAKEN_V1
 from plain.kraken import kraken_v1
 from plain_events import Book, Trade, lines, parse, received
 from venue_checks import (
-    TextBook,
     books_of,
     check_book_again,
-    check_capture,
-    check_junk,
     check_requests,
     check_streams,
     listed,
-    named,
-    texts_of,
 )
 
 TRADES, TICKERS, BOOKS = (f"kraken/v1_{name}_2021-04-17" for name in ("a", "b", "book"))
-
-
-def test_the_captures_say_what_a_plain_decoder_reads(capture: Callable[[str], Path]) -> None:
-    counts = [check_capture(KRAKEN_V1, capture(name), lambda: kraken_v1) for name in (TRADES, TICKERS, BOOKS)]
-    assert counts == [
-        {"for_python": 41, "trade": 10},
-        {"for_python": 42, "ticker": 18, "bbo": 18},
-        {"for_python": 31, "book": 2254},
-    ]
-
-
-def test_every_checksum_holds_and_the_books_are_the_naive_ones(
-    capture: Callable[[str], Path], data_dir: Path
-) -> None:
-    books: dict[str, TextBook] = {}
-    frames = list(received(capture(BOOKS)))
-    wanted = {event.symbol for frame in frames for event in kraken_v1(parse(frame)) or ()}
-    followed = Followed(KRAKEN_V1, *(e for e in listed(KRAKEN_V1, data_dir) if e.native_symbol in wanted))
-    checked = 0
-    for frame in frames:
-        followed.read(frame)
-        for event in kraken_v1(parse(frame)) or ():
-            assert isinstance(event, Book)
-            book = books.setdefault(event.symbol, TextBook())
-            book.apply(event, frame, DEPTH)
-            if event.checksum is not None:
-                assert checksum(*book.levels()) == event.checksum
-                checked += 1
-    assert checked == 2244
-    assert followed.books() == {native: book.plain() for native, book in books.items()}
-    assert len(books) == 10
 
 
 def test_asks_and_bids_that_change_at_once_are_one_event(capture: Callable[[str], Path]) -> None:
@@ -152,9 +115,3 @@ def test_control_messages(capture: Callable[[str], Path]) -> None:
     for text in ('{"event":"what"}', "x"):
         (answer,) = KRAKEN_V1.exchange.on_text(client, text)
         assert isinstance(control(answer), Error)
-
-
-def test_nothing_raises(capture: Callable[[str], Path]) -> None:
-    texts = [text for name in (TRADES, TICKERS, BOOKS) for text in texts_of(capture(name))]
-    check_junk(KRAKEN_V1, texts, seed=23, rounds=10)
-    assert named(KRAKEN_V1, "XBT/USD")[0].symbol == "BTC/USD"

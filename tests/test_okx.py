@@ -36,7 +36,7 @@ from outcrier.venues.okx import (
 )
 from outcrier.venues.okx_exchange import checksum
 from plain import okx as plain
-from plain_events import Book, Plain, lines, parse, received
+from plain_events import Book, Plain, parse, received
 from planning import plan_connections, planned_books
 from venue_feeds import (
     Captures,
@@ -45,12 +45,11 @@ from venue_feeds import (
     bodies,
     check_exchange,
     check_feed,
-    check_junk,
     check_streams,
     check_symbols,
     unlisted,
 )
-from venue_sessions import Session, check_contents, check_unknown, compare, listed_exps
+from venue_sessions import Session, check_unknown, compare, listed_exps
 
 TODAY: dict[Venue, Plain] = {
     OKX: plain.SPOT,
@@ -96,11 +95,6 @@ each_recorded = pytest.mark.parametrize(
 )
 each_venue = pytest.mark.parametrize("venue", NATIVE, ids=lambda venue: venue.name)
 of_today = pytest.mark.parametrize("venue", TODAY, ids=lambda venue: venue.name)
-
-
-@each_session
-def test_the_core_reads_what_a_plain_decoder_reads(session: Session, capture: Captures) -> None:
-    check_contents(session, capture)
 
 
 @each_session
@@ -154,13 +148,6 @@ QUOTED_CONTRACTS = [
 def test_messages_that_the_fact_sheet_quotes() -> None:
     compare(Reader(OKX.shapes_json), [text.encode() for text in QUOTED], plain.SPOT)
     compare(Reader(OKX_SWAP.shapes_json), [text.encode() for text in QUOTED_CONTRACTS], plain.CONTRACT)
-
-
-@of_today
-def test_the_samples_folder(venue: Venue, data_dir: Path) -> None:
-    paths = sorted((data_dir / "samples" / "okx").glob("ws_*.json"))
-    handled = compare(Reader(venue.shapes_json), [path.read_bytes() for path in paths], TODAY[venue])
-    assert handled == (6 if venue is OKX else 7), "books, trades, tickers, candles; funding on contracts"
 
 
 # Instruments.
@@ -436,13 +423,6 @@ def test_pong_is_no_json_and_no_fault() -> None:
     for text in (b"pong!", b"", b"{pong", b"a" * 17):
         assert not fed.feed.on_frame(1, text, 1) & _core.FOR_PYTHON
     assert [fault[0] for fault in fed.feed.faults()] == ["malformed JSON"] * 4
-
-
-@each_recorded
-def test_nothing_that_is_sent_raises(venue: Venue, name: str, decode: Plain, capture: Captures) -> None:
-    del decode
-    texts = [*list(received(capture(name)))[:200], *lines(capture(name), "send"), *bodies(venue, capture)[:3]]
-    check_junk(venue, texts, 10)
 
 
 # Sequences, as the fact sheet tells them.

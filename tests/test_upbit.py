@@ -23,15 +23,12 @@ from venue_checks import (
     bodies_of,
     books_of,
     check_book_again,
-    check_capture,
     check_contents,
-    check_junk,
     check_requests,
     check_streams,
     default_streams,
     listed,
     named,
-    texts_of,
 )
 
 CAPTURE = "upbit/spot_2021-04-17"
@@ -68,11 +65,6 @@ CANDLE = (
     '"tms":1735792083000,"st":"SNAPSHOT"}'
 )
 QUOTED = [TRADE, MICROSECONDS, ONE_SIDED, TICKER, CANDLE]
-
-
-def test_the_capture_says_what_a_plain_decoder_reads(capture: Callable[[str], Path]) -> None:
-    counts = check_capture(UPBIT, capture(CAPTURE), lambda: upbit)
-    assert counts == {"book": 87, "trade": 132}
 
 
 def test_messages_that_no_capture_has() -> None:
@@ -165,16 +157,6 @@ def test_a_candle_opens_by_utc_and_never_says_that_it_is_over() -> None:
     assert isinstance(candle, Candle)
     assert (candle.open_time, candle.seconds, candle.closed) == (1_735_792_080_000_000_000, 60, False)
     assert read(CANDLE.replace("candle.1m", "candle.240m"))[0].seconds == 14_400
-
-
-def test_books_are_live_and_what_the_last_message_says(capture: Callable[[str], Path]) -> None:
-    frames = list(received(capture(CAPTURE)))
-    books = books_of(frames, upbit)
-    followed = Followed(UPBIT, *named(UPBIT, *books))
-    for frame in frames:
-        followed.read(frame)
-    assert followed.books() == {native: book.plain() for native, book in books.items()}
-    assert len(books) == 4
 
 
 # Instruments.
@@ -278,9 +260,3 @@ def test_control_messages() -> None:
         control = UPBIT.control(answer)
         assert isinstance(control, Error)
         assert control.code == name
-
-
-def test_nothing_raises(capture: Callable[[str], Path], data_dir: Path) -> None:
-    texts = [*texts_of(capture(CAPTURE)), *(text.encode() for text in QUOTED)]
-    texts += [body.encode() for body in bodies_of(data_dir, *UPBIT.instrument_lists)]
-    check_junk(UPBIT, texts, seed=19)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +16,7 @@ from outcrier.instruments import Catalogue, Instrument, decimal_exponent
 from outcrier.venues import Venue
 from outcrier.venues.base import Ack, Error, Request, Several
 from outcrier.venues.exchange_side import Client
-from plain_events import Bbo, Book, Event, Plain, Trade, hashed, lines, parse, received
+from plain_events import Bbo, Book, Event, Plain, Trade, hashed, parse
 
 
 def bodies_of(data_dir: Path, *names: str) -> list[str]:
@@ -125,10 +122,6 @@ def check_printed(venue: Venue, frames: Sequence[bytes], wanted: Sequence[list[E
         named_channel = venue.channel_of(stream)
         assert named_channel is not None
         assert venue.channels[named_channel[0]].book == isinstance(books[0], Book)
-
-
-def check_capture(venue: Venue, path: Path, decode: Callable[[], Plain], **more: Any) -> Counter[str]:
-    return check_contents(venue, list(received(path)), decode(), **more)
 
 
 # Streams and requests.
@@ -275,83 +268,3 @@ def check_book_again(venue: Venue, client: Client, stream: str, book: TextBook, 
         made.apply(event, b"")
     assert made.plain() == book.plain()
     return found
-
-
-# Junk.
-
-
-def check_junk(venue: Venue, texts: Sequence[bytes], seed: int, rounds: int = 40) -> None:
-    """Nothing of the venue raises, whatever it is given: recorded texts damaged, values of other types."""
-    chance = random.Random(seed)  # noqa: S311 - disturbs by seed, guards nothing
-    junk: list[bytes] = [
-        *(b"", b"x", b"[]", b"3", b"null", b"{}", b"\xff\xfe", b"[" * 200_000, b'{"a":' * 9_000, b'"text"'),
-        *(b"[[]]", b"[{}]", b"[1,2,3]", b"[1,{},null,null]", b"1e999999999", b'{"data":[1]}'),
-    ]
-    for text in texts:
-        for _ in range(rounds):
-            damaged = bytearray(text[:3000])
-            for _ in range(chance.randrange(1, 4)):
-                at = chance.randrange(len(damaged) or 1)
-                damaged[at : at + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
-            junk.append(bytes(damaged))
-        junk += wrong_types(text)
-    client = Client(venue.route(""))
-    for data in junk:
-        venue.control(data)
-        venue.parse_instruments(data)
-        venue.printed(data)
-        venue.stream_of(data)
-        venue.exchange_time_ns(data)
-        venue.snapshot_symbol(None, data)
-        venue.is_snapshot(None, data)
-        venue.detail_requests(data)
-        for request in venue.instruments_requests():
-            venue.next_page(request, data)
-        for answer in venue.exchange.on_text(client, data.decode(errors="replace")):
-            venue.exchange.stamped(client, answer)
-
-
-OTHERS: tuple[Any, ...] = (None, 3, -(10**30), "x", [], {}, [[]], True, 1.5)
-
-
-def wrong_types(text: bytes) -> Iterable[bytes]:
-    """The text with each of its values in turn replaced by one of another type."""
-    if len(text) > 4000:
-        return
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return
-    for path in paths_in(value):
-        for other in OTHERS:
-            copy = json.loads(text)
-            holder = copy
-            for key in path[:-1]:
-                holder = holder[key]
-            if path:
-                holder[path[-1]] = other
-            else:
-                copy = other
-            yield json.dumps(copy).encode()
-
-
-def paths_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    found = [path]
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            found += paths_in(inner, (*path, key))
-    elif isinstance(value, list):
-        for key, inner in enumerate(value[:2]):
-            found += paths_in(inner, (*path, key))
-    return found
-
-
-def texts_of(path: Path, per_kind: int = 2) -> list[bytes]:
-    """A few messages of each length of form: the first ones that begin alike."""
-    found: dict[bytes, list[bytes]] = {}
-    for kind in ("recv", "send", "http"):
-        for text in lines(path, kind):
-            alike = found.setdefault(text[:24], [])
-            if len(alike) < per_kind:
-                alike.append(text)
-    return [text for texts in found.values() for text in texts]

@@ -5,7 +5,6 @@ and books through a whole feed.
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -103,36 +102,6 @@ def check_exchange(venue: Venue, streams: Sequence[str]) -> None:
         assert all(venue.exchange.wants(client, stream) for stream in own[1:])
     assert not venue.exchange.accepts("/nowhere")
     assert venue.exchange.rest("/nowhere", {}, {}) is None
-
-
-JUNK = (b"", b"x", b"[]", b"3", b'"pong"', b"{}", b"\xff\xfe", b"[" * 100_000, b'{"data":' + b"[" * 9_000)
-
-
-def check_junk(venue: Venue, texts: Sequence[bytes], copies: int) -> None:
-    """Nothing that an exchange or a client sends raises: damaged real messages by seed, and junk."""
-    chance = random.Random(20261130)  # noqa: S311 - disturbs by seed, guards nothing
-    client = Client(venue.route(""))
-
-    def damaged() -> Iterable[bytes]:
-        for text in texts:
-            for _ in range(copies):
-                data = bytearray(text[:3000])
-                for _ in range(chance.randrange(1, 4)):
-                    at = chance.randrange(len(data))
-                    data[at : at + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
-                yield bytes(data)
-
-    for data in (*JUNK, *damaged()):
-        venue.control(data)
-        venue.parse_instruments(data)
-        venue.next_page(venue.instruments_requests()[0], data)
-        venue.detail_requests(data)
-        venue.printed(data)
-        venue.stream_of(data)
-        venue.exchange_time_ns(data)
-        venue.snapshot_symbol(None, data)
-        venue.is_snapshot(None, data)
-        venue.exchange.on_text(client, data.decode("utf-8", errors="replace"))
 
 
 @dataclass

@@ -62,6 +62,8 @@ class Reference:
     borrowed: Borrowed | None = None
     back_ns: int = 0
     """By how much times of one instrument and kind may step back, by the venue's own rule."""
+    unnamed: str = ""
+    """Words of the reason of an entry of a list that has no name on the socket; empty = all have one."""
     resized: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Symbols that were printed in finer digits in a capture than the list, of another day, has them."""
     gaps: Mapping[str, int] = field(default_factory=dict)

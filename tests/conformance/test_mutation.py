@@ -23,7 +23,7 @@ from outcrier.capture.format import read_capture
 from outcrier.capture.library import read_session
 from outcrier.capture.venue_replay import open_feed
 from outcrier.instruments import to_core_kwargs
-from outcrier.venues import VENUES, Venue
+from outcrier.venues import VENUES, Venue, bitfinex
 from outcrier.venues.base import Control
 from outcrier.venues.exchange_side import Client
 from venue_feeds import digits_seen
@@ -36,6 +36,9 @@ LINES = 2_000
 
 BYTES_MAX = 20_000
 """Longer messages are left out: 20,000 copies of a book of 1 MB take longer than they teach."""
+
+OTHER_CASES = 200
+"""Of each recording of an exchange without a connector."""
 
 LISTS_CASES = 400
 """Of them by instrument lists and REST answers, cut to some entries."""
@@ -217,10 +220,34 @@ def test_no_damaged_message_raises_and_each_is_one_of_what_is_documented(name: s
         with named(f"{name} REST", number):
             subject.answer(data)
     assert subject.outcomes.total() == done == CASES - LISTS_CASES
-    for word in (each.__name__ for each in DAMAGES):
-        kinds = {kind for what, kind in subject.outcomes if what == word}
+    for each in DAMAGES:
+        kinds = {kind for what, kind in subject.outcomes if what == each.__name__}
         assert "fault" in kinds, subject.outcomes
     assert len({kind for _, kind in subject.outcomes}) >= 3, subject.outcomes
+
+
+def test_messages_of_every_other_exchange_harm_no_decoder(data_dir: Path) -> None:
+    """Damaged and not: what is recorded of exchanges without a connector, through the declarations of all."""
+    names = {
+        each for venue in VENUES.values() for pattern in venue.captures for each in [pattern.split("/")[0]]
+    }
+    texts = [bitfinex.SHAPES_JSON, bitfinex.UNTIMED_SHAPES_JSON, *(v.shapes_json for v in VENUES.values())]
+    decoders = [_core.Decoder(text) for text in texts]
+    outcomes: Counter[int] = Counter()
+    folders = [each for each in sorted((data_dir / "captures").iterdir()) if each.name not in names]
+    assert folders
+    for folder in folders:
+        for path in sorted(folder.glob("*.jsonl.gz")):
+            lines = itertools.islice(read_capture(path), LINES)
+            messages = [line.data for line in lines if 0 < len(line.data) <= BYTES_MAX]
+            source = f"{folder.name}/{path.name}"
+            for number, _, damaged, original in cases(source, messages, OTHER_CASES if messages else 0):
+                with named(source, number):
+                    outcomes.update(
+                        decoder.decode(1, data) for decoder in decoders for data in (damaged, original)
+                    )
+    assert set(outcomes) <= OUTCOMES
+    assert outcomes[Decoder.FAULT]
 
 
 def test_a_case_is_made_again_by_its_name() -> None:

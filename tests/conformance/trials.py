@@ -246,17 +246,17 @@ def places(name: str, number: int) -> tuple[Place, ...]:
     script, exps = scripts(name)[number]
     shapes = Shapes(script.venue)
     depths = {shape.name: shape.depth for shape in script.venue.shapes if isinstance(shape, Shape)}
-    for symbol, digits in exps.items():
-        shapes.add(symbol, -digits[0], -digits[1])
+    for native, digits in exps.items():
+        shapes.add(native, -digits[0], -digits[1])
     books: dict[str, RecordedBook] = {}
     chosen, found = set(candidates(script)), []
-    left: Counter[str | None] = Counter(message.symbol for message in script.messages)
+    left = Counter(message.symbol for message in script.messages if message.symbol)
     by_whole = Means.WHOLE in REFERENCES[name].means
     for at, message in enumerate(script.messages):
         symbol = message.symbol or message.rest
         if symbol is None:
             continue
-        left[message.symbol] -= 1
+        left[symbol] -= message.rest is None
         text, whole, rank = message.data.decode(), False, 0
         read = shapes.rest_book if message.rest else shapes.books
         for event in read(message.data, symbol) or ():

@@ -17,10 +17,14 @@ from outcrier.capture.format import CaptureLine
 from outcrier.capture.library import read_session
 from outcrier.capture.venue_replay import VenueReplay, open_feed
 from outcrier.instruments import Instrument, to_core_kwargs
-from plain_events import Book, Event, hashed, parse
+from plain_events import LIQUIDATION, Book, Event, Level, Trade, hashed, parse
+from venue_sessions import exponent
 
 STEP_NS = 200_000
 """Between two frames at the receiver: shorter than it waits for those that are missing."""
+
+PRINTED = 20_000
+"""Events of a recording for which the venue's own reading of a message is compared."""
 
 FINEST = Decimal("1e-8")
 
@@ -124,6 +128,14 @@ class Walk:
         )
 
 
+def pairs_of(event: Book | Trade) -> list[Level]:
+    return [*event.bids, *event.asks] if isinstance(event, Book) else [(event.price, event.qty)]
+
+
+def is_forced(event: Book | Trade) -> bool:
+    return isinstance(event, Trade) and bool(event.flags & LIQUIDATION)
+
+
 class Contents:
     """The core reads of every message what the plain decoder says, and leaves to Python what that one leaves;
     `printed` and `stream_of` tell the same numbers and the same instrument.
@@ -159,6 +171,26 @@ class Contents:
         else:
             assert outcome == Decoder.UNKNOWN_INSTRUMENT
         self.events += len(wanted)
+        if self.events < PRINTED:
+            self._printed(step)
+
+    def _printed(self, step: Step) -> None:
+        """What the venue says without a decoder, of books and trades."""
+        events = [
+            each for each in step.events or () if isinstance(each, Book | Trade) and not is_forced(each)
+        ]
+        if not events:
+            return
+        venue, text = self.walk.recording.venue, step.data
+        said, stream = venue.printed(text), venue.stream_of(text)
+        assert stream is not None, text[:400]
+        symbol, channel = venue.native_symbol_of(stream), venue.channel_of(stream)
+        assert symbol in {event.symbol for event in events}
+        levels = [pair for event in events for pair in pairs_of(event)]
+        assert exponent(*map(Decimal, said.prices)) == exponent(*(price for price, _ in levels))
+        assert exponent(*map(Decimal, said.quantities)) == exponent(*(qty for _, qty in levels))
+        if channel is not None:  # A stream that was recorded may be one that is not subscribed here.
+            assert venue.channels[channel[0]].book == isinstance(events[0], Book)
 
     def end(self) -> None:
         assert self.events, "nothing was read"

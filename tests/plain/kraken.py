@@ -184,8 +184,9 @@ REFERENCES = {
         depth=10,
         samples=("kraken/ws_[!f]*.json",),
         lists=("kraken/http_asset_pairs*.json",),
+        unnamed="dark pool",
     ),
-    "kraken_v1": Reference(lambda: kraken_v1, frozenset({Means.CHECKSUM}), depth=1000),
+    "kraken_v1": Reference(lambda: kraken_v1, frozenset({Means.CHECKSUM}), depth=1000, unnamed="dark pool"),
     "kraken_futures": Reference(
         lambda: kraken_futures,
         frozenset({Means.PLUS_ONE}),
