@@ -1,5 +1,5 @@
 """The unit of quantities, by a pair of products of Binance whose candles say both units: the linear contract
-counts coins, the inverse one contracts of dollars. The other exchanges have such a pair in tests of their own.
+counts coins, the inverse one contracts of dollars. The others have such a pair in tests of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from plain_events import Candle
     ("name", "unit"),
     [("binance_usdm", QtyUnit.BASE), ("binance_coinm", QtyUnit.CONTRACTS_OF_QUOTE)],
 )
-def test_contracts_and_coins_of_recorded_candles_agree(name: str, unit: QtyUnit, data_dir: Path) -> None:
+def test_contracts_and_coins_of_recorded_candles_agree(name: str, unit: int, data_dir: Path) -> None:
     """By the size of a contract and the candle's prices, one volume is the other."""
     del data_dir
     checked: set[Decimal] = set()
@@ -34,9 +34,9 @@ def test_contracts_and_coins_of_recorded_candles_agree(name: str, unit: QtyUnit,
             row = step.message["data"]["k"]
             instrument = listed[row["s"]]
             assert instrument.qty_unit == unit
-            lots, other = Decimal(row["v"]) * instrument.contract_size, Decimal(row["q"])
+            lots, other = instrument.contract_size * Decimal(row["v"]), Decimal(row["q"])
             low, high = Decimal(row["l"]), Decimal(row["h"])
-            slack = Decimal("1e-6") * max(other, 1)
+            slack = Decimal("1e-6") * max(other, Decimal(1))
             if unit == QtyUnit.BASE:
                 assert lots * low - slack <= other <= lots * high + slack, row
             else:
