@@ -81,13 +81,26 @@ const ESCAPED_SHORT: usize = 128;
 pub(super) struct Cursor<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
+    /// Containers around what depths are counted from.
+    around: u32,
 }
 
 type Moved<T> = Result<T, FaultKind>;
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Cursor<'a> {
-        Cursor { bytes, at }
+        Cursor { bytes, at, around: 0 }
+    }
+
+    /// The same position, for values whose depth is counted from inside of a container in `depth` others.
+    pub(super) fn inside(&self, depth: u32) -> Cursor<'a> {
+        Cursor { around: self.around + depth + 1, ..*self }
+    }
+
+    /// Whether a container in `depth` others is nested too deep.
+    #[inline]
+    pub(super) fn is_too_deep(&self, depth: u32) -> bool {
+        self.around + depth >= DEPTH_MAX
     }
 
     #[inline]
@@ -287,7 +300,7 @@ impl<'a> Cursor<'a> {
         loop {
             let byte = self.peek()?;
             if matches!(byte, b'[' | b'{') {
-                if depth + open >= DEPTH_MAX {
+                if self.is_too_deep(depth + open) {
                     return Err(FaultKind::TooDeep);
                 }
                 objects = objects << 1 | u64::from(byte == b'{');

@@ -217,6 +217,19 @@ impl SideBuffers {
         self.bid_extras.clear();
         self.ask_extras.clear();
     }
+
+    /// How much there is.
+    pub(super) fn lengths(&self) -> [usize; 4] {
+        [self.bids.len(), self.asks.len(), self.bid_extras.len(), self.ask_extras.len()]
+    }
+
+    /// Forgets what was read since.
+    pub(super) fn truncate(&mut self, [bids, asks, bid_extras, ask_extras]: [usize; 4]) {
+        self.bids.truncate(bids);
+        self.asks.truncate(asks);
+        self.bid_extras.truncate(bid_extras);
+        self.ask_extras.truncate(ask_extras);
+    }
 }
 
 /// Reads lists of levels of one event.
@@ -250,9 +263,14 @@ impl LevelReader<'_> {
                 return Ok(());
             }
         }
+        self.rows(list, &mut cursor)
+    }
+
+    /// Reads the list under the cursor row by row.
+    pub(super) fn rows(&mut self, list: &ListPlan, cursor: &mut Cursor<'_>) -> Result<(), FaultKind> {
         let mut more = cursor.open(b']')?;
         while more {
-            self.row(list, &mut cursor)?;
+            self.row(list, cursor)?;
             more = cursor.more(b']')?;
         }
         Ok(())
