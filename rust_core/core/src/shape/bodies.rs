@@ -5,7 +5,7 @@ use super::cursor::Kind;
 use super::eager::Taken;
 use super::levels::{Columns, Finer, LevelReader, SideBuffers, note};
 use super::plan::*;
-use super::reader::{NumberError, Reader, digits, fixed};
+use super::reader::{self, NumberError, Reader, digits, fixed};
 use super::scan::{Origin, Stop};
 use super::spec::Taker;
 use super::track::Tracks;
@@ -118,7 +118,7 @@ fn book(
     finer: &mut Finer,
 ) -> Result<Body, FaultKind> {
     let checksum = match plan.checksum {
-        Some(field) => reader.with_number(Some(field), |text| decimal::parse(text, 0))?.map(VenueChecksum),
+        Some(field) => reader.signed(field)?.map(VenueChecksum),
         None => None,
     };
     let snapshot = match &plan.snapshot {
@@ -354,12 +354,27 @@ fn bbo(plan: &BboPlan, reader: &Reader<'_>, scale: &Scale, finer: &mut Finer) ->
     Ok(Bbo { bid_px, bid_qty, ask_px, ask_qty, bid_orders, ask_orders })
 }
 
+/// Mantissas at an exponent of plain numbers that it holds.
+fn at_exp<const N: usize>(reader: &Reader<'_>, fields: [Option<Field>; N], exp: i8) -> Option<[i64; N]> {
+    let mut mantissas = [NOT_GIVEN; N];
+    for (mantissa, field) in mantissas.iter_mut().zip(fields) {
+        let value = field.map_or(Default::default(), |field| reader.get(field));
+        if value.is_given() && (value.start < value.end || !value.is_text()) {
+            *mantissa = reader::short(reader.frame, value, exp)?;
+        }
+    }
+    Some(mantissas)
+}
+
 /// Mantissas at the exponent that holds all of the numbers and is at most `exp`; absent ones are [`NOT_GIVEN`].
 fn at_common_exp<const N: usize>(
     reader: &Reader<'_>,
     fields: [Option<Field>; N],
     exp: i8,
 ) -> Result<([i64; N], i8), FaultKind> {
+    if let Some(mantissas) = at_exp(reader, fields, exp) {
+        return Ok((mantissas, exp));
+    }
     let mut finest = exp;
     for field in fields {
         let natural = reader.with_number(field, decimal::parse_natural)?;

@@ -1,10 +1,10 @@
 //! Levels of a book message: the common `[price, quantity]` lists, and every other form from the values of a row.
 
 use super::FaultKind;
-use super::cursor::{Cursor, Kind, Value};
+use super::cursor::{Cursor, Kind, Value, plain_text, starts_with};
 use super::plan::{BookPlan, LevelForm, ListPlan, ListSide, PackedPlan, RowSide};
 use super::reader::{self, NumberError};
-use super::track::{Tracks, plain_text};
+use super::track::Tracks;
 use super::trie::Slot;
 use crate::decimal::{self, Column, FAST_FRACTION_MAX, padded_word};
 use crate::event::{Level, LevelExtra, NOT_GIVEN, Side};
@@ -152,12 +152,6 @@ fn after_texts(bytes: &[u8], mut end: usize) -> Option<(usize, u64)> {
         }
         end = plain_text(bytes, end + 3)?;
     }
-}
-
-/// Whether the first bytes of a word are these.
-#[inline]
-fn starts_with<const N: usize>(word: u64, text: [u8; N]) -> bool {
-    word << (64 - 8 * N) == padded_word(&text, 0) << (64 - 8 * N)
 }
 
 #[inline]

@@ -17,7 +17,7 @@
 
 use super::FaultKind;
 use super::bodies::Context;
-use super::cursor::{Cursor, Kind, Value};
+use super::cursor::{Cursor, Kind, Value, plain_text};
 use super::eager::{Choice, Eager};
 use super::elements::Elements;
 use super::learn::Learner;
@@ -576,29 +576,6 @@ fn text(cursor: &mut Cursor<'_>) -> Option<Value> {
     let Some(end) = plain_text(cursor.bytes, start) else { return text_rest(cursor) };
     cursor.at = end;
     Some(Value::new(Kind::Text, start, end))
-}
-
-/// Where the quote stands that ends the text which begins at `start`; `None`: it may have other letters than plain ones.
-#[inline]
-pub(super) fn plain_text(bytes: &[u8], start: usize) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let mut at = start;
-    loop {
-        // The zeros after the frame are control characters.
-        let chunk = padded_word(bytes, at);
-        let backslash = chunk ^ (ONES * 0x5c);
-        // What may end the run: all up to the quote (the space among them, which is rare), backslashes, all above ASCII.
-        // The first one is exact.
-        let below = chunk.wrapping_sub(ONES * 0x23) & !chunk;
-        let other = (below | (backslash.wrapping_sub(ONES) & !backslash) | chunk) & (ONES * 0x80);
-        if other == 0 {
-            at += 8;
-            continue;
-        }
-        let count = other.trailing_zeros() & !7;
-        let is_quote = (chunk >> count) as u8 == b'"';
-        return is_quote.then_some(at + (count / 8) as usize);
-    }
 }
 
 /// The text under the cursor that has other letters; only ASCII without escapes is taken.
