@@ -96,6 +96,9 @@ pub fn parse_natural(text: &[u8]) -> Result<(i64, i8), DecimalError> {
 /// # Errors
 /// [`DecimalError::Junk`], or [`DecimalError::Overflow`] where the number is above the largest float.
 pub fn to_f64(text: &[u8]) -> Result<f64, DecimalError> {
+    if let Some(value) = short_f64(text) {
+        return Ok(value);
+    }
     // A number beyond 64 bits is a number all the same.
     if matches!(Natural::read(text), Err(DecimalError::Junk)) {
         return Err(DecimalError::Junk);
@@ -103,6 +106,29 @@ pub fn to_f64(text: &[u8]) -> Result<f64, DecimalError> {
     let text = str::from_utf8(text).map_err(|_| DecimalError::Junk)?;
     let value: f64 = text.parse().map_err(|_| DecimalError::Junk)?;
     if value.is_finite() { Ok(value) } else { Err(DecimalError::Overflow) }
+}
+
+/// Digits with which a whole number is a float exactly, as are the powers of ten to it: their quotient is the nearest float.
+const EXACT_DIGITS: usize = 15;
+
+/// The float of a plain number of few digits.
+fn short_f64(text: &[u8]) -> Option<f64> {
+    let mut value = 0_u64;
+    let mut point = None;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() && at > 0 && at + 1 < text.len() => point = Some(at),
+            _ => return None,
+        }
+        if at > EXACT_DIGITS {
+            return None;
+        }
+    }
+    let decimals = point.map_or(0, |point| text.len() - point - 1);
+    let digits = text.len() - usize::from(point.is_some());
+    let is_exact = (1..=EXACT_DIGITS).contains(&digits);
+    is_exact.then(|| value as f64 / POW10[decimals] as f64)
 }
 
 /// Exact text of mantissa × 10^exp with as many decimals as the exponent has; no exponent form.
@@ -155,7 +181,8 @@ impl Natural {
             return Err(DecimalError::Junk);
         }
         let shift = read_exponent(rest)?;
-        let (digits, zeros) = significant(unsigned[..whole].iter().chain(fraction));
+        let (digits, zeros) = few_significant(&unsigned[..whole], fraction)
+            .unwrap_or_else(|| significant(unsigned[..whole].iter().chain(fraction)));
         // A text is at most 16 MiB long, so neither length nor sum comes near the limits of i64.
         let exp = shift + zeros - fraction.len() as i64;
         Ok(Natural { negative, digits, exp: if digits == Some(0) { 0 } else { exp } })
@@ -203,6 +230,22 @@ fn read_exponent(text: &[u8]) -> Result<i64, DecimalError> {
     let power =
         digits.iter().fold(0, |sum: i64, digit| (sum * 10 + i64::from(digit - b'0')).min(EXPONENT_MAX));
     Ok(if negative { -power } else { power })
+}
+
+/// The same as [`significant`] of digits that fit 64 bits whatever they are.
+fn few_significant(whole: &[u8], fraction: &[u8]) -> Option<(Option<u64>, i64)> {
+    if whole.len() + fraction.len() > POW10.len() {
+        return None;
+    }
+    let zeros_of = |text: &[u8]| text.iter().rev().take_while(|digit| **digit == b'0').count();
+    let mut zeros = zeros_of(fraction);
+    if zeros == fraction.len() {
+        zeros += zeros_of(whole);
+    }
+    let kept = whole.len() + fraction.len() - zeros;
+    let digits = whole.iter().chain(fraction).take(kept);
+    let value = digits.fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
+    Some((Some(value), zeros as i64))
 }
 
 /// Value of the digits without trailing zeros (`None`: above 64 bits), and how many trailing zeros there are.

@@ -55,6 +55,14 @@ impl BestLevels {
 
     pub(super) fn set(&mut self, level: Level, decimals: Decimals) {
         let order = |price: i64| if self.side == Side::Bid { !price } else { price };
+        // Most levels of a whole book are behind all of these.
+        if let [.., worst] = &self.levels[..]
+            && order(worst.level.price) < order(level.price)
+            && (self.levels.len() == LEVELS_MAX || !self.is_all)
+        {
+            self.is_all &= level.qty == 0;
+            return;
+        }
         let at = self.levels.partition_point(|known| order(known.level.price) < order(level.price));
         let is_last = at == self.levels.len();
         match self.levels.get_mut(at).filter(|known| known.level.price == level.price) {

@@ -75,6 +75,8 @@ pub(super) struct Far {
     len: usize,
     /// The smallest key; read with every best price, and the list is slow when cold.
     first: Option<i64>,
+    /// The largest key: the levels of a whole book mostly come in order.
+    last: Option<i64>,
 }
 
 impl Far {
@@ -92,12 +94,36 @@ impl Far {
         self.entries.partition_point(|entry| entry.first <= key).saturating_sub(1)
     }
 
-    fn note_first(&mut self) {
+    fn note_ends(&mut self) {
         self.first = self.entries.first().map(|entry| entry.first);
+        self.last = self.last().map(|(key, _)| key);
     }
 
     /// Sets the quantity of a key and returns the old one, 0 if there was none.
+    #[inline]
     pub(super) fn insert(&mut self, key: i64, qty: i64) -> i64 {
+        if self.last.is_some_and(|last| last < key) {
+            self.append(key, qty);
+            return 0;
+        }
+        self.insert_between(key, qty)
+    }
+
+    /// Sets the quantity of a key behind all others.
+    fn append(&mut self, key: i64, qty: i64) {
+        let Some(entry) = self.entries.last() else { return };
+        let chunk = &mut self.memory[entry.place];
+        if chunk.len == CHUNK_LEVELS {
+            self.begin(self.entries.len(), key, qty);
+            return;
+        }
+        (chunk.keys[chunk.len], chunk.quantities[chunk.len]) = (key, qty);
+        chunk.len += 1;
+        self.len += 1;
+        self.last = Some(key);
+    }
+
+    fn insert_between(&mut self, key: i64, qty: i64) -> i64 {
         let number = self.number_of(key);
         let Some(entry) = self.entries.get_mut(number) else {
             self.begin(0, key, qty);
@@ -110,17 +136,12 @@ impl Far {
                 chunk.insert(at, key, qty);
                 entry.first = chunk.keys[0];
                 self.len += 1;
-                self.note_first();
-                0
-            }
-            // Levels that come in order fill their chunks.
-            Err(CHUNK_LEVELS) if number + 1 == self.entries.len() => {
-                self.begin(number + 1, key, qty);
+                self.note_ends();
                 0
             }
             Err(_) => {
                 self.split(number);
-                self.insert(key, qty)
+                self.insert_between(key, qty)
             }
         }
     }
@@ -194,7 +215,7 @@ impl Far {
         self.memory[place].insert(0, key, qty);
         self.entries.insert(number, Entry { first: key, place });
         self.len += 1;
-        self.note_first();
+        self.note_ends();
     }
 
     /// Takes a key out and returns its quantity, 0 if there was none.
@@ -209,7 +230,7 @@ impl Far {
         if chunk.len < FEW_LEVELS {
             self.join(number);
         }
-        self.note_first();
+        self.note_ends();
         qty
     }
 
@@ -256,7 +277,7 @@ impl Far {
             self.free.push(place);
         }
         self.len = 0;
-        self.first = None;
+        (self.first, self.last) = (None, None);
     }
 
     /// Bytes of what was used.
@@ -325,6 +346,7 @@ mod tests {
                     _ => prop_assert_eq!(far.key_from(key), map.range(key..).next().map(|(key, _)| *key)),
                 }
                 prop_assert_eq!(far.first_key(), map.keys().next().copied());
+                prop_assert_eq!(far.last, map.keys().next_back().copied());
                 prop_assert_eq!(far.last(), map.iter().next_back().map(|(key, qty)| (*key, *qty)));
                 prop_assert_eq!(far.len(), map.len());
             }

@@ -2,26 +2,26 @@
 
 use super::FaultKind;
 use super::cursor::Kind;
+use super::eager::Taken;
 use super::levels::{Columns, Finer, LevelReader, SideBuffers, note};
 use super::plan::*;
-use super::reader::{NumberError, Reader, digits, fixed};
-use super::scan::{Origin, Stop, Taken};
+use super::reader::{self, NumberError, Reader, digits, fixed};
+use super::scan::{Origin, Stop};
 use super::spec::Taker;
-use super::track::Records;
+use super::track::Tracks;
 use crate::decimal;
 use crate::event::*;
 use crate::instrument::{InstrumentTable, Scale};
 
 /// What stays the same over all events of a frame.
 pub(super) struct Context<'a> {
-    pub(super) shape: &'a ShapePlan,
     pub(super) origin: Origin,
     pub(super) table: &'a InstrumentTable,
     pub(super) out: &'a mut Decoded,
     pub(super) sides: &'a mut SideBuffers,
     pub(super) columns: &'a mut Columns,
-    /// By number of the shape.
-    pub(super) records: &'a mut [Records],
+    /// Tracks of the rows of levels, by number of the shape.
+    pub(super) rows: &'a mut [Tracks],
 }
 
 /// A run between two indices. A frame of 16 MiB holds fewer than 2^32 records.
@@ -32,12 +32,13 @@ pub(super) fn run(start: usize, end: usize) -> Run {
 /// Appends the event of the values in `reader`. Where that fails for a book, `Decoded::unread_book` says whose.
 pub(super) fn emit(
     context: &mut Context<'_>,
+    shape: &ShapePlan,
     reader: &Reader<'_>,
     instrument: u32,
     taken: &Taken,
 ) -> Result<(), Stop> {
-    let result = append(context, reader, instrument, taken);
-    if result.is_err() && matches!(context.shape.body, BodyPlan::Book(_)) {
+    let result = append(context, shape, reader, instrument, taken);
+    if result.is_err() && matches!(shape.body, BodyPlan::Book(_)) {
         context.out.unread_book = Some(instrument);
     }
     result
@@ -45,11 +46,11 @@ pub(super) fn emit(
 
 fn append(
     context: &mut Context<'_>,
+    shape: &ShapePlan,
     reader: &Reader<'_>,
     instrument: u32,
     taken: &Taken,
 ) -> Result<(), Stop> {
-    let shape = context.shape;
     let scale = context.table.scale(instrument);
     let ids =
         Ids { first: reader.id(shape.first)?, last: reader.id(shape.last)?, prev: reader.id(shape.prev)? };
@@ -59,13 +60,13 @@ fn append(
     let event = |body| Event { instrument, exchange_ts, ids, price_exp, qty_exp, body };
     let mut finer = Finer::default();
     let event = match &shape.body {
-        BodyPlan::Book(plan) => event(book(context, plan, reader, scale, taken, &mut finer)?),
+        BodyPlan::Book(plan) => event(book(context, (shape, plan), reader, scale, taken, &mut finer)?),
         BodyPlan::Bbo(plan) => event(Body::Bbo(bbo(plan, reader, scale, &mut finer)?)),
         BodyPlan::Trades(plan) if plan.liquidation => liquidation(plan, reader, context.out, scale, event)?,
         BodyPlan::Trades(plan) => {
             let trade = trade(plan, reader, scale, &mut finer)?;
             needs(&finer, instrument, scale)?;
-            append_trade(context, trade, event(Body::Trades(Run::default())));
+            append_trade(context.out, shape, trade, event(Body::Trades(Run::default())));
             return Ok(());
         }
         BodyPlan::Ticker(plan) => ticker(plan, reader, event)?,
@@ -110,14 +111,14 @@ fn needs(finer: &Finer, instrument: u32, scale: &Scale) -> Result<(), Stop> {
 
 fn book(
     context: &mut Context<'_>,
-    plan: &BookPlan,
+    (shape, plan): (&ShapePlan, &BookPlan),
     reader: &Reader<'_>,
     scale: &Scale,
     taken: &Taken,
     finer: &mut Finer,
 ) -> Result<Body, FaultKind> {
     let checksum = match plan.checksum {
-        Some(field) => reader.with_number(Some(field), |text| decimal::parse(text, 0))?.map(VenueChecksum),
+        Some(field) => reader.signed(field)?.map(VenueChecksum),
         None => None,
     };
     let snapshot = match &plan.snapshot {
@@ -131,23 +132,21 @@ fn book(
     {
         return Ok(bids_first(context.out, bids, asks, body));
     }
-    let out = &mut *context.out;
-    context.sides.clear();
-    let tracks = &mut context.records[usize::from(context.shape.number)].rows;
-    let buffers = &mut *context.sides;
-    let mut levels = LevelReader { frame: reader.frame, plan, scale, finer: *finer, buffers, tracks };
-    let mut found = false;
-    for list in &plan.lists {
-        let value = reader.get(list.at);
-        if value.is_given() {
-            found = true;
-            levels.list(list, value)?;
-        }
-    }
-    *finer = levels.finer;
-    if !found {
+    let given = |list: &&ListPlan| reader.get(list.at).is_given();
+    if !plan.lists.iter().any(|list| given(&list)) {
         return Err(FaultKind::MissingField);
     }
+    if !plan.lists.iter().filter(given).all(|list| taken.has_rows(list.at.slot)) {
+        context.sides.clear();
+        let tracks = &mut context.rows[usize::from(shape.number)];
+        let buffers = &mut *context.sides;
+        let mut levels = LevelReader { frame: reader.frame, plan, scale, finer: *finer, buffers, tracks };
+        for list in plan.lists.iter().filter(given) {
+            levels.list(list, reader.get(list.at))?;
+        }
+        *finer = levels.finer;
+    }
+    let out = &mut *context.out;
     // A list that was taken during the walk while the other one was not has been read again.
     let start = taken_start(taken, plan, out.levels.len());
     out.levels.truncate(start);
@@ -274,9 +273,8 @@ fn fills(plan: &TradePlan, reader: &Reader<'_>) -> Result<(u16, u32), FaultKind>
 }
 
 /// Trades of one instrument and time stay together in one event.
-fn append_trade(context: &mut Context<'_>, trade: Trade, mut event: Event) {
-    let out = &mut *context.out;
-    if context.shape.time.is_none() {
+fn append_trade(out: &mut Decoded, shape: &ShapePlan, trade: Trade, mut event: Event) {
+    if shape.time.is_none() {
         event.exchange_ts = trade.trade_ts;
     }
     let start = out.trades.len();
@@ -356,12 +354,27 @@ fn bbo(plan: &BboPlan, reader: &Reader<'_>, scale: &Scale, finer: &mut Finer) ->
     Ok(Bbo { bid_px, bid_qty, ask_px, ask_qty, bid_orders, ask_orders })
 }
 
+/// Mantissas at an exponent of plain numbers that it holds.
+fn at_exp<const N: usize>(reader: &Reader<'_>, fields: [Option<Field>; N], exp: i8) -> Option<[i64; N]> {
+    let mut mantissas = [NOT_GIVEN; N];
+    for (mantissa, field) in mantissas.iter_mut().zip(fields) {
+        let value = field.map_or(Default::default(), |field| reader.get(field));
+        if value.is_given() && (value.start < value.end || !value.is_text()) {
+            *mantissa = reader::short(reader.frame, value, exp)?;
+        }
+    }
+    Some(mantissas)
+}
+
 /// Mantissas at the exponent that holds all of the numbers and is at most `exp`; absent ones are [`NOT_GIVEN`].
 fn at_common_exp<const N: usize>(
     reader: &Reader<'_>,
     fields: [Option<Field>; N],
     exp: i8,
 ) -> Result<([i64; N], i8), FaultKind> {
+    if let Some(mantissas) = at_exp(reader, fields, exp) {
+        return Ok((mantissas, exp));
+    }
     let mut finest = exp;
     for field in fields {
         let natural = reader.with_number(field, decimal::parse_natural)?;

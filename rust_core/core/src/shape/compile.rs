@@ -64,6 +64,7 @@ pub(super) fn compile(json: &str) -> Result<Compiled, ShapeError> {
             inner: Trie::default(),
             inner_slots: Slots::default(),
             declared: beside_the_payload(&venue),
+            used: plan.connection_sequence.into_iter().collect(),
         };
         let shape_plan = builder.shape(number)?;
         let is_book = |plan: &ShapePlan| matches!(plan.body, BodyPlan::Book(_));
@@ -71,6 +72,7 @@ pub(super) fn compile(json: &str) -> Result<Compiled, ShapeError> {
             _ if !shape.also => plan.shapes.push(shape_plan),
             Some(first) if !is_book(first) && !is_book(&shape_plan) => {
                 first.declared.extend_from_slice(&shape_plan.declared);
+                first.used.extend_from_slice(&shape_plan.used);
                 first.also.push(shape_plan);
             }
             _ => return Err(fail(&shape.name, "also", "only after another shape, and neither a book")),
@@ -182,6 +184,7 @@ pub(super) struct Builder<'a> {
     inner: Trie,
     inner_slots: Slots,
     declared: Vec<Declared>,
+    used: Vec<Slot>,
 }
 
 pub(super) type Built<T> = Result<T, ShapeError>;
@@ -234,6 +237,7 @@ impl Builder<'_> {
             body,
             also: Vec::new(),
             declared: std::mem::take(&mut self.declared),
+            used: std::mem::take(&mut self.used),
             known: Known::default(),
         })
     }
@@ -292,6 +296,9 @@ impl Builder<'_> {
         };
         let slot = slots.intern(trie, paths, arrays_only, is_list);
         let slot = slot.ok_or_else(|| fail(&self.shape.name, field, POSITIONS))?;
+        if record == Record::Frame {
+            self.used.push(slot);
+        }
         Ok(Field { record, slot })
     }
 

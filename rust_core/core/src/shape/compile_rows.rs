@@ -58,7 +58,7 @@ impl Builder<'_> {
     pub(super) fn book(&mut self, book: &spec::Book) -> Built<BookPlan> {
         let level = self.level(book)?;
         let mut lists = Vec::new();
-        let is_list = level.is_pair && !book.one;
+        let is_list = !book.one;
         for (place, side, field) in [(&book.bids, ListSide::Bid, "bids"), (&book.asks, ListSide::Ask, "asks")]
         {
             if let Some(place) = place {
@@ -74,7 +74,7 @@ impl Builder<'_> {
             }
         }
         for list in &book.lists {
-            let at = self.field(&list.at, "levels")?;
+            let at = self.intern(&list.at, "levels", false, is_list)?;
             lists.push(ListPlan { at, side: ListSide::InRow, remove: list.remove });
         }
         let told_by_row =

@@ -3,7 +3,7 @@
 //! What it passes over is checked as RFC 8259 has it: brackets, commas, escapes, numbers, UTF-8 of strings.
 
 use super::FaultKind;
-use crate::decimal::{leading_digits, word};
+use crate::decimal::{leading_digits, padded_word, word};
 
 /// Nested arrays and objects of a frame; venues use at most 8. The stack of kinds is one 64-bit word.
 pub(super) const DEPTH_MAX: u32 = 64;
@@ -81,13 +81,26 @@ const ESCAPED_SHORT: usize = 128;
 pub(super) struct Cursor<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
+    /// Containers around what depths are counted from.
+    around: u32,
 }
 
 type Moved<T> = Result<T, FaultKind>;
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Cursor<'a> {
-        Cursor { bytes, at }
+        Cursor { bytes, at, around: 0 }
+    }
+
+    /// The same position, for values whose depth is counted from inside of a container in `depth` others.
+    pub(super) fn inside(&self, depth: u32) -> Cursor<'a> {
+        Cursor { around: self.around + depth + 1, ..*self }
+    }
+
+    /// Whether a container in `depth` others is nested too deep.
+    #[inline]
+    pub(super) fn is_too_deep(&self, depth: u32) -> bool {
+        self.around + depth >= DEPTH_MAX
     }
 
     #[inline]
@@ -271,13 +284,37 @@ impl<'a> Cursor<'a> {
             b'{' => Kind::Object,
             _ => return self.scalar(),
         };
-        self.container(depth)?;
+        match self.text_rows(depth) {
+            Some(end) => self.at = end,
+            None => self.container(depth)?,
+        }
         Ok(Value::new(kind, start, self.at))
     }
 
     fn key(&mut self) -> Moved<()> {
         self.string()?;
         self.colon()
+    }
+
+    /// Where the rows of plain texts end that stand under the cursor without white space, `[["1","2"],["3"]]`.
+    fn text_rows(&self, depth: u32) -> Option<usize> {
+        if !starts_with(padded_word(self.bytes, self.at), *b"[[\"") || self.is_too_deep(depth + 1) {
+            return None;
+        }
+        let mut at = self.at + 3;
+        loop {
+            at = plain_text(self.bytes, at)?;
+            let after = padded_word(self.bytes, at);
+            if starts_with(after, *b"\",\"") {
+                at += 3;
+            } else if starts_with(after, *b"\"],[\"") {
+                at += 5;
+            } else if starts_with(after, *b"\"]]") {
+                return Some(at + 3);
+            } else {
+                return None;
+            }
+        }
     }
 
     fn container(&mut self, depth: u32) -> Moved<()> {
@@ -287,7 +324,7 @@ impl<'a> Cursor<'a> {
         loop {
             let byte = self.peek()?;
             if matches!(byte, b'[' | b'{') {
-                if depth + open >= DEPTH_MAX {
+                if self.is_too_deep(depth + open) {
                     return Err(FaultKind::TooDeep);
                 }
                 objects = objects << 1 | u64::from(byte == b'{');
@@ -320,6 +357,35 @@ impl<'a> Cursor<'a> {
             }
         }
     }
+}
+
+/// Where the quote stands that ends the text which begins at `start`; `None`: it may have other letters than plain ones.
+#[inline]
+pub(super) fn plain_text(bytes: &[u8], start: usize) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut at = start;
+    loop {
+        // The zeros after the frame are control characters.
+        let chunk = padded_word(bytes, at);
+        let backslash = chunk ^ (ONES * 0x5c);
+        // What may end the run: all up to the quote (the space among them, which is rare), backslashes, all above ASCII.
+        // The first one is exact.
+        let below = chunk.wrapping_sub(ONES * 0x23) & !chunk;
+        let other = (below | (backslash.wrapping_sub(ONES) & !backslash) | chunk) & (ONES * 0x80);
+        if other == 0 {
+            at += 8;
+            continue;
+        }
+        let count = other.trailing_zeros() & !7;
+        let is_quote = (chunk >> count) as u8 == b'"';
+        return is_quote.then_some(at + (count / 8) as usize);
+    }
+}
+
+/// Whether the first bytes of a word are these.
+#[inline]
+pub(super) fn starts_with<const N: usize>(word: u64, text: [u8; N]) -> bool {
+    word << (64 - 8 * N) == padded_word(&text, 0) << (64 - 8 * N)
 }
 
 /// High bits of the bytes that end the plain run of a string: quote, backslash and control characters.

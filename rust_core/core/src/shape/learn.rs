@@ -3,7 +3,7 @@
 use super::cursor::{Cursor, Kind, Value};
 use super::plan::{BodyPlan, Condition, Field, InstrumentPlan, Plan, Record, ShapePlan, Test};
 use super::reader::Reader;
-use super::track::{Piece, What, fills};
+use super::track::{Cut, Piece, What, fills};
 use super::trie::{Slot, Trie};
 
 /// Bytes between two values; names of keys are far shorter.
@@ -18,6 +18,8 @@ pub(super) struct Learner<'a> {
     start: usize,
     pieces: &'a mut Vec<Piece>,
     pieces_max: usize,
+    /// Slots that the track does not fill, because the shape does not read them.
+    hidden: &'a mut Vec<Slot>,
 }
 
 impl<'a> Learner<'a> {
@@ -27,19 +29,35 @@ impl<'a> Learner<'a> {
         shape: &'a ShapePlan,
         slots: &'a [Value],
         frame: &'a [u8],
-        (pieces, pieces_max): (&'a mut Vec<Piece>, usize),
+        (cut, pieces_max): (&'a mut Cut, usize),
     ) -> Learner<'a> {
         let (trie, cursor) = (&plan.trie, Cursor::new(frame, 0));
-        Learner { trie, frame: Some((plan, shape, slots)), cursor, start: 0, pieces, pieces_max }
+        Learner {
+            trie,
+            frame: Some((plan, shape, slots)),
+            cursor,
+            start: 0,
+            pieces: &mut cut.pieces,
+            pieces_max,
+            hidden: &mut cut.hidden,
+        }
     }
 
     /// The cursor stands at the record, which a walk along `trie` has passed.
     pub(super) fn of_record(
         trie: &'a Trie,
         cursor: Cursor<'a>,
-        (pieces, pieces_max): (&'a mut Vec<Piece>, usize),
+        (cut, pieces_max): (&'a mut Cut, usize),
     ) -> Learner<'a> {
-        Learner { trie, frame: None, start: cursor.at, cursor, pieces, pieces_max }
+        Learner {
+            trie,
+            frame: None,
+            start: cursor.at,
+            cursor,
+            pieces: &mut cut.pieces,
+            pieces_max,
+            hidden: &mut cut.hidden,
+        }
     }
 
     /// `None`: no track follows frames of this form.
@@ -48,6 +66,9 @@ impl<'a> Learner<'a> {
         self.value(Some(0), 0)?;
         let (plan, shape, slots) = self.frame?;
         let shape = plan.shapes.iter().position(|other| other.number == shape.number)?;
+        if !self.is_told(plan, slots, shape) {
+            return None;
+        }
         let what = What::End { shape: shape as u16, is_sure: self.is_sure(plan, slots, shape) };
         self.piece(self.cursor.bytes.len(), what, Kind::Absent, None)
     }
@@ -74,12 +95,24 @@ impl<'a> Learner<'a> {
             && place.has_keys
         {
             let is_value = |slot: &Slot| self.trie.takes(*slot, Kind::Object);
-            return if place.slots.iter().any(is_value) { None } else { self.object(node, depth) };
+            return if place.slots.iter().any(is_value) {
+                self.filled(Kind::Object, node, depth)
+            } else {
+                self.object(node, depth)
+            };
         }
+        let is_hidden = opening == b'['
+            && place.is_some_and(|place| place.has_items)
+            && node.is_some_and(|node| self.hides(node));
         if let (b'[', Some(node), Some(place)) = (opening, node, place)
             && place.has_items
+            && !is_hidden
         {
-            return if place.slots.is_empty() { self.array(node, depth) } else { None };
+            return if place.slots.is_empty() {
+                self.array(node, depth)
+            } else {
+                self.filled(Kind::Array, node, depth)
+            };
         }
         let value = self.cursor.value(depth).ok()?;
         let (start_of, end_of) = (value.start as usize, value.end as usize);
@@ -92,6 +125,11 @@ impl<'a> Learner<'a> {
             Kind::Text if value.raw(self.cursor.bytes).is_ascii() => (start_of, What::Text, end_of),
             Kind::Number => (start, What::Number, end_of),
             Kind::True | Kind::False => (start, What::Truth, end_of),
+            Kind::Array if place.is_some_and(|place| self.is_each(place.slots)) => {
+                let (plan, of, _) = self.frame?;
+                let shape = plan.shapes.iter().position(|shape| shape.number == of.number)?;
+                (start, What::Each { shape: shape as u16, depth }, end_of)
+            }
             Kind::Array if place.is_some_and(|place| place.is_list) && self.frame.is_none() => {
                 (start, What::List { shape: 0, depth }, end_of)
             }
@@ -104,6 +142,32 @@ impl<'a> Learner<'a> {
         };
         self.piece(end, what, value.kind, node)?;
         self.start = next;
+        Some(())
+    }
+
+    /// Whether nobody reads a value inside of this array: then it is passed over, and what others would read there is not
+    /// filled.
+    fn hides(&mut self, node: u16) -> bool {
+        let Some((_, shape, _)) = self.frame else { return false };
+        let mut is_read = false;
+        self.trie.inside(node, &mut |slot| is_read |= shape.used.contains(&slot));
+        if !is_read {
+            self.trie.inside(node, &mut |slot| {
+                if !self.hidden.contains(&slot) {
+                    self.hidden.push(slot);
+                }
+            });
+        }
+        !is_read
+    }
+
+    /// A container that fills slots itself.
+    fn filled(&mut self, kind: Kind, node: u16, depth: u32) -> Option<()> {
+        self.piece(self.cursor.at, What::Open { kind }, kind, Some(node))?;
+        self.start = self.cursor.at;
+        if kind == Kind::Object { self.object(node, depth) } else { self.array(node, depth) }?;
+        self.piece(self.cursor.at, What::Close, kind, Some(node))?;
+        self.start = self.cursor.at;
         Some(())
     }
 
@@ -149,6 +213,18 @@ impl<'a> Learner<'a> {
         Some(())
     }
 
+    /// Whether these slots are filled by the array of the elements, and whatever else the shape reads of the frame has been
+    /// found before it.
+    fn is_each(&self, filled: &[Slot]) -> bool {
+        let Some((_, shape, slots)) = self.frame else { return false };
+        let Some(each) = shape.each.filter(|each| filled.contains(each)) else { return false };
+        let is_found = |slot: Slot| {
+            slots[usize::from(slot)].kind == Kind::Absent
+                || self.pieces.iter().any(|piece| fills(self.trie, piece).any(|filled| filled == slot))
+        };
+        shape.used.iter().all(|slot| *slot == each || is_found(*slot))
+    }
+
     /// Whether lists at this place can be read with the exponents of the instrument.
     fn knows_instrument(&self) -> bool {
         let Some((_, shape, _)) = self.frame else { return false };
@@ -166,6 +242,9 @@ impl<'a> Learner<'a> {
 
     /// Whether the answer to a condition is the same in every frame of the track.
     fn is_constant(&self, slots: &[Value], condition: &Condition) -> bool {
+        if self.hidden.contains(&condition.at.slot) {
+            return false;
+        }
         let value = slots.get(usize::from(condition.at.slot)).copied().unwrap_or_default();
         match (value.kind, &condition.test) {
             (Kind::Absent | Kind::Null, _) => true,
@@ -177,19 +256,36 @@ impl<'a> Learner<'a> {
 
     /// Whether the frames of the track are of the shape, and of none before it.
     fn is_sure(&self, plan: &Plan, slots: &[Value], shape: usize) -> bool {
-        let reader = Reader { frame: self.cursor.bytes, slots, element: &[], inner: &[] };
-        let is_excluded = |shape: &ShapePlan| {
-            let never = |condition: &Condition| {
-                self.is_constant(slots, condition) && !reader.all_hold(std::slice::from_ref(condition))
-            };
-            let has_no_list = shape.each.is_some_and(|slot| slots[usize::from(slot)].kind == Kind::Absent);
-            has_no_list || shape.when.iter().any(never)
-        };
         let (before, shape) = (&plan.shapes[..shape], &plan.shapes[shape]);
         // What a number is bound to is no part of the frame.
         let is_bound = matches!(shape.instrument, InstrumentPlan::Bound { .. });
-        before.iter().all(is_excluded)
+        before.iter().all(|shape| self.is_excluded(slots, shape))
             && !is_bound
             && shape.when.iter().all(|condition| self.is_constant(slots, condition))
+    }
+
+    /// Whether no frame of the track is of this shape.
+    fn is_excluded(&self, slots: &[Value], shape: &ShapePlan) -> bool {
+        let reader = Reader { frame: self.cursor.bytes, slots, element: &[], inner: &[] };
+        let never = |condition: &Condition| {
+            self.is_constant(slots, condition) && !reader.all_hold(std::slice::from_ref(condition))
+        };
+        let is_absent =
+            |slot: Slot| !self.hidden.contains(&slot) && slots[usize::from(slot)].kind == Kind::Absent;
+        shape.each.is_some_and(is_absent) || shape.when.iter().any(never)
+    }
+
+    /// Whether what the track fills is enough to tell the shape.
+    fn is_told(&self, plan: &Plan, slots: &[Value], shape: usize) -> bool {
+        let is_filled = |slot: Slot| !self.hidden.contains(&slot);
+        let asks_only_filled = |shape: &ShapePlan| {
+            let bound = match &shape.instrument {
+                InstrumentPlan::Bound { at, .. } => Some(at.slot),
+                InstrumentPlan::Symbol { .. } | InstrumentPlan::Known => None,
+            };
+            let asked = shape.when.iter().map(|condition| condition.at.slot);
+            asked.chain(shape.each).chain(bound).all(is_filled)
+        };
+        plan.shapes[..=shape].iter().all(|shape| asks_only_filled(shape) || self.is_excluded(slots, shape))
     }
 }

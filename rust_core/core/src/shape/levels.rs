@@ -1,10 +1,10 @@
 //! Levels of a book message: the common `[price, quantity]` lists, and every other form from the values of a row.
 
 use super::FaultKind;
-use super::cursor::{Cursor, Kind, Value};
+use super::cursor::{Cursor, Kind, Value, plain_text, starts_with};
 use super::plan::{BookPlan, LevelForm, ListPlan, ListSide, PackedPlan, RowSide};
 use super::reader::{self, NumberError};
-use super::track::{Tracks, plain_text};
+use super::track::Tracks;
 use super::trie::Slot;
 use crate::decimal::{self, Column, FAST_FRACTION_MAX, padded_word};
 use crate::event::{Level, LevelExtra, NOT_GIVEN, Side};
@@ -154,12 +154,6 @@ fn after_texts(bytes: &[u8], mut end: usize) -> Option<(usize, u64)> {
     }
 }
 
-/// Whether the first bytes of a word are these.
-#[inline]
-fn starts_with<const N: usize>(word: u64, text: [u8; N]) -> bool {
-    word << (64 - 8 * N) == padded_word(&text, 0) << (64 - 8 * N)
-}
-
 #[inline]
 fn plain_number(cursor: &mut Cursor<'_>, decimals: u8) -> Option<i64> {
     let is_text = cursor.take(b'"');
@@ -217,6 +211,19 @@ impl SideBuffers {
         self.bid_extras.clear();
         self.ask_extras.clear();
     }
+
+    /// How much there is.
+    pub(super) fn lengths(&self) -> [usize; 4] {
+        [self.bids.len(), self.asks.len(), self.bid_extras.len(), self.ask_extras.len()]
+    }
+
+    /// Forgets what was read since.
+    pub(super) fn truncate(&mut self, [bids, asks, bid_extras, ask_extras]: [usize; 4]) {
+        self.bids.truncate(bids);
+        self.asks.truncate(asks);
+        self.bid_extras.truncate(bid_extras);
+        self.ask_extras.truncate(ask_extras);
+    }
 }
 
 /// Reads lists of levels of one event.
@@ -250,9 +257,14 @@ impl LevelReader<'_> {
                 return Ok(());
             }
         }
+        self.rows(list, &mut cursor)
+    }
+
+    /// Reads the list under the cursor row by row.
+    pub(super) fn rows(&mut self, list: &ListPlan, cursor: &mut Cursor<'_>) -> Result<(), FaultKind> {
         let mut more = cursor.open(b']')?;
         while more {
-            self.row(list, &mut cursor)?;
+            self.row(list, cursor)?;
             more = cursor.more(b']')?;
         }
         Ok(())

@@ -18,6 +18,8 @@ mod compile;
 mod compile_rows;
 mod cursor;
 mod drift;
+mod eager;
+mod elements;
 mod known;
 mod learn;
 mod levels;

@@ -52,6 +52,8 @@ pub(super) struct ShapePlan {
     pub(super) declared: Vec<Declared>,
     /// The tree of these.
     pub(super) known: Known,
+    /// Slots of the frame that it reads, and those of `also`.
+    pub(super) used: Vec<Slot>,
 }
 
 #[derive(Debug)]

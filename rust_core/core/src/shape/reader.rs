@@ -100,6 +100,17 @@ impl Reader<'_> {
         unsigned(self.frame, self.maybe(field))
     }
 
+    /// A whole number with a sign, which may be printed as any number; `None` where it is absent.
+    pub(super) fn signed(&self, field: Field) -> Result<Option<i64>, FaultKind> {
+        let value = self.get(field);
+        let is_negative = self.frame.get(value.start as usize) == Some(&b'-');
+        let magnitude = Value { start: value.start + u32::from(is_negative), ..value };
+        if let Some(number) = whole(self.frame, magnitude).and_then(|number| i64::try_from(number).ok()) {
+            return Ok(Some(if is_negative { -number } else { number }));
+        }
+        self.with_number(Some(field), |text| decimal::parse(text, 0))
+    }
+
     /// A count; 0 where it is absent.
     pub(super) fn count(&self, field: Option<Field>) -> Result<u64, FaultKind> {
         Ok(self.id(field)?.unwrap_or(0))
@@ -177,13 +188,18 @@ pub(super) fn number<R>(
     })
 }
 
+/// Mantissa at `exp` of a plain number that it holds; `None` is no verdict.
+#[inline]
+pub(super) fn short(source: &[u8], value: Value, exp: i8) -> Option<i64> {
+    if !matches!(value.kind, Kind::Text | Kind::Number) || !(-(FAST_FRACTION_MAX as i8)..=0).contains(&exp) {
+        return None;
+    }
+    decimal::plain(source, value.start as usize, value.end as usize, exp.unsigned_abs())
+}
+
 /// Mantissa of a number at `exp`.
 pub(super) fn fixed(source: &[u8], value: Value, exp: i8) -> Result<i64, NumberError> {
-    if matches!(value.kind, Kind::Text | Kind::Number)
-        && (-(FAST_FRACTION_MAX as i8)..=0).contains(&exp)
-        && let Some(mantissa) =
-            decimal::plain(source, value.start as usize, value.end as usize, exp.unsigned_abs())
-    {
+    if let Some(mantissa) = short(source, value, exp) {
         return Ok(mantissa);
     }
     number(source, value, |text| decimal::parse(text, exp))

@@ -16,10 +16,14 @@
 //! Elements of arrays and rows of levels go tracks of their own, from the first byte of the record to its last.
 
 use super::FaultKind;
-use super::cursor::{Cursor, Kind, Value};
+use super::bodies::Context;
+use super::cursor::{Cursor, Kind, Value, plain_text};
+use super::eager::{Choice, Eager};
+use super::elements::Elements;
 use super::learn::Learner;
 use super::plan::{Plan, ShapePlan};
-use super::scan::Eager;
+use super::reader::Reader;
+use super::scan::{Followed, Stop};
 use super::trie::{Lists, NoLists, Slot, Trie, Walk};
 use crate::decimal::{leading_digits, padded_word, word};
 
@@ -71,8 +75,19 @@ pub(super) enum What {
     Number,
     /// `true` or `false`.
     Truth,
+    /// A container with values inside, which begins; the bracket is among the bytes after it.
+    Open {
+        kind: Kind,
+    },
+    /// It ends: the bracket is the last of the bytes.
+    Close,
     /// A list of levels of a shape, in so many containers.
     List {
+        shape: u16,
+        depth: u16,
+    },
+    /// The array of the elements of a shape, in so many containers: whatever else of the frame they need stands before it.
+    Each {
         shape: u16,
         depth: u16,
     },
@@ -98,25 +113,10 @@ pub(super) struct Tracks {
     words: Vec<u64>,
     fills: Vec<Slot>,
     /// The frame that is being learned.
-    pieces: Vec<Piece>,
+    cut: Cut,
     is_full: bool,
     /// Frames walked since one was learned; the first one is.
     walked: u32,
-}
-
-/// The tracks of the records of a shape.
-#[derive(Debug)]
-pub(super) struct Records {
-    pub(super) elements: Tracks,
-    pub(super) inner: Tracks,
-    pub(super) rows: Tracks,
-}
-
-impl Records {
-    pub(super) fn new() -> Records {
-        let tracks = || Tracks::new(RECORD_STEPS_MAX);
-        Records { elements: tracks(), inner: tracks(), rows: tracks() }
-    }
 }
 
 /// What a track that is followed does with lists of levels, and what it says at its end.
@@ -132,6 +132,9 @@ trait Way {
         slots: &[Value],
     ) -> Option<Value>;
 
+    /// The array of elements under the cursor.
+    fn each(&mut self, each: (u16, u16), cursor: &mut Cursor<'_>, slots: &[Value]) -> Option<Value>;
+
     fn end(&mut self, what: What, cursor: &Cursor<'_>, slots: &[Value]) -> Option<Self::End>;
 }
 
@@ -145,18 +148,20 @@ fn list_value<L: Lists>(
 ) -> Option<Value> {
     let start = cursor.at;
     let is_list = cursor.bytes.get(start) == Some(&b'[');
-    if is_list && fills.iter().any(|slot| lists.list(cursor, *slot, slots)) {
+    if is_list && fills.iter().any(|slot| lists.list(cursor, *slot, slots, u32::from(depth))) {
         return Some(Value::new(Kind::Array, start, cursor.at));
     }
     cursor.value(u32::from(depth)).ok().filter(|value| value.kind == Kind::Array)
 }
 
-struct FrameWay<'w, 'p, 'a> {
+struct FrameWay<'p, 'w, 'a> {
     plan: &'p Plan,
-    lists: &'w mut Eager<'p, 'a>,
+    lists: Eager<'p, 'w, 'a>,
+    elements: &'w mut Elements,
+    events: Option<Result<(), Stop>>,
 }
 
-impl<'p> Way for FrameWay<'_, 'p, '_> {
+impl<'p> Way for FrameWay<'p, '_, '_> {
     type End = &'p ShapePlan;
 
     fn list(
@@ -167,7 +172,30 @@ impl<'p> Way for FrameWay<'_, 'p, '_> {
         slots: &[Value],
     ) -> Option<Value> {
         self.lists.choose_shape(&self.plan.shapes[usize::from(shape)], cursor.bytes, slots);
-        list_value(self.lists, depth, fills, cursor, slots)
+        list_value(&mut self.lists, depth, fills, cursor, slots)
+    }
+
+    fn each(
+        &mut self,
+        (shape, depth): (u16, u16),
+        cursor: &mut Cursor<'_>,
+        slots: &[Value],
+    ) -> Option<Value> {
+        let start = cursor.at;
+        if cursor.bytes.get(start) != Some(&b'[') || self.events.is_some() {
+            return None;
+        }
+        let reader = Reader { frame: cursor.bytes, slots, element: &[], inner: &[] };
+        let mut inside = cursor.inside(u32::from(depth));
+        let shape = &self.plan.shapes[usize::from(shape)];
+        let result = self.elements.each(self.lists.context, shape, &reader, &mut inside);
+        // Anything else is found again by the walk, which is sure of the shape.
+        if !matches!(result, Ok(()) | Err(Stop::Unknown(_))) {
+            return None;
+        }
+        self.events = Some(result);
+        cursor.at = inside.at;
+        Some(Value::new(Kind::Array, start, cursor.at))
     }
 
     #[inline]
@@ -202,10 +230,22 @@ impl<L: Lists> Way for RecordWay<'_, L> {
         list_value(self.lists, depth, fills, cursor, slots)
     }
 
+    fn each(&mut self, _: (u16, u16), _: &mut Cursor<'_>, _: &[Value]) -> Option<Value> {
+        None
+    }
+
     #[inline]
     fn end(&mut self, what: What, _: &Cursor<'_>, _: &[Value]) -> Option<()> {
         (what == What::Over).then_some(())
     }
+}
+
+/// A frame or record cut into pieces.
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    pub(super) pieces: Vec<Piece>,
+    /// Slots that its track does not fill, because the shape does not read them.
+    pub(super) hidden: Vec<Slot>,
 }
 
 /// What becomes a step.
@@ -227,7 +267,7 @@ impl Tracks {
             steps: Vec::new(),
             words: Vec::new(),
             fills: Vec::new(),
-            pieces: Vec::new(),
+            cut: Cut::default(),
             is_full: false,
             walked: LEARN_EVERY,
         }
@@ -238,16 +278,27 @@ impl Tracks {
         Tracks::new(FRAME_STEPS_MAX)
     }
 
-    /// Fills the slots of a frame that goes a track, and gives its shape. Lists may have been taken even where it does not.
+    /// Tracks of elements or rows.
+    pub(super) fn of_records() -> Tracks {
+        Tracks::new(RECORD_STEPS_MAX)
+    }
+
+    /// Fills the slots of a frame that goes a track, and gives its shape. Lists may have been taken and events made even where
+    /// it does not.
     #[inline]
     pub(super) fn follow<'p>(
         &self,
         plan: &'p Plan,
         frame: &[u8],
         slots: &mut [Value],
-        lists: &mut Eager<'p, '_>,
-    ) -> Option<&'p ShapePlan> {
-        self.go(&mut Cursor::new(frame, 0), slots, &mut FrameWay { plan, lists })
+        elements: &mut Elements,
+        context: &mut Context<'_>,
+    ) -> Option<Followed<'p>> {
+        let lists = Eager::new(Choice::None, &[], context);
+        let mut way = FrameWay { plan, lists, elements, events: None };
+        let shape = self.go(&mut Cursor::new(frame, 0), slots, &mut way)?;
+        let FrameWay { lists, events, .. } = way;
+        Some(Followed { shape: Some(shape), instrument: lists.instrument(), taken: lists.taken(), events })
     }
 
     /// Fills the slots of the record under the cursor if it goes a track; the cursor stands after it then, and else where it
@@ -303,8 +354,8 @@ impl Tracks {
         let (end, lists) = (walk.cursor.at, walk.lists);
         if self.learns() {
             let record = Cursor::new(cursor.bytes, cursor.at);
-            self.learn_from(trie, cursor.bytes, |pieces, most| {
-                Learner::of_record(trie, record, (pieces, most)).record()
+            self.learn_from(trie, cursor.bytes, |cut, most| {
+                Learner::of_record(trie, record, (cut, most)).record()
             });
         }
         cursor.at = end;
@@ -333,6 +384,15 @@ impl Tracks {
                     What::Truth => {
                         let value = cursor.value(0).ok();
                         value.filter(|value| matches!(value.kind, Kind::True | Kind::False))
+                    }
+                    What::Each { shape, depth } => way.each((shape, depth), cursor, slots),
+                    What::Open { kind } => Some(Value::new(kind, cursor.at, cursor.at)),
+                    What::Close => {
+                        for slot in self.fills_of(step) {
+                            slots[usize::from(*slot)].end = cursor.at as u32; // Frames are at most 16 MiB long.
+                        }
+                        index = step.next;
+                        continue;
                     }
                     What::Any { kind, depth } => {
                         cursor.value(u32::from(depth)).ok().filter(|value| value.kind == kind)
@@ -384,8 +444,8 @@ impl Tracks {
     /// Learns one of some frames that were walked: `slots` are what was found, `shape` is what it is.
     pub(super) fn learn(&mut self, plan: &Plan, frame: &[u8], slots: &[Value], shape: &ShapePlan) {
         if self.learns() {
-            self.learn_from(&plan.trie, frame, |pieces, most| {
-                Learner::of_frame(plan, shape, slots, frame, (pieces, most)).frame()
+            self.learn_from(&plan.trie, frame, |cut, most| {
+                Learner::of_frame(plan, shape, slots, frame, (cut, most)).frame()
             });
         }
     }
@@ -397,29 +457,26 @@ impl Tracks {
     }
 
     #[cold]
-    fn learn_from(
-        &mut self,
-        trie: &Trie,
-        bytes: &[u8],
-        cut: impl FnOnce(&mut Vec<Piece>, usize) -> Option<()>,
-    ) {
+    fn learn_from(&mut self, trie: &Trie, bytes: &[u8], learn: impl FnOnce(&mut Cut, usize) -> Option<()>) {
         self.walked = 0;
         if self.is_full {
             self.forget_after(0, 0, 0);
             self.is_full = false;
         }
-        let mut pieces = std::mem::take(&mut self.pieces);
-        pieces.clear();
+        let mut cut = std::mem::take(&mut self.cut);
+        cut.pieces.clear();
+        cut.hidden.clear();
         // All memory is taken with the first.
         let most = self.steps_max;
-        pieces.reserve_exact(most);
+        cut.pieces.reserve_exact(most);
+        cut.hidden.reserve_exact(trie.slot_count());
         self.steps.reserve_exact(most - self.steps.len());
         self.words.reserve_exact(WORDS_PER_STEP * most - self.words.len());
         self.fills.reserve_exact(FILLS_PER_STEP * most - self.fills.len());
-        if cut(&mut pieces, most).is_some() {
-            self.add(trie, bytes, &pieces);
+        if learn(&mut cut, most).is_some() {
+            self.add(trie, bytes, &cut.pieces);
         }
-        self.pieces = pieces;
+        self.cut = cut;
     }
 
     fn forget_after(&mut self, steps: usize, words: usize, fills: usize) {
@@ -519,29 +576,6 @@ fn text(cursor: &mut Cursor<'_>) -> Option<Value> {
     let Some(end) = plain_text(cursor.bytes, start) else { return text_rest(cursor) };
     cursor.at = end;
     Some(Value::new(Kind::Text, start, end))
-}
-
-/// Where the quote stands that ends the text which begins at `start`; `None`: it may have other letters than plain ones.
-#[inline]
-pub(super) fn plain_text(bytes: &[u8], start: usize) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let mut at = start;
-    loop {
-        // The zeros after the frame are control characters.
-        let chunk = padded_word(bytes, at);
-        let backslash = chunk ^ (ONES * 0x5c);
-        // What may end the run: all up to the quote (the space among them, which is rare), backslashes, all above ASCII.
-        // The first one is exact.
-        let below = chunk.wrapping_sub(ONES * 0x23) & !chunk;
-        let other = (below | (backslash.wrapping_sub(ONES) & !backslash) | chunk) & (ONES * 0x80);
-        if other == 0 {
-            at += 8;
-            continue;
-        }
-        let count = other.trailing_zeros() & !7;
-        let is_quote = (chunk >> count) as u8 == b'"';
-        return is_quote.then_some(at + (count / 8) as usize);
-    }
 }
 
 /// The text under the cursor that has other letters; only ASCII without escapes is taken.

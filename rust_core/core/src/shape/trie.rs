@@ -1,7 +1,7 @@
 //! The places that shapes look at, as one tree of keys and positions, and the walk that finds them in a frame.
 
 use super::FaultKind;
-use super::cursor::{Cursor, DEPTH_MAX, Kind, Value, specials};
+use super::cursor::{Cursor, Kind, Value, specials};
 use super::spec::Key;
 use crate::decimal::word;
 
@@ -22,6 +22,12 @@ struct Node {
     from_end: Vec<(u32, u16)>,
     /// One of the slots is a list of levels.
     is_list: bool,
+}
+
+impl Node {
+    fn has_items(&self) -> bool {
+        !(self.items.is_empty() && self.from_end.is_empty())
+    }
 }
 
 /// A tree over the paths of some slots.
@@ -101,13 +107,23 @@ pub(super) struct Place<'a> {
 
 impl Trie {
     pub(super) fn place(&self, node: u16) -> Place<'_> {
-        let Node { slots, keys, items, from_end, is_list } = &self.nodes[usize::from(node)];
-        let has_items = !(items.is_empty() && from_end.is_empty());
-        Place { slots, has_keys: !keys.is_empty(), has_items, is_list: *is_list }
+        let node = &self.nodes[usize::from(node)];
+        let Node { slots, keys, is_list, .. } = node;
+        Place { slots, has_keys: !keys.is_empty(), has_items: node.has_items(), is_list: *is_list }
     }
 
     pub(super) fn below(&self, node: u16, key: &[u8]) -> Option<u16> {
         self.nodes[usize::from(node)].keys.find(key)
+    }
+
+    /// Calls `take` with the slots that values inside of the one of a node fill.
+    pub(super) fn inside(&self, node: u16, take: &mut impl FnMut(Slot)) {
+        let Node { keys, items, from_end, .. } = &self.nodes[usize::from(node)];
+        let named = keys.entries.iter().map(|entry| entry.node);
+        for child in named.chain(items.iter().chain(from_end).map(|(_, node)| *node)) {
+            self.nodes[usize::from(child)].slots.iter().copied().for_each(&mut *take);
+            self.inside(child, take);
+        }
     }
 
     /// Nodes of the element at `position` of `count`.
@@ -126,8 +142,8 @@ impl Trie {
 
 /// Takes the lists of levels that the walk comes to, where it can.
 pub(super) trait Lists {
-    /// The cursor stands at the `[` of a list. True: taken, the cursor stands after it. False: nothing happened.
-    fn list(&mut self, cursor: &mut Cursor<'_>, slot: Slot, slots: &[Value]) -> bool;
+    /// The cursor stands at the `[` of a list in `depth` containers. True: taken, the cursor stands after it. False: nothing happened.
+    fn list(&mut self, cursor: &mut Cursor<'_>, slot: Slot, slots: &[Value], depth: u32) -> bool;
 
     /// Forgets what was taken: the record is walked from its beginning.
     fn begin_again(&mut self);
@@ -137,7 +153,7 @@ pub(super) trait Lists {
 pub(super) struct NoLists;
 
 impl Lists for NoLists {
-    fn list(&mut self, _: &mut Cursor<'_>, _: Slot, _: &[Value]) -> bool {
+    fn list(&mut self, _: &mut Cursor<'_>, _: Slot, _: &[Value], _: u32) -> bool {
         false
     }
 
@@ -164,12 +180,14 @@ impl<L: Lists> Walk<'_, L> {
         let node = &trie.nodes[usize::from(node)];
         let start = self.cursor.at;
         let value = match self.cursor.peek()? {
-            b'[' if node.is_list && self.take_list(node) => Value::new(Kind::Array, start, self.cursor.at),
+            b'[' if node.is_list && !node.has_items() && self.take_list(node, depth) => {
+                Value::new(Kind::Array, start, self.cursor.at)
+            }
             b'{' if !node.keys.is_empty() => {
                 self.object(node, depth)?;
                 Value::new(Kind::Object, start, self.cursor.at)
             }
-            b'[' if !(node.items.is_empty() && node.from_end.is_empty()) => {
+            b'[' if node.has_items() => {
                 self.array(node, depth)?;
                 Value::new(Kind::Array, start, self.cursor.at)
             }
@@ -189,13 +207,13 @@ impl<L: Lists> Walk<'_, L> {
         Ok(())
     }
 
-    fn take_list(&mut self, node: &Node) -> bool {
+    fn take_list(&mut self, node: &Node, depth: u32) -> bool {
         let Walk { cursor, slots, lists, .. } = self;
-        node.slots.iter().any(|slot| lists.list(cursor, *slot, slots))
+        node.slots.iter().any(|slot| lists.list(cursor, *slot, slots, depth))
     }
 
     fn object(&mut self, node: &Node, depth: u32) -> Result<(), FaultKind> {
-        if depth >= DEPTH_MAX {
+        if self.cursor.is_too_deep(depth) {
             return Err(FaultKind::TooDeep);
         }
         if !self.cursor.open(b'}')? {
@@ -238,7 +256,7 @@ impl<L: Lists> Walk<'_, L> {
     }
 
     fn array(&mut self, node: &Node, depth: u32) -> Result<(), FaultKind> {
-        if depth >= DEPTH_MAX {
+        if self.cursor.is_too_deep(depth) {
             return Err(FaultKind::TooDeep);
         }
         let mut starts = [0_usize; FROM_END_MAX];

@@ -1,0 +1,200 @@
+//! Lists of levels that are read while the values of a frame are found, because shape and instrument are known by then.
+
+use super::bodies::{self, Context};
+use super::cursor::{Cursor, Value};
+use super::elements::instrument;
+use super::levels::{self, Finer, LevelReader};
+use super::plan::{BodyPlan, BookPlan, Field, ListPlan, ListSide, Plan, Record, ShapePlan};
+use super::reader::Reader;
+use super::scan::select;
+use super::trie::{Lists, Slot};
+use crate::event::{Decoded, Run};
+use crate::instrument::Scale;
+
+/// Which shape the lists of a walk may be read for.
+pub(super) enum Choice<'p> {
+    /// The first one that fits what is known when the first list comes.
+    Among(&'p Plan),
+    Fixed(&'p ShapePlan),
+    None,
+}
+
+/// Lists that were read during the walk.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    shape: Option<u16>,
+    lists: [Option<(Slot, Run)>; 2],
+    /// Lists of rows, whose levels are in the buffers of the sides.
+    rows: [Option<Slot>; 2],
+}
+
+impl Taken {
+    /// What was taken if it was for this shape; else nothing, and the levels are forgotten.
+    pub(super) fn for_shape(self, shape: &ShapePlan, out: &mut Decoded) -> Taken {
+        if self.shape == Some(shape.number) {
+            return self;
+        }
+        out.levels.clear();
+        out.extras.clear();
+        Taken::default()
+    }
+
+    /// Whether the list at this place was taken row by row.
+    pub(super) fn has_rows(&self, slot: Slot) -> bool {
+        self.rows.contains(&Some(slot))
+    }
+
+    pub(super) fn run(&self, slot: Slot) -> Option<Run> {
+        self.lists.iter().flatten().find(|(other, _)| *other == slot).map(|(_, run)| *run)
+    }
+}
+
+/// Reads lists of levels during the walk. What it cannot read is left to the way that finds out why.
+pub(super) struct Eager<'p, 'c, 'a> {
+    choice: Choice<'p>,
+    /// Values of the frame while an element is walked.
+    outer: &'c [Value],
+    pub(super) context: &'c mut Context<'a>,
+    /// Levels, and their extras, that were there before.
+    before: (usize, usize),
+    chosen: Option<(&'p ShapePlan, &'a Scale)>,
+    tried: bool,
+    /// Whose lists they are, once a track has told the shape.
+    instrument: Option<u32>,
+    taken: Taken,
+}
+
+impl<'p, 'c, 'a> Eager<'p, 'c, 'a> {
+    pub(super) fn new(
+        choice: Choice<'p>,
+        outer: &'c [Value],
+        context: &'c mut Context<'a>,
+    ) -> Eager<'p, 'c, 'a> {
+        let before = (context.out.levels.len(), context.out.extras.len());
+        context.sides.clear();
+        Eager {
+            choice,
+            outer,
+            context,
+            before,
+            chosen: None,
+            tried: false,
+            instrument: None,
+            taken: Taken::default(),
+        }
+    }
+
+    /// What was taken.
+    pub(super) fn taken(&self) -> Taken {
+        self.taken
+    }
+
+    /// Whose lists were taken, where a track told the shape.
+    pub(super) fn instrument(&self) -> Option<u32> {
+        self.instrument
+    }
+
+    /// The first shape whose conditions hold, of a frame whose values are all found.
+    pub(super) fn select(&self, plan: &'p Plan, frame: &[u8], slots: &[Value]) -> Option<&'p ShapePlan> {
+        let reader = Reader { frame, slots, element: &[], inner: &[] };
+        select(plan, &reader, self.context.origin, self.context.table)
+    }
+
+    /// Lists from here on are of this shape.
+    pub(super) fn choose_shape(&mut self, shape: &'p ShapePlan, frame: &[u8], slots: &[Value]) {
+        if !self.tried {
+            self.tried = true;
+            let reader = Reader { frame, slots, element: &[], inner: &[] };
+            let table = self.context.table;
+            self.instrument = instrument(shape, &reader, self.context.origin, table).ok();
+            self.chosen = self.instrument.map(|instrument| (shape, table.scale(instrument)));
+        }
+    }
+
+    fn choose(&self, frame: &[u8], slots: &[Value]) -> Option<(&'p ShapePlan, &'a Scale)> {
+        let (origin, table) = (self.context.origin, self.context.table);
+        let (shape, reader) = match self.choice {
+            Choice::Among(plan) => {
+                let reader = Reader { frame, slots, element: &[], inner: &[] };
+                (select(plan, &reader, origin, table).filter(|shape| shape.each.is_none())?, reader)
+            }
+            Choice::Fixed(shape) => (shape, Reader { frame, slots: self.outer, element: slots, inner: &[] }),
+            Choice::None => return None,
+        };
+        let instrument = instrument(shape, &reader, origin, table).ok()?;
+        Some((shape, table.scale(instrument)))
+    }
+
+    /// Takes a list of `[price, quantity]` at once.
+    fn pairs(&mut self, cursor: &mut Cursor<'_>, slot: Slot, (book, scale): (&BookPlan, &Scale)) -> bool {
+        let Some(place) = self.taken.lists.iter_mut().find(|taken| taken.is_none()) else { return false };
+        let Context { out, columns, .. } = &mut *self.context;
+        let start = out.levels.len();
+        let format = (scale, book.keep_decimals);
+        if !levels::pairs(cursor, format, columns, &mut out.levels, &mut out.extras) {
+            return false;
+        }
+        *place = Some((slot, bodies::run(start, out.levels.len())));
+        true
+    }
+
+    /// Takes a list row by row. Where several lists have levels of both sides, their order is that of the plan.
+    fn rows(
+        &mut self,
+        (cursor, depth): (&mut Cursor<'_>, u32),
+        (shape, book, list): (&ShapePlan, &BookPlan, &ListPlan),
+        scale: &Scale,
+    ) -> bool {
+        let is_ordered = book.lists.len() == 1 || list.side != ListSide::InRow;
+        let Some(place) = self.taken.rows.iter_mut().find(|taken| taken.is_none()) else { return false };
+        if !is_ordered {
+            return false;
+        }
+        let Context { sides, rows, .. } = &mut *self.context;
+        let before = sides.lengths();
+        let tracks = &mut rows[usize::from(shape.number)];
+        let finer = Finer::default();
+        let mut reader =
+            LevelReader { frame: cursor.bytes, plan: book, scale, finer, buffers: sides, tracks };
+        let mut inside = cursor.inside(depth);
+        if reader.rows(list, &mut inside).is_err() || reader.finer.is_needed() {
+            sides.truncate(before);
+            return false;
+        }
+        cursor.at = inside.at;
+        *place = Some(list.at.slot);
+        true
+    }
+}
+
+impl Lists for Eager<'_, '_, '_> {
+    fn list(&mut self, cursor: &mut Cursor<'_>, slot: Slot, slots: &[Value], depth: u32) -> bool {
+        if !self.tried {
+            self.tried = true;
+            self.chosen = self.choose(cursor.bytes, slots);
+        }
+        let Some((shape, scale)) = self.chosen else { return false };
+        let BodyPlan::Book(book) = &shape.body else { return false };
+        let record = if shape.each.is_none() { Record::Frame } else { Record::Element };
+        let Some(list) = book.lists.iter().find(|list| list.at == Field { record, slot }) else {
+            return false;
+        };
+        let is_taken = if book.level.is_pair {
+            self.pairs(cursor, slot, (book, scale))
+        } else {
+            self.rows((cursor, depth), (shape, book, list), scale)
+        };
+        if is_taken {
+            self.taken.shape = Some(shape.number);
+        }
+        is_taken
+    }
+
+    fn begin_again(&mut self) {
+        let (levels, extras) = self.before;
+        self.context.out.levels.truncate(levels);
+        self.context.out.extras.truncate(extras);
+        self.context.sides.clear();
+        (self.tried, self.chosen, self.taken) = (false, None, Taken::default());
+    }
+}
