@@ -103,9 +103,6 @@ impl Datagrams {
 
     /// Answers what has come.
     fn turn(&mut self) {
-        if let Some(keys) = self.shared.take_keys(&mut self.keys_seen) {
-            self.server.change_keys(keys);
-        }
         let mut datagram = [0; DATAGRAM_ROOM];
         for _ in 0..REQUESTS_PER_TURN {
             match self.socket.recv_from(&mut datagram) {
@@ -118,6 +115,10 @@ impl Datagrams {
     }
 
     fn answer(&mut self, from: SocketAddrV4, datagram: &[u8]) {
+        // Now, not before it was read: who heard of new keys may ask under them in the middle of a turn.
+        if let Some(keys) = self.shared.take_keys(&mut self.keys_seen) {
+            self.server.change_keys(keys);
+        }
         let at = Arrival { recv_ts: clock::wall_ns(), mono_ns: clock::mono_ns() };
         let mut out = Out {
             socket: &self.socket,

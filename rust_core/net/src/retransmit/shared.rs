@@ -166,7 +166,7 @@ impl Shared {
         Some(archived.filter(|archived| archived.0 == session).map_or(kept, |archived| kept.min(archived.1)))
     }
 
-    /// Has the server take requests signed by other keys, each of its threads before its next turn.
+    /// Has the server take requests signed by other keys, each of its threads before it answers its next request.
     pub fn change_keys(&self, keys: Keyring) {
         let mut new = lock(&self.keys);
         new.changes += 1;

@@ -119,16 +119,17 @@ impl Loop {
 
     /// Looks after every connection.
     fn turn(&mut self, polled: &[libc::pollfd], now_ns: u64) {
-        if let Some(keys) = self.shared.take_keys(&mut self.keys_seen) {
-            self.streams.change_keys(keys);
-        }
         let mut ready = polled.iter();
-        let Self { connections, shared, streams, archive, counters, .. } = self;
+        let Self { connections, shared, streams, archive, counters, keys_seen, .. } = self;
         let mut serve = |connection: &mut Connection, revents: libc::c_short| -> Option<End> {
             if connection.is_listening() && revents & (libc::POLLIN | libc::POLLHUP) != 0 {
                 match connection.hear() {
                     Heard::Nothing => {}
                     Heard::Unit(len) => {
+                        // As with datagrams: after the request was read.
+                        if let Some(keys) = shared.take_keys(keys_seen) {
+                            streams.change_keys(keys);
+                        }
                         answer(connection, len, streams, shared, archive.as_deref_mut(), now_ns);
                     }
                     Heard::End(end) => return Some(end),
