@@ -201,9 +201,11 @@ impl Far {
         self.free.clear();
     }
 
-    /// Asks for the memory of a side of common depth, and for a quarter more than is used.
-    pub(super) fn reserve(&mut self) {
-        let chunks = CHUNKS_AHEAD.max(self.touched + self.touched / 4);
+    /// Asks for the memory of a side of common depth, or of this one, and for a quarter more than is used.
+    pub(super) fn reserve(&mut self, depth: Option<usize>) {
+        // Chunks of fewer levels have neighbours of more.
+        let ahead = depth.map_or(CHUNKS_AHEAD, |depth| CHUNKS_AHEAD.min(2 + depth / FEW_LEVELS));
+        let chunks = ahead.max(self.touched + self.touched / 4);
         if self.memory.len() < chunks {
             self.grow(chunks);
         }

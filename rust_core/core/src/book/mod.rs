@@ -125,6 +125,16 @@ impl Book {
         self.side(side).levels()
     }
 
+    /// The levels of both sides, bids first, each best first.
+    #[must_use]
+    pub fn all_levels(&self) -> Vec<Level> {
+        let mut all = Vec::with_capacity(self.len(Side::Bid) + self.len(Side::Ask));
+        for side in [Side::Bid, Side::Ask] {
+            self.levels(side).for_each(|level| all.push(level));
+        }
+        all
+    }
+
     /// Whether the best bid is above the best ask.
     #[must_use]
     pub fn is_crossed(&self) -> bool {
@@ -189,10 +199,11 @@ impl Book {
     }
 
     /// Takes memory ahead: from here on updates need none, unless the levels far from the touch grow by a quarter. Belongs to
-    /// the moments in which a whole book arrives.
-    pub fn reserve(&mut self) {
-        self.bids.reserve();
-        self.asks.reserve();
+    /// the moments in which a whole book arrives. `depth` is how many levels a side the venue keeps, where it says so: less is
+    /// taken then, and all of it once should prices wander over more pages.
+    pub fn reserve(&mut self, depth: Option<usize>) {
+        self.bids.reserve(depth);
+        self.asks.reserve(depth);
     }
 
     /// Bytes that the book holds, its own included; memory that was asked for and never used is not counted, as a system

@@ -86,8 +86,8 @@ impl Printed {
     }
 
     /// As [`Book::reserve`].
-    pub fn reserve(&mut self) {
-        self.marks.reserve();
+    pub fn reserve(&mut self, depth: Option<usize>) {
+        self.marks.reserve(depth);
         self.bids.reserve();
         self.asks.reserve();
     }

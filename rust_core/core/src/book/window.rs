@@ -152,13 +152,19 @@ impl Page {
     }
 }
 
+/// Pages that are asked for where the depth of a book is known: one for so many levels, and so many at least. Prices that wander
+/// further make it all of them, once.
+const LEVELS_PER_PAGE: usize = 32;
+const PAGES_MIN: usize = 8;
+
 /// A page that does not exist.
 const NO_PAGE: u8 = u8::MAX;
 
 /// Quantities by index below [`WINDOW_TICKS`], on the pages that exist.
 ///
 /// The memory of all pages is asked for at once, zeroed, so that updates never ask for any. A system gives the pages of such
-/// memory when they are written first, so what is never used costs an address.
+/// memory when they are written first, so what is never used costs an address; but an allocator that uses memory again has to
+/// clear it, so a book of known depth takes less at first.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     /// Bit per page: it has a level.
@@ -200,23 +206,35 @@ impl Window {
         Some(old)
     }
 
-    /// Asks for the memory of all pages.
-    pub(super) fn reserve(&mut self) {
+    /// Asks for the memory of the pages that a side of this depth takes, or of all.
+    pub(super) fn reserve(&mut self, depth: Option<usize>) {
         if self.memory.is_empty() {
-            self.memory = Page::new_vec_zeroed(PAGES).expect("memory for a book");
+            let pages = depth.map_or(PAGES, |depth| (depth / LEVELS_PER_PAGE).clamp(PAGES_MIN, PAGES));
+            self.memory = Page::new_vec_zeroed(pages).expect("memory for a book");
         }
+    }
+
+    /// Moves to memory of all pages.
+    #[cold]
+    fn grow(&mut self) {
+        let mut memory = Page::new_vec_zeroed(PAGES).expect("memory for a book");
+        for (to, from) in memory.iter_mut().zip(&self.memory) {
+            to.clone_from(from);
+        }
+        self.memory = memory;
     }
 
     /// Makes the page of an index, empty, if it does not exist.
     pub(super) fn make_page(&mut self, index: usize) {
-        self.reserve();
-        let place = &mut self.pages[index / PAGE_TICKS];
-        if *place == NO_PAGE {
+        if self.pages[index / PAGE_TICKS] == NO_PAGE {
             // There are as many places as pages, so one is free.
             let free = self.used.trailing_ones();
+            if free as usize >= self.memory.len() {
+                self.grow();
+            }
             self.used |= 1 << free;
             self.touched = self.touched.max(free + 1);
-            *place = free as u8;
+            self.pages[index / PAGE_TICKS] = free as u8;
         }
     }
 

@@ -330,7 +330,7 @@ impl Instrument {
 
     /// The whole book in-band: RESET on the first fragment, EVENT_END on the last.
     pub(crate) fn publish_book(&mut self, channel: &mut Channel, host: &mut dyn Host, arrival: Arrival) {
-        let levels: Vec<Level> = self.book.levels(Side::Bid).chain(self.book.levels(Side::Ask)).collect();
+        let levels = self.book.all_levels();
         let fragments = Fragments::new(self, &levels, channel.last_seq(host), channel.is_signed());
         self.quality.see_book(&self.book, arrival.recv_ts);
         let mut first = flags::RESET | if self.source_gap { flags::SRC_GAP } else { 0 };
@@ -345,9 +345,10 @@ impl Instrument {
         }
         self.source_gap = false;
         self.last_checksum_ns = arrival.mono_ns;
-        self.book.reserve();
+        let depth = (self.depth_limit > 0).then_some(usize::from(self.depth_limit));
+        self.book.reserve(depth);
         if let Some(printed) = &mut self.printed {
-            printed.reserve();
+            printed.reserve(depth);
         }
     }
 
@@ -401,11 +402,7 @@ impl Instrument {
     /// nothing without the other.
     pub(crate) fn cut_group(&self, kinds: u32, to: &mut impl Cut) -> u32 {
         let whole = kinds & wire::snap_kinds::L2 != 0 && self.has_book && self.state == BookState::Live;
-        let levels: Vec<Level> = if whole {
-            self.book.levels(Side::Bid).chain(self.book.levels(Side::Ask)).collect()
-        } else {
-            Vec::new()
-        };
+        let levels: Vec<Level> = if whole { self.book.all_levels() } else { Vec::new() };
         let last_seq = to.last_seq();
         let fragments = whole.then(|| Fragments::new(self, &levels, last_seq, to.is_signed()));
         let n_fragments = fragments.as_ref().map_or(0, Fragments::count);

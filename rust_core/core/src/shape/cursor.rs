@@ -297,11 +297,19 @@ impl<'a> Cursor<'a> {
     }
 
     /// Where the rows of plain texts end that stand under the cursor without white space, `[["1","2"],["3"]]`.
+    #[inline]
     fn text_rows(&self, depth: u32) -> Option<usize> {
-        if !starts_with(padded_word(self.bytes, self.at), *b"[[\"") || self.is_too_deep(depth + 1) {
-            return None;
-        }
-        let mut at = self.at + 3;
+        let is_row = starts_with(padded_word(self.bytes, self.at), *b"[[\"") && !self.is_too_deep(depth + 1);
+        if is_row { self.rows_from(self.at + 3) } else { None }
+    }
+
+    /// The same where the cursor stands at a row of them that is not the first.
+    pub(super) fn other_text_rows(&self) -> Option<usize> {
+        let is_row = starts_with(padded_word(self.bytes, self.at), *b"[\"");
+        if is_row { self.rows_from(self.at + 2) } else { None }
+    }
+
+    fn rows_from(&self, mut at: usize) -> Option<usize> {
         loop {
             at = plain_text(self.bytes, at)?;
             let after = padded_word(self.bytes, at);
@@ -323,7 +331,9 @@ impl<'a> Cursor<'a> {
         let mut open = 0;
         loop {
             let byte = self.peek()?;
-            if matches!(byte, b'[' | b'{') {
+            if let (b'[', Some(end)) = (byte, self.text_rows(depth + open)) {
+                self.at = end;
+            } else if matches!(byte, b'[' | b'{') {
                 if self.is_too_deep(depth + open) {
                     return Err(FaultKind::TooDeep);
                 }

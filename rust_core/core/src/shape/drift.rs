@@ -177,6 +177,10 @@ impl<'a> Look<'a> {
         let mut index = 0;
         while more {
             if index >= ELEMENTS_MAX && are_alike {
+                if let Some(end) = self.cursor.other_text_rows() {
+                    self.cursor.at = end;
+                    return Ok(());
+                }
                 self.cursor.value(depth + 1)?;
             } else {
                 let child = node.element(index, count);

@@ -128,7 +128,8 @@ impl<'a> Learner<'a> {
             Kind::Array if place.is_some_and(|place| self.is_each(place.slots)) => {
                 let (plan, of, _) = self.frame?;
                 let shape = plan.shapes.iter().position(|shape| shape.number == of.number)?;
-                (start, What::Each { shape: shape as u16, depth }, end_of)
+                let is_late = self.is_late(of.time.as_ref().map(|time| time.at));
+                (start, What::Each { shape: shape as u16, depth, is_late }, end_of)
             }
             Kind::Array if place.is_some_and(|place| place.is_list) && self.frame.is_none() => {
                 (start, What::List { shape: 0, depth }, end_of)
@@ -214,15 +215,26 @@ impl<'a> Learner<'a> {
     }
 
     /// Whether these slots are filled by the array of the elements, and whatever else the shape reads of the frame has been
-    /// found before it.
+    /// found before it; the time of a book may follow.
     fn is_each(&self, filled: &[Slot]) -> bool {
-        let Some((_, shape, slots)) = self.frame else { return false };
+        let Some((_, shape, _)) = self.frame else { return false };
         let Some(each) = shape.each.filter(|each| filled.contains(each)) else { return false };
-        let is_found = |slot: Slot| {
-            slots[usize::from(slot)].kind == Kind::Absent
-                || self.pieces.iter().any(|piece| fills(self.trie, piece).any(|filled| filled == slot))
-        };
-        shape.used.iter().all(|slot| *slot == each || is_found(*slot))
+        let time = shape.time.as_ref().filter(|_| matches!(shape.body, BodyPlan::Book(_)));
+        let time = time.filter(|time| time.at.record == Record::Frame).map(|time| time.at.slot);
+        let is_used = |at: Slot| shape.when.iter().any(|condition| condition.at.slot == at);
+        let mut needed = shape.used.iter().filter(|slot| **slot != each);
+        needed.all(|slot| self.is_found(*slot) || (Some(*slot) == time && !is_used(*slot)))
+    }
+
+    /// Whether the frame fills a slot before this place, or nowhere.
+    fn is_found(&self, slot: Slot) -> bool {
+        let is_absent = self.frame.is_some_and(|(_, _, slots)| slots[usize::from(slot)].kind == Kind::Absent);
+        is_absent || self.pieces.iter().any(|piece| fills(self.trie, piece).any(|filled| filled == slot))
+    }
+
+    /// Whether a place of the frame comes later.
+    fn is_late(&self, at: Option<Field>) -> bool {
+        at.is_some_and(|at| at.record == Record::Frame && !self.is_found(at.slot))
     }
 
     /// Whether lists at this place can be read with the exponents of the instrument.

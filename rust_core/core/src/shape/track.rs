@@ -86,10 +86,12 @@ pub(super) enum What {
         shape: u16,
         depth: u16,
     },
-    /// The array of the elements of a shape, in so many containers: whatever else of the frame they need stands before it.
+    /// The array of the elements of a shape, in so many containers: whatever else of the frame they need stands before it, but
+    /// for their time where that is late.
     Each {
         shape: u16,
         depth: u16,
+        is_late: bool,
     },
     /// Anything else of a kind.
     Any {
@@ -133,7 +135,7 @@ trait Way {
     ) -> Option<Value>;
 
     /// The array of elements under the cursor.
-    fn each(&mut self, each: (u16, u16), cursor: &mut Cursor<'_>, slots: &[Value]) -> Option<Value>;
+    fn each(&mut self, each: (u16, u16, bool), cursor: &mut Cursor<'_>, slots: &[Value]) -> Option<Value>;
 
     fn end(&mut self, what: What, cursor: &Cursor<'_>, slots: &[Value]) -> Option<Self::End>;
 }
@@ -159,6 +161,8 @@ struct FrameWay<'p, 'w, 'a> {
     lists: Eager<'p, 'w, 'a>,
     elements: &'w mut Elements,
     events: Option<Result<(), Stop>>,
+    /// Their time comes after them.
+    is_late: bool,
 }
 
 impl<'p> Way for FrameWay<'p, '_, '_> {
@@ -177,7 +181,7 @@ impl<'p> Way for FrameWay<'p, '_, '_> {
 
     fn each(
         &mut self,
-        (shape, depth): (u16, u16),
+        (shape, depth, is_late): (u16, u16, bool),
         cursor: &mut Cursor<'_>,
         slots: &[Value],
     ) -> Option<Value> {
@@ -194,6 +198,7 @@ impl<'p> Way for FrameWay<'p, '_, '_> {
             return None;
         }
         self.events = Some(result);
+        self.is_late = is_late;
         cursor.at = inside.at;
         Some(Value::new(Kind::Array, start, cursor.at))
     }
@@ -205,6 +210,11 @@ impl<'p> Way for FrameWay<'p, '_, '_> {
             return None;
         }
         let shape = &self.plan.shapes[usize::from(shape)];
+        if self.is_late {
+            let reader = Reader { frame: cursor.bytes, slots, element: &[], inner: &[] };
+            let time = reader.time(shape.time.as_ref()).ok()?;
+            self.lists.context.out.events.iter_mut().for_each(|event| event.exchange_ts = time);
+        }
         if is_sure {
             return Some(shape);
         }
@@ -230,7 +240,7 @@ impl<L: Lists> Way for RecordWay<'_, L> {
         list_value(self.lists, depth, fills, cursor, slots)
     }
 
-    fn each(&mut self, _: (u16, u16), _: &mut Cursor<'_>, _: &[Value]) -> Option<Value> {
+    fn each(&mut self, _: (u16, u16, bool), _: &mut Cursor<'_>, _: &[Value]) -> Option<Value> {
         None
     }
 
@@ -295,7 +305,7 @@ impl Tracks {
         context: &mut Context<'_>,
     ) -> Option<Followed<'p>> {
         let lists = Eager::new(Choice::None, &[], context);
-        let mut way = FrameWay { plan, lists, elements, events: None };
+        let mut way = FrameWay { plan, lists, elements, events: None, is_late: false };
         let shape = self.go(&mut Cursor::new(frame, 0), slots, &mut way)?;
         let FrameWay { lists, events, .. } = way;
         Some(Followed { shape: Some(shape), instrument: lists.instrument(), taken: lists.taken(), events })
@@ -385,7 +395,7 @@ impl Tracks {
                         let value = cursor.value(0).ok();
                         value.filter(|value| matches!(value.kind, Kind::True | Kind::False))
                     }
-                    What::Each { shape, depth } => way.each((shape, depth), cursor, slots),
+                    What::Each { shape, depth, is_late } => way.each((shape, depth, is_late), cursor, slots),
                     What::Open { kind } => Some(Value::new(kind, cursor.at, cursor.at)),
                     What::Close => {
                         for slot in self.fills_of(step) {
