@@ -44,12 +44,26 @@ impl Algorithm {
     /// The checksum of a book in the form in which the venue sends it. `text` is a buffer that is used again.
     #[must_use]
     pub fn of(self, book: &Book, printed: &mut Printed, scale: &Scale, text: &mut Vec<u8>) -> i64 {
+        // Most changes are behind the levels that it is over.
+        if let Some(known) = printed.sum(self.levels()) {
+            return known;
+        }
         let mut text = Text::new(text);
         self.write(book, printed, scale, &mut text);
         let crc = crc32fast::hash(text.written());
-        match self {
+        let sum = match self {
             Algorithm::Okx => i64::from(crc.cast_signed()),
             Algorithm::Kraken => i64::from(crc),
+        };
+        printed.keep_sum(sum);
+        sum
+    }
+
+    /// Levels a side that it is over.
+    fn levels(self) -> usize {
+        match self {
+            Algorithm::Okx => OKX_LEVELS,
+            Algorithm::Kraken => KRAKEN_LEVELS,
         }
     }
 

@@ -5,7 +5,9 @@
 
 mod fast;
 
-pub(crate) use fast::{Column, FAST_FRACTION_MAX, fast, leading_digits, padded_word, plain, whole, word};
+pub(crate) use fast::{
+    Column, FAST_FRACTION_MAX, fast, leading_digits, long, padded_word, plain, whole, word,
+};
 
 /// Why a text gave no mantissa.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,11 +46,13 @@ pub(super) struct BestLevels {
     levels: Vec<BestLevel>,
     /// The side has no other levels.
     is_all: bool,
+    /// Index of the best one that changed since [`BestLevels::settle`].
+    first_changed: usize,
 }
 
 impl BestLevels {
     pub(super) fn new(side: Side) -> Self {
-        Self { side, levels: Vec::new(), is_all: true }
+        Self { side, levels: Vec::new(), is_all: true, first_changed: 0 }
     }
 
     pub(super) fn set(&mut self, level: Level, decimals: Decimals) {
@@ -67,9 +69,9 @@ impl BestLevels {
         let is_last = at == self.levels.len();
         match self.levels.get_mut(at).filter(|known| known.level.price == level.price) {
             Some(_) if level.qty == 0 => drop(self.levels.remove(at)),
-            Some(known) if known.level.qty == level.qty && known.decimals == decimals => {}
+            Some(known) if known.level.qty == level.qty && known.decimals == decimals => return,
             Some(known) => *known = BestLevel { level, decimals, len: 0, ..*known },
-            None if level.qty == 0 || (is_last && !self.is_all) => {}
+            None if level.qty == 0 || (is_last && !self.is_all) => return,
             None => {
                 if self.levels.len() == LEVELS_MAX {
                     self.is_all = false;
@@ -81,17 +83,31 @@ impl BestLevels {
                 self.levels.insert(at, BestLevel::new(level, decimals));
             }
         }
+        self.first_changed = self.first_changed.min(at);
+    }
+
+    /// Whether one of the best `n` levels changed since [`BestLevels::settle`].
+    #[inline]
+    pub(super) fn has_changed(&self, n: usize) -> bool {
+        self.first_changed < n
+    }
+
+    /// What has changed so far is known.
+    pub(super) fn settle(&mut self) {
+        self.first_changed = usize::MAX;
     }
 
     pub(super) fn clear(&mut self) {
         self.levels.clear();
         self.is_all = true;
+        self.first_changed = 0;
     }
 
     /// Forgets what it has, because numbers or order changed: the next `best` reads it anew.
     pub(super) fn forget(&mut self) {
         self.levels.clear();
         self.is_all = false;
+        self.first_changed = 0;
     }
 
     pub(super) fn reserve(&mut self) {

@@ -1,10 +1,8 @@
 //! Levels outside of the window, in order: chunks of sorted levels under a sorted list of the chunks.
 //!
 //! A map of nodes that come and go would take and give back memory with every other update. Here a chunk that runs empty is
-//! the next one that is used again, and the memory of many chunks is asked for at once, zeroed: a system gives it when
-//! it is written first, so what is never used costs an address.
-
-use zerocopy::FromZeros;
+//! the next one that is used again, and the memory of many chunks is asked for at once and written chunk by chunk: a system
+//! gives it then, so what is never used costs an address.
 
 /// Levels of a chunk: 1 KiB. An insert moves half of them at most, and 10,000 levels make a list of 200 chunks.
 const CHUNK_LEVELS: usize = 64;
@@ -20,7 +18,7 @@ const CHUNKS_AHEAD: usize = 256;
 /// here for a while, because the grid of its window changed. With all pages in use a book stays below 512 KB.
 const CHUNKS_KEPT: usize = 96;
 
-#[derive(Clone, Debug, FromZeros)]
+#[derive(Clone, Debug)]
 struct Chunk {
     len: usize,
     keys: [i64; CHUNK_LEVELS],
@@ -28,6 +26,8 @@ struct Chunk {
 }
 
 impl Chunk {
+    const EMPTY: Chunk = Chunk { len: 0, keys: [0; CHUNK_LEVELS], quantities: [0; CHUNK_LEVELS] };
+
     fn find(&self, key: i64) -> Result<usize, usize> {
         self.keys[..self.len].binary_search(&key)
     }
@@ -68,9 +68,8 @@ struct Entry {
 pub(super) struct Far {
     /// Chunks with levels, in order.
     entries: Vec<Entry>,
+    /// Chunks that were used ever, and places of those that are free.
     memory: Vec<Chunk>,
-    /// Places in `memory` that were used ever, and those of them that are free.
-    touched: usize,
     free: Vec<usize>,
     len: usize,
     /// The smallest key; read with every best price, and the list is slow when cold.
@@ -166,47 +165,43 @@ impl Far {
         if let Some(place) = self.free.pop() {
             return place;
         }
-        if self.touched == self.memory.len() {
-            self.grow((self.touched * 2).clamp(CHUNKS_FIRST, self.touched + CHUNKS_AHEAD));
+        let touched = self.memory.len();
+        if touched == self.memory.capacity() {
+            self.grow((touched * 2).clamp(CHUNKS_FIRST, touched + CHUNKS_AHEAD));
         }
-        self.touched += 1;
-        self.touched - 1
+        self.memory.push(Chunk::EMPTY);
+        touched
     }
 
     /// Moves to memory for so many chunks.
     #[cold]
     fn grow(&mut self, chunks: usize) {
-        let mut memory = Chunk::new_vec_zeroed(chunks).expect("memory for a book");
-        for (to, from) in memory.iter_mut().zip(&self.memory[..self.touched]) {
-            to.clone_from(from);
-        }
-        self.memory = memory;
+        self.memory.reserve_exact(chunks - self.memory.len());
         self.entries.reserve_exact(chunks - self.entries.len());
         self.free.reserve_exact(chunks - self.free.len());
     }
 
     /// Moves to memory of its own what is left of a side.
     pub(super) fn shrink(&mut self) {
-        if self.touched <= CHUNKS_KEPT || self.entries.len() * 4 > self.touched {
+        let touched = self.memory.len();
+        if touched <= CHUNKS_KEPT || self.entries.len() * 4 > touched {
             return;
         }
         let chunks = CHUNKS_AHEAD.max(self.entries.len() * 2);
-        let mut memory = Chunk::new_vec_zeroed(chunks).expect("memory for a book");
-        for (place, (to, entry)) in memory.iter_mut().zip(&mut self.entries).enumerate() {
-            to.clone_from(&self.memory[entry.place]);
+        let mut memory = Vec::with_capacity(chunks);
+        for (place, entry) in self.entries.iter_mut().enumerate() {
+            memory.push(self.memory[entry.place].clone());
             entry.place = place;
         }
         self.memory = memory;
-        self.touched = self.entries.len();
         self.free.clear();
     }
 
-    /// Asks for the memory of a side of common depth, or of this one, and for a quarter more than is used.
-    pub(super) fn reserve(&mut self, depth: Option<usize>) {
-        // Chunks of fewer levels have neighbours of more.
-        let ahead = depth.map_or(CHUNKS_AHEAD, |depth| CHUNKS_AHEAD.min(2 + depth / FEW_LEVELS));
-        let chunks = ahead.max(self.touched + self.touched / 4);
-        if self.memory.len() < chunks {
+    /// Asks for the memory of a side of common depth, and for a quarter more than is used.
+    pub(super) fn reserve(&mut self) {
+        let touched = self.memory.len();
+        let chunks = CHUNKS_AHEAD.max(touched + touched / 4);
+        if self.memory.capacity() < chunks {
             self.grow(chunks);
         }
     }
@@ -284,7 +279,7 @@ impl Far {
 
     /// Bytes of what was used.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.touched * (size_of::<Chunk>() + size_of::<Entry>() + size_of::<usize>())
+        self.memory.len() * (size_of::<Chunk>() + size_of::<Entry>() + size_of::<usize>())
     }
 
     pub(super) fn iter(&self) -> Iter<'_> {
@@ -357,7 +352,7 @@ mod tests {
             let is_sound = |entry: &Entry| len(entry.place) > 0 && entry.first == far.memory[entry.place].keys[0];
             prop_assert!(far.entries.iter().all(is_sound));
             prop_assert!(far.free.iter().all(|place| len(*place) == 0));
-            prop_assert_eq!(far.entries.len() + far.free.len(), far.touched);
+            prop_assert_eq!(far.entries.len() + far.free.len(), far.memory.len());
         }
     }
 
@@ -368,7 +363,7 @@ mod tests {
             far.insert(key, 1);
         }
         let chunks = 1_000_usize.div_ceil(CHUNK_LEVELS);
-        assert_eq!((far.entries.len(), far.touched), (chunks, chunks));
+        assert_eq!((far.entries.len(), far.memory.len()), (chunks, chunks));
         for key in (0..1_000).filter(|key| key % 10 != 0) {
             far.remove(key);
         }
@@ -376,7 +371,7 @@ mod tests {
         for key in 1_000..1_400 {
             far.insert(key, 1);
         }
-        assert_eq!(far.touched, chunks, "free chunks are used first");
+        assert_eq!(far.memory.len(), chunks, "free chunks are used first");
         for key in 1_400..1_400 + 2 * (CHUNKS_KEPT * CHUNK_LEVELS) as i64 {
             far.insert(key, 1);
         }
@@ -385,7 +380,7 @@ mod tests {
         }
         let left: Vec<_> = far.iter().collect();
         far.shrink();
-        assert!(far.touched < chunks && far.free.is_empty());
+        assert!(far.memory.len() < chunks && far.free.is_empty());
         assert_eq!(far.iter().collect::<Vec<_>>(), left);
     }
 }

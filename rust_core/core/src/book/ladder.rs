@@ -108,10 +108,10 @@ impl Ladder {
     }
 
     /// Takes memory ahead, so that updates need none unless the side grows by a quarter.
-    pub(super) fn reserve(&mut self, depth: Option<usize>) {
+    pub(super) fn reserve(&mut self) {
         if self.len() >= WINDOW_LEVELS_MIN {
-            self.window.reserve(depth);
-            self.far.reserve(depth);
+            self.window.reserve();
+            self.far.reserve();
         }
     }
 

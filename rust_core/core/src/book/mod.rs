@@ -199,11 +199,10 @@ impl Book {
     }
 
     /// Takes memory ahead: from here on updates need none, unless the levels far from the touch grow by a quarter. Belongs to
-    /// the moments in which a whole book arrives. `depth` is how many levels a side the venue keeps, where it says so: less is
-    /// taken then, and all of it once should prices wander over more pages.
-    pub fn reserve(&mut self, depth: Option<usize>) {
-        self.bids.reserve(depth);
-        self.asks.reserve(depth);
+    /// the moments in which a whole book arrives.
+    pub fn reserve(&mut self) {
+        self.bids.reserve();
+        self.asks.reserve();
     }
 
     /// Bytes that the book holds, its own included; memory that was asked for and never used is not counted, as a system

@@ -16,6 +16,12 @@ pub struct Decimals {
 /// Set in the quantity that stands for [`Decimals`], so that those of whole numbers are a level too.
 const IS_LEVEL: i64 = 1 << 16;
 
+/// What stands for the decimals of a level.
+fn mark(level: Level, decimals: Decimals) -> i64 {
+    let mark = IS_LEVEL | i64::from(decimals.price) << 8 | i64::from(decimals.qty);
+    if level.qty == 0 { 0 } else { mark }
+}
+
 /// The decimals of every level of a book, kept beside it: a book of its own with the same prices, so that both sides are in
 /// the same order, updates need no memory either, and a feed that does not declare them pays nothing.
 #[derive(Clone, Debug)]
@@ -23,6 +29,8 @@ pub struct Printed {
     marks: Book,
     bids: BestLevels,
     asks: BestLevels,
+    /// What was last computed over the best levels.
+    sum: i64,
 }
 
 impl Printed {
@@ -30,20 +38,33 @@ impl Printed {
     #[must_use]
     pub fn new(tick: i64) -> Self {
         let (bids, asks) = (BestLevels::new(Side::Bid), BestLevels::new(Side::Ask));
-        Self { marks: Book::new(tick), bids, asks }
+        Self { marks: Book::new(tick), bids, asks, sum: 0 }
     }
 
     /// Notes how a level was printed; one without quantity is forgotten.
     #[inline]
     pub fn set(&mut self, side: Side, level: Level, decimals: Decimals) {
-        let mark = IS_LEVEL | i64::from(decimals.price) << 8 | i64::from(decimals.qty);
-        self.marks.set(side, level.price, if level.qty == 0 { 0 } else { mark });
+        self.marks.set(side, level.price, mark(level, decimals));
         self.side(side).set(level, decimals);
+    }
+
+    /// Notes how a level of a whole book was printed, of which none is known yet. The best ones are looked at when they are
+    /// asked for.
+    #[inline]
+    pub fn set_first(&mut self, side: Side, level: Level, decimals: Decimals) {
+        self.marks.set(side, level.price, mark(level, decimals));
+        self.side(side).forget();
     }
 
     /// Forgets a level.
     pub fn remove(&mut self, side: Side, price: i64) {
         self.set(side, Level { price, qty: 0 }, Decimals::default());
+    }
+
+    /// Whether no level is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_empty()
     }
 
     /// Forgets all levels.
@@ -58,6 +79,19 @@ impl Printed {
             Side::Bid => &mut self.bids,
             Side::Ask => &mut self.asks,
         }
+    }
+
+    /// What was last computed over the best `n` levels, if none of them has changed since.
+    #[inline]
+    pub(crate) fn sum(&self, n: usize) -> Option<i64> {
+        (!self.bids.has_changed(n) && !self.asks.has_changed(n)).then_some(self.sum)
+    }
+
+    /// Keeps what was computed over the best levels.
+    pub(crate) fn keep_sum(&mut self, sum: i64) {
+        self.bids.settle();
+        self.asks.settle();
+        self.sum = sum;
     }
 
     /// The best levels of both sides of `book`, the one that this stands beside, with their texts: bids and asks.
@@ -86,8 +120,8 @@ impl Printed {
     }
 
     /// As [`Book::reserve`].
-    pub fn reserve(&mut self, depth: Option<usize>) {
-        self.marks.reserve(depth);
+    pub fn reserve(&mut self) {
+        self.marks.reserve();
         self.bids.reserve();
         self.asks.reserve();
     }

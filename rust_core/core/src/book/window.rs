@@ -3,8 +3,6 @@
 //!
 //! A window works on keys, not prices: smaller key = better level (see [`super::ladder`]).
 
-use zerocopy::FromZeros;
-
 /// Ticks in a page: 2 KiB of quantities. Half the size would double the pages for the same reach, twice the
 /// size spends more memory on empty ticks (measured on the captures: see [`PAGES`]).
 pub(super) const PAGE_TICKS: usize = 256;
@@ -123,7 +121,7 @@ fn inverse_of_odd(odd: u64) -> u64 {
 const PAGE_WORDS: usize = PAGE_TICKS / 64;
 
 /// Quantities of consecutive ticks, 0 = no level, and a bit for each level.
-#[derive(Clone, Debug, FromZeros)]
+#[derive(Clone, Debug)]
 struct Page {
     /// Levels on the page. Asking the words instead costs 5 ns: a wide load right after a narrow store waits.
     levels: i64,
@@ -132,6 +130,8 @@ struct Page {
 }
 
 impl Page {
+    const EMPTY: Page = Page { levels: 0, words: [0; PAGE_WORDS], qty: [0; PAGE_TICKS] };
+
     fn next(&self, from: usize) -> Option<usize> {
         let first = from / 64;
         let mut word = *self.words.get(first)? & (u64::MAX << (from % 64));
@@ -152,19 +152,13 @@ impl Page {
     }
 }
 
-/// Pages that are asked for where the depth of a book is known: one for so many levels, and so many at least. Prices that wander
-/// further make it all of them, once.
-const LEVELS_PER_PAGE: usize = 32;
-const PAGES_MIN: usize = 8;
-
 /// A page that does not exist.
 const NO_PAGE: u8 = u8::MAX;
 
 /// Quantities by index below [`WINDOW_TICKS`], on the pages that exist.
 ///
-/// The memory of all pages is asked for at once, zeroed, so that updates never ask for any. A system gives the pages of such
-/// memory when they are written first, so what is never used costs an address; but an allocator that uses memory again has to
-/// clear it, so a book of known depth takes less at first.
+/// The memory of all pages is asked for at once, so that updates never ask for any, and written page by page: a system gives it
+/// then, so what is never used costs an address.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     /// Bit per page: it has a level.
@@ -172,16 +166,15 @@ pub(super) struct Window {
     levels: i64,
     /// Where the pages lie in the memory.
     pages: [u8; PAGES],
+    /// Pages that were used ever; the lowest free one is always the next.
     memory: Vec<Page>,
     /// Bit per page of the memory: it is one of the window.
     used: u64,
-    /// Pages of the memory that were used ever; the lowest free one is always the next.
-    touched: u32,
 }
 
 impl Window {
     pub(super) fn new() -> Self {
-        Self { occupied: 0, levels: 0, pages: [NO_PAGE; PAGES], memory: Vec::new(), used: 0, touched: 0 }
+        Self { occupied: 0, levels: 0, pages: [NO_PAGE; PAGES], memory: Vec::new(), used: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -206,35 +199,23 @@ impl Window {
         Some(old)
     }
 
-    /// Asks for the memory of the pages that a side of this depth takes, or of all.
-    pub(super) fn reserve(&mut self, depth: Option<usize>) {
-        if self.memory.is_empty() {
-            let pages = depth.map_or(PAGES, |depth| (depth / LEVELS_PER_PAGE).clamp(PAGES_MIN, PAGES));
-            self.memory = Page::new_vec_zeroed(pages).expect("memory for a book");
-        }
-    }
-
-    /// Moves to memory of all pages.
-    #[cold]
-    fn grow(&mut self) {
-        let mut memory = Page::new_vec_zeroed(PAGES).expect("memory for a book");
-        for (to, from) in memory.iter_mut().zip(&self.memory) {
-            to.clone_from(from);
-        }
-        self.memory = memory;
+    /// Asks for the memory of all pages.
+    pub(super) fn reserve(&mut self) {
+        self.memory.reserve_exact(PAGES - self.memory.len());
     }
 
     /// Makes the page of an index, empty, if it does not exist.
     pub(super) fn make_page(&mut self, index: usize) {
-        if self.pages[index / PAGE_TICKS] == NO_PAGE {
+        self.reserve();
+        let place = &mut self.pages[index / PAGE_TICKS];
+        if *place == NO_PAGE {
             // There are as many places as pages, so one is free.
             let free = self.used.trailing_ones();
-            if free as usize >= self.memory.len() {
-                self.grow();
-            }
             self.used |= 1 << free;
-            self.touched = self.touched.max(free + 1);
-            self.pages[index / PAGE_TICKS] = free as u8;
+            if free as usize == self.memory.len() {
+                self.memory.push(Page::EMPTY);
+            }
+            *place = free as u8;
         }
     }
 
@@ -279,7 +260,7 @@ impl Window {
         self.used &= !(1 << place);
         self.levels -= page.levels;
         if page.levels != 0 {
-            page.zero();
+            *page = Page::EMPTY;
         }
     }
 
@@ -301,9 +282,9 @@ impl Window {
 
     /// Removes all levels and keeps the pages.
     pub(super) fn clear(&mut self) {
-        for page in self.memory.iter_mut().take(self.touched as usize) {
+        for page in &mut self.memory {
             if page.levels != 0 {
-                page.zero();
+                *page = Page::EMPTY;
             }
         }
         self.occupied = 0;
@@ -312,7 +293,7 @@ impl Window {
 
     /// Bytes of the pages that were used.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.touched as usize * size_of::<Page>()
+        self.memory.len() * size_of::<Page>()
     }
 }
 

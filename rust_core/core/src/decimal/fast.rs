@@ -79,6 +79,56 @@ pub(crate) fn fast(bytes: &[u8], at: usize, decimals: u8) -> Option<(i64, usize)
     }
 }
 
+/// Digits of a number that fit 64 bits whatever they are, with a sign.
+const LONG_DIGITS_MAX: usize = 18;
+
+/// Reads the unsigned number of at most 18 digits at `at` with any `decimals`. Gives mantissa, digits after the point and the
+/// position behind it; `None` is no verdict, as with [`fast`].
+#[inline]
+pub(crate) fn long(bytes: &[u8], at: usize, decimals: u8) -> Option<(i64, u8, usize)> {
+    let (whole, point) = digit_run(bytes, at)?;
+    let (mut mantissa, mut end, mut fraction) = (whole, point, 0);
+    if bytes.get(point) == Some(&b'.') {
+        let (after, behind) = digit_run(bytes, point + 1)?;
+        fraction = behind - point - 1;
+        if point - at + fraction > LONG_DIGITS_MAX {
+            return None;
+        }
+        mantissa = whole * POW10[fraction] + after;
+        end = behind;
+    }
+    let decimals = usize::from(decimals);
+    if let Some(cut) = fraction.checked_sub(decimals) {
+        if !mantissa.is_multiple_of(POW10[cut]) {
+            return None;
+        }
+        mantissa /= POW10[cut];
+    } else {
+        mantissa = mantissa.checked_mul(*POW10.get(decimals - fraction)?)?;
+    }
+    Some((i64::try_from(mantissa).ok()?, fraction as u8, end))
+}
+
+/// Value of the digits from `at` on, at least one and at most 18, and where they end.
+#[inline]
+fn digit_run(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    let mut value = 0;
+    let mut end = at;
+    loop {
+        let (values, count) = leading_digits(padded_word(bytes, end));
+        if count > 0 {
+            if end + count as usize - at > LONG_DIGITS_MAX {
+                return None;
+            }
+            value = value * POW10[count as usize] + eight_digits(values << (64 - 8 * count));
+            end += count as usize;
+        }
+        if count < 8 {
+            return (end > at).then_some((value, end));
+        }
+    }
+}
+
 /// All bits of the last `n` bytes of a word.
 const LAST: [u64; 9] = {
     let mut masks = [u64::MAX; 9];
@@ -389,6 +439,27 @@ mod tests {
                     let parts: Vec<&str> = text.split('.').collect();
                     let plain = parts.iter().all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()));
                     prop_assert!(!plain || parts.len() > 2 || parsed.is_err());
+                }
+            }
+        }
+
+        #[test]
+        fn long_is_parse_or_silent(text in "[0-9]{0,13}(\\.[0-9]{0,13})?([eE.-][0-9])?", decimals in 0_u8..=18) {
+            let padded = format!("{text}\"");
+            let exp = -(decimals as i8);
+            let parsed = parse(text.as_bytes(), exp);
+            match long(padded.as_bytes(), 0, decimals) {
+                Some((mantissa, fraction, end)) if end == text.len() => {
+                    prop_assert_eq!(parsed, Ok(mantissa));
+                    prop_assert_eq!(usize::from(fraction), text.split_once('.').map_or(0, |(_, after)| after.len()));
+                }
+                // What ends a number otherwise is for the caller to refuse.
+                Some((_, _, end)) => prop_assert!(matches!(text.as_bytes()[end], b'e' | b'E' | b'.' | b'-')),
+                None => {
+                    let parts: Vec<&str> = text.split('.').collect();
+                    let plain = parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+                    let digits: usize = parts.iter().map(|part| part.len()).sum();
+                    prop_assert!(!plain || parts.len() > 2 || digits > 18 || parsed.is_err());
                 }
             }
         }

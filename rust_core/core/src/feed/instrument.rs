@@ -345,10 +345,9 @@ impl Instrument {
         }
         self.source_gap = false;
         self.last_checksum_ns = arrival.mono_ns;
-        let depth = (self.depth_limit > 0).then_some(usize::from(self.depth_limit));
-        self.book.reserve(depth);
+        self.book.reserve();
         if let Some(printed) = &mut self.printed {
-            printed.reserve(depth);
+            printed.reserve();
         }
     }
 

@@ -45,9 +45,11 @@ pub(super) fn pairs(
     levels: &mut Vec<Level>,
     extras: &mut Vec<LevelExtra>,
 ) -> bool {
-    let decimals =
-        |exp: i8| (exp <= 0).then(|| exp.unsigned_abs()).filter(|places| *places <= FAST_FRACTION_MAX);
+    let decimals = |exp: i8| (exp <= 0).then(|| exp.unsigned_abs());
     let (Some(price), Some(qty)) = (decimals(scale.price_exp), decimals(scale.qty_exp)) else { return false };
+    if price.max(qty) > FAST_FRACTION_MAX {
+        return long_pairs(cursor, (price, qty), &mut Sink::<true> { levels, extras }, keep_decimals);
+    }
     let start = (cursor.at, levels.len(), extras.len());
     let found = if keep_decimals {
         all_pairs(cursor, (price, qty), columns, &mut Sink::<true> { levels, extras })
@@ -98,6 +100,44 @@ fn all_pairs<const MARKED: bool>(
         more = cursor.more(b']').ok()?;
     }
     Some(())
+}
+
+/// The same of a list in the tight form ([`tight_pairs`]) at exponents for which numbers have many digits.
+fn long_pairs(
+    cursor: &mut Cursor<'_>,
+    decimals: Decimals,
+    sink: &mut Sink<'_, true>,
+    keep_decimals: bool,
+) -> bool {
+    let bytes = cursor.bytes;
+    let before = (sink.levels.len(), sink.extras.len());
+    let mut at = cursor.at + 1;
+    let mut end = starts_with(padded_word(bytes, cursor.at), *b"[]").then_some(cursor.at + 2);
+    while end.is_none() && starts_with(padded_word(bytes, at), *b"[\"") {
+        let Some((price, price_decimals, middle)) = decimal::long(bytes, at + 2, decimals.0) else { break };
+        if !starts_with(padded_word(bytes, middle), *b"\",\"") {
+            break;
+        }
+        let Some((qty, qty_decimals, behind)) = decimal::long(bytes, middle + 3, decimals.1) else { break };
+        let Some((quote, after)) = after_texts(bytes, behind) else { break };
+        if starts_with(after, *b"\"]]") {
+            end = Some(quote + 3);
+        } else if !starts_with(after, *b"\"],[\"") {
+            break;
+        }
+        at = quote + 3;
+        sink.push(Level { price, qty }, || (price_decimals, qty_decimals));
+    }
+    if !keep_decimals {
+        sink.extras.truncate(before.1);
+    }
+    let Some(end) = end else {
+        sink.levels.truncate(before.0);
+        sink.extras.truncate(before.1);
+        return false;
+    };
+    cursor.at = end;
+    true
 }
 
 /// Digits after the point of a plain number, with or without its quotes.
