@@ -48,7 +48,7 @@ pub(super) fn pairs(
     let decimals = |exp: i8| (exp <= 0).then(|| exp.unsigned_abs());
     let (Some(price), Some(qty)) = (decimals(scale.price_exp), decimals(scale.qty_exp)) else { return false };
     if price.max(qty) > FAST_FRACTION_MAX {
-        return long_pairs(cursor, (price, qty), &mut Sink::<true> { levels, extras }, keep_decimals);
+        return long_pairs(cursor, (price, qty), &mut Sink { levels, extras }, keep_decimals);
     }
     let start = (cursor.at, levels.len(), extras.len());
     let found = if keep_decimals {
@@ -56,13 +56,13 @@ pub(super) fn pairs(
     } else {
         all_pairs(cursor, (price, qty), columns, &mut Sink::<false> { levels, extras })
     };
-    if found.is_none() {
-        cursor.at = start.0;
-        levels.truncate(start.1);
-        extras.truncate(start.2);
-        return false;
+    if found.is_some() {
+        return true;
     }
-    true
+    cursor.at = start.0;
+    levels.truncate(start.1);
+    extras.truncate(start.2);
+    long_pairs(cursor, (price, qty), &mut Sink { levels, extras }, keep_decimals)
 }
 
 fn all_pairs<const MARKED: bool>(
@@ -102,7 +102,7 @@ fn all_pairs<const MARKED: bool>(
     Some(())
 }
 
-/// The same of a list in the tight form ([`tight_pairs`]) at exponents for which numbers have many digits.
+/// The same of a list in the tight form ([`tight_pairs`]) whose numbers have more digits, kept or not, than the quick way reads.
 fn long_pairs(
     cursor: &mut Cursor<'_>,
     decimals: Decimals,
