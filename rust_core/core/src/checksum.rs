@@ -344,6 +344,41 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// What is kept from one checksum to the next never shows.
+        #[test]
+        fn a_checksum_is_that_of_the_book_however_it_came_about(
+            is_okx: bool,
+            changes in proptest::collection::vec((any::<bool>(), 0_i64..90, 0_i64..4, 0_u8..3, 0_u8..40), 1..300),
+        ) {
+            let algorithm = if is_okx { Algorithm::Okx } else { Algorithm::Kraken };
+            let scale = Scale { price_exp: -2, qty_exp: -2 };
+            let (mut book, mut printed) = (Book::new(1), Printed::new(1));
+            let mut known = std::collections::BTreeMap::new();
+            let mut text = Vec::new();
+            for (is_bid, price, qty, decimals, what) in changes {
+                let side = if is_bid { Side::Bid } else { Side::Ask };
+                let level = Level { price, qty: 100 * qty };
+                let decimals = Decimals { price: 2, qty: decimals };
+                if what == 0 {
+                    book.clear();
+                    printed.clear();
+                    known.clear();
+                }
+                book.set(side, level.price, level.qty);
+                printed.set(side, level, decimals);
+                known.insert((is_bid, price), (side, level, decimals));
+                if what % 2 == 1 {
+                    continue;
+                }
+                let mut fresh = Printed::new(1);
+                known.values().for_each(|(side, level, decimals)| fresh.set_first(*side, *level, *decimals));
+                let expected = algorithm.of(&book, &mut fresh, &scale, &mut text);
+                prop_assert_eq!(algorithm.of(&book, &mut printed, &scale, &mut text), expected);
+            }
+        }
+    }
+
     /// A book of texts and its decimals, at exponents of six places.
     fn book(bids: &[[&str; 2]], asks: &[[&str; 2]]) -> (Book, Printed, Scale) {
         let scale = Scale { price_exp: -6, qty_exp: -9 };

@@ -508,6 +508,52 @@ fn faults_name_what_is_wrong() {
     assert_eq!(it.decoder.decode(7, b"", &it.table, &mut it.out), Outcome::Fault(FaultKind::Malformed));
 }
 
+/// A frame whose elements are read on the way, before and after its form is known, and as often as it is learned.
+#[test]
+fn frames_that_leave_their_track_are_what_they_were() {
+    let mut okx = venue("okx_2022", &["BTC-USDT"]);
+    let frame = |value: &str, tail: &str| {
+        format!(
+            r#"{{"arg":{{"channel":"books","instId":"BTC-USDT"}},"action":"update","data":[{{"asks":[["1.25","2","0","1"]],"bids":[],"x":{value},"ts":"1646003686550","checksum":-855196043}}]{tail}}}"#
+        )
+    };
+    // In the frame, the array and the element; an array of its own is the fourth.
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let deepest = 64 - 3;
+    for _ in 0..8 {
+        let expected = (false, vec![], vec![level(125, 20_000)]);
+        assert_eq!(okx.book(&frame("1", "")), expected);
+        assert_eq!(okx.book(&frame(&nested(deepest), "")), expected);
+        assert_eq!(okx.outcome(&frame(&nested(deepest + 1), "")), Outcome::Fault(FaultKind::TooDeep));
+        assert_eq!(okx.outcome(&frame("1", "x")), Outcome::Fault(FaultKind::Malformed));
+        assert!(okx.out.events.is_empty() && okx.out.levels.is_empty() && okx.out.extras.is_empty());
+        assert_eq!(okx.book(&frame("1", r#","more":1"#)), expected);
+        let broken = frame("1", "").replace("\"2\"", "\"2x\"");
+        assert_eq!(okx.outcome(&broken), Outcome::Fault(FaultKind::BadNumber));
+        assert_eq!(okx.out.unread_book, Some(0));
+        let other = frame("1", "").replace("BTC-USDT", "ETH-USDT");
+        assert!(matches!(okx.outcome(&other), Outcome::UnknownInstrument { .. }));
+    }
+}
+
+/// The time of Bithumb's books follows the array of their levels.
+#[test]
+fn a_time_behind_the_elements_is_theirs() {
+    let mut bithumb = fixture("bithumb", &["ETH_BTC"]);
+    let frame = |time: &str| {
+        let row = r#"{"symbol":"ETH_BTC","orderType":"ask","price":"0.25","quantity":"1.5","total":"1"}"#;
+        format!(r#"{{"type":"orderbookdepth","content":{{"list":[{row},{row}],"datetime":"{time}"}}}}"#)
+    };
+    for _ in 0..8 {
+        let out = bithumb.read(&frame("1622590414569478"));
+        assert_eq!(out.events.len(), 2);
+        assert!(out.events.iter().all(|event| event.exchange_ts == 1_622_590_414_569_478_000));
+        assert_eq!(sides(out, 1), (false, vec![], vec![level(25, 15_000)]));
+        assert_eq!(bithumb.outcome(&frame("soon")), Outcome::Fault(FaultKind::BadTime));
+        assert_eq!(bithumb.out.unread_book, Some(0));
+    }
+}
+
 #[test]
 fn rates_are_the_nearest_that_the_wire_holds() {
     let mut it = fixture("bybit", &["BTCUSDT"]);

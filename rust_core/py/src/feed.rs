@@ -37,7 +37,8 @@ type Sides = (Vec<(i64, i64)>, Vec<(i64, i64)>);
 impl Feed {
     /// The moment of now.
     fn now(&mut self) -> Arrival {
-        self.machine.now()
+        let now = self.machine.clock.now();
+        Arrival { recv_ts: now.wall_ns, mono_ns: now.mono_ns }
     }
 
     /// Makes a call that may leave frames. All frames of the feed have left when it returns, whatever it returns.
@@ -154,7 +155,8 @@ impl Feed {
             build,
         };
         machine.begin(&info)?;
-        let arrival = at(machine.now(), start_ns);
+        let now = machine.clock.now();
+        let arrival = at(Arrival { recv_ts: now.wall_ns, mono_ns: now.mono_ns }, start_ns);
         let mut feed = feed::Feed::start(info, decoder, &mut machine, arrival).map_err(value_error)?;
         feed.keep_history(history_bytes_max);
         feed.flush(&mut machine);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use outcrier_core::publish::arbitration::Own;
-use outcrier_core::publish::{Arrival, Host, Plane, Repair, SessionInfo};
+use outcrier_core::publish::{Host, Plane, Repair, SessionInfo};
 use outcrier_core::wire::auth::{Keyring, Signer};
 use outcrier_core::wire::manifest::Signed;
 use outcrier_net::clock::{Clock, mono_ns};
@@ -41,22 +41,12 @@ pub(crate) struct Machine {
     shared: Arc<Shared>,
     channel: u8,
     batch: Batch,
-    clock: Clock,
-    /// Monotonic time of the last read of the clock: of the call that makes the frames which leave.
-    read_ns: u64,
+    pub(crate) clock: Clock,
 }
 
 impl Machine {
     pub(crate) fn new(publisher: &Publisher, channel: u8) -> Self {
-        let shared = Arc::clone(&publisher.shared);
-        Self { shared, channel, batch: Batch::new(), clock: Clock::new(), read_ns: mono_ns() }
-    }
-
-    /// The moment of now.
-    pub(crate) fn now(&mut self) -> Arrival {
-        let now = self.clock.now();
-        self.read_ns = now.mono_ns;
-        Arrival { recv_ts: now.wall_ns, mono_ns: now.mono_ns }
+        Self { shared: Arc::clone(&publisher.shared), channel, batch: Batch::new(), clock: Clock::new() }
     }
 
     /// What the frames of a session are signed with.
@@ -81,7 +71,8 @@ impl Machine {
 }
 
 impl Shared {
-    fn leave(&self, channel: u8, batch: &Batch, now_ns: u64) {
+    fn leave(&self, channel: u8, batch: &Batch) {
+        let now_ns = mono_ns();
         if self.outlet.leave(channel, batch, now_ns) {
             self.upkeep.keep(batch, now_ns);
         } else {
@@ -96,15 +87,15 @@ impl Host for Machine {
             Plane::Incremental => outcrier_net::Plane::Incremental,
             Plane::Snapshot => outcrier_net::Plane::Snapshot,
         };
-        let (shared, channel, now_ns) = (&self.shared, self.channel, self.read_ns);
-        if self.batch.add(plane, frame, |full| shared.leave(channel, full, now_ns)) == Added::Oversize {
+        let (shared, channel) = (&self.shared, self.channel);
+        if self.batch.add(plane, frame, |full| shared.leave(channel, full)) == Added::Oversize {
             shared.outlet.count_oversize();
         }
     }
 
     fn flush(&mut self) {
-        let (shared, channel, now_ns) = (&self.shared, self.channel, self.read_ns);
-        self.batch.leave(|rest| shared.leave(channel, rest, now_ns));
+        let (shared, channel) = (&self.shared, self.channel);
+        self.batch.leave(|rest| shared.leave(channel, rest));
     }
 
     fn mono_ns(&self) -> u64 {

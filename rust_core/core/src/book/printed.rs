@@ -29,7 +29,7 @@ pub struct Printed {
     marks: Book,
     bids: BestLevels,
     asks: BestLevels,
-    /// What was last computed over the best levels.
+    /// The checksum that was last made over the best levels; a venue makes all of them alike.
     sum: i64,
 }
 
@@ -81,13 +81,13 @@ impl Printed {
         }
     }
 
-    /// What was last computed over the best `n` levels, if none of them has changed since.
+    /// The checksum that was last made over the best `n` levels, if none of them has changed since.
     #[inline]
     pub(crate) fn sum(&self, n: usize) -> Option<i64> {
         (!self.bids.has_changed(n) && !self.asks.has_changed(n)).then_some(self.sum)
     }
 
-    /// Keeps what was computed over the best levels.
+    /// Keeps a checksum over the best levels as they are.
     pub(crate) fn keep_sum(&mut self, sum: i64) {
         self.bids.settle();
         self.asks.settle();

@@ -3,7 +3,8 @@
 use super::FaultKind;
 use super::cursor::Kind;
 use super::eager::Taken;
-use super::levels::{Columns, Finer, LevelReader, SideBuffers, note};
+use super::levels::{Finer, LevelReader, SideBuffers, note};
+use super::pairs::Columns;
 use super::plan::*;
 use super::reader::{self, NumberError, Reader, digits, fixed};
 use super::scan::{Origin, Stop};

@@ -77,7 +77,13 @@ pub(super) fn compile(json: &str) -> Result<Compiled, ShapeError> {
             }
             _ => return Err(fail(&shape.name, "also", "only after another shape, and neither a book")),
         }
-        compiled.infos.push(info(shape, keep_decimals));
+        let info = info(shape, keep_decimals);
+        let mut algorithms = compiled.infos.iter().filter_map(|other| other.checksum).chain(info.checksum);
+        let first = algorithms.next();
+        if algorithms.any(|other| Some(other) != first) {
+            return Err(fail(&shape.name, "checksum", "the algorithm of the other shapes"));
+        }
+        compiled.infos.push(info);
     }
     let payload = venue.envelope.as_ref().map_or(&[][..], |envelope| envelope.payload.as_slice());
     let Compiled { stream, rest, infos } = &mut compiled;

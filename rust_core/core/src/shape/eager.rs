@@ -3,7 +3,8 @@
 use super::bodies::{self, Context};
 use super::cursor::{Cursor, Value};
 use super::elements::instrument;
-use super::levels::{self, Finer, LevelReader};
+use super::levels::{Finer, LevelReader};
+use super::pairs::pairs;
 use super::plan::{BodyPlan, BookPlan, Field, ListPlan, ListSide, Plan, Record, ShapePlan};
 use super::reader::Reader;
 use super::scan::select;
@@ -131,7 +132,7 @@ impl<'p, 'c, 'a> Eager<'p, 'c, 'a> {
         let Context { out, columns, .. } = &mut *self.context;
         let start = out.levels.len();
         let format = (scale, book.keep_decimals);
-        if !levels::pairs(cursor, format, columns, &mut out.levels, &mut out.extras) {
+        if !pairs(cursor, format, columns, &mut out.levels, &mut out.extras) {
             return false;
         }
         *place = Some((slot, bodies::run(start, out.levels.len())));

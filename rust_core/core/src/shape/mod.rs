@@ -3,9 +3,10 @@
 //! A venue declares its hot messages in Python (`python/outcrier/shapes.py`, which tells what each field means) and
 //! hands them over as JSON. [`Decoder::compile`] checks them and merges the places that all shapes look at into one
 //! tree (`trie`). A frame is walked once along that tree; what no shape looks at is passed over, but checked. A frame that
-//! differs from an earlier one in nothing but its values is not even walked: it goes the same way (`track`). Lists of
-//! `[price, quantity]` are read into levels during the walk if shape and instrument are known by then, as they are
-//! with every venue that prints the symbol first; otherwise, and for all rarer forms, from their place afterwards.
+//! differs from an earlier one in nothing but its values is not even walked: it goes the same way (`track`), and so do elements
+//! of arrays and rows of levels. Lists of levels are read where the walk comes to them if shape and instrument are known by
+//! then (`eager`), as they are with every venue that prints the symbol first; otherwise from their place afterwards. The
+//! events of an array are made where a track comes to it, if all else that they need of the frame stands before it.
 //!
 //! * Keys come in any order; white space and escapes are read wherever JSON allows them.
 //! * A key that a shape looks at and that comes twice in an object is a fault: which one is meant is unknown.
@@ -23,6 +24,7 @@ mod elements;
 mod known;
 mod learn;
 mod levels;
+mod pairs;
 mod plan;
 mod reader;
 mod scan;
@@ -30,6 +32,7 @@ mod spec;
 mod time;
 mod track;
 mod trie;
+mod way;
 
 use std::fmt;
 
