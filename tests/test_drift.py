@@ -190,6 +190,12 @@ def add_to_levels(line: Line) -> bool:
     return is_kind(line, "@depth")
 
 
+def rename_side(line: Line) -> bool:
+    if is_kind(line, "@depth"):
+        renamed(line, "b", "bids")
+    return is_kind(line, "@depth")
+
+
 def remove_time(line: Line) -> bool:
     if is_kind(line, "@depth"):
         del line.message["data"]["T"]
@@ -201,6 +207,7 @@ CHANGED: dict[str, tuple[Callable[[Line], bool], set[str], int]] = {
     "a needed field is renamed": (rename_price, {"trade.price", "trade.-p"}, 1),
     "a field is added": (add_to_quotes, {"book_ticker.rpi"}, 0),
     "a field is added beside the payload": (add_beside_the_payload, {"book_ticker.seq"}, 0),
+    "one side of the book is renamed": (rename_side, {"depth.bids", "depth.-b"}, 1),
     "levels are longer": (add_to_levels, {"depth.b.*.2", "depth.a.*.2"}, 0),
     "an optional field is gone": (remove_time, {"depth.-T"}, 0),
 }

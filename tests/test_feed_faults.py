@@ -67,6 +67,23 @@ def test_a_diff_that_cannot_be_read_ends_the_live_book_at_once(live: Bench, leve
     assert kinds == ["FAULT", "STALE", "NEED_SNAPSHOT"]
 
 
+@pytest.mark.parametrize("side", ["b", "a"])
+def test_a_diff_whose_side_has_another_name_ends_the_live_book_at_once(live: Bench, side: str) -> None:
+    text = diff(live, [["24000.1", "1"]]).text.replace(f'"{side}":', f'"{side}s":')
+    live.feed.on_frame(1, text.encode(), SECOND)
+    assert live.feed.state(0) == "STALE"
+    assert states(live) == [(2, 4)], "stale, parse error"
+    assert [kind for kind, *_ in live.feed.notices()] == ["FAULT", "STALE", "NEED_SNAPSHOT"]
+    reason, _, _, frame = live.feed.faults()[-1]
+    assert (reason, frame) == (f"missing field {side}", text.encode())
+    # So does the answer that is to mend it, which gives no book either.
+    whole = '{"lastUpdateId":1,"E":1,"T":1,"bids":[["1","1"]],"asks":[["2","1"]]}'
+    for name in ("bids", "asks"):
+        live.feed.on_snapshot(0, whole.replace(name, "levels").encode(), SECOND)
+        assert live.feed.faults()[-1][0] == f"missing field {name}"
+        assert live.feed.state(0) == "STALE"
+
+
 def test_a_trade_that_cannot_be_read_leaves_the_book(live: Bench) -> None:
     trade = {
         "e": "trade",

@@ -12,7 +12,7 @@ import pytest
 from outcrier import _core
 from outcrier.errors import ConfigurationError
 from outcrier.shape_json import to_json
-from outcrier.shapes import AnyShape, TradingShape, book_proof
+from outcrier.shapes import AnyShape, Shape, TradingShape, book_proof
 from outcrier.venue_numbers import VENUE_NUMBERS
 from outcrier.venues import VENUES, bitfinex, venue_by_name
 
@@ -103,3 +103,51 @@ def test_a_status_that_is_not_the_venues_to_say_is_refused() -> None:
     shape = TradingShape(name="status", instrument="s", states=((2, {"x": True}),))
     with pytest.raises(ValueError, match='shape "status": states: allowed is 1 open, 4 halted'):
         feed_of(to_json([shape]))
+
+
+SIDES: dict[str, Any] = {"name": "book", "instrument": "s", "bids": "b", "asks": "a"}
+
+
+def test_all_lists_are_needed_unless_the_shape_says_that_empty_ones_are_left_out() -> None:
+    one, both, other = (
+        b'{"s":"AB","b":[["1","2"]]}',
+        b'{"s":"AB","b":[["1","2"]],"a":[]}',
+        b'{"s":"AB","b":[["1","2"]],"ask":[["3","4"]]}',
+    )
+    for shape, reasons in (
+        (Shape(**SIDES), {one: "missing field a", both: "", other: "missing field a"}),
+        (Shape(**SIDES, omits_empty=True), {one: "", both: "", other: "unknown list of levels"}),
+    ):
+        decoder = _core.Decoder(to_json([shape]))
+        decoder.add("AB", 0, 0)
+        for _ in range(8):
+            for message, reason in reasons.items():
+                assert decoder.decode(1, message) == (decoder.FAULT if reason else decoder.HANDLED)
+                assert decoder.reason == reason
+
+
+def test_which_venues_leave_out_empty_lists() -> None:
+    """By their recordings and documentation; a venue that does so for good reason is added here by hand."""
+    omitting = {
+        (name, shape.name)
+        for name, venue in VENUES.items()
+        for shape in venue.shapes
+        if isinstance(shape, Shape) and shape.omits_empty
+    }
+    assert omitting == {("kraken_v1", "book")}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"asks": None}, "levels: allowed is bids and asks, or else levels"),
+        ({"omits_empty": True, "one": True}, "omits_empty: allowed is only with several lists of levels"),
+        (
+            {"omits_empty": True, "bids": None, "asks": None, "levels": "l", "side": "sign"},
+            "omits_empty: allowed is only with several lists of levels",
+        ),
+    ],
+)
+def test_sides_that_make_no_sense_are_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=f'shape "book": {said}'):
+        feed_of(to_json([Shape(**{**SIDES, **fields})]))

@@ -211,6 +211,7 @@ def _book(shape: Shape) -> _Json:
         "bids": _maybe(shape.bids),
         "asks": _maybe(shape.asks),
         "lists": lists,
+        "omits_empty": shape.omits_empty,
         "one": shape.one,
         "level": _level(shape),
         "side": side,

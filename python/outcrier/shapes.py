@@ -370,6 +370,12 @@ class Shape(BaseShape):
     "side", `side=BY_SIGN`, or rows with both sides ("bid_price", "bid_qty", "ask_price", "ask_qty"). `one`:
     the place holds one level, no array of them.
 
+    All declared lists must be in every message, those without levels as empty arrays: one that is absent or
+    null is a fault, and the book is asked for anew. Otherwise a venue that renames one side would leave that
+    side standing in a book that looks live. `omits_empty` is for venues that leave out lists without levels
+    (Kraken v1, Gate.io, dYdX): one of several lists is enough then, and it is a fault if another is absent
+    while an unknown key beside it holds rows like those of the lists.
+
     Level: names of the positions of an array ("_" skips one), or a mapping of names to places in an object:
     "price", "qty", "side", "count" (0 deletes), "verb" (one of `remove` deletes), "id" (a level without price
     is looked up by id), "sequence" (numbers single levels). More fields are skipped. `packed` is the
@@ -384,6 +390,7 @@ class Shape(BaseShape):
     bids: Where | None = None
     asks: Where | None = None
     levels: Where | Mapping[Where, Literal["set", "remove"]] | None = None
+    omits_empty: bool = False
     level: tuple[str, ...] | Mapping[str, Path] = ("price", "qty")
     side: SideWords | Literal["sign"] | None = None
     one: bool = False

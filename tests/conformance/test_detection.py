@@ -17,9 +17,9 @@ from conformance.recordings import REFERENCES
 from conformance.reference import NUMBERS, Means
 from conformance.silence import Noticed, half_open, stale
 from conformance.test_recordings import shares
-from conformance.trials import SHOWN_BY, Outcome, Runner, scripts, tried
+from conformance.trials import SHOWN_BY, Outcome, Runner, Trial, able, scripts, tried
 from conftest import ROOT
-from outcrier.capture.faults import FaultKind, MessageKind
+from outcrier.capture.faults import MessageKind
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.connection import QUIET_FACTOR
 from outcrier.venues import VENUES
@@ -27,7 +27,7 @@ from outcrier.venues import VENUES
 PAGE = ROOT / "docs" / "venues.md"
 WRITES = bool(os.environ.get("OUTCRIER_WRITE_DOCS"))
 
-HEADINGS: dict[FaultKind, str] = {
+HEADINGS: dict[Trial, str] = {
     "drop": "message lost",
     "duplicate": "twice",
     "reorder": "order changed",
@@ -36,27 +36,31 @@ HEADINGS: dict[FaultKind, str] = {
     "cross": "crossed",
     "alter": "one level altered",
     "rename_field": "schema changed",
+    "rename_side": "one side renamed",
 }
 
 WITHOUT_BOOKS = frozenset({"bithumb_legacy"})
 """No whole book was recorded: theirs are never live."""
 
+ONE_NAME = frozenset({"coinbase_exchange", "kraken_futures"})
+"""Rows that begin with the side, or messages of one level with its side."""
+
 MUTE = frozenset({"silent", "beyond"})
 
 
 @cache
-def outcomes(name: str, kind: FaultKind) -> tuple[Outcome, ...]:
+def outcomes(name: str, kind: Trial) -> tuple[Outcome, ...]:
     return tuple(each for number in range(len(scripts(name))) for each in tried(name, number, kind))
 
 
 def test_every_fault_of_messages_is_tried() -> None:
-    assert set(SHOWN_BY) == set(HEADINGS) == set(get_args(MessageKind))
+    assert set(SHOWN_BY) == set(HEADINGS) == {*get_args(MessageKind), "rename_side"}
 
 
 @pytest.mark.parametrize("kind", SHOWN_BY)
 @pytest.mark.parametrize("name", VENUES)
 def test_no_fault_stays_silent_that_the_venue_gives_means_to_see(
-    name: str, kind: FaultKind, data_dir: Path
+    name: str, kind: Trial, data_dir: Path
 ) -> None:
     del data_dir
     means, shown_by = REFERENCES[name].means, SHOWN_BY[kind]
@@ -75,6 +79,17 @@ def test_no_fault_stays_silent_that_the_venue_gives_means_to_see(
         assert max((each.after for each in found), default=0) <= 1
     if kind == "duplicate" and means & NUMBERS:
         assert {each.what for each in found} <= {"gap", "repeat"}
+
+
+@pytest.mark.parametrize("name", sorted(set(VENUES) - WITHOUT_BOOKS))
+def test_a_side_under_another_name_ends_the_book_with_that_message(name: str, data_dir: Path) -> None:
+    """Drift alone would leave the side standing in a book that looks live."""
+    del data_dir
+    found = outcomes(name, "rename_side")
+    by_script = (able(name, number, "rename_side") for number in range(len(scripts(name))))
+    names = {each for places in by_script for place in places for each in place.names}
+    assert len(names) >= 1 + (name not in ONE_NAME)
+    assert {(each.what, each.after) for each in found} == {("fault", 0)}
 
 
 @pytest.mark.parametrize("name", VENUES)
@@ -110,7 +125,7 @@ def test_a_socket_without_messages_is_noticed(name: str, data_dir: Path) -> None
 # The page.
 
 
-def cell(name: str, kind: FaultKind) -> str:
+def cell(name: str, kind: Trial) -> str:
     found = outcomes(name, kind)
     if not found:
         return "not recorded"

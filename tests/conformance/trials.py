@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from conformance.recordings import REFERENCES, Recording, recordings
 from conformance.reference import Means
@@ -17,14 +17,18 @@ from outcrier import _core
 from outcrier.capture.book import RecordedBook
 from outcrier.capture.contents import book_symbol_of, message_text
 from outcrier.capture.decoding import Shapes
-from outcrier.capture.faults import Fault, FaultKind, hurt
+from outcrier.capture.faults import Fault, MessageKind, hurt
 from outcrier.capture.library import read_session
 from outcrier.capture.venue_replay import open_feed
 from outcrier.instruments import to_core_kwargs
+from outcrier.shapes import Place as ShapePlace
 from outcrier.shapes import Shape
 from outcrier.venues import VENUES, Venue
 from outcrier.venues.base import Unknown
 from venue_feeds import digits_seen, unlisted
+
+Trial: TypeAlias = MessageKind | Literal["rename_side"]
+"""`rename_side`: one name that tells a side has another, each of them by itself."""
 
 LINES: Final = 1_500
 """Of a recording; all faults are tried in them, several times."""
@@ -40,7 +44,7 @@ SETTLED: Final = (0, 3)
 answer has.
 """
 
-IN_ORDER: Final[tuple[FaultKind, ...]] = ("duplicate", "drop", "reorder")
+IN_ORDER: Final[tuple[MessageKind, ...]] = ("duplicate", "drop", "reorder")
 """Each needs one message more of the book behind it."""
 
 BYTES_MAX: Final = 60_000
@@ -63,7 +67,7 @@ SIGNALS: Final = {
 REACH: Final = {"okx_2022": 25, "okcoin": 25, "kraken": 10, "kraken_v1": 10}
 """Levels a side that a checksum covers."""
 
-SHOWN_BY: Final[dict[FaultKind, frozenset[Means] | None]] = {
+SHOWN_BY: Final[dict[Trial, frozenset[Means] | None]] = {
     "drop": frozenset(Means) - {Means.WHOLE},
     "duplicate": frozenset(),
     "reorder": frozenset(Means) - {Means.WHOLE},
@@ -72,6 +76,7 @@ SHOWN_BY: Final[dict[FaultKind, frozenset[Means] | None]] = {
     "cross": None,
     "alter": frozenset({Means.CHECKSUM}),
     "rename_field": None,
+    "rename_side": None,
 }
 """What a venue must give so that a fault can be noticed; None = nothing, the message or the book shows it."""
 
@@ -218,7 +223,10 @@ class Place:
     """Where faults can be tried, and what is sent instead by each."""
 
     at: int
-    instead: dict[FaultKind, list[bytes]]
+    instead: dict[Trial, list[list[bytes]]]
+    """Of `rename_side` one for each of `names`."""
+    names: tuple[str, ...]
+    """Those that tell a side in the message."""
     rank: int
     """Levels that are better than the best one of the message."""
 
@@ -245,7 +253,7 @@ def places(name: str, number: int) -> tuple[Place, ...]:
     """Of script `number` of a venue."""
     script, exps = scripts(name)[number]
     shapes = Shapes(script.venue)
-    depths = {shape.name: shape.depth for shape in script.venue.shapes if isinstance(shape, Shape)}
+    declared = {shape.name: shape for shape in script.venue.shapes if isinstance(shape, Shape)}
     for native, digits in exps.items():
         shapes.add(native, -digits[0], -digits[1])
     books: dict[str, RecordedBook] = {}
@@ -260,27 +268,46 @@ def places(name: str, number: int) -> tuple[Place, ...]:
         text, whole, rank = message.data.decode(), False, 0
         read = shapes.rest_book if message.rest else shapes.books
         for event in read(message.data, symbol) or ():
-            book = books.setdefault(symbol, RecordedBook(depths.get(shapes.shape or "")))
+            shape = declared.get(shapes.shape or "")
+            book = books.setdefault(symbol, RecordedBook(None if shape is None else shape.depth))
             book.apply(event, text, script.venue.printed(text))
             whole = whole or event["snapshot"]
             if at in chosen:
                 rank = rank_of(books[symbol], event, shapes.scale(symbol)[0])
         if at not in chosen:
             continue
-        instead: dict[FaultKind, list[bytes]] = {"reorder": []}
-        for kind in SHOWN_BY:
+        instead: dict[Trial, list[list[bytes]]] = {"reorder": [[]]}
+        for kind in get_args(MessageKind):
             texts = None if kind == "reorder" else hurt(Fault(kind=kind), text, books[symbol])
             if kind == "rename_field" and texts is None:
                 price = re.escape(script.venue.printed(text).prices[0])
                 key = re.search(rf'"(\w+)"\s*:\s*"?{price}', text)
                 texts = None if key is None else hurt(Fault(kind=kind, field=key[1]), text, None)
             if texts is not None and texts != [text]:
-                instead[kind] = [each.encode() for each in texts]
+                instead[kind] = [[each.encode() for each in texts]]
+        names = () if (taker := declared.get(shapes.shape or "")) is None else side_names(taker)
+        renamed = {name: hurt(Fault(kind="rename_field", field=name), text, None) for name in names}
+        names = tuple(name for name, texts in renamed.items() if texts)
+        if names:
+            instead["rename_side"] = [
+                [each.encode() for each in texts] for texts in renamed.values() if texts
+            ]
         for needed, order in enumerate(IN_ORDER):
             if left[symbol] < needed or (whole and not by_whole):
                 instead.pop(order, None)
-        found.append(Place(at, instead, rank))
+        found.append(Place(at, instead, names, rank))
     return tuple(found)
+
+
+def side_names(shape: Shape) -> tuple[str, ...]:
+    """Keys without which a side cannot be read: of lists of levels, and of what tells the side in a row."""
+    levels = shape.levels.keys() if isinstance(shape.levels, Mapping) else (shape.levels,)
+    paths = [at.path if isinstance(at, ShapePlace) else at for at in (shape.bids, shape.asks, *levels)]
+    if isinstance(shape.level, Mapping):
+        told = ("side", "bid_", "ask_")
+        paths += [path for name, path in shape.level.items() if name.startswith(told)]
+    last = [path[-1] if isinstance(path, tuple) and path else path for path in paths]
+    return tuple(key for key in last if isinstance(key, str))
 
 
 def rank_of(book: RecordedBook, event: dict[str, Any], exp: int) -> int:
@@ -295,21 +322,31 @@ def rank_of(book: RecordedBook, event: dict[str, Any], exp: int) -> int:
     return min(ranks, default=0)
 
 
-def tried(name: str, number: int, kind: FaultKind) -> list[Outcome]:
+def able(name: str, number: int, kind: Trial) -> list[Place]:
+    """Places of script `number` of a venue where a fault is tried; other names of sides are other places."""
+    found, counts = [], Counter[tuple[str, ...]]()
+    for place in places(name, number):
+        names = place.names if kind == "rename_side" else ()
+        if kind in place.instead and counts[names] < TRIALS:
+            counts[names] += 1
+            found.append(place)
+    return found
+
+
+def tried(name: str, number: int, kind: Trial) -> list[Outcome]:
     """Outcomes of a fault in script `number` of a venue."""
     script, exps = scripts(name)[number]
-    able = [place for place in places(name, number) if kind in place.instead]
     reach = REACH if Means.CHECKSUM in REFERENCES[name].means else {}
     found = []
-    for place in able[:TRIALS]:
-        outcome = trial(script, exps, kind, place.at, place.instead[kind])
+    for place, instead in [(one, texts) for one in able(name, number, kind) for texts in one.instead[kind]]:
+        outcome = trial(script, exps, kind, place.at, instead)
         is_beyond = outcome.what == "silent" and place.rank >= reach.get(name, 1_000_000)
         found.append(Outcome("beyond", outcome.after) if is_beyond else outcome)
     return found
 
 
 def trial(
-    script: Script, exps: dict[str, tuple[int, int]], kind: FaultKind, at: int, instead: Sequence[bytes]
+    script: Script, exps: dict[str, tuple[int, int]], kind: Trial, at: int, instead: Sequence[bytes]
 ) -> Outcome:
     runner = Runner(script, exps)
     for message in script.messages[:at]:

@@ -73,6 +73,7 @@ _UPDATE: Final = Shape(
     beside=(1, 2),
     bids="b",
     asks="a",
+    omits_empty=True,
     depth=DEPTH,
     checksum=Checksum("c", "kraken"),
     known=(payload(0), *((side, ANY, at) for side in "ab" for at in (2, 3))),

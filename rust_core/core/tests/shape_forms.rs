@@ -23,6 +23,12 @@ fn fixture(name: &str, symbols: &[&str]) -> Fixture {
     Fixture { decoder: form(name), table, out: Decoded::default() }
 }
 
+/// A declaration of `forms.json`.
+fn forms_of(name: &str) -> serde_json::Value {
+    let all: serde_json::Value = serde_json::from_str(&shapes("forms.json")).unwrap();
+    all[name].clone()
+}
+
 /// The same of a venue without a connector.
 fn venue(name: &str, symbols: &[&str]) -> Fixture {
     Fixture { decoder: named("venues.json", name), ..fixture("plain", symbols) }
@@ -461,6 +467,245 @@ fn snapshot_by_flag_one_list_and_fractional_time() {
         (trade.qty, trade.aggressor, trade.trade_flags),
         (1_085_000, AGGRESSOR_SELL, TRADE_LIQUIDATION)
     );
+}
+
+/// Times that a frame comes in a row: it is learned, and so are its elements and rows.
+const REPEATS: usize = 8;
+
+/// A form, an instrument and a message of it, and its lists: the key of each and the name that a fault has for its place.
+type Lists = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// The forms with several lists.
+const SIDES: [Lists; 9] = [
+    (
+        "binance_more",
+        "BTCUSDT",
+        r#"{"stream":"btcusdt@depth20@100ms","data":{"lastUpdateId":1027024,"bids":[["4.00","431.0"]],"asks":[["4.2","12"]]}}"#,
+        &[("bids", "bids"), ("asks", "asks")],
+    ),
+    (
+        "bybit",
+        "BTCPERP",
+        r#"{"topic":"orderbook.50.BTCPERP","type":"delta","ts":1680673821651,"data":{"s":"BTCPERP","b":[["28555.20","0.677"]],"a":[],"u":20683569,"seq":10916156553}}"#,
+        &[("b", "data.b"), ("a", "data.a")],
+    ),
+    (
+        "bybit_v2",
+        "BCHUSDT",
+        r#"{"topic":"orderBookL2_25.BCHUSDT","type":"delta","data":{"delete":[{"price":"1054.30","symbol":"BCHUSDT","id":"10543000","side":"Buy"}],"update":[],"insert":[{"price":"1054.70","symbol":"BCHUSDT","id":"10547000","side":"Sell","size":2.5}]},"cross_seq":"1970978234","timestamp_e6":"1618677786264147"}"#,
+        &[("delete", "data.delete"), ("update", "data.update"), ("insert", "data.insert")],
+    ),
+    (
+        "okx",
+        "BTC-USDT",
+        r#"{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[["8476.98","415","0","13"]],"bids":[["8476.97","0","0","12"]],"ts":"1597026383085","checksum":-855196043,"prevSeqId":123456,"seqId":123457}]}"#,
+        &[("bids", "data.*.bids"), ("asks", "data.*.asks")],
+    ),
+    (
+        "kraken_v2",
+        "MATIC/USD",
+        r#"{"channel":"book","type":"update","data":[{"symbol":"MATIC/USD","bids":[{"price":0.5657,"qty":1098.3947558}],"asks":[],"checksum":2114181697,"timestamp":"2023-10-06T17:35:55.440295Z"}]}"#,
+        &[("bids", "data.*.bids"), ("asks", "data.*.asks")],
+    ),
+    (
+        "kraken_futures",
+        "PI_XBTUSD",
+        r#"{"feed":"book_snapshot","product_id":"PI_XBTUSD","timestamp":1612269825817,"seq":326072249,"tickSize":null,"bids":[{"price":34892.5,"qty":6385}],"asks":[{"price":34911.5,"qty":20598}]}"#,
+        &[("bids", "bids"), ("asks", "asks")],
+    ),
+    (
+        "deribit",
+        "BTC-PERPETUAL",
+        r#"{"jsonrpc":"2.0","method":"subscription","params":{"channel":"book.BTC-PERPETUAL.raw","data":{"timestamp":1554373911330,"prev_change_id":297217,"instrument_name":"BTC-PERPETUAL","change_id":297218,"bids":[["delete",5041.94,0.0],["delete",5042.34,0.0]],"asks":[]}}}"#,
+        &[("bids", "params.data.bids"), ("asks", "params.data.asks")],
+    ),
+    (
+        "kucoin",
+        "BTC-USDT",
+        r#"{"type":"message","topic":"/market/level2:BTC-USDT","subject":"trade.l2update","data":{"changes":{"asks":[["18906","0.00331","14103845"]],"bids":[["18891.9","0.15688","14103847"]]},"sequenceEnd":14103847,"sequenceStart":14103845,"symbol":"BTC-USDT","time":1663747970273}}"#,
+        &[("bids", "data.changes.bids"), ("asks", "data.changes.asks")],
+    ),
+    (
+        "htx",
+        "trioeth",
+        r#"{"ch":"market.trioeth.depth.step0","ts":1618678069870,"tick":{"bids":[[9.121E-7,92730.24],[9.12E-7,66053.68]],"asks":[[1.0E-6,7]]}}"#,
+        &[("bids", "tick.bids"), ("asks", "tick.asks")],
+    ),
+];
+
+impl Fixture {
+    /// A fault with this reason, about the book of the first instrument, of which nothing is left.
+    fn refuses(&mut self, frame: &str, kind: FaultKind, reason: &str) {
+        assert_eq!(self.outcome(frame), Outcome::Fault(kind), "{frame}");
+        assert_eq!(self.decoder.reason(kind), reason, "{frame}");
+        assert_eq!(self.out.unread_book, Some(0), "{frame}");
+        assert!(self.out.events.is_empty() && self.out.levels.is_empty() && self.out.extras.is_empty());
+    }
+}
+
+/// By walk and by track, and when the changed frame itself comes again and again.
+#[test]
+fn a_book_without_one_of_its_lists_is_a_fault_that_names_it() {
+    for (name, symbol, frame, lists) in SIDES {
+        for (key, place) in lists {
+            let key = format!("\"{key}\":");
+            assert_eq!(frame.matches(&key).count(), 1, "{name} {key}");
+            let (before, rest) = frame.split_once(&key).unwrap();
+            let changed = [
+                format!("{before}\"renamed\":{rest}"),
+                format!("{before}{key}null,\"was\":{rest}"),
+                // As long as the key: only its letters differ.
+                frame.replace(&key, &key.to_uppercase()),
+            ];
+            let mut it = fixture(name, &[symbol]);
+            let expected = it.book(frame);
+            let reason = format!("missing field {place}");
+            for _ in 0..REPEATS {
+                for changed in &changed {
+                    it.refuses(changed, FaultKind::MissingField, &reason);
+                    assert_eq!(it.book(frame), expected);
+                }
+            }
+            for changed in &changed {
+                for _ in 0..REPEATS {
+                    it.refuses(changed, FaultKind::MissingField, &reason);
+                }
+            }
+            assert_eq!(it.book(frame), expected);
+        }
+    }
+}
+
+#[test]
+fn a_book_without_a_list_in_one_of_its_elements_or_positions_is_a_fault() {
+    let mut okx = venue("okx_2022", &["BTC-USDT"]);
+    let element = r#"{"asks":[["1.25","2","0","1"]],"bids":[],"ts":"1646003686550","checksum":-855196043}"#;
+    let frame = |second: &str| {
+        format!(
+            r#"{{"arg":{{"channel":"books","instId":"BTC-USDT"}},"action":"update","data":[{element},{second}]}}"#
+        )
+    };
+    let mut hyperliquid = fixture("hyperliquid", &["HYPE"]);
+    let levels = |levels: &str| {
+        format!(r#"{{"channel":"l2Book","data":{{"coin":"HYPE","time":1764842873555,"levels":[{levels}]}}}}"#)
+    };
+    for _ in 0..REPEATS {
+        assert_eq!(okx.read(&frame(element)).events.len(), 2);
+        let renamed = frame(&element.replace("bids", "bid"));
+        okx.refuses(&renamed, FaultKind::MissingField, "missing field data.*.bids");
+        let bids = r#"[{"px":"34.967","sz":"2.85","n":1}]"#;
+        assert!(hyperliquid.book(&levels(&format!("{bids},[]"))).0);
+        let (kind, reason) = (FaultKind::MissingField, "missing field data.levels.1");
+        hyperliquid.refuses(&levels(bids), kind, reason);
+        hyperliquid.refuses(&levels(&format!("{bids},null")), kind, reason);
+        // Another reason names no list.
+        assert_eq!(okx.outcome("{"), Outcome::Fault(FaultKind::Malformed));
+        assert_eq!(okx.decoder.reason(FaultKind::MissingField), "missing field");
+    }
+}
+
+#[test]
+fn an_answer_without_one_of_its_lists_is_a_fault() {
+    let mut it = fixture("plain", &["BTCUSDT"]);
+    it.decoder = Decoder::compile(&shapes("binance_spot.json")).unwrap();
+    let body = r#"{"lastUpdateId":1027024,"bids":[["4.00","431.0"]],"asks":[["4.2","12"]]}"#;
+    for side in ["bids", "asks"] {
+        let renamed = body.replace(side, "renamed");
+        let mut outcome = |body: &str| it.decoder.decode_snapshot(0, body.as_bytes(), &it.table, &mut it.out);
+        assert_eq!(outcome(body), Outcome::Handled);
+        assert_eq!(outcome(&renamed), Outcome::Fault(FaultKind::MissingField));
+        assert_eq!(it.decoder.reason(FaultKind::MissingField), format!("missing field {side}"));
+    }
+}
+
+/// A message with these lists.
+type Framed<'a> = &'a dyn Fn(&str) -> String;
+
+/// Kraken v1, Gate.io and dYdX leave out a side without levels.
+#[test]
+fn a_venue_may_leave_out_empty_lists_and_not_rename_one() {
+    let gateio = |lists: &str| {
+        format!(
+            r#"{{"channel":"spot.obu","result":{{"t":1754006460600,"s":"ob.BTC_USDT.400","u":25847129996,"U":25847129970,{lists}}},"time_ms":1754006400264,"event":"update"}}"#
+        )
+    };
+    let kraken = |lists: &str| format!(r#"[992,{{{lists},"c":"2583817756"}},"book-10","BTC_USDT"]"#);
+    let kraken_two = |lists: &str| match lists.split_once("]],") {
+        Some((one, other)) => format!(r#"[992,{{{one}]]}},{{{other},"c":"9"}},"book-10","BTC_USDT"]"#),
+        None => kraken(lists),
+    };
+    let dydx = |lists: &str| {
+        let lists = lists.replace("\"a\"", "\"asks\"").replace("\"b\"", "\"bids\"");
+        format!(
+            r#"{{"type":"channel_data","connection_id":"c","message_id":2,"id":"BTC_USDT","channel":"v4_orderbook","version":"1.0.0","contents":{{{lists}}}}}"#
+        )
+    };
+    let batch = |lists: &str| {
+        let one = dydx(lists).replace("channel_data", "channel_batch_data");
+        let one = one.replace("\"contents\":{", "\"contents\":[{");
+        format!("{}]}}", one.strip_suffix('}').unwrap())
+    };
+    let forms: [(&str, Framed<'_>, &str); 5] = [
+        ("gateio", &gateio, "b"),
+        ("kraken_v1", &kraken, "2.b"),
+        ("kraken_v1", &kraken_two, "2.b"),
+        ("dydx", &dydx, "contents.bids"),
+        ("dydx", &batch, "contents.*.bids"),
+    ];
+    let (bids, asks) = (r#""b":[["115576.7","0.0507"]]"#, r#""a":[["115765.2","0"]]"#);
+    let (bid, ask) = (level(11_557_670, 507), level(11_576_520, 0));
+    for (name, frame, place) in forms {
+        let mut it = fixture(name, &["BTC_USDT"]);
+        let missing = format!("missing field {place}");
+        let unknown = "unknown list of levels";
+        for _ in 0..REPEATS {
+            assert_eq!(it.book(&frame(bids)), (false, vec![bid], vec![]));
+            assert_eq!(it.book(&frame(asks)), (false, vec![], vec![ask]));
+            assert_eq!(it.book(&frame(&format!("{bids},{asks}"))), (false, vec![bid], vec![ask]));
+            let renamed = [bids.replace("\"b\"", "\"bid\""), asks.replace("\"a\"", "\"ask\"")];
+            // The side that changed alone, then beside the other one, before and after it.
+            it.refuses(&frame(&renamed[0]), FaultKind::MissingField, &missing);
+            it.refuses(&frame(&renamed[1]), FaultKind::MissingField, &missing);
+            it.refuses(&frame(&format!("{},{asks}", renamed[0])), FaultKind::UnknownList, unknown);
+            it.refuses(&frame(&format!("{bids},{}", renamed[1])), FaultKind::UnknownList, unknown);
+            it.refuses(&frame(&format!("{asks},{}", renamed[0])), FaultKind::UnknownList, unknown);
+            // What is no list of levels, or is documented, or stands beside both sides, is drift at most.
+            for other in [r#""x":[]"#, r#""x":[1,2],"y":[3]"#, r#""x":{"p":[["1","2"]]}"#] {
+                assert_eq!(it.book(&frame(&format!("{bids},{other}"))), (false, vec![bid], vec![]));
+            }
+            if name == "dydx" {
+                let known = format!(r#"{bids},"flags":[["1","2"]]"#);
+                assert_eq!(it.book(&frame(&known)), (false, vec![bid], vec![]));
+            }
+        }
+        let mut it = fixture(name, &["BTC_USDT"]);
+        let both = [bids, asks, r#""x":[["1","2"]]"#, r#""y":[["1","2"]]"#];
+        for _ in 0..REPEATS {
+            assert_eq!(it.book(&frame(&both.join(","))), (false, vec![bid], vec![ask]));
+        }
+    }
+}
+
+#[test]
+fn lists_that_may_be_left_out_are_several() {
+    let gateio = forms_of("gateio");
+    let error = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut spec = gateio.clone();
+        change(&mut spec["shapes"][0]["body"]);
+        Decoder::compile(&spec.to_string()).unwrap_err().to_string()
+    };
+    let several = "shape \"obu\": omits_empty: allowed is only with several lists of levels";
+    assert_eq!(error(&|book| book["one"] = true.into()), several);
+    let both = "shape \"obu\": levels: allowed is bids and asks, or else levels";
+    assert_eq!(error(&|book| book["asks"] = serde_json::Value::Null), both);
+    let mut row = forms_of("coinbase_exchange");
+    row["shapes"][0]["body"]["omits_empty"] = true.into();
+    let message = Decoder::compile(&row.to_string()).unwrap_err().to_string();
+    assert_eq!(message, several.replace("obu", "l2update"));
+    let mut apart = forms_of("dydx");
+    apart["shapes"][1]["body"]["asks"]["scope"] = "payload".into();
+    let message = Decoder::compile(&apart.to_string()).unwrap_err().to_string();
+    assert_eq!(message, "shape \"batch\": omits_empty: allowed is only with lists that stand in one record");
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl Decoder {
             Outcome::NeedsFiner { price_exp, qty_exp, .. } => {
                 format!("needs price_exp {price_exp} and qty_exp {qty_exp}")
             }
-            Outcome::Fault(kind) => kind.as_str().to_string(),
+            Outcome::Fault(kind) => self.decoder.reason(kind),
         }
     }
 

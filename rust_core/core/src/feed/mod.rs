@@ -241,7 +241,8 @@ impl Feed {
                 self.fault("more digits than 64 bits hold", connection, frame, arrival, Some(instrument));
             }
             Outcome::Fault(kind) => {
-                self.fault(kind.as_str(), connection, frame, arrival, decoded.unread_book);
+                let reason = self.decoder.reason(kind);
+                self.fault(&reason, connection, frame, arrival, decoded.unread_book);
             }
         }
         if let Some(index) = decoded.unread_book {
@@ -287,7 +288,10 @@ impl Feed {
                     self.join_snapshot(&event, &decoded, body, host, arrival);
                 }
             }
-            Outcome::Fault(kind) => self.fault(kind.as_str(), 0, body, arrival, Some(index)),
+            Outcome::Fault(kind) => {
+                let reason = self.decoder.reason(kind);
+                self.fault(&reason, 0, body, arrival, Some(index));
+            }
             Outcome::NeedsFiner { .. } => {
                 self.fault("more digits than 64 bits hold", 0, body, arrival, Some(index));
             }

@@ -1,7 +1,7 @@
 //! What an event carries, made of the values that were found: book, trades, best prices, ticker, candle, derivative.
 
 use super::FaultKind;
-use super::cursor::Kind;
+use super::cursor::{Kind, Value};
 use super::eager::Taken;
 use super::levels::{Finer, LevelReader, SideBuffers, note};
 use super::pairs::Columns;
@@ -117,7 +117,7 @@ fn book(
     scale: &Scale,
     taken: &Taken,
     finer: &mut Finer,
-) -> Result<Body, FaultKind> {
+) -> Result<Body, Stop> {
     let checksum = match plan.checksum {
         Some(field) => reader.signed(field)?.map(VenueChecksum),
         None => None,
@@ -134,8 +134,14 @@ fn book(
         return Ok(bids_first(context.out, bids, asks, body));
     }
     let given = |list: &&ListPlan| reader.get(list.at).is_given();
-    if !plan.lists.iter().any(|list| given(&list)) {
-        return Err(FaultKind::MissingField);
+    if let Some(missing) = plan.lists.iter().find(|list| !given(list)) {
+        if !(plan.omits_empty && plan.lists.iter().any(|list| given(&list))) {
+            return Err(Stop::MissingList { shape: shape.number, name: missing.name });
+        }
+        let other = plan.others.map_or(Value::default(), |at| reader.get(at));
+        if other.kind == Kind::Array && is_list(reader, other, &plan.level) {
+            return Err(FaultKind::UnknownList.into());
+        }
     }
     if !plan.lists.iter().filter(given).all(|list| taken.has_rows(list.at.slot)) {
         context.sides.clear();
@@ -160,6 +166,16 @@ fn book(
     out.extras.append(&mut context.sides.bid_extras);
     out.extras.append(&mut context.sides.ask_extras);
     Ok(body(run(start, middle), run(middle, out.levels.len())))
+}
+
+/// Whether an array looks like a list of such levels: its first row begins like theirs.
+fn is_list(reader: &Reader<'_>, array: Value, level: &LevelPlan) -> bool {
+    let row = match level.packed {
+        Some(_) => b'"',
+        None if level.trie.place(0).has_keys => b'{',
+        None => b'[',
+    };
+    reader.first_inside(array) == Some(row)
 }
 
 fn taken_start(taken: &Taken, plan: &BookPlan, end: usize) -> usize {

@@ -223,10 +223,13 @@ impl Builder<'_> {
         let first = self.maybe(shape.sequence.first.as_ref(), "sequence.first")?;
         let last = self.maybe(shape.sequence.last.as_ref(), "sequence.last")?;
         let prev = self.maybe(shape.sequence.prev.as_ref(), "sequence.prev")?;
-        let body = self.body()?;
+        let mut body = self.body()?;
         for place in &shape.known {
             let (record, paths) = self.paths(place, "known")?;
             self.declare(record, &paths, false, "known")?;
+        }
+        if let (BodyPlan::Book(plan), spec::Body::Book(book)) = (&mut body, &shape.body) {
+            plan.others = self.others(book)?;
         }
         Ok(ShapePlan {
             number,
@@ -253,7 +256,7 @@ impl Builder<'_> {
     }
 
     /// The paths from the root of its record that a place stands for.
-    fn paths(&self, place: &Place, field: &str) -> Built<(Record, Vec<Path>)> {
+    pub(super) fn paths(&self, place: &Place, field: &str) -> Built<(Record, Vec<Path>)> {
         let record = match place.scope {
             Scope::Frame | Scope::Payload => Record::Frame,
             Scope::Element if self.shape.each.is_none() => {
@@ -302,10 +305,29 @@ impl Builder<'_> {
         };
         let slot = slots.intern(trie, paths, arrays_only, is_list);
         let slot = slot.ok_or_else(|| fail(&self.shape.name, field, POSITIONS))?;
-        if record == Record::Frame {
-            self.used.push(slot);
+        Ok(self.reads(Field { record, slot }))
+    }
+
+    /// Notes a place that the shape reads.
+    pub(super) fn reads(&mut self, at: Field) -> Field {
+        if at.record == Record::Frame {
+            self.used.push(at.slot);
         }
-        Ok(Field { record, slot })
+        at
+    }
+
+    pub(super) fn trie(&mut self, record: Record) -> &mut Trie {
+        match record {
+            Record::Frame => self.frame,
+            Record::Element => &mut self.element,
+            Record::Inner => &mut self.inner,
+        }
+    }
+
+    /// Index in `Known::read` of the place that is declared next.
+    pub(super) fn next_name(&self, field: &str) -> Built<u16> {
+        let names = self.declared.iter().filter(|place| place.is_read).count();
+        u16::try_from(names).map_err(|_| self.fail(field, POSITIONS))
     }
 
     /// Notes a place of a record as known.

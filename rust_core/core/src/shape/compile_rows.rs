@@ -2,7 +2,7 @@
 
 use super::compile::{Builder, Built, POSITIONS, test};
 use super::plan::*;
-use super::spec::{self, Key};
+use super::spec::{self, Key, Path};
 use super::trie::Trie;
 
 /// The fields that a level may have.
@@ -62,7 +62,9 @@ impl Builder<'_> {
         for (place, side, field) in [(&book.bids, ListSide::Bid, "bids"), (&book.asks, ListSide::Ask, "asks")]
         {
             if let Some(place) = place {
-                lists.push(ListPlan { at: self.intern(place, field, false, is_list)?, side, remove: false });
+                let name = self.next_name(field)?;
+                let at = self.intern(place, field, false, is_list)?;
+                lists.push(ListPlan { at, name, side, remove: false });
             }
         }
         let has_sides = !lists.is_empty();
@@ -74,12 +76,14 @@ impl Builder<'_> {
             }
         }
         for list in &book.lists {
+            let name = self.next_name("levels")?;
             let at = self.intern(&list.at, "levels", false, is_list)?;
-            lists.push(ListPlan { at, side: ListSide::InRow, remove: list.remove });
+            lists.push(ListPlan { at, name, side: ListSide::InRow, remove: list.remove });
         }
         let told_by_row =
             !matches!(level.side, RowSide::OfList) || matches!(level.form, LevelForm::Both { .. });
-        if lists.is_empty() || (has_sides && !book.lists.is_empty()) {
+        let is_half = book.bids.is_some() != book.asks.is_some();
+        if lists.is_empty() || is_half || (has_sides && !book.lists.is_empty()) {
             return Err(self.fail("levels", "bids and asks, or else levels"));
         }
         if has_sides == told_by_row {
@@ -88,12 +92,17 @@ impl Builder<'_> {
                 "told by the row (SideWords, BY_SIGN, both in a row) with levels, and only then",
             ));
         }
+        if book.omits_empty && (book.one || lists.len() < 2) {
+            return Err(self.fail("omits_empty", "only with several lists of levels"));
+        }
         let snapshot = match &book.snapshot {
             spec::Snapshot::Always {} => SnapshotPlan::Always,
             spec::Snapshot::Never {} | spec::Snapshot::FirstAfterBind {} => SnapshotPlan::Never,
             spec::Snapshot::When { tests } => SnapshotPlan::When(self.conditions(tests, "snapshot")?),
         };
         Ok(BookPlan {
+            omits_empty: book.omits_empty,
+            others: None,
             lists,
             one: book.one,
             level,
@@ -103,6 +112,44 @@ impl Builder<'_> {
             keep_decimals: self.keep_decimals,
             checksum: self.maybe(book.checksum.as_ref().map(|checksum| &checksum.at), "checksum")?,
         })
+    }
+
+    /// Where arrays are found that stand beside the lists of the shape under keys that neither it nor, in a frame, another
+    /// shape of the venue knows. To be called once everything else of the shape is known.
+    pub(super) fn others(&mut self, book: &spec::Book) -> Built<Option<Field>> {
+        if !book.omits_empty {
+            return Ok(None);
+        }
+        let places = [&book.bids, &book.asks].into_iter().flatten();
+        let mut lists = Vec::new();
+        for place in places.chain(book.lists.iter().map(|list| &list.at)) {
+            lists.push(self.paths(place, "omits_empty")?);
+        }
+        let Some((record, _)) = lists.first() else { return Ok(None) };
+        let record = *record;
+        if lists.iter().any(|(other, _)| *other != record) {
+            return Err(self.fail("omits_empty", "only with lists that stand in one record"));
+        }
+        let mut beside: Vec<Path> = Vec::new();
+        for path in lists.iter().flat_map(|(_, paths)| paths) {
+            // Positions of an array have no names that could change.
+            if let [container @ .., Key::Name(_)] = path.as_slice()
+                && !beside.iter().any(|other| other == container)
+            {
+                beside.push(container.to_vec());
+            }
+        }
+        let mut known = Vec::new();
+        for place in &self.shape.known {
+            let (of, paths) = self.paths(place, "known")?;
+            known.extend(paths.into_iter().filter(|_| of == record));
+        }
+        if beside.is_empty() {
+            return Ok(None);
+        }
+        let slot = self.trie(record).add_others(&beside, &known);
+        let slot = slot.ok_or_else(|| self.fail("omits_empty", POSITIONS))?;
+        Ok(Some(self.reads(Field { record, slot })))
     }
 
     fn packed(&self, separator: Option<&str>, positions: &[Option<usize>]) -> Built<Option<PackedPlan>> {

@@ -106,6 +106,8 @@ pub enum FaultKind {
     DuplicateKey,
     /// A field that the shape needs is absent or null.
     MissingField,
+    /// A list of levels is absent, which the shape allows, and beside its place stands one that nobody knows.
+    UnknownList,
     /// A value of another type than the shape says.
     WrongType,
     /// Text that is no number.
@@ -136,6 +138,7 @@ impl FaultKind {
             FaultKind::TooLong => "frame too long",
             FaultKind::DuplicateKey => "duplicate key",
             FaultKind::MissingField => "missing field",
+            FaultKind::UnknownList => "unknown list of levels",
             FaultKind::WrongType => "wrong type",
             FaultKind::BadNumber => "bad number",
             FaultKind::Overflow => "number overflow",
@@ -247,6 +250,16 @@ impl Decoder {
     /// new form, and a share of all. At most [`DRIFT_NAMES_MAX`] names; the rest is [`DRIFT_OTHER`].
     pub fn drift(&self) -> impl Iterator<Item = (&str, u64)> {
         self.work.drift()
+    }
+
+    /// Why the last frame or answer was refused, in words: the kind, and the place where a list of levels is missing
+    /// (`missing field data.b`).
+    #[must_use]
+    pub fn reason(&self, kind: FaultKind) -> String {
+        match self.work.missing([&self.stream, &self.rest]) {
+            Some(place) if kind == FaultKind::MissingField => format!("{kind} {place}"),
+            _ => kind.to_string(),
+        }
     }
 
     /// Rule and splice of the book: those of the first streamed book shape that has a rule.

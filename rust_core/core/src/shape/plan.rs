@@ -103,6 +103,14 @@ pub(super) enum InstrumentPlan {
     Known,
 }
 
+impl Plan {
+    /// The name of a place that a shape reads.
+    pub(super) fn name_of(&self, shape: u16, name: u16) -> Option<&str> {
+        let shape = self.shapes.iter().find(|other| other.number == shape)?;
+        shape.known.read.get(usize::from(name)).map(|name| &**name)
+    }
+}
+
 impl InstrumentPlan {
     pub(super) fn field(&self) -> Option<Field> {
         match self {
@@ -135,6 +143,10 @@ pub(super) enum BodyPlan {
 #[derive(Debug)]
 pub(super) struct BookPlan {
     pub(super) lists: Vec<ListPlan>,
+    /// A message may leave lists out, but not all.
+    pub(super) omits_empty: bool,
+    /// Of such a shape: arrays that stand beside them under keys that nobody knows.
+    pub(super) others: Option<Field>,
     pub(super) one: bool,
     pub(super) level: LevelPlan,
     pub(super) snapshot: SnapshotPlan,
@@ -154,6 +166,8 @@ pub(super) enum SnapshotPlan {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListPlan {
     pub(super) at: Field,
+    /// Index of its name in `Known::read`.
+    pub(super) name: u16,
     pub(super) side: ListSide,
     /// Every level of this list is deleted.
     pub(super) remove: bool,

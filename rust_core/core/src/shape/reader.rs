@@ -62,10 +62,7 @@ impl Reader<'_> {
     }
 
     fn is_kind(&self, value: Value, kind: KindTest) -> bool {
-        let holds_array = || {
-            let inside = value.raw(self.frame).get(1..).unwrap_or_default();
-            inside.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
-        };
+        let holds_array = || self.first_inside(value) == Some(b'[');
         match kind {
             KindTest::Present => value.is_given(),
             KindTest::Absent => !value.is_given(),
@@ -75,6 +72,12 @@ impl Reader<'_> {
             KindTest::ArrayOfArrays => value.kind == Kind::Array && holds_array(),
             KindTest::Object => value.kind == Kind::Object,
         }
+    }
+
+    /// The first byte inside of a container that is no white space.
+    pub(super) fn first_inside(&self, value: Value) -> Option<u8> {
+        let inside = value.raw(self.frame).get(1..).unwrap_or_default();
+        inside.iter().find(|byte| !byte.is_ascii_whitespace()).copied()
     }
 
     /// Calls `read` with the piece of text that the plan takes; `None` where there is none.

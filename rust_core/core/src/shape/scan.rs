@@ -38,6 +38,8 @@ pub(super) struct Work {
     /// Of rows of levels, by number of the shape.
     rows: Vec<Tracks>,
     drift: Drift,
+    /// Shape and name of the list that the last frame without events did not have.
+    missing: Option<(u16, u16)>,
 }
 
 impl Work {
@@ -51,7 +53,14 @@ impl Work {
             tracks: Tracks::of_frames(),
             rows: shapes.iter().map(|_| Tracks::of_records()).collect(),
             drift: Drift::of(shapes),
+            missing: None,
         }
+    }
+
+    /// The name of the list of levels that the last frame without events did not have.
+    pub(super) fn missing<'p>(&self, plans: [&'p Plan; 2]) -> Option<&'p str> {
+        let (shape, name) = self.missing?;
+        plans.into_iter().find_map(|plan| plan.name_of(shape, name))
     }
 
     pub(super) fn drift(&self) -> impl Iterator<Item = (&str, u64)> {
@@ -64,7 +73,16 @@ impl Work {
 pub(super) enum Stop {
     NotMine,
     Unknown(Span),
-    NeedsFiner { instrument: u32, price_exp: i8, qty_exp: i8 },
+    NeedsFiner {
+        instrument: u32,
+        price_exp: i8,
+        qty_exp: i8,
+    },
+    /// A list of levels is not there; its name is one of those that the shape reads.
+    MissingList {
+        shape: u16,
+        name: u16,
+    },
     Fault(FaultKind),
 }
 
@@ -90,7 +108,12 @@ pub(super) fn scan(
     let (connection_seq, unread_book) = (out.connection_seq, out.unread_book);
     out.clear();
     (out.connection_seq, out.unread_book) = (connection_seq, unread_book);
+    work.missing = None;
     match stop {
+        Stop::MissingList { shape, name } => {
+            work.missing = Some((shape, name));
+            Outcome::Fault(FaultKind::MissingField)
+        }
         Stop::NotMine => Outcome::NotMine,
         Stop::Unknown(text) => Outcome::UnknownInstrument { text },
         Stop::NeedsFiner { instrument, price_exp, qty_exp } => {
@@ -118,7 +141,7 @@ fn run(
     if frame.len() > FRAME_BYTES_MAX {
         return Err(FaultKind::TooLong.into());
     }
-    let Work { slots, elements, sides, columns, tracks, rows, drift } = work;
+    let Work { slots, elements, sides, columns, tracks, rows, drift, .. } = work;
     slots.resize(plan.trie.slot_count(), Value::default());
     let mut context = Context { origin, table, out, sides, columns, rows };
     let is_stream = matches!(origin, Origin::Connection(_));

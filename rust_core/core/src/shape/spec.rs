@@ -186,6 +186,7 @@ pub(super) struct Book {
     pub(super) bids: Option<Place>,
     pub(super) asks: Option<Place>,
     pub(super) lists: Vec<List>,
+    pub(super) omits_empty: bool,
     pub(super) one: bool,
     pub(super) level: Level,
     pub(super) side: Option<Side>,

@@ -36,11 +36,13 @@ pub(super) struct Trie {
     nodes: Vec<Node>,
     /// Per slot: takes arrays only.
     arrays_only: Vec<bool>,
+    /// Slots of what stands under keys that nobody knows, of which there may be many: the last one is found.
+    others: Vec<Slot>,
 }
 
 impl Default for Trie {
     fn default() -> Trie {
-        Trie { nodes: vec![Node::default()], arrays_only: Vec::new() }
+        Trie { nodes: vec![Node::default()], arrays_only: Vec::new(), others: Vec::new() }
     }
 }
 
@@ -57,6 +59,31 @@ impl Trie {
             let node = path.iter().try_fold(0, |node, key| self.child(node, key))?;
             self.nodes[usize::from(node)].slots.push(slot);
             self.nodes[usize::from(node)].is_list |= is_list;
+        }
+        Some(slot)
+    }
+
+    /// A new slot that arrays fill which stand in an object at one of the paths, under a key that leads nowhere else. The keys
+    /// on the way to what is `known` do.
+    pub(super) fn add_others(&mut self, objects: &[Vec<Key>], known: &[Vec<Key>]) -> Option<Slot> {
+        let slot = self.add_slot(&[], true, false)?;
+        self.others.push(slot);
+        for object in objects {
+            for path in known {
+                if path.len() > object.len() && path.starts_with(object) {
+                    path[..=object.len()].iter().try_fold(0, |node, key| self.child(node, key))?;
+                }
+            }
+            let node = usize::from(object.iter().try_fold(0, |node, key| self.child(node, key))?);
+            let other = match self.nodes[node].keys.other {
+                Some(other) => other,
+                None => {
+                    let fresh = u16::try_from(self.nodes.len()).ok()?;
+                    self.nodes.push(Node::default());
+                    *self.nodes[node].keys.other.insert(fresh)
+                }
+            };
+            self.nodes[usize::from(other)].slots.push(slot);
         }
         Some(slot)
     }
@@ -113,13 +140,13 @@ impl Trie {
     }
 
     pub(super) fn below(&self, node: u16, key: &[u8]) -> Option<u16> {
-        self.nodes[usize::from(node)].keys.find(key)
+        self.nodes[usize::from(node)].keys.find_any(key)
     }
 
     /// Calls `take` with the slots that values inside of the one of a node fill.
     pub(super) fn inside(&self, node: u16, take: &mut impl FnMut(Slot)) {
         let Node { keys, items, from_end, .. } = &self.nodes[usize::from(node)];
-        let named = keys.entries.iter().map(|entry| entry.node);
+        let named = keys.entries.iter().map(|entry| entry.node).chain(keys.other);
         for child in named.chain(items.iter().chain(from_end).map(|(_, node)| *node)) {
             self.nodes[usize::from(child)].slots.iter().copied().for_each(&mut *take);
             self.inside(child, take);
@@ -199,7 +226,7 @@ impl<L: Lists> Walk<'_, L> {
                 continue;
             }
             // The last of two equal keys is no better than the first: which one a venue means is unknown.
-            if self.slots[index].kind != Kind::Absent {
+            if self.slots[index].kind != Kind::Absent && !trie.others.contains(&slot) {
                 return Err(FaultKind::DuplicateKey);
             }
             self.slots[index] = value;
@@ -248,11 +275,11 @@ impl<L: Lists> Walk<'_, L> {
             let end = at + 1 + count as usize;
             if is_plain && self.cursor.bytes[end] == b'"' {
                 self.cursor.at = end + 1;
-                return Ok(keys.find_short(text, count as usize));
+                return Ok(keys.find_short(text, count as usize).or(keys.other));
             }
         }
         let key = self.cursor.string()?;
-        Ok(key.with_text(self.cursor.bytes, |text| keys.find(text)))
+        Ok(key.with_text(self.cursor.bytes, |text| keys.find_any(text)))
     }
 
     fn array(&mut self, node: &Node, depth: u32) -> Result<(), FaultKind> {
@@ -292,6 +319,8 @@ struct Keys {
     entries: Vec<Entry>,
     /// Index of the first entry with a hash, plus one.
     buckets: Vec<u16>,
+    /// Where all other keys lead.
+    other: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -338,6 +367,10 @@ impl Keys {
     #[inline]
     fn find_short(&self, word: u64, length: usize) -> Option<u16> {
         self.chain(word).find(|entry| entry.text.len() == length).map(|entry| entry.node)
+    }
+
+    fn find_any(&self, text: &[u8]) -> Option<u16> {
+        self.find(text).or(self.other)
     }
 
     fn find(&self, text: &[u8]) -> Option<u16> {

@@ -259,6 +259,7 @@ FORMS = {
             beside=(1, 2),
             bids="b",
             asks="a",
+            omits_empty=True,
             checksum=s.Checksum("c", "kraken"),
             depth=1000,
         ),
@@ -567,6 +568,28 @@ FORMS = {
             ask_orders=("data", "bbo", 1, "n"),
         ),
     ),
+    # A side that did not change is absent, in one object or in the elements of a batch.
+    "dydx": venue(
+        s.Shape(
+            name="update",
+            when={"channel": "v4_orderbook", "type": "channel_data"},
+            instrument="id",
+            bids=("contents", "bids"),
+            asks=("contents", "asks"),
+            omits_empty=True,
+            known=(("contents", "flags"),),
+        ),
+        s.Shape(
+            name="batch",
+            when={"channel": "v4_orderbook", "type": "channel_batch_data"},
+            each="contents",
+            instrument=s.payload("id"),
+            bids="bids",
+            asks="asks",
+            omits_empty=True,
+            known=("flags",),
+        ),
+    ),
     # Snapshot by flag, one list may be absent; an envelope that is always there; ms with a fraction.
     "gateio": venue(
         s.Shape(
@@ -577,6 +600,7 @@ FORMS = {
             sequence=s.Range(first="U", last="u", splice="in_stream"),
             bids="b",
             asks="a",
+            omits_empty=True,
             snapshot={"full": True},
         ),
         s.TradeShape(
