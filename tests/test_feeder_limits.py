@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from feeder_scene import CaptureFinder, Wire, config_of, play, until
+from outcrier.capture.faults import Fault
 from outcrier.capture.library import list_of
 from outcrier.capture.requests import Requests
 from outcrier.capture.stand_in import StandIn
@@ -100,3 +101,42 @@ def test_no_limit_is_broken_by_hundreds_of_instruments(
     if len(connects) > 3:
         waits = [later - earlier for earlier, later in itertools.pairwise(connects)]
         assert max(waits) - min(waits) > 0.01, "not all in the same instant"
+
+
+HELD_S = 3.0
+"""Longer than the five messages that Kraken takes in a second need at our pace."""
+
+
+@pytest.mark.parametrize("name", ["kraken_v1", "coinbase"])
+def test_what_is_held_up_on_its_way_and_arrives_at_once_is_no_more_than_the_venue_takes(
+    name: str, capture: CaptureFinder, tmp_path: Path, runner: asyncio.Runner
+) -> None:
+    """A link takes nothing for three seconds while instruments are asked for anew, one after the other."""
+    file = {"kraken_v1": "kraken/v1_book_2021-04-17", "coinbase": CASES["coinbase"][0]}[name]
+    venue, path = VENUES[name], capture(file)
+
+    async def run() -> None:
+        async with StandIn(
+            venue, [path], speed=0.2, copies=1, instruments=list_of(venue, [path])
+        ) as stand_in:
+
+            async def scene(service: FeederService) -> None:
+                def all_settled() -> bool:
+                    session = service.venue(name)._session
+                    return session is not None and all(each.machine.is_settled for each in session.drivers)
+
+                await until(all_settled, "all subscribed")
+                session = service.venue(name)._session
+                assert session is not None
+                stand_in.inject(Fault(kind="half_open", seconds=HELD_S))
+                await until(lambda: stand_in.counters.injected.get("half_open") == 1, "it takes nothing")
+                for index in sorted(session.roster.with_book)[:4]:
+                    session.links.resubscribe({index: False})
+                await until(all_settled, "all answered", 60)
+                status = service.status()[0]
+                assert (status.reconnects, status.refused) == (0, 0), status.last_error
+
+            await play(config_of([stand_in], tmp_path), Wire(), scene)
+            assert stand_in.counters.breaches == {}
+
+    runner.run(run())

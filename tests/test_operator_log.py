@@ -60,6 +60,26 @@ def test_a_line_has_its_parts_as_fields(tmp_path: Path, monkeypatch: pytest.Monk
     ]
 
 
+def test_every_wait_is_written_with_its_length_and_its_instrument(tmp_path: Path) -> None:
+    path = tmp_path / "feeder.log"
+    with OperatorLog(config_of(path)):
+        log = LimitedLog(logging.getLogger("outcrier.feeder"), "binance")
+        log.log(0, logging.WARNING, "conn=1", "4 streams subscribed")
+        log.wait(logging.WARNING, "conn=1", "lost: closed 1006", 212_000_001)
+        log.wait(logging.WARNING, "conn=1", "refused", 0)
+        log.wait(logging.INFO, "snapshot", "BTC/USDT: HTTP 503", 61_000_000_000, "BTC/USDT")
+        log.log(1, logging.WARNING, "conn=1", "not again within a second")
+    parts = [
+        (line["cause"], line["message"], line.get("symbol"), line.get("counts")) for line in lines_of(path)
+    ]
+    assert parts == [
+        ("conn=1", "4 streams subscribed", None, None),
+        ("conn=1", "lost: closed 1006; next try in 0.2 s", None, {"wait_ms": 213}),
+        ("conn=1", "refused; next try in 0.0 s", None, {"wait_ms": 0}),
+        ("snapshot", "BTC/USDT: HTTP 503; next try in 61.0 s", "BTC/USDT", {"wait_ms": 61_000}),
+    ]
+
+
 def test_times_are_exact_utc() -> None:
     assert iso(0) == "1970-01-01T00:00:00.000000000Z"
     assert iso(1_700_000_000_000_000_001) == "2023-11-14T22:13:20.000000001Z"

@@ -27,6 +27,7 @@ from feeder_scene import (
     DELTA,
     FLAG_RESET,
     FLAG_TEST,
+    LISTS,
     LIVE,
     SESSION_END,
     SESSION_START,
@@ -54,7 +55,7 @@ from outcrier.config import Config, FeederConfig, MulticastConfig, MulticastSect
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.feeder.busy_poll import BusyPoll
 from outcrier.feeder.control import ControlServer, Request, ask
-from outcrier.feeder.logs import LimitedLog
+from outcrier.feeder.logs import WAIT_MS, LimitedLog, Told, told_of
 from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.service import FeederService, open_publisher
 from outcrier.feeder.status import VenueStatus
@@ -300,7 +301,11 @@ def test_a_cut_connection_makes_its_books_stale_and_comes_back(
 
 @pytest.mark.parametrize("status", [503, 429])
 def test_refused_books_are_asked_again(
-    status: int, capture: CaptureFinder, tmp_path: Path, runner: asyncio.Runner
+    status: int,
+    capture: CaptureFinder,
+    tmp_path: Path,
+    runner: asyncio.Runner,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = cut(capture(SPOT), tmp_path, 6_000)
     wire = Wire()
@@ -318,6 +323,44 @@ def test_refused_books_are_asked_again(
             assert stand_in.counters.injected["refuse_rest"] == 1
 
     runner.run(run())
+    told = [told_of(record) for record in caplog.records]
+    (wait,) = [each for each in told if WAIT_MS in each.counts]
+    assert (wait.venue, wait.cause, wait.symbol) == ("binance", "snapshot", "BTC/USDT")
+    assert f"HTTP {status}" in wait.message
+    assert (wait.counts[WAIT_MS] >= 1000) == (status == 429), "as long as the venue says, or a draw below 1 s"
+
+
+def test_books_that_wait_for_the_weight_of_a_venue_say_how_long(
+    capture: CaptureFinder,
+    tmp_path: Path,
+    runner: asyncio.Runner,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = cut(capture(SPOT), tmp_path, 6_000)
+    venue = VENUES["binance"]
+    caplog.set_level(logging.INFO, "outcrier")
+    # Of which four fifths are used: the list (20) and one book (50) in a minute.
+    brief = msgspec.structs.replace(venue.limits, weight_per_minute=100)
+
+    def told() -> list[Told]:
+        return [each for each in map(told_of, caplog.records) if WAIT_MS in each.counts]
+
+    async def run() -> None:
+        async with StandIn(venue, [path], instruments=capture(LISTS["binance"]), copies=1) as stand_in:
+            monkeypatch.setattr(venue, "limits", brief)
+
+            async def scene(service: FeederService) -> None:
+                await until(lambda: service.status()[0].live == 1, "one is live")
+                await until(lambda: len(told()) == 1, "the other waits")
+
+            await play(config_of([stand_in], tmp_path), Wire(), scene)
+
+    runner.run(run())
+    (wait,) = told()
+    assert (wait.venue, wait.cause, wait.symbol) == ("binance", "books", "")
+    assert wait.message.startswith("1 books wait for the venue's weight; next try in ")
+    assert 50_000 < wait.counts[WAIT_MS] <= 60_000
 
 
 def test_three_venues_of_one_process_keep_apart(

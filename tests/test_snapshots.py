@@ -135,8 +135,10 @@ def test_a_book_that_never_lasts_is_asked_for_ever_more_seldom() -> None:
     asked: list[int] = []
     now_ns = 0
     while now_ns < 600 * SECOND_NS:
-        queue.want(now_ns, 1)
-        now_ns = queue.deadline_ns or now_ns
+        wait_ns = queue.want(now_ns, 1)
+        assert queue.want(now_ns, 1) == 0, "it waits already"
+        assert queue.deadline_ns == now_ns + wait_ns, "it says how long"
+        now_ns += wait_ns
         assert queue.due(now_ns) == [1]
         asked.append(now_ns)
         queue.done(now_ns, 1)

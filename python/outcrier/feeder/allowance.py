@@ -11,11 +11,8 @@ from urllib.parse import urlsplit
 from outcrier.feeder.backoff import SECOND_NS, AttemptBudget, Pace
 from outcrier.venues.base import Limits
 
-ARRIVAL_FACTOR: Final = 1.25
-"""Intervals between messages are so much longer than allowed: the venue counts when they arrive."""
-
 ARRIVAL_NS: Final = SECOND_NS // 4
-"""Windows are so much longer than documented, for the same reason."""
+"""Windows are so much longer than documented: the venue counts when an attempt or a message arrives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +36,6 @@ class Allowances:
         known = self._known.get(host)
         if known is None:
             window_ns = int(limits.connects_window_s * SECOND_NS) + ARRIVAL_NS
-            pace = Pace(limits.messages_per_s / ARRIVAL_FACTOR) if limits.messages_per_address else None
+            pace = Pace(limits.messages_per_s) if limits.messages_per_address else None
             known = self._known[host] = Allowance(AttemptBudget(limits.connects, window_ns), pace)
         return known

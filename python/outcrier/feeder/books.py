@@ -101,7 +101,11 @@ class Books:
     def want(self, not_before_ns: int, index: int) -> None:
         """Asks for the whole book, unless trading has ended or diffs do not flow: a subscription will ask."""
         if self._is_carried(index) and not self._roster.has_ended(index):
-            self.scheduler.want(not_before_ns, index)
+            wait_ns = self.scheduler.want(not_before_ns, index)
+            if wait_ns:
+                symbol = self._roster.symbol(index)
+                wait_ns += not_before_ns - mono_ns()
+                self._log.wait(logging.INFO, "book", f"{symbol}: wanted again", wait_ns, symbol)
 
     def subscribed(self, now_ns: int, indices: Iterable[int]) -> None:
         """The streams of these are subscribed: those that are not live need the whole book, which comes by
@@ -158,8 +162,12 @@ class Books:
         """Asks for the books whose turn it is."""
         for index in [index for index, until_ns in self._awaited.items() if now_ns >= until_ns]:
             del self._awaited[index]
-            self.scheduler.failed(now_ns, index)
+            self._failed(now_ns, index, "no whole book came in the stream")
+        pool_at_ns = self.scheduler.pool_at_ns
         indices = self.scheduler.due(now_ns)
+        if self.scheduler.pool_at_ns > max(now_ns, pool_at_ns):
+            text = f"{self.scheduler.waiting} books wait for the venue's weight"
+            self._log.wait(logging.INFO, "books", text, self.scheduler.pool_at_ns - now_ns)
         if self._in_stream:
             self._ask_again(now_ns, indices)
             return
@@ -181,7 +189,7 @@ class Books:
                 self._awaited[index] = now_ns + BOOK_WAIT_NS
                 self._log.log(now_ns, logging.INFO, "book asked for again", self._roster.symbol(index))
             else:
-                self.scheduler.failed(now_ns, index)
+                self._failed(now_ns, index, "its connection is not subscribed")
 
     async def _guarded(self, work: Awaitable[None]) -> None:
         try:
@@ -198,15 +206,14 @@ class Books:
         try:
             body = await self._rest.get(request)
         except TransportError as error:
-            self._reach.note("snapshot", f"{instrument.symbol}: {error}")
-            self.scheduler.failed(mono_ns(), index, int(error.retry_after_s * SECOND_NS))
+            self._failed(mono_ns(), index, str(error), int(error.retry_after_s * SECOND_NS))
         else:
             self._feed.on_snapshot(index, body)
             kinds = self._take_notices()
             if not self.scheduler.is_under_way(index):
                 pass  # Too old: its notice has queued it again.
             elif "FAULT" in kinds:
-                self.scheduler.failed(mono_ns(), index)
+                self._failed(mono_ns(), index, "it is not what the venue documents")
             elif index in self.live:
                 self.scheduler.done(mono_ns(), index)
             else:
@@ -216,3 +223,9 @@ class Books:
             if self._fetches.get(index) is asyncio.current_task():
                 del self._fetches[index]
         self._moved()
+
+    def _failed(self, now_ns: int, index: int, why: str, retry_after_ns: int = 0) -> None:
+        """A book did not come; it is asked for once more."""
+        symbol = self._roster.symbol(index)
+        wait_ns = self.scheduler.failed(now_ns, index, retry_after_ns)
+        self._reach.waits("snapshot", f"{symbol}: {why}", wait_ns, symbol)

@@ -110,9 +110,19 @@ class Extended:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """An open link is gone or given up: the books it carried are stale."""
+    """An open link is gone or given up: the books it carried are stale. `wait_ns` says when the next try may
+    be (before the venue's own limits).
+    """
 
     reason: str
+    wait_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The next try has to wait so long: the venue's limits allow none before."""
+
+    wait_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +140,7 @@ class Renew:
     reason: str
 
 
-Effect = Connect | Send | Probe | Close | Subscribed | Extended | Lost | Failed | Renew
+Effect = Connect | Send | Probe | Close | Subscribed | Extended | Lost | Failed | Held | Renew
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +151,8 @@ class ConnectionSpec:
     subscribe: Sequence[Request]
     """Messages to send after opening; empty where the URL says it all."""
     messages_per_second: float
-    """What we send at most, pings included; less than the venue takes, for the transport sends pongs by
-    itself.
+    """What the venue takes in any second, pings included. We send less (`Pace`), for the transport sends
+    pongs by itself.
     """
     expected_silence_ns: int
     """Longest silence expected of these streams."""
@@ -242,7 +252,7 @@ class Connection:
         """Says what the venue wants to hear at once; it counts as any other message."""
         if self.state is not State.CONNECTED:
             return []
-        self._pace.sent(now_ns)
+        self._pace.sent(now_ns, self)
         return [Send(text)]
 
     def renew_later(self, now_ns: int, wait_ns: int) -> None:
@@ -289,6 +299,7 @@ class Connection:
 
     def pong(self, now_ns: int) -> None:
         """The peer answered a probe: the link lives, though it may be quiet."""
+        self._pace.ponged(now_ns, self)
         self._pong_ns = now_ns
         self._probed_at_ns = None
 
@@ -297,9 +308,10 @@ class Connection:
         if self.state is not State.CONNECTED:
             return []
         self._awaited -= min(count, self._awaited)
+        self._pace.answered(now_ns, self, count)
         if not self._awaited:
             self._acknowledge_by_ns = None
-        return self._all_acknowledged(now_ns)
+        return [*self._all_acknowledged(now_ns), *self.tick(now_ns)]
 
     def rejected(self, now_ns: int, text: str) -> list[Effect]:
         """The venue refused a message of ours. Before everything is subscribed the connection is of no use as
@@ -315,8 +327,7 @@ class Connection:
         """The link is gone, by the peer or the network."""
         if self.state is not State.CONNECTED:
             return []
-        lost = Lost(f"closed {code}" + (f" {reason}" if reason else ""))
-        self._back_off(now_ns)
+        lost = Lost(f"closed {code}" + (f" {reason}" if reason else ""), self._back_off(now_ns))
         return [lost, *self.tick(now_ns)]
 
     def failed(self, now_ns: int, error: TransportError) -> list[Effect]:
@@ -336,10 +347,11 @@ class Connection:
         self._renew_at_ns = None
         return [Renew("server shutdown announced")]
 
-    def stop(self) -> list[Effect]:
+    def stop(self, now_ns: int) -> list[Effect]:
         """Ends the connection for good."""
         was, self.state = self.state, State.DISCONNECTED
         self._mute(is_mute=False)
+        self._pace.forget(now_ns, self)
         self.subscribed = False
         self._next_ns = None
         if was in {State.CONNECTED, State.CONNECTING}:
@@ -387,7 +399,7 @@ class Connection:
         if again_ns:
             # Full jitter here too, or all that wait for the window go in the same instant.
             self._next_ns = again_ns + int(self._random() * SECOND_NS)
-            return []
+            return [Held(self._next_ns - now_ns)]
         self.state = State.CONNECTING
         self._next_ns = now_ns + CONNECT_TIMEOUT_NS
         return [Connect(self._spec.url, CONNECT_TIMEOUT_NS / SECOND_NS)]
@@ -402,10 +414,10 @@ class Connection:
             request = self._unsent.popleft()
             self._awaited += request.acks
             effects.append(Send(request.text))
-            self._pace.sent(now_ns)
+            self._pace.sent(now_ns, self, request.acks)
             self._mute(is_mute=False)
+            self._acknowledge_by_ns = now_ns + ACKNOWLEDGE_TIMEOUT_NS if self._awaited else None
             if not self._unsent:
-                self._acknowledge_by_ns = now_ns + ACKNOWLEDGE_TIMEOUT_NS if self._awaited else None
                 effects += self._all_acknowledged(now_ns)
         if self._acknowledge_by_ns is not None and now_ns >= self._acknowledge_by_ns:
             if not self.subscribed:
@@ -413,6 +425,7 @@ class Connection:
             # The others on this link are served: who waits for what was asked for will ask again.
             self.unanswered += self._awaited
             self._awaited, self._acknowledge_by_ns = 0, None
+            self._pace.forget(now_ns, self)
             effects += self._all_acknowledged(now_ns)
         if self._renew_at_ns is not None and now_ns >= self._renew_at_ns:
             self._renew_at_ns = None
@@ -434,7 +447,7 @@ class Connection:
         return effects
 
     def _probe(self, now_ns: int) -> Probe:
-        self._pace.sent(now_ns)
+        self._pace.sent(now_ns, self, is_ping=True)
         if self._ping_at_ns is not None:
             self._ping_at_ns = now_ns + self._spec.client_ping_every_ns
         return Probe(self._spec.client_ping)
@@ -473,15 +486,16 @@ class Connection:
         return [Subscribed()]
 
     def _give_up(self, now_ns: int, reason: str) -> list[Effect]:
-        self._back_off(now_ns)
-        return [Lost(reason), Close(CLOSE_NORMAL, reason), *self.tick(now_ns)]
+        wait_ns = self._back_off(now_ns)
+        return [Lost(reason, wait_ns), Close(CLOSE_NORMAL, reason), *self.tick(now_ns)]
 
     def _is_stable(self, now_ns: int) -> bool:
         return self.subscribed and now_ns - self.subscribed_ns >= STABLE_NS
 
-    def _leave(self) -> None:
+    def _leave(self, now_ns: int) -> None:
         self.state = State.RECONNECTING
         self._mute(is_mute=False)
+        self._pace.forget(now_ns, self)
         self.subscribed = False
         self._renew_at_ns = self._ping_at_ns = None
 
@@ -489,7 +503,7 @@ class Connection:
         """Waits with full jitter, or as long as the venue asks; returns the wait."""
         if self._is_stable(now_ns):
             self._failures = 0
-        self._leave()
+        self._leave(now_ns)
         wait_ns = full_jitter_ns(self._failures, BACKOFF_BASE_NS, BACKOFF_CAP_NS, self._random)
         self._failures += 1
         if error is not None and error.reason is Reason.REGION:

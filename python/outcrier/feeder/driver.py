@@ -14,6 +14,7 @@ from outcrier.feeder.connection import (
     Effect,
     Extended,
     Failed,
+    Held,
     Lost,
     Probe,
     Renew,
@@ -25,7 +26,7 @@ from outcrier.feeder.plan import PlannedConnection
 from outcrier.feeder.transport import CLOSE_NORMAL, Connector, Link, TransportError
 from outcrier.venues.base import Request
 
-Changed: TypeAlias = Subscribed | Extended | Lost | Failed | Renew
+Changed: TypeAlias = Subscribed | Extended | Lost | Failed | Held | Renew
 """What a connection tells of itself."""
 
 
@@ -39,7 +40,9 @@ class Owner(Protocol):
         """The messages of a socket read are with the core."""
 
     def connection_changed(self, driver: ConnectionDriver, what: Changed) -> None:
-        """The connection carries everything asked for, or is gone, or did not come about, or will be cut."""
+        """The connection carries everything asked for, or is gone, or did not come about, or has to wait, or
+        will be cut.
+        """
 
     def reschedule(self) -> None:
         """A deadline may have moved."""
@@ -152,6 +155,11 @@ class ConnectionDriver:
         self._numbered = self.next_number() - 1 + len(requests)
         self.apply(self.machine.ask(now_ns, requests))
 
+    def acknowledged(self, now_ns: int, count: int = 1) -> None:
+        """Takes answers of the venue, which may let the next message go."""
+        self.apply(self.machine.acknowledged(now_ns, count))
+        self.owner.reschedule()
+
     def reply(self, now_ns: int, text: str) -> None:
         """Says what the venue wants to hear at once."""
         self.apply(self.machine.reply(now_ns, text))
@@ -162,7 +170,7 @@ class ConnectionDriver:
 
     def stop(self) -> None:
         """Closes for good."""
-        self.apply(self.machine.stop())
+        self.apply(self.machine.stop(mono_ns()))
 
     def apply(self, effects: list[Effect]) -> None:
         """Carries out the effects in order."""
@@ -186,7 +194,7 @@ class ConnectionDriver:
                     self._probe(effect.text)
                 case Close():
                     self._close(effect)
-                case Subscribed() | Extended() | Lost() | Failed() | Renew():
+                case Subscribed() | Extended() | Lost() | Failed() | Held() | Renew():
                     self.owner.connection_changed(self, effect)
         if effects:
             self.owner.reschedule()

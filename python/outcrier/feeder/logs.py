@@ -19,6 +19,9 @@ CAUSES_MAX: Final = 256
 HELD_BACK: Final = "held_back"
 """Count of a line: how often its cause came since the line before and was not written."""
 
+WAIT_MS: Final = "wait_ms"
+"""Count of a line: milliseconds from its time until what failed is tried again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -29,6 +32,8 @@ class Told:
     venue: str = ""
     """Empty = the process as a whole."""
     counts: Mapping[str, int] = field(default_factory=dict)
+    symbol: str = ""
+    """Instrument that the line is about; empty = not one alone."""
 
 
 def tell(logger: logging.Logger, level: int, told: Told, error: Exception | None = None) -> None:
@@ -71,5 +76,17 @@ class LimitedLog:
         """Writes `cause: text`: for what cannot come often."""
         self._tell(level, cause, text, {})
 
-    def _tell(self, level: int, cause: str, text: str, counts: Mapping[str, int]) -> None:
-        tell(self._logger, level, Told(cause, " ".join(text.split()), self._venue, counts))
+    def wait(self, level: int, cause: str, text: str, wait_ns: int, symbol: str = "") -> None:
+        """Writes `cause: text; next try in 1.2 s`, always: the venue's limits of connections and requests
+        hold for the tries, and an outage is accounted for by every wait in it.
+        """
+        counts = {WAIT_MS: -(-wait_ns // 1_000_000)}
+        self._tell(level, cause, f"{text}; {next_try(wait_ns)}", counts, symbol)
+
+    def _tell(self, level: int, cause: str, text: str, counts: Mapping[str, int], symbol: str = "") -> None:
+        tell(self._logger, level, Told(cause, " ".join(text.split()), self._venue, counts, symbol))
+
+
+def next_try(wait_ns: int) -> str:
+    """A wait, for people."""
+    return f"next try in {wait_ns / SECOND_NS:.1f} s"

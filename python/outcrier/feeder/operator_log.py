@@ -60,9 +60,11 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cause: str
     """What the rate limit counts by; few different ones."""
     message: str
+    symbol: str = ""
+    """The instrument that the line is about, where it is one alone."""
     counts: Mapping[str, int] = {}
-    """`held_back`: lines of the cause that were not written since the one before. Others as the cause has
-    them.
+    """`held_back`: lines of the cause that were not written since the one before. `wait_ms`: until what
+    failed is tried again, from the line's time. Others as the cause has them.
     """
     traceback: str = ""
 
@@ -182,6 +184,7 @@ def _line_of(record: logging.LogRecord, now_ns: int) -> Line:
         venue=told.venue,
         cause=_text(told.cause[:CAUSE_CHARS_MAX]),
         message=_text(told.message[:TEXT_CHARS_MAX]),
+        symbol=told.symbol,
         counts=told.counts,
         # The end of it says what went wrong.
         traceback=_text(traceback[-TEXT_CHARS_MAX:]),

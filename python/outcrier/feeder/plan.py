@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from outcrier.config import VenueConfig
 from outcrier.errors import ConfigurationError
-from outcrier.feeder.allowance import ARRIVAL_FACTOR, ARRIVAL_NS
+from outcrier.feeder.allowance import ARRIVAL_NS
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.connection import ConnectionSpec
 from outcrier.feeder.selection import select
@@ -257,7 +257,7 @@ def spec_of(connection: PlannedConnection, venue: Venue) -> ConnectionSpec:
     return ConnectionSpec(
         url=connection.url,
         subscribe=(*greeting, *venue.subscribe(connection.streams, number=len(greeting) + 1)),
-        messages_per_second=limits.messages_per_s / ARRIVAL_FACTOR,
+        messages_per_second=limits.messages_per_s,
         messages_max=limits.messages,
         messages_window_ns=int(limits.messages_window_s * SECOND_NS) + ARRIVAL_NS,
         expected_silence_ns=int(keepalive.expected_silence_s * SECOND_NS),

@@ -6,8 +6,7 @@ import asyncio
 import logging
 
 from outcrier.clock import mono_ns, wall_ns
-from outcrier.feeder.backoff import SECOND_NS
-from outcrier.feeder.logs import LimitedLog
+from outcrier.feeder.logs import LimitedLog, next_try
 from outcrier.feeder.transport import TransportError
 
 
@@ -34,9 +33,17 @@ class Reach:
         """A try did not reach the venue; the next is in `wait_ns`."""
         self.error = error
         self.tried.set()
-        self.note(cause, f"{error}; next try in {wait_ns / SECOND_NS:.1f} s")
+        self.waits(cause, str(error), wait_ns)
+
+    def waits(self, cause: str, text: str, wait_ns: int, symbol: str = "") -> None:
+        """Some trouble, after which something is tried again in `wait_ns`."""
+        self._keep(f"{cause} {text}; {next_try(wait_ns)}")
+        self._log.wait(logging.WARNING, cause, text, wait_ns, symbol)
 
     def note(self, cause: str, text: str) -> None:
         """Some trouble."""
-        self.last_error, self.last_error_ms = f"{cause} {text}", wall_ns() // 1_000_000
+        self._keep(f"{cause} {text}")
         self._log.log(mono_ns(), logging.WARNING, cause, text)
+
+    def _keep(self, error: str) -> None:
+        self.last_error, self.last_error_ms = error, wall_ns() // 1_000_000

@@ -14,7 +14,7 @@ from outcrier import _core
 from outcrier.clock import mono_ns
 from outcrier.feeder.allowance import Allowance
 from outcrier.feeder.books import Books
-from outcrier.feeder.connection import Extended, Failed, Lost, Renew, Subscribed
+from outcrier.feeder.connection import Extended, Failed, Held, Lost, Renew, Subscribed
 from outcrier.feeder.drift import SchemaDrift
 from outcrier.feeder.driver import Changed, ConnectionDriver
 from outcrier.feeder.ending import end_session
@@ -106,7 +106,9 @@ class VenueSession:
         self.roster = Roster(feed, log)
         in_stream = type(venue).snapshot_request is Venue.snapshot_request
         self._scheduler = SnapshotScheduler(
-            WeightPool(RESYNC_POOL) if in_stream else pool, venue.limits.snapshots_at_once, random.random
+            WeightPool(RESYNC_POOL) if in_stream else pool,
+            venue.limits.snapshots_at_once,
+            random.random,
         )
         self._define(planner.instruments.values())
         self.links = Links(
@@ -285,8 +287,8 @@ class VenueSession:
     # Connections.
 
     def connection_changed(self, driver: ConnectionDriver, what: Changed) -> None:
-        """The connection carries everything asked for, or more, or is gone, or did not come about, or will be
-        cut.
+        """The connection carries everything asked for, or more, or is gone, or did not come about, or has to
+        wait, or will be cut.
         """
         name = f"conn={driver.conn_id}"
         match what:
@@ -303,8 +305,8 @@ class VenueSession:
             case Extended():
                 self._talk.note_refused(driver)
                 self._carries(driver)
-            case Lost(reason=reason):
-                self._reach.note(name, f"lost: {reason}")
+            case Lost(reason=reason, wait_ns=wait_ns):
+                self._reach.waits(name, f"lost: {reason}", wait_ns)
                 self._lose(driver.conn_id, self.links.lost(driver))
                 self.feed.publish_status(
                     scope=SCOPE_CONNECTION,
@@ -315,6 +317,8 @@ class VenueSession:
                 )
             case Failed(error=error, wait_ns=wait_ns):
                 self._reach.failed(name, error, wait_ns)
+            case Held(wait_ns=wait_ns):
+                self._log.wait(logging.INFO, name, "the venue's limits allow no link before", wait_ns)
             case Renew(reason=reason):
                 self.links.renew(driver, reason)
         if isinstance(what, Lost | Failed):

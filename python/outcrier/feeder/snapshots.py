@@ -115,27 +115,28 @@ class SnapshotScheduler:
         self._waiting: OrderedDict[int, _Wish] = OrderedDict()
         self._under_way: dict[int, _Wish] = {}
         self._answered: dict[int, _Answered] = {}
-        # Before this the pool has nothing left: no need to ask it.
-        self._pool_at_ns = 0
+        self.pool_at_ns = 0
+        """Before this the pool has nothing left."""
 
-    def want(self, now_ns: int, index: int) -> None:
+    def want(self, now_ns: int, index: int) -> int:
         """The book `index` needs a snapshot; asked again while it waits or is under way, nothing changes.
 
         Once more within RETRY_CAP_NS of the last one is as good as a failure: a book that never lasts (the
-        checksum is always wrong) must not be asked for in a loop.
+        checksum is always wrong) must not be asked for in a loop. Returns the wait drawn for that.
         """
         if index in self._waiting or index in self._under_way:
-            return
+            return 0
         last = self._answered.pop(index, None)
         wish = self._waiting[index] = _Wish(now_ns)
         if last is not None and now_ns < last.at_ns + RETRY_CAP_NS:
             wish.failures = last.failures + 1
             jitter_ns = full_jitter_ns(last.failures, RETRY_BASE_NS, RETRY_CAP_NS, self._random)
             wish.not_before_ns += jitter_ns if last.failures else 0
+        return wish.not_before_ns - now_ns
 
     def due(self, now_ns: int) -> list[int]:
         """The books whose snapshot to fetch now; each must be answered by `done`, `too_old` or `failed`."""
-        if now_ns < self._pool_at_ns:
+        if now_ns < self.pool_at_ns:
             return []
         starting: list[int] = []
         for index, wish in list(self._waiting.items()):
@@ -143,8 +144,8 @@ class SnapshotScheduler:
                 break
             if now_ns < wish.not_before_ns:
                 continue
-            self._pool_at_ns = self._pool.take(now_ns, self.weight)
-            if self._pool_at_ns:
+            self.pool_at_ns = self._pool.take(now_ns, self.weight)
+            if self.pool_at_ns:
                 break
             del self._waiting[index]
             self._under_way[index] = wish
@@ -198,7 +199,12 @@ class SnapshotScheduler:
         """When `due` may next give something; None = not before another input."""
         if not self._waiting or len(self._under_way) >= self._at_once:
             return None
-        return max(self._pool_at_ns, min(wish.not_before_ns for wish in self._waiting.values()))
+        return max(self.pool_at_ns, min(wish.not_before_ns for wish in self._waiting.values()))
+
+    @property
+    def waiting(self) -> int:
+        """Books whose turn has not come."""
+        return len(self._waiting)
 
     @property
     def backlog(self) -> int:

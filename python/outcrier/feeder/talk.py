@@ -42,7 +42,7 @@ class Talk:
                     self.take(driver, each)
             case Ack(count=count, streams=streams):
                 driver.granted.update(streams or ())
-                driver.apply(driver.machine.acknowledged(now_ns, count))
+                driver.acknowledged(now_ns, count)
             case Pong():
                 driver.machine.pong(now_ns)
             case Reply(text=text):
@@ -53,7 +53,7 @@ class Talk:
                     driver.apply(driver.machine.rejected(now_ns, f"{code}: {message}"))
                 else:  # The others are not concerned.
                     self.refused += 1
-                    driver.apply(driver.machine.acknowledged(now_ns))
+                    driver.acknowledged(now_ns)
             case Shutdown():
                 driver.apply(driver.machine.shutdown_announced(now_ns))
             case InstrumentStatus(native_symbol=native, status=status):
