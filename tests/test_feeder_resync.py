@@ -16,6 +16,7 @@ from feeder_scene import STALE, STATUS, CaptureFinder, Wire, config_of, is_live,
 from outcrier.capture.faults import Fault
 from outcrier.capture.library import list_of
 from outcrier.capture.stand_in import StandIn
+from outcrier.clock import mono_ns
 from outcrier.feeder import stream_silence
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.loops import loop_factory
@@ -27,6 +28,7 @@ from test_feeder_changes import check_untouched, frames_of, ids_of
 BYBIT = "bybit/v5_linear_2026-08-09"
 FUTURES = "kraken_futures/v1_2021-07-22"
 BOOK = "orderbook.*.BTCUSDT"
+DISCONNECT = 3
 
 
 @pytest.fixture
@@ -72,6 +74,44 @@ def test_a_dropped_message_costs_one_subscription_of_one_book(
     runner.run(run())
     stale = [f for _, f in wire.frames if f["msg_type"] == STATUS and f["root"]["state"] == STALE]
     assert [(frame["root"]["scope"], frame["root"]["reason"]) for frame in stale] == [(3, 1)]
+
+
+def test_books_that_are_lost_while_others_are_asked_for_go_together(
+    capture: CaptureFinder, tmp_path: Path, runner: asyncio.Runner
+) -> None:
+    """One after the other each would take as long as two messages may."""
+    venue, path = VENUES["bybit_linear"], capture(BYBIT)
+
+    async def run() -> None:
+        async with StandIn(venue, [path], instruments=list_of(venue, [path])) as stand_in:
+
+            async def scene(service: FeederService) -> None:
+                await until(lambda: is_live(service), "live")
+                session = service.venue("bybit_linear")._session
+                assert session is not None
+                books = sorted(session.roster.with_book)
+                assert len(books) >= 3
+                heard.clear()
+                for index in books:
+                    assert session.feed.resync(index, DISCONNECT)
+                    session._take_notices()
+                    session.books.due(mono_ns())
+                assert service.status()[0].asked_again == 1
+                assert session.books.scheduler.deadline_ns is None, "nothing is due before that is said"
+                await until(lambda: is_live(service), "live again", 3)
+                assert service.status()[0].asked_again == len(books)
+
+            heard = heard_by(stand_in)
+            await play(config_of([stand_in], tmp_path), Wire(), scene)
+            requests = [json.loads(text) for text in heard if "subscribe" in text]
+            assert [each["op"] for each in requests] == ["unsubscribe", "subscribe"] * 2
+            first, rest = requests[1]["args"], requests[3]["args"]
+            assert [requests[0]["args"], requests[2]["args"]] == [first, rest]
+            assert len(first) == 1
+            assert len({*first, *rest}) == len(stand_in.found.stream_books)
+            assert stand_in.counters.breaches == {}
+
+    runner.run(run())
 
 
 def heard_by(stand_in: StandIn) -> list[str]:

@@ -371,6 +371,11 @@ class Connection:
         return []
 
     @property
+    def is_asking(self) -> bool:
+        """Whether something is left to be sent: what is to be asked for in addition can go with it."""
+        return bool(self._unsent)
+
+    @property
     def is_settled(self) -> bool:
         """Whether everything that it was asked to carry by now is subscribed."""
         return self.subscribed and not self._awaited and not self._unsent

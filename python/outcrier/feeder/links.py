@@ -147,6 +147,11 @@ class Links:
         """The connection that feeds the book of an instrument."""
         return next((place.main for place in self._places.values() if index in place.main.books), None)
 
+    def asking(self) -> set[int]:
+        """Instruments whose book's connection has something left to send."""
+        places = (place.main for place in self._places.values() if place.main.machine.is_asking)
+        return {index for driver in places for index in driver.books}
+
     def is_carried(self, index: int) -> bool:
         """Whether every stream of an instrument without a book is subscribed."""
         mine = [place.main for place in self._places.values() if index in place.main.bookless]

@@ -38,6 +38,9 @@ from outcrier.venues.base import Venue
 RESYNC_POOL: Final = 1_000_000
 """Weight a minute of subscriptions anew: the limit of messages of each connection paces them."""
 
+RESYNC_AT_ONCE: Final = 1_000
+"""Books in the stream that are waited for: as many as come after a connection was opened."""
+
 # STATUS numbers of docs/wire-format.md.
 SCOPE_CONNECTION: Final = 4
 STATE_LIVE: Final = 1
@@ -107,7 +110,7 @@ class VenueSession:
         in_stream = type(venue).snapshot_request is Venue.snapshot_request
         self._scheduler = SnapshotScheduler(
             WeightPool(RESYNC_POOL) if in_stream else pool,
-            venue.limits.snapshots_at_once,
+            RESYNC_AT_ONCE if in_stream else venue.limits.snapshots_at_once,
             random.random,
         )
         self._define(planner.instruments.values())

@@ -9,7 +9,7 @@ books is spread over the minutes it needs. Products of one venue may share one c
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -110,6 +110,8 @@ class SnapshotScheduler:
         self._pool = pool
         self.weight = weight
         """What one snapshot costs."""
+        self.held: Set[int] = frozenset()
+        """Books whose turn does not come now, whatever the time is."""
         self._at_once = at_once
         self._random = random
         self._waiting: OrderedDict[int, _Wish] = OrderedDict()
@@ -142,7 +144,7 @@ class SnapshotScheduler:
         for index, wish in list(self._waiting.items()):
             if len(self._under_way) >= self._at_once:
                 break
-            if now_ns < wish.not_before_ns:
+            if now_ns < wish.not_before_ns or index in self.held:
                 continue
             self.pool_at_ns = self._pool.take(now_ns, self.weight)
             if self.pool_at_ns:
@@ -197,9 +199,10 @@ class SnapshotScheduler:
     @property
     def deadline_ns(self) -> int | None:
         """When `due` may next give something; None = not before another input."""
-        if not self._waiting or len(self._under_way) >= self._at_once:
+        times = [wish.not_before_ns for index, wish in self._waiting.items() if index not in self.held]
+        if not times or len(self._under_way) >= self._at_once:
             return None
-        return max(self.pool_at_ns, min(wish.not_before_ns for wish in self._waiting.values()))
+        return max(self.pool_at_ns, min(times))
 
     @property
     def waiting(self) -> int:
