@@ -61,11 +61,19 @@ def write_record(told: Soak, folder: Path) -> Path:
             {
                 "symbol": verdict.outage.symbol,
                 "at_s": round(verdict.outage.begin - told.begin, 3),
-                "lasted_s": round(verdict.outage.end - verdict.outage.begin, 3),
+                "lasted_s": round(verdict.outage.seconds, 3),
                 "reason": verdict.outage.reason,
                 "cause": verdict.cause,
                 "answers_at_s": round(verdict.answers - told.begin, 3),
                 "backoff_s": round(verdict.backoff, 3),
+                "drawn": [
+                    {
+                        "of": wait.symbol or wait.cause,
+                        "at_s": round(wait.begin - told.begin, 3),
+                        "wait_s": round(wait.seconds, 3),
+                    }
+                    for wait in verdict.drawn
+                ],
                 "excess_s": round(verdict.excess, 3),
             }
             for verdicts in told.verdicts.values()
