@@ -77,8 +77,9 @@ class LimitedLog:
         self._tell(level, cause, text, {})
 
     def wait(self, level: int, cause: str, text: str, wait_ns: int, symbol: str = "") -> None:
-        """Writes `cause: text; next try in 1.2 s`, always: the venue's limits of connections and requests
-        hold for the tries, and an outage is accounted for by every wait in it.
+        """Writes `cause: text; next try in 1.2 s`, always, so that an outage is accounted for by every wait
+        in it. Links and requests are bounded by the venue's limits, and a book in the stream that does not
+        come is asked for ever more seldom.
         """
         counts = {WAIT_MS: -(-wait_ns // 1_000_000)}
         self._tell(level, cause, f"{text}; {next_try(wait_ns)}", counts, symbol)
