@@ -265,6 +265,26 @@ def test_a_loop_begins_anew_without_cutting_anybody(capture: CaptureFinder) -> N
     bounded(run())
 
 
+def test_a_recording_that_begins_anew_begins_without_the_book_that_it_ended_with(
+    capture: CaptureFinder,
+) -> None:
+    """Its numbers are ahead: whoever misses the recorded whole book would take what follows for old."""
+    path = capture(BYBIT)
+    texts = recorded(path, BOOK)
+
+    async def run() -> None:
+        async with StandIn(MadeVenue(), [path], speed=None) as stand_in:
+            for number in (1, 2):
+                async with open_client(stand_in) as client:
+                    await say(client, "subscribe", BOOK)
+                    _, *got = await receive(client)
+                    assert got == texts
+                assert stand_in.counters.injected == {"end": number}
+            assert stand_in.counters.whole_books == 0
+
+    bounded(run())
+
+
 def test_copies_are_instruments_of_their_own(capture: CaptureFinder) -> None:
     path = capture(BYBIT)
     texts = recorded(path, BOOK)

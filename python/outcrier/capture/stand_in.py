@@ -278,6 +278,10 @@ class StandIn:
 
     def _say(self, connection: Connection, answers: Iterable[str], begun: Iterable[str]) -> None:
         """Answers, then what begins, at the present state: nothing recorded may come between."""
+        starts = connection.client.streams and (self._playing is None or self._playing.done())
+        if starts:
+            # Anew: not with the books that the recording ended with, whose numbers are ahead of it.
+            self.exchange.restart()
         for text in answers:
             connection.put(text)
         for stream in begun:
@@ -285,7 +289,7 @@ class StandIn:
                 connection.put(text)
                 self.counters.whole_books += 1
         self._subscribers.clear()
-        if connection.client.streams and (self._playing is None or self._playing.done()):
+        if starts:
             self._schedule.start(asyncio.get_running_loop().time())
             self._playing = asyncio.create_task(self._guarded())
 
