@@ -30,6 +30,7 @@ from venue_checks import (
     listed,
     named,
 )
+from venue_feeds import Fed, digits_seen
 
 CAPTURE = "kraken_futures/v1_2021-07-22"
 
@@ -289,3 +290,19 @@ def test_times(data_dir: Path) -> None:
 def test_named_by_their_own_word_where_no_list_has_them() -> None:
     odd, perpetual = named(KRAKEN_FUTURES, "X1_XBTUSD", "PI_XBTUSD")
     assert (odd.symbol, odd.base, perpetual.symbol) == ("X1_XBTUSD", "", "BTC/USD:BTC:PERP")
+
+
+def test_a_history_of_a_hundred_trades_is_one_message(
+    capture: Callable[[str], Path],
+) -> None:
+    """Else every quiet product looks as if it had traded a hundred times a second, and then fallen silent."""
+    frames = list(received(capture(CAPTURE)))
+    fed = Fed(KRAKEN_FUTURES, digits_seen(KRAKEN_FUTURES, frames))
+    histories = {}
+    for frame in frames:
+        fed.take(frame, kraken_futures, message := parse(frame))
+        if message.get("feed") == "trade_snapshot":
+            histories[message["product_id"]] = len(message["trades"])
+            trades = fed.feed.activity()[0][fed.indices[message["product_id"]], 1]
+            assert trades == 1
+    assert set(histories.values()) == {100}

@@ -23,8 +23,13 @@ impl Feed {
         host: &mut dyn Host,
         arrival: Arrival,
     ) {
+        let mut before = None;
         for event in &decoded.events {
-            self.activity.note(event.instrument, &event.body, arrival.mono_ns);
+            // A message with a hundred trades is one: a history says nothing of how often trades come.
+            let kind = Some((event.instrument, std::mem::discriminant(&event.body)));
+            if std::mem::replace(&mut before, kind) != kind {
+                self.activity.note(event.instrument, &event.body, arrival.mono_ns);
+            }
             self.kind_of(&event.body).received += events_of(&event.body);
             self.judge(event, decoded, arrival);
             if !self.links.are_idle() && !self.passes(connection, event, decoded, host, arrival) {
