@@ -35,6 +35,7 @@ from outcrier.venues.binance import (
     SUBSCRIBE_BYTES_MAX,
     Binance,
 )
+from outcrier.venues.exchange_side import Client
 from planning import plan_connections, planned_books
 
 SPOT, USDM, COINM = BINANCE, BINANCE_USDM, BINANCE_COINM
@@ -330,6 +331,11 @@ def test_control_messages() -> None:
     assert SPOT.control('{"e":"serverShutdown","E":1}') == Shutdown()
     combined = '{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}'
     assert SPOT.control(combined) == Shutdown()
+    client = Client("/ws")
+    assert SPOT.exchange.greeting(client) == []
+    (told,) = SPOT.exchange.farewell(client, 1)
+    assert (told, SPOT.exchange.stamped(client, told)) == (combined, '{"e":"serverShutdown","E":1}')
+    assert VENUES["binance_usdm"].exchange.farewell(client, 1) == [], "of futures none is documented"
     info = {"e": "contractInfo", "E": 1, "s": "BTCUSDT", "ps": "BTCUSDT", "ct": "PERPETUAL", "cs": "SETTLING"}
     frame = json.dumps({"stream": "!contractInfo", "data": info})
     assert USDM.control(frame) == InstrumentStatus("BTCUSDT", Trading.HALTED, "SETTLING")

@@ -395,6 +395,8 @@ def test_control_messages() -> None:
     assert refused == Error("60012", "Invalid request: x", None, None)
     notice = '{"event":"notice","code":"64008","msg":"The connection will soon be closed"}'
     assert OKX.control(notice) == Shutdown()
+    (told,) = OKX.exchange.farewell(Client("/ws/v5/public"), 1)
+    assert OKX.control(told) == Shutdown()
     assert OKX.control('{"event":"notice","code":"64009"}') == Ignored("notice 64009")
     assert OKX.control("pong") == OKX.control(b"pong") == Pong()
     assert OKX.control("PONG") == Unknown("not a JSON object")

@@ -20,8 +20,8 @@ from outcrier.venues.exchange_side import StandInBook
 MessageKind: TypeAlias = Literal[
     "drop", "duplicate", "reorder", "truncate", "alter", "cross", "unit", "rename_field"
 ]
-SocketKind: TypeAlias = Literal["close", "stale", "half_open", "stall"]
-RequestKind: TypeAlias = Literal["refuse_rest", "refuse_connects"]
+SocketKind: TypeAlias = Literal["close", "announce", "stale", "half_open", "stall"]
+RequestKind: TypeAlias = Literal["refuse_rest", "refuse_connects", "close_connects", "mute_connects"]
 FaultKind: TypeAlias = MessageKind | SocketKind | RequestKind
 
 MESSAGE_KINDS: Final[tuple[str, ...]] = get_args(MessageKind)
@@ -42,8 +42,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     drop, duplicate, reorder (after the next of its stream), truncate (half of it), alter (one quantity),
     cross (a bid at the price of an ask), unit (quantities a thousandfold), rename_field: messages, for every
-    client. close, stale (connected, pings answered, nothing pushed), half_open (not even pings answered):
-    sockets. stall: nothing to anybody. refuse_rest, refuse_connects: requests.
+    client. close, announce (a close, said `seconds` before by venues that do so), stale (connected, pings
+    answered, nothing pushed), half_open (not even pings answered): sockets. stall: nothing to anybody.
+    refuse_rest, refuse_connects (by the answer to the upgrade), close_connects (opened and cut at once),
+    mute_connects (opened, pings answered, nothing said): requests.
     """
 
     kind: FaultKind
@@ -58,11 +60,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     count: int = 1
     """How many messages, or requests; 0 = all (of requests: for `seconds`, where given)."""
     seconds: float = 0.0
-    """How long it lasts: stall, refusals; stale and half_open: 0 = for good."""
+    """How long it lasts: stall, refusals; stale and half_open: 0 = for good. announce: how long before."""
     one: bool = False
     """Sockets: only the one that is connected longest."""
     code: int = ABORT
-    """Close code of close."""
+    """Close code of close, announce and close_connects."""
     status: int = 503
     """Of refusals; 429 and 418 come with Retry-After."""
     retry_after_s: int = 1

@@ -111,12 +111,18 @@ class Requests:
         return None
 
     def _refusal(self, kind: RequestKind, target: str, now_s: float) -> Answer | None:
-        fault = self._schedule.refusal(kind, target, now_s)
+        fault = self.fault(kind, target, now_s)
         if fault is None:
             return None
-        self._log.note(fault, target)
         headers = {"Retry-After": str(fault.retry_after_s)} if fault.status in {418, 429} else {}
         return Answer(fault.status, '{"code":-1008,"msg":"Refused on purpose."}', headers)
+
+    def fault(self, kind: RequestKind, target: str, now_s: float) -> Fault | None:
+        """The fault that a request meets now; it is counted."""
+        fault = self._schedule.refusal(kind, target, now_s)
+        if fault is not None:
+            self._log.note(fault, target)
+        return fault
 
 
 def _response(answer: Answer) -> Response:

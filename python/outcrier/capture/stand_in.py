@@ -13,6 +13,7 @@ connected for IDLE_S ends the playing too. What did not happen in the recording 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 from collections.abc import Iterable, Sequence
@@ -31,6 +32,7 @@ from outcrier.capture.faults import ABORT, MESSAGE_KINDS, Fault, Injection, Sche
 from outcrier.capture.format import Pace
 from outcrier.capture.library import read_session
 from outcrier.capture.requests import Counters, FaultLog, Requests
+from outcrier.clock import wall_ns
 from outcrier.config import Config, VenueConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.shapes import Shape
@@ -120,6 +122,8 @@ class StandIn:
         """Of all clients together: they have one address."""
         self._server: Server | None = None
         self._playing: asyncio.Task[None] | None = None
+        self._ends: set[asyncio.Task[None]] = set()
+        """Of connections that were told of it."""
 
     async def __aenter__(self) -> Self:
         keepalive = self.venue.keepalive
@@ -144,9 +148,10 @@ class StandIn:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._playing is not None:
-            self._playing.cancel()
-            await asyncio.gather(self._playing, return_exceptions=True)
+        tasks = [*self._ends, *([] if self._playing is None else [self._playing])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -226,6 +231,9 @@ class StandIn:
         connection = Connection(socket, self._side, target, limits)
         self.counters.connections += 1
         self._connections[connection] = None
+        if await self._is_spoilt(connection):
+            self._forget(connection)
+            return
         sender = asyncio.create_task(connection.send_all())
         beats = asyncio.create_task(self._heartbeats(connection))
         try:
@@ -238,6 +246,32 @@ class StandIn:
             sender.cancel()
             beats.cancel()
             await asyncio.gather(sender, beats, return_exceptions=True)
+
+    async def _is_spoilt(self, connection: Connection) -> bool:
+        """Whether a fault had the connection, which is over then."""
+        target, now_s = connection.client.target, asyncio.get_running_loop().time()
+        if (fault := self._requests.fault("close_connects", target, now_s)) is not None:
+            await self._cut(connection, fault.code)
+            return True
+        if self._requests.fault("mute_connects", target, now_s) is None:
+            return False
+        with contextlib.suppress(ConnectionClosed):
+            async for _ in connection.socket:
+                pass
+        return True
+
+    async def _cut(self, connection: Connection, code: int) -> None:
+        """Closes a connection, or cuts it without a word."""
+        if code == ABORT:
+            connection.abort()
+        else:
+            self._forget(connection)
+            await connection.socket.close(code, "on purpose")
+
+    async def _announced(self, connection: Connection, fault: Fault) -> None:
+        """The end of a connection that was told of it."""
+        await asyncio.sleep(fault.seconds)
+        await self._cut(connection, fault.code)
 
     async def _read(self, connection: Connection) -> None:
         loop = asyncio.get_running_loop()
@@ -415,16 +449,18 @@ class StandIn:
         hit = list(self._connections)[: 1 if fault.one else None]
         self._log.note(fault, f"{len(hit)} connections")
         for connection in hit:
-            if fault.kind != "close":
+            if fault.kind == "close":
+                await self._cut(connection, fault.code)
+            elif fault.kind == "announce":
+                for text in self._side.farewell(connection.client, wall_ns() // 1_000_000):
+                    connection.put(text)
+                self._ends.add(end := asyncio.create_task(self._announced(connection, fault)))
+                end.add_done_callback(self._ends.discard)
+            else:
                 until_s = loop.time() + fault.seconds if fault.seconds else float("inf")
                 connection.freeze(until_s, half_open=fault.kind == "half_open")
                 if fault.seconds:
                     loop.call_later(fault.seconds, connection.thaw)
-            elif fault.code == ABORT:
-                connection.abort()
-            else:
-                self._forget(connection)
-                await connection.socket.close(fault.code, "on purpose")
         return 0.0
 
     async def _end(self) -> None:

@@ -106,6 +106,12 @@ class BinanceExchange(ExchangeSide):
         """A stream that does not exist is acknowledged and stays silent."""
         return [_answer(client, text)]
 
+    def farewell(self, client: Client, now_ms: int) -> list[str]:
+        """Of spot alone it is documented (2026-05-08), without a lead time."""
+        del client
+        told = f'{{"stream":"!serverShutdown","data":{{"e":"serverShutdown","E":{now_ms}}}}}'
+        return [] if self._futures else [told]
+
     def renamed(self, text: str, old: str, new: str) -> str:
         """Streams are named in lower case: `btcusdt@depth`."""
         return super().renamed(text, old, new).replace(f'"{old.lower()}@', f'"{new.lower()}@')

@@ -131,6 +131,11 @@ class ExchangeSide(ABC):
         del client
         return []
 
+    def farewell(self, client: Client, now_ms: int) -> list[str]:
+        """Said before the exchange ends a connection by its own plan; the default says nothing."""
+        del client, now_ms
+        return []
+
     def on_breach(self, client: Client, kind: Breach) -> list[str] | None:
         """The answers to a client that has gone beyond a limit; None = it is cut (close code 1008). The
         default cuts for messages and says nothing else: `on_text` refuses what the exchange refuses.

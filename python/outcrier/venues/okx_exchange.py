@@ -95,6 +95,12 @@ class OkxExchange(ExchangeSide):
         action = {} if channel == "books5" else {"action": "snapshot"}
         return [_text(None, arg=messages.arg_of(stream), **action, data=[row])]
 
+    def farewell(self, client: Client, now_ms: int) -> list[str]:
+        """About a minute before the connection is closed."""
+        del client, now_ms
+        told = "The connection will soon be closed for a service upgrade. Please reconnect."
+        return [_text(None, event="notice", code=messages.UPGRADE, msg=told, connId=_CONNECTION)]
+
     def rest(
         self, target: str, instruments: Mapping[str, str], books: Mapping[str, StandInBook]
     ) -> Answer | None:

@@ -54,7 +54,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 BY_TYPE: Final = frozenset({"instruments", "liquidation-orders"})
 """Channels of all instruments of a type."""
 
-_UPGRADE: Final = "64008"
+UPGRADE: Final = "64008"
 """Notice, about a minute ahead: the connection will be closed for an upgrade of the service."""
 
 _EXPIRY_HOUR: Final = 8
@@ -309,7 +309,7 @@ def _answer(frame: _Frame) -> Control:
         stream = f"{refused[1]}:{refused[2]}" if refused else None
         return Error(code if isinstance(code, int | str) else None, message, number_, stream)
     if frame.event == "notice":
-        return Shutdown() if code == _UPGRADE else Ignored(f"notice {code}"[:NAME_MAX])
+        return Shutdown() if code == UPGRADE else Ignored(f"notice {code}"[:NAME_MAX])
     if frame.event == "channel-conn-count":
         return Ignored("connections on a channel")
     return Unknown(str(frame.event)[:NAME_MAX])
