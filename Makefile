@@ -33,7 +33,7 @@ ARGS ?=
 # Seconds that `make fuzz` gives to each target.
 FUZZ_SECONDS ?= 600
 
-.PHONY: help setup run test sim mutants fuzz soak soaknet bench lint format dist lock clean toolchain
+.PHONY: help setup run test sim mutants fuzz soak rotation soaknet bench lint format dist lock clean toolchain
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ fuzz: toolchain ## Damage real frames: 10^7 runs, then FUZZ_SECONDS of each targ
 soak: setup ## Run the feeder beside exchanges that misbehave for OUTCRIER_SOAK_S seconds (1800)
 	OUTCRIER_SOAK_S=$${OUTCRIER_SOAK_S:-1800} OUTCRIER_SOAK_SEED=$${OUTCRIER_SOAK_SEED:-$$(date +%s)} \
 		OUTCRIER_SOAK_RECORD=benchmarks/record $(BIN)/pytest -s tests/soak $(ARGS)
+
+rotation: setup ## Change sockets again and again while one of two is cut, for OUTCRIER_ROTATION_S seconds (300)
+	OUTCRIER_ROTATION_S=$${OUTCRIER_ROTATION_S:-300} OUTCRIER_SOAK_SEED=$${OUTCRIER_SOAK_SEED:-$$(date +%s)} \
+		$(BIN)/pytest -s tests/test_feeder_rotation.py $(ARGS)
 
 # Root, for network namespaces. A failing round says how to have it again.
 soaknet: setup ## Run drawn networks over real sockets for OUTCRIER_SOAK_S seconds (3600)

@@ -103,15 +103,28 @@ class Wire:
         self.receiver = _core.Receiver(accept_test=True)
         self.frames: list[tuple[int, dict[str, Any]]] = []
         self._now_ns = itertools.count(1_000_000_000, 1_000)
+        self._seqs: dict[tuple[int, int], int] = {}
 
     def hear(self) -> list[tuple[int, dict[str, Any]]]:
         """Takes what has left; everything so far."""
         for plane, frame in self.publisher.take():
             self.receiver.datagram(plane, frame, 0, next(self._now_ns))
             decoded = _core.decode_frame(frame)
+            if plane == 0:
+                self._check_seq(decoded)
             # A PACK is what it holds.
             self.frames += [(plane, each) for each in decoded["messages"] or [decoded]]
         return self.frames
+
+    def _check_seq(self, frame: dict[str, Any]) -> None:
+        """Frames of a channel are numbered one by one. A heartbeat has the number of the next, and the
+        end of a session comes again.
+        """
+        key = frame["channel"], frame["session"]
+        seq = self._seqs.get(key, 0) + 1
+        assert frame["channel_seq"] == seq, frame
+        if frame["msg"] not in {"HEARTBEAT", "SESSION_END"}:
+            self._seqs[key] = seq
 
     def incremental(self) -> list[dict[str, Any]]:
         return [message for plane, message in self.frames if plane == 0]

@@ -6,6 +6,7 @@ import gzip
 import json
 import random
 from base64 import b64decode
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,6 +18,7 @@ from outcrier import _core
 from outcrier.venues import venue_by_name
 
 OLD, NEW = 1, 2
+LIVE = 1
 MS = 1_000_000
 VENUE = 2
 FIRST_ID = 1_000
@@ -50,6 +52,12 @@ class PlainBook:
         if qty:
             levels[price] = qty
             self.sum ^= hash((side, price, qty))
+
+    def cut(self, depth: int) -> None:
+        """Keeps the best levels."""
+        for side, levels in enumerate(self.sides):
+            for price in sorted(levels, reverse=side == 0)[depth:]:
+                self.set(side, price, Decimal(0))
 
     def clear(self) -> None:
         for levels in self.sides:
@@ -299,15 +307,17 @@ def coinbase_exchange(path: Path, most: int) -> Tape:
 class Consumer:
     """Reads the wire: a receiver, and the books put together from deltas alone."""
 
-    def __init__(self, symbols: list[str]) -> None:
+    def __init__(self) -> None:
         self.receiver = _core.Receiver(accept_replay=True)
-        self.symbols = symbols
-        self.books = {symbol: PlainBook() for symbol in symbols}
-        self.numbers: dict[str, list[int]] = {symbol: [] for symbol in symbols}
-        """Numbers of the exchange of each book event, in the order of the wire."""
-        self.seen: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in symbols}
-        """Number and sum of the book after each event."""
-        self.states: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in symbols}
+        self.symbols: dict[int, str] = {}
+        """By number on the wire, which tells them."""
+        self.books: dict[str, PlainBook] = defaultdict(PlainBook)
+        self.seen: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        """Number and sum of the book after each event. A book that leaves once more because its exponents are
+        finer now is none.
+        """
+        self._redefined: set[str] = set()
+        self.states: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self.trades: list[tuple[str, int, int]] = []
         self.resets = 0
         self.now_ns = 1_000_000_000
@@ -318,12 +328,18 @@ class Consumer:
             self.receiver.datagram(plane, datagram, 0, self.now_ns)
             self.receiver.timer(self.now_ns)
             if plane == 0:
-                self._frame(_core.decode_frame(datagram))
+                self.take(_core.decode_frame(datagram))
 
-    def _frame(self, frame: dict[str, Any]) -> None:
+    def take(self, frame: dict[str, Any]) -> None:
+        """A message of the wire."""
         if not frame["instrument"]:
             return
-        symbol = self.symbols[frame["instrument"] - FIRST_ID]
+        if frame["msg"] == "INSTRUMENT_DEF":
+            native: bytes = frame["root"]["native_symbol"]
+            symbol = self.symbols[frame["instrument"]] = native.rstrip(b"\0").decode()
+            if frame["root"]["def_version"] > 1:
+                self._redefined.add(symbol)
+        symbol = self.symbols[frame["instrument"]]
         match frame["msg"]:
             case "BOOK_DELTA" | "BOOK_SNAPSHOT":
                 self._book(symbol, frame)
@@ -332,6 +348,15 @@ class Consumer:
             case "TRADE":
                 for trade in frame["records"]:
                     self.trades.append((symbol, trade["trade_id"], trade["trade_ts"]))
+
+    def not_live(self) -> dict[str, list[int]]:
+        """States of instruments that were live and then not, at some time."""
+        found = {}
+        for symbol, states in self.states.items():
+            numbers = [state for state, _ in states]
+            if LIVE in numbers and set(numbers[numbers.index(LIVE) :]) != {LIVE}:
+                found[symbol] = numbers
+        return found
 
     def _book(self, symbol: str, frame: dict[str, Any]) -> None:
         book = self.books[symbol]
@@ -343,7 +368,10 @@ class Consumer:
             price = Decimal(level["price"]).scaleb(frame["price_exp"])
             book.set(side, price, Decimal(level["qty"]).scaleb(frame["qty_exp"]))
         if frame["flags"] & 1:
-            self.seen[symbol].append((frame["source_seq"], book.sum))
+            now = frame["source_seq"], book.sum
+            if symbol not in self._redefined or self.seen[symbol][-1:] != [now]:
+                self.seen[symbol].append(now)
+            self._redefined.discard(symbol)
 
 
 class TwoLinks:
@@ -365,7 +393,7 @@ class TwoLinks:
             replay=True,
             start_ns=1,
         )
-        self.consumer = Consumer(tape.symbols)
+        self.consumer = Consumer()
         for number, symbol in enumerate(tape.symbols):
             self.feed.add_instrument(**Bench.instrument(symbol, FIRST_ID + number, (8, 8)))
         self.all = list(range(len(tape.symbols)))

@@ -376,15 +376,32 @@ def test_a_venue_that_never_cuts_is_not_renewed() -> None:
         assert machine.tick(now_ns + day * DAY_NS) == []
 
 
-def test_an_announced_shutdown_asks_for_another_link_but_not_in_a_loop() -> None:
+def test_an_announced_shutdown_asks_for_another_link_and_goes_on() -> None:
+    """However young the link is: who carries it out sees to it that there is no loop."""
     machine, now_ns = live()
-    assert machine.shutdown_announced(now_ns + STABLE_NS) == [Renew("server shutdown announced")]
-    assert machine.state is State.CONNECTED
-    machine, now_ns = live()
-    effects = machine.shutdown_announced(now_ns + 1)
-    assert reason(effects[0]) == "server shutdown announced", "it is announced to every new link"
+    assert machine.shutdown_announced(now_ns + 1) == [Renew("server shutdown announced")]
+    assert (machine.state, machine.subscribed) == (State.CONNECTED, True)
+    machine.renew_later(now_ns + 1, SECOND_NS)
+    machine.received(now_ns + SECOND_NS, 1, 10)
+    assert machine.tick(now_ns + SECOND_NS) == []
+    assert machine.tick(now_ns + SECOND_NS + 1) == [Renew("server shutdown announced")]
+
+
+def test_a_shutdown_announced_before_the_subscription_is_a_reason_to_go() -> None:
+    machine = connection()
+    machine.start(0)
+    machine.opened(1)
+    effects = machine.shutdown_announced(2)
+    assert reason(effects[0]) == "server shutdown announced"
     assert not any(isinstance(effect, Connect) for effect in effects)
     assert machine.state is State.RECONNECTING
+
+
+def test_a_link_that_is_of_no_use_is_given_up() -> None:
+    machine, now_ns = live()
+    assert machine.useless(now_ns, "books come by the other")[:1] == [Lost("books come by the other")]
+    assert machine.state is State.RECONNECTING
+    assert machine.useless(now_ns, "again") == []
 
 
 def test_more_is_asked_for_on_an_open_link_paced_and_told_when_it_is_answered() -> None:

@@ -1,65 +1,46 @@
-"""Sockets are replaced by plan, again and again, and the stand-in cuts one of the two meanwhile: nothing of
-it shows on the wire where the venue numbers its books, and elsewhere no more than what a venue of that kind
-cannot hide.
+"""Sockets are replaced by plan, again and again, on all venues at once, and the stand-ins cut one of the two
+meanwhile: nothing of it shows on the wire where the venue numbers its books, and elsewhere no more than what
+a venue of that kind cannot hide. OUTCRIER_ROTATION_S is how long that goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gzip
+import os
 import random
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import msgspec
 import pytest
 
-from feeder_scene import (
-    CONN,
-    DELTA,
-    SNAPSHOT,
-    STALE,
-    STATUS,
-    CaptureFinder,
-    Wire,
-    config_of,
-    is_live,
-    naive_at,
-    play,
-    until,
-)
-from outcrier import _core
+from feeder_scene import CONN, STATUS, CaptureFinder, Wire, config_of, is_live, play, until
 from outcrier.capture.connection import Connection
-from outcrier.capture.library import CaptureGroup, list_of
-from outcrier.capture.replay import replay_into
+from outcrier.capture.library import list_of
 from outcrier.capture.stand_in import StandIn
 from outcrier.feeder import links
 from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.service import FeederService
+from outcrier.feeder.status import VenueStatus
+from outcrier.venue_numbers import VENUE_NUMBERS
 from outcrier.venues import VENUES
+from overlaps import Consumer
+from rotations import CASES, Heard, Truth, brief, staged
 
-TRADE = 0x12
+ROTATION_S: Final = float(os.environ.get("OUTCRIER_ROTATION_S", "16"))
+SEED: Final = os.environ.get("OUTCRIER_SOAK_SEED", "7")
+QUIET_S: Final = 8.0
+"""While nobody cuts anything."""
+
+LIFETIME_S: Final = 3.0
 CLOSED = 5
 
-NUMBERED = {
-    "binance_usdm": ("binance_usdm/usdm_btcusdt_2024-08-08", ("nobody", "old", "new", "either")),
-    "bybit_linear": ("bybit/v5_linear_2026-08-09", ("nobody", "either")),
-    "kraken_futures": ("kraken_futures/v1_2021-07-22", ("either",)),
-    "deribit": ("deribit/v2_2021-07-22", ("nobody",)),
-}
-OTHERS = {
-    "upbit": ("upbit/spot_2021-04-17", ("nobody", "old")),
-    "coinbase_exchange": ("coinbase/exchange_2021-04-17", ("nobody", "old", "new")),
-    "kraken_v1": ("kraken/v1_book_2021-04-17", ("nobody", "new")),
-}
-"""Recording, and which of two sockets is cut."""
-
-SECONDS = 10.0
-"""Of a recording that lasts 19 s."""
-
-LIFETIME_S = 1.5
+pytestmark = pytest.mark.timeout(ROTATION_S + 120)
 
 
 @pytest.fixture
@@ -68,205 +49,160 @@ def runner() -> Iterator[asyncio.Runner]:
         yield auto
 
 
-def trades_of(frames: list[tuple[int, dict[str, Any]]]) -> dict[int, list[tuple[Any, ...]]]:
-    """Trades by instrument, in the order of the wire."""
-    found: dict[int, list[tuple[Any, ...]]] = {}
-    for plane, frame in frames:
-        if plane == 0 and frame["msg"] == "TRADE":
-            mine = found.setdefault(frame["instrument"], [])
-            scale = frame["price_exp"], frame["qty_exp"]
-            mine += [
-                (each["trade_id"], each["trade_ts"], each["price"], each["qty"], *scale)
-                for each in frame["records"]
-            ]
-    return found
-
-
-def recorded_trades(name: str, path: Path, instruments: Path | None, natives: list[str]) -> list[Any]:
-    """What the recording says, by instrument, through a feed that nothing disturbs."""
-    publisher = _core.Publisher.memory()
-    replay_into(
-        publisher,
-        CaptureGroup(name, (path,)),
-        instruments=instruments,
-        wire_ids={native: number for number, native in enumerate(natives, 1)},
-    )
-    frames = [(plane, _core.decode_frame(frame)) for plane, frame in publisher.take()]
-    found = trades_of(frames)
-    return [found.get(number, []) for number in range(1, len(natives) + 1)]
-
-
-def check_once(heard: list[Any], recorded: list[Any], what: str) -> int:
-    """`heard` is a run of `recorded`: each once and none missing in between."""
-    if not heard:
-        return 0
-    ids = [each[0] for each in heard]
-    assert len(set(ids)) == len(ids), f"{what}: twice"
-    known = [each[0] for each in recorded]
-    first, last = known.index(ids[0]), known.index(ids[-1])
-    between = set(known[min(first, last) : max(first, last) + 1])
-    assert between <= set(ids), f"{what}: missing"
-    return len(ids)
-
-
 class Killer:
-    """Cuts one of two sockets that carry the same."""
+    """Cuts one of two sockets that carry the same: the old or the new one or none, by a seeded draw."""
 
-    def __init__(self, stand_in: StandIn, which: str) -> None:
-        self._stand_in = stand_in
-        self._which = which
-        self._random = random.Random(7)  # noqa: S311 - repeats what it did
+    def __init__(self, stand_in: StandIn, draw: tuple[str, ...]) -> None:
+        self.stand_in = stand_in
+        self.killed: Counter[str] = Counter()
+        self._draw = draw
+        self._random = random.Random(f"{SEED} {stand_in.venue.name}")  # noqa: S311 - repeats what it did
         self._done: set[int] = set()
-        self.killed = 0
 
     def pairs(self) -> list[list[Connection]]:
         by_target: dict[str, list[Connection]] = {}
-        for each in self._stand_in._connections:
+        for each in self.stand_in._connections:
             by_target.setdefault(each.client.target, []).append(each)
         return [pair for pair in by_target.values() if len(pair) == 2]
 
-    async def run(self, service: FeederService, name: str) -> None:
-        while self._which != "nobody":
-            await asyncio.sleep(0.01)
-            session = service.venue(name)._session
-            if session is None or not all(place.until_ns for place in session.links._places.values()):
+    def look(self, service: FeederService) -> None:
+        session = service.venue(self.stand_in.venue.name)._session
+        if session is None or not all(place.until_ns for place in session.links._places.values()):
+            return  # What only the first one carries is lost with it.
+        for old, new in self.pairs():
+            if id(new) in self._done or new.client.sent < 3:
                 continue
-            for pair in self.pairs():
-                if id(pair[1]) in self._done or pair[1].client.sent < 3:
-                    continue
-                self._done.add(id(pair[1]))
-                which = self._which if self._which != "either" else self._random.choice(["old", "new"])
-                pair[0 if which == "old" else 1].abort()
-                self.killed += 1
+            self._done.add(id(new))
+            which = self._random.choice(self._draw)
+            self.killed[which] += 1
+            if which != "none":
+                (old if which == "old" else new).abort()
+
+    async def run(self, service: FeederService) -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            self.look(service)
 
 
-CASES = [
-    pytest.param(name, file, kill, id=f"{name}-{kill}")
-    for name, (file, kills) in (NUMBERED | OTHERS).items()
-    for kill in kills
-]
+@dataclass(frozen=True)
+class Ended:
+    """How it was with a venue at the end."""
+
+    status: VenueStatus
+    counters: dict[str, int]
+    killed: Counter[str]
+    conn_ids: list[int]
 
 
-@pytest.mark.parametrize(("name", "file", "kill"), CASES)
-def test_sockets_change_again_and_again(  # noqa: PLR0917 - the case, then fixtures
-    name: str,
-    file: str,
-    kill: str,
+@pytest.mark.parametrize("draw", [("none",), ("old", "new", "none")], ids=["nobody cuts", "one is cut"])
+def test_sockets_change_again_and_again(
+    draw: tuple[str, ...],
     capture: CaptureFinder,
     tmp_path: Path,
     runner: asyncio.Runner,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    venue, path = VENUES[name], capture(file)
-    brief = msgspec.structs.replace(venue.keepalive, lifetime_s=LIFETIME_S)
-    monkeypatch.setattr(venue, "keepalive", brief)
+    is_cut = len(draw) > 1
+    seconds = ROTATION_S if is_cut else QUIET_S
     monkeypatch.setattr(links, "TAKE_OVER_NS", SECOND_NS)
     monkeypatch.setattr(links, "RENEW_AGAIN_NS", SECOND_NS // 2)
-    if kill != "nobody":  # Both are there for so long, or there is nothing to kill.
+    if is_cut:  # Both are there for so long, or there is nothing to kill.
         monkeypatch.setattr(links.Links, "_let_go_if_done", lambda *_: None)
-    wire = Wire()
-    instruments = list_of(venue, [path])
-    kept: dict[str, Any] = {}
+    heard, ended = Heard(), dict[str, Ended]()
+    for name in CASES:
+        brief(monkeypatch, name, LIFETIME_S)
+    stand_ins, truths = staged(CASES, capture, tmp_path, seconds)
 
     async def run() -> None:
-        async with StandIn(venue, [path], instruments=instruments) as stand_in:
-            killer = Killer(stand_in, kill)
+        async with AsyncExitStack() as stack:
+            for stand_in in stand_ins:
+                await stack.enter_async_context(stand_in)
+            killers = [Killer(stand_in, draw) for stand_in in stand_ins]
 
             async def scene(service: FeederService) -> None:
-                await until(lambda: service.status()[0].live > 0, "live")
-                killing = asyncio.create_task(killer.run(service, name))
-                for _ in range(int(SECONDS / 0.1)):
-                    await asyncio.sleep(0.1)
-                    wire.hear()
-                killing.cancel()
-                session = service.venue(name)._session
-                assert session is not None
-                kept.update(
-                    status=service.status()[0],
-                    counters=session.feed.counters(),
-                    natives=[each.native_symbol for _, each in session.roster],
-                    conn_ids=[driver.conn_id for driver in session.drivers],
-                )
-                await until(lambda: is_live(service), "all live once nobody cuts any more", 5)
+                loop = asyncio.get_running_loop()
+                end = loop.time() + seconds
+                killing = [asyncio.create_task(killer.run(service)) for killer in killers]
+                while loop.time() < end:
+                    await asyncio.sleep(0.05)
+                    heard.hear()
+                for task in killing:
+                    task.cancel()
 
-            await play(config_of([stand_in], tmp_path), wire, scene)
-            kept.update(killed=killer.killed, opened=stand_in.counters.connections)
-            # Messages a second are counted when they are read, which a busy machine delays: see the limits.
-            assert set(stand_in.counters.breaches) <= {"messages"}
+                await until(lambda: heard.hear_all(truths) and is_live(service), "every book is the last one")
+                for killer in killers:
+                    name = killer.stand_in.venue.name
+                    session = service.venue(name)._session
+                    assert session is not None
+                    ids = [driver.conn_id for driver in session.drivers]
+                    status = next(each for each in service.status() if each.venue == name)
+                    ended[name] = Ended(status, session.feed.counters(), killer.killed, ids)
+
+            await play(config_of(stand_ins, tmp_path), heard.wire, scene)
+            for stand_in in stand_ins:
+                # Messages a second are counted when they are read, which a busy machine delays.
+                assert set(stand_in.counters.breaches) <= {"messages"}, stand_in.venue.name
 
     runner.run(run())
-    status = kept["status"]
-    assert status.take_overs >= (0 if kill == "new" else 4), status
+    heard.hear()
+    for name, truth in truths.items():
+        consumer = heard.of(name)
+        tell(name, consumer, ended[name])
+        check(name, truth, consumer, ended[name], is_cut=is_cut)
+        check_connections(heard.connections[VENUE_NUMBERS[name]], ended[name].conn_ids)
+    drawn = {which for each in ended.values() for which in each.killed}
+    assert drawn == set(draw)
+
+
+def tell(name: str, consumer: Consumer, ended: Ended) -> None:
+    repeats = ("overlap_repeats", "overlap_dropped", "trade_repeats")
+    figures = {
+        "cut": f"{ended.killed['old']} old {ended.killed['new']} new",
+        "take-overs": ended.status.take_overs,
+        "failed": ended.status.take_overs_failed,
+        "books": sum(map(len, consumer.seen.values())),
+        "trades": len(consumer.trades),
+        "not twice": sum(ended.counters[each] for each in repeats),
+        "gaps": ended.status.gaps,
+        "stale": ended.counters["went_stale"],
+    }
+    sys.stdout.write(f"{name:18}" + ", ".join(f"{key} {value}" for key, value in figures.items()) + "\n")
+
+
+def check(name: str, truth: Truth, consumer: Consumer, ended: Ended, *, is_cut: bool) -> None:
+    status, killed = ended.status, ended.killed
     assert (status.gaps, status.faults) == (0, 0), status
-    assert kept["killed"] >= (0 if kill == "nobody" else 2)
-    states = [
-        (frame["instrument"], frame["root"]["reason"])
-        for plane, frame in wire.frames
-        if plane == 0
-        and frame["msg_type"] == STATUS
-        and (frame["root"]["scope"], frame["root"]["state"]) == (3, STALE)
-    ]
-    if name in NUMBERED or kill == "nobody":
-        assert states == []
-        check_books(wire)
-    ids = {each["native_symbol"]: each["instrument"] for each in wire.receiver.instruments()}
-    assert [ids[native] for native in kept["natives"]] == list(range(1, len(ids) + 1))
-    recorded = recorded_trades(name, path, instruments, kept["natives"])
-    heard = trades_of(wire.frames)
-    total = sum(
-        check_once(heard.get(number, []), recorded[number - 1], f"{name} {number}") for number in ids.values()
-    )
-    assert total > 0 or name in {"deribit", "kraken_v1"}, "whose recordings have no trades there"
-    check_connections(wire, kept)
-    if name == "binance_usdm":
-        book_id = wire.book_id(name)
-        assert wire.sides(name, 1) == naive_at(unpacked(path, tmp_path), book_id).sides()
+    assert status.take_overs >= killed["old"] + (not is_cut), status
+    assert status.take_overs_failed >= killed["new"]
+    if CASES[name].numbered or not is_cut:
+        assert consumer.not_live() == {}
+        assert ended.counters["went_stale"] == 0
+    if CASES[name].numbered:
+        truth.check_numbered(consumer)
+    else:
+        truth.check_books(consumer)
+    assert truth.check_trades(consumer) > 0 or not any(truth.trades.values()), name
 
 
-def unpacked(path: Path, folder: Path) -> Path:
-    target = folder / path.parent.name / path.name.removesuffix(".gz")
-    target.parent.mkdir(exist_ok=True)
-    target.write_bytes(gzip.decompress(path.read_bytes()))
-    return target
-
-
-def check_books(wire: Wire) -> None:
-    """One whole book each, and then changes whose numbers only grow."""
-    begun: dict[int, bool] = {}
-    last: dict[int, int] = {}
-    for plane, frame in wire.frames:
-        if plane or frame["msg_type"] not in {DELTA, SNAPSHOT}:
-            continue
-        number = frame["instrument"]
-        if frame["msg_type"] == DELTA:
-            begun[number] = True
-            assert frame["source_seq"] >= last.get(number, 0)
-            last[number] = frame["source_seq"]
-        else:
-            assert number not in begun, f"a book anew: {frame}"
-
-
-def check_connections(wire: Wire, kept: dict[str, Any]) -> None:
+def check_connections(frames: list[dict[str, Any]], conn_ids: list[int]) -> None:
     """Numbers are never given again, and a connection that is closed for good is told of no more."""
     closed: set[int] = set()
     told: set[int] = set()
-    for plane, frame in wire.frames:
-        if plane:
-            continue
+    for frame in frames:
         root = frame["root"]
         if frame["msg_type"] == CONN and root["conn_id"]:
             told.add(root["conn_id"])
             assert root["conn_id"] not in closed
-        if frame["msg_type"] == STATUS and root["scope"] == 4:
+        if frame["msg_type"] == STATUS:
             assert root["conn_id"] not in closed
             if root["state"] == CLOSED:
                 closed.add(root["conn_id"])
-    assert told - closed <= set(kept["conn_ids"]) | {max(told)}, "the others are gone"
-    assert len(closed) >= 3
+    assert told - closed <= set(conn_ids) | {max(told)}, "the others are gone"
+    assert closed
     sums = [
         frame["root"]["messages"]
-        for plane, frame in wire.frames
-        if plane == 0 and frame["msg_type"] == CONN and frame["root"]["conn_id"] == 0
+        for frame in frames
+        if frame["msg_type"] == CONN and frame["root"]["conn_id"] == 0
     ]
     assert sums == sorted(sums)
 
@@ -276,23 +212,23 @@ def test_books_that_moved_to_a_link_that_dies_are_asked_for_on_the_one_that_is_l
 ) -> None:
     """At once, and not when the next link takes over, a minute later."""
     name = "coinbase_exchange"
-    venue, path = VENUES[name], capture(OTHERS[name][0])
-    monkeypatch.setattr(venue, "keepalive", msgspec.structs.replace(venue.keepalive, lifetime_s=LIFETIME_S))
+    venue, path = VENUES[name], capture(CASES[name].capture)
+    brief(monkeypatch, name, LIFETIME_S)
     monkeypatch.setattr(links.Links, "_let_go_if_done", lambda *_: None)
 
     async def run() -> None:
         async with StandIn(venue, [path], instruments=list_of(venue, [path])) as stand_in:
-            killer = Killer(stand_in, "new")
+            killer = Killer(stand_in, ("new",))
 
             async def scene(service: FeederService) -> None:
                 await until(lambda: is_live(service), "live")
-                killing = asyncio.create_task(killer.run(service, name))
-                await until(lambda: killer.killed > 0, "the new link is cut")
+                killing = asyncio.create_task(killer.run(service))
+                await until(lambda: killer.killed["new"] > 0, "the new link is cut")
                 await until(lambda: not is_live(service), "its books are lost")
                 await until(lambda: is_live(service), "and come again", 8)
                 killing.cancel()
                 status = service.status()[0]
-                assert (killer.killed, status.connections, status.take_overs) == (1, 1, 0)
+                assert (killer.killed["new"], status.connections, status.take_overs) == (1, 1, 0)
                 assert status.asked_again >= status.books, "by the old link"
 
             await play(config_of([stand_in], tmp_path), Wire(), scene)

@@ -90,7 +90,7 @@ def status(**changes: Any) -> VenueStatus:
         **dict.fromkeys(("instruments", "reconnects", "messages", "bytes", "gaps", "faults"), 0),
         "unknown": {},
         "drift": {},
-        **dict.fromkeys(("refused", "asked_again", "silent", "take_overs"), 0),
+        **dict.fromkeys(("refused", "asked_again", "silent", "take_overs", "take_overs_failed"), 0),
         "listed": True,
         "venue": "binance",
         "test": False,

@@ -59,6 +59,11 @@ together.
 """
 
 
+# Why the venue will cut a link.
+LIFETIME: Final = "lifetime"
+ANNOUNCED: Final = "server shutdown announced"
+
+
 class State(Enum):
     """Where a connection is."""
 
@@ -213,6 +218,7 @@ class Connection:
         self._probed_at_ns: int | None = None
         self._pong_ns = 0
         self._renew_at_ns: int | None = None
+        self._renew_reason = LIFETIME
         self._ping_at_ns: int | None = None
         self._sends: AttemptBudget | None = None
         self.subscribed_ns = 0
@@ -280,6 +286,7 @@ class Connection:
         share = LIFETIME_SHARE_MIN + LIFETIME_SHARE_SPREAD * self._random()
         spec = self._spec
         self._renew_at_ns = now_ns + int(spec.lifetime_ns * share) if spec.lifetime_ns else None
+        self._renew_reason = LIFETIME
         self._ping_at_ns = now_ns + spec.client_ping_every_ns if spec.client_ping_every_ns else None
         self._sends = AttemptBudget(spec.messages_max, spec.messages_window_ns) if spec.messages_max else None
         return self.tick(now_ns) if self._unsent else [*self._all_acknowledged(now_ns), *self.tick(now_ns)]
@@ -338,14 +345,19 @@ class Connection:
         return [Failed(error, wait_ns)]
 
     def shutdown_announced(self, now_ns: int) -> list[Effect]:
-        """The venue is about to cut the connection (Binance `serverShutdown`): a new one at once."""
+        """The venue is about to cut the connection (Binance `serverShutdown`): a new one at once. Who takes
+        the place of it keeps a venue that says so to every new connection from being asked in a loop.
+        """
         if self.state is not State.CONNECTED:
             return []
-        if not self._is_stable(now_ns):
-            # A venue that announces its end to every new connection must not be asked in a loop.
-            return self._give_up(now_ns, "server shutdown announced")
-        self._renew_at_ns = None
-        return [Renew("server shutdown announced")]
+        if not self.subscribed:
+            return self._give_up(now_ns, ANNOUNCED)
+        self._renew_at_ns, self._renew_reason = None, ANNOUNCED
+        return [Renew(ANNOUNCED)]
+
+    def useless(self, now_ns: int, reason: str) -> list[Effect]:
+        """The owner has found out that the open link does not bring what it should."""
+        return self._give_up(now_ns, reason) if self.state is State.CONNECTED else []
 
     def stop(self, now_ns: int) -> list[Effect]:
         """Ends the connection for good."""
@@ -434,7 +446,7 @@ class Connection:
             effects += self._all_acknowledged(now_ns)
         if self._renew_at_ns is not None and now_ns >= self._renew_at_ns:
             self._renew_at_ns = None
-            effects.append(Renew("lifetime"))
+            effects.append(Renew(self._renew_reason))
         silence_ns = now_ns - self.last_received_ns
         expected_ns = self._spec.expected_silence_ns
         if self._probed_at_ns is not None and now_ns >= self._probed_at_ns + expected_ns:

@@ -15,11 +15,12 @@ from outcrier import _core
 from outcrier.clock import mono_ns
 from outcrier.feeder.allowance import Allowance
 from outcrier.feeder.backoff import SECOND_NS
-from outcrier.feeder.connection import Connection
+from outcrier.feeder.connection import Connection, State
 from outcrier.feeder.driver import ConnectionDriver, Owner
 from outcrier.feeder.logs import LimitedLog
 from outcrier.feeder.plan import Change, PlannedConnection, Planner, spec_of
 from outcrier.feeder.roster import Roster
+from outcrier.feeder.stream_silence import BOOK
 from outcrier.feeder.tap import Tap
 from outcrier.feeder.transport import Connector
 
@@ -33,8 +34,15 @@ TAKE_OVER_NS: Final = 10 * SECOND_NS
 under way on the first one has long arrived.
 """
 
+HEARD_WITHIN_NS: Final = SECOND_NS
+"""A link may lag behind the other by so much: what the first one brought before, the second one has brought
+after this, or does not carry.
+"""
+
 RENEW_AGAIN_NS: Final = 60 * SECOND_NS
-"""After a second connection was lost before it took over."""
+"""Between two second connections of a place: one may be lost before it takes over, and a venue that announces
+its end to every new connection must not be asked in a loop.
+"""
 
 # STATUS numbers of docs/wire-format.md.
 _SCOPE_CONNECTION: Final = 4
@@ -53,6 +61,12 @@ class _Place:
     """Instruments that have not moved over."""
     until_ns: int | None = None
     """The first one is let go by then; None = the second one is not subscribed."""
+    counts: dict[int, int] = field(default_factory=dict)
+    """Messages of the books of `waiting` when the second one was subscribed."""
+    unheard: set[int] = field(default_factory=set)
+    """Of `waiting`, those that only the first one has brought since."""
+    begun_ns: int | None = None
+    """When the last second one began."""
 
 
 @dataclass(slots=True)
@@ -100,6 +114,8 @@ class Links:
         self._last_id = 0
         self.take_overs = 0
         """Connections that another one has replaced before the venue cut them."""
+        self.take_overs_failed = 0
+        """Tries to do so that failed: no link came about, or it was lost or of no use."""
         self._gone = Sums()
         """Of connections that are no longer there."""
 
@@ -109,6 +125,11 @@ class Links:
         places = self._places.values()
         drivers = [place.main for place in places] + [place.second for place in places if place.second]
         return sorted(drivers, key=lambda driver: driver.conn_id)
+
+    @property
+    def mains(self) -> list[ConnectionDriver]:
+        """Those that have a place: one for each that is planned."""
+        return [place.main for place in self._places.values()]
 
     @property
     def sums(self) -> Sums:
@@ -190,28 +211,33 @@ class Links:
         place = self._place_of(driver)
         if place is None:
             return
-        most = self._venue.limits.connections
+        now_ns, most = mono_ns(), self._venue.limits.connections
         if place.main is not driver or 0 < most <= len(self.drivers):
             # It takes over itself, or the venue allows no further connection: somewhat later.
-            driver.machine.renew_later(mono_ns(), RENEW_AGAIN_NS)
+            driver.machine.renew_later(now_ns, RENEW_AGAIN_NS)
             return
         if place.second is not None:
             return
+        if place.begun_ns is not None and now_ns < place.begun_ns + RENEW_AGAIN_NS:
+            driver.machine.renew_later(now_ns, place.begun_ns + RENEW_AGAIN_NS - now_ns)
+            return
+        place.begun_ns = now_ns
         second = place.second = self._driver(place.planned)
         second.books, second.bookless = driver.books, driver.bookless
         place.waiting = {*driver.books, *driver.bookless}
         place.until_ns = None
         self._feed.overlap(driver.conn_id, second.conn_id, sorted(place.waiting))
         self._log.log(
-            mono_ns(), logging.INFO, f"conn={driver.conn_id}", f"{reason}: conn={second.conn_id} takes over"
+            now_ns, logging.INFO, f"conn={driver.conn_id}", f"{reason}: conn={second.conn_id} takes over"
         )
-        second.apply(second.machine.start(mono_ns()))
+        second.apply(second.machine.start(now_ns))
 
     def subscribed(self, driver: ConnectionDriver) -> None:
         """A connection carries everything asked for."""
         place = self._place_of(driver)
         if place is not None and place.second is driver:
             place.until_ns = mono_ns() + TAKE_OVER_NS
+            place.counts, place.unheard = self._book_counts(place), set()
             # Notices of those that have moved over by that come before any other.
             self._feed.connected(sorted(place.waiting), connection=driver.conn_id)
             self._let_go_if_done(place)
@@ -231,13 +257,25 @@ class Links:
         indices = [*driver.books, *driver.bookless]
         if place is None:
             return []
-        if driver is place.second:
+        second = place.second
+        if driver is second:
             place.second, place.until_ns = None, None
             place.main.machine.renew_later(mono_ns(), RENEW_AGAIN_NS)
-        elif place.second is not None:
-            place.main, place.second, place.until_ns = place.second, None, None
+            self.take_overs_failed += 1
+        elif second is not None and second.machine.state is State.RECONNECTING:
+            # Refused, it may wait for minutes; the one that was lost is back before that.
+            place.second, place.until_ns = None, None
+            self._feed.disconnected(indices, connection=second.conn_id)
+            self._drop(second)
+        elif second is not None:
+            place.main, place.second, place.until_ns = second, None, None
             self.take_overs += 1
         return indices
+
+    def failed(self, driver: ConnectionDriver) -> None:
+        """No link came about."""
+        place = self._place_of(driver)
+        self.take_overs_failed += place is not None and place.second is driver
 
     def retire(self, driver: ConnectionDriver) -> None:
         """A connection that was lost is closed for good if another one has its place."""
@@ -257,7 +295,26 @@ class Links:
                 if driver is not None:
                     driver.tick(now_ns)
             if place.until_ns is not None and now_ns >= place.until_ns:
-                self._let_go(place)
+                self._decide(place, now_ns)
+
+    def _decide(self, place: _Place, now_ns: int) -> None:
+        """The time of two links is over: the first one is let go, unless it alone brings something."""
+        second, counts = place.second, self._book_counts(place)
+        unheard = {index for index, count in counts.items() if count > place.counts.get(index, count)}
+        if second is None or not unheard:
+            self._let_go(place)
+        elif not place.unheard:
+            place.unheard, place.until_ns = unheard, now_ns + HEARD_WITHIN_NS
+        elif unheard := unheard & place.unheard:
+            reason = f"{len(unheard)} books come by conn={place.main.conn_id} alone"
+            second.apply(second.machine.useless(now_ns, reason))
+        else:
+            self._let_go(place)
+
+    def _book_counts(self, place: _Place) -> dict[int, int]:
+        """Messages so far of the books that have not moved over, by whichever link."""
+        counts = self._feed.activity()[0]
+        return {index: int(counts[index, BOOK]) for index in place.waiting & {*place.main.books}}
 
     def _let_go_if_done(self, place: _Place) -> None:
         if place.until_ns is not None and not place.waiting:

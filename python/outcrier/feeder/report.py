@@ -57,6 +57,7 @@ _VENUE: Final = (
     ("books_asked_again_total", "counter", "Books subscribed anew on an open connection."),
     ("silent_streams_total", "counter", "Streams found silent beyond what their own rate explains."),
     ("take_overs_total", "counter", "Connections replaced by another one before the venue cut them."),
+    ("take_overs_failed_total", "counter", "Tries to replace a connection that failed."),
 )
 
 
@@ -81,6 +82,7 @@ def _venue_values(status: VenueStatus) -> tuple[int, ...]:
         status.asked_again,
         status.silent,
         status.take_overs,
+        status.take_overs_failed,
     )
 
 

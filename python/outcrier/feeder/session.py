@@ -202,8 +202,13 @@ class VenueSession:
 
     @property
     def drivers(self) -> list[ConnectionDriver]:
-        """The connections, by number on the wire."""
+        """The connections, by number on the wire, those too that are to take over."""
         return self.links.drivers
+
+    @property
+    def mains(self) -> list[ConnectionDriver]:
+        """One connection for each that is planned."""
+        return self.links.mains
 
     async def close(self, reason: int = 0, next_session: int = 0) -> None:
         """Closes the connections, ends the session and repeats its end; takes `ending.END_REPEATS_NS`.
@@ -320,6 +325,7 @@ class VenueSession:
                 )
             case Failed(error=error, wait_ns=wait_ns):
                 self._reach.failed(name, error, wait_ns)
+                self.links.failed(driver)
             case Held(wait_ns=wait_ns):
                 self._log.wait(logging.INFO, name, "the venue's limits allow no link before", wait_ns)
             case Renew(reason=reason):

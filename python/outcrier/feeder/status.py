@@ -47,6 +47,8 @@ class VenueStatus:
     """Streams found silent beyond what their own rate explains."""
     take_overs: int
     """Connections that another one replaced before the venue cut them."""
+    take_overs_failed: int
+    """Tries to do so that failed."""
     last_error: str
     """One line; empty = none yet."""
     error: TransportError | None

@@ -306,9 +306,8 @@ class VenueFeeder:
     def status(self) -> VenueStatus:
         """How the venue is now."""
         session = self._session
-        drivers = session.drivers if session is not None else []
-        machines = [driver.machine for driver in drivers]
-        subscribed = sum(machine.subscribed for machine in machines)
+        mains = session.mains if session is not None else []
+        subscribed = sum(driver.machine.subscribed for driver in mains)
         sums = session.links.sums if session is not None else Sums()
         return VenueStatus(
             venue=self.venue.name,
@@ -319,8 +318,8 @@ class VenueFeeder:
             live=len(session.books.live) if session is not None else 0,
             stale=len(session.books) - len(session.books.live) if session is not None else 0,
             closed=len(session.books.closed()) if session is not None else 0,
-            connections=len(machines),
-            connected=sum(driver.is_connected for driver in drivers),
+            connections=len(mains),
+            connected=sum(driver.is_connected for driver in mains),
             subscribed=subscribed,
             reconnects=sums.reconnects,
             messages=sums.messages,
@@ -334,6 +333,7 @@ class VenueFeeder:
             asked_again=session.books.asked_again if session is not None else 0,
             silent=session.counts.silent if session is not None else 0,
             take_overs=session.links.take_overs if session is not None else 0,
+            take_overs_failed=session.links.take_overs_failed if session is not None else 0,
             last_error=self.reach.last_error,
             error=None if subscribed else self.reach.error,
         )
@@ -347,8 +347,8 @@ class VenueFeeder:
         return Start(
             venue=self.venue.name,
             listed=True,
-            connections=len(session.drivers),
-            subscribed=sum(driver.machine.subscribed for driver in session.drivers),
+            connections=len(session.mains),
+            subscribed=sum(driver.machine.subscribed for driver in session.mains),
             books=len(session.books) - len(closed),
             been_live=len(session.books.been_live - closed),
             cycles_begun=sums["cycles_begun"],
@@ -397,6 +397,6 @@ class VenueFeeder:
             kinds={**kinds, "all": whole},
             stale=session.feed.books_not_live(),
             reconnects=session.links.sums.reconnects,
-            connected=sum(driver.is_connected for driver in session.drivers),
-            connections=len(session.drivers),
+            connected=sum(driver.is_connected for driver in session.mains),
+            connections=len(session.mains),
         )
