@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use crate::book::{BestLevel, Book, Printed, TEXT_MAX};
+use crate::book::{BestLevel, BestLevels, Book, Printed, TEXT_MAX};
 use crate::decimal::{self, POW10};
 use crate::instrument::Scale;
 
@@ -72,27 +72,40 @@ impl Algorithm {
         match self {
             Algorithm::Okx => {
                 let (bids, asks) = printed.best(OKX_LEVELS, book);
-                let (mut bids, mut asks) = (bids.iter_mut(), asks.iter_mut());
-                for _ in 0..OKX_LEVELS {
-                    for level in [bids.next(), asks.next()].into_iter().flatten() {
-                        text.level(level, scale, |text, price, qty| {
-                            text.plain(price);
-                            text.push(b':');
-                            text.plain(qty);
-                            text.push(b':');
-                        });
-                    }
+                let (n_bids, n_asks) = (bids.count(OKX_LEVELS), asks.count(OKX_LEVELS));
+                let mut add = |level: &mut BestLevel| {
+                    text.level(level, scale, |text, price, qty| {
+                        text.plain(price);
+                        text.push(b':');
+                        text.plain(qty);
+                        text.push(b':');
+                    });
+                };
+                let both = n_bids.min(n_asks);
+                for index in 0..both {
+                    add(bids.level(index));
+                    add(asks.level(index));
+                }
+                for index in both..n_bids {
+                    add(bids.level(index));
+                }
+                for index in both..n_asks {
+                    add(asks.level(index));
                 }
                 text.len = text.len.saturating_sub(1);
             }
             Algorithm::Kraken => {
                 let (bids, asks) = printed.best(KRAKEN_LEVELS, book);
-                for level in asks.iter_mut().chain(bids) {
-                    text.level(level, scale, |text, price, qty| {
-                        text.digits(price);
-                        text.digits(qty);
-                    });
-                }
+                let mut add = |levels: &mut BestLevels| {
+                    for index in 0..levels.count(KRAKEN_LEVELS) {
+                        text.level(levels.level(index), scale, |text, price, qty| {
+                            text.digits(price);
+                            text.digits(qty);
+                        });
+                    }
+                };
+                add(asks);
+                add(bids);
             }
         }
     }
@@ -293,7 +306,7 @@ mod tests {
 
     use super::*;
     use crate::book::Decimals;
-    use crate::event::{Level, Side};
+    use crate::event::{Level, LevelExtra, Side};
 
     fn written(write: impl FnOnce(&mut Text<'_>)) -> String {
         let mut buffer = Vec::new();
@@ -353,7 +366,7 @@ mod tests {
         ) {
             let algorithm = if is_okx { Algorithm::Okx } else { Algorithm::Kraken };
             let scale = Scale { price_exp: -2, qty_exp: -2 };
-            let (mut book, mut printed) = (Book::new(1), Printed::new(1));
+            let (mut book, mut printed) = (Book::new(1), Printed::new(1, scale));
             let mut known = std::collections::BTreeMap::new();
             let mut text = Vec::new();
             for (is_bid, price, qty, decimals, what) in changes {
@@ -371,8 +384,15 @@ mod tests {
                 if what % 2 == 1 {
                     continue;
                 }
-                let mut fresh = Printed::new(1);
-                known.values().for_each(|(side, level, decimals)| fresh.set_first(*side, *level, *decimals));
+                let mut fresh = Printed::new(1, scale);
+                let of = |wanted| known.values().filter(move |(side, ..)| *side == wanted);
+                let levels = |side| of(side).map(|(_, level, _)| *level).collect::<Vec<_>>();
+                let extra = |Decimals { price, qty }| {
+                    LevelExtra { price_decimals: price, qty_decimals: qty, ..LevelExtra::default() }
+                };
+                let extras: Vec<_> =
+                    of(Side::Bid).chain(of(Side::Ask)).map(|(_, _, decimals)| extra(*decimals)).collect();
+                fresh.set_first(&levels(Side::Bid), &levels(Side::Ask), &extras);
                 let expected = algorithm.of(&book, &mut fresh, &scale, &mut text);
                 prop_assert_eq!(algorithm.of(&book, &mut printed, &scale, &mut text), expected);
             }
@@ -382,7 +402,7 @@ mod tests {
     /// A book of texts and its decimals, at exponents of six places.
     fn book(bids: &[[&str; 2]], asks: &[[&str; 2]]) -> (Book, Printed, Scale) {
         let scale = Scale { price_exp: -6, qty_exp: -9 };
-        let (mut book, mut printed) = (Book::new(0), Printed::new(0));
+        let (mut book, mut printed) = (Book::new(0), Printed::new(0, scale));
         let decimals = |text: &str| text.split_once('.').map_or(0, |(_, fraction)| fraction.len()) as u8;
         for (side, rows) in [(Side::Bid, bids), (Side::Ask, asks)] {
             for [price, qty] in rows {

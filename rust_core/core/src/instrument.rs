@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use crate::decimal::padded_word;
 
 /// What the decoder must know of an instrument.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scale {
     /// Price = mantissa × 10^price_exp.
     pub price_exp: i8,

@@ -4,8 +4,9 @@ use super::Book;
 use super::printed::Decimals;
 use crate::event::{Level, Side};
 
-/// Levels kept at hand: the 25 that a checksum takes at most, and some that come to the front when those go.
-const LEVELS_MAX: usize = 40;
+/// Levels kept at hand: the 25 that a checksum takes at most, and some that come to the front when those go, so that
+/// the book is rarely read for more.
+const LEVELS_MAX: usize = 64;
 /// Longest text that is kept. A price and a quantity of most venues take less than 30; a longer one is written each time.
 pub(crate) const TEXT_MAX: usize = 40;
 
@@ -19,9 +20,12 @@ pub(crate) struct BestLevel {
 }
 
 impl BestLevel {
-    fn new(level: Level, decimals: Decimals) -> Self {
-        Self { level, decimals, len: 0, text: [0; TEXT_MAX] }
-    }
+    const EMPTY: BestLevel = BestLevel {
+        level: Level { price: 0, qty: 0 },
+        decimals: Decimals { price: 0, qty: 0 },
+        len: 0,
+        text: [0; TEXT_MAX],
+    };
 
     /// The text in its buffer of constant length, and how long it is; `None`: not written yet, or too long.
     #[inline]
@@ -39,11 +43,15 @@ impl BestLevel {
     }
 }
 
-/// The best levels of one side, best first.
+/// The best levels of one side, best first: a level that comes or goes moves keys and places, and no text.
 #[derive(Clone, Debug)]
-pub(super) struct BestLevels {
+pub(crate) struct BestLevels {
     side: Side,
-    levels: Vec<BestLevel>,
+    /// Of the levels, rising from the best one on.
+    keys: Vec<i64>,
+    /// Where each of them is kept; behind those the places that are free.
+    places: [u8; LEVELS_MAX],
+    kept: Vec<BestLevel>,
     /// The side has no other levels.
     is_all: bool,
     /// Index of the best one that changed since [`BestLevels::settle`].
@@ -52,38 +60,77 @@ pub(super) struct BestLevels {
 
 impl BestLevels {
     pub(super) fn new(side: Side) -> Self {
-        Self { side, levels: Vec::new(), is_all: true, first_changed: 0 }
+        let mut places = [0; LEVELS_MAX];
+        places.iter_mut().zip(0..).for_each(|(place, number)| *place = number);
+        Self { side, keys: Vec::new(), places, kept: Vec::new(), is_all: true, first_changed: 0 }
     }
 
+    #[inline]
+    fn key(&self, price: i64) -> i64 {
+        if self.side == Side::Bid { !price } else { price }
+    }
+
+    #[inline]
     pub(super) fn set(&mut self, level: Level, decimals: Decimals) {
-        let order = |price: i64| if self.side == Side::Bid { !price } else { price };
-        // Most levels of a whole book are behind all of these.
-        if let [.., worst] = &self.levels[..]
-            && order(worst.level.price) < order(level.price)
-            && (self.levels.len() == LEVELS_MAX || !self.is_all)
-        {
+        let key = self.key(level.price);
+        // Most levels of a deep book are behind all of these, and those of a whole one come in order.
+        let is_behind = self.keys.last().is_some_and(|worst| *worst < key);
+        if is_behind && (self.keys.len() == LEVELS_MAX || !self.is_all) {
             self.is_all &= level.qty == 0;
             return;
         }
-        let at = self.levels.partition_point(|known| order(known.level.price) < order(level.price));
-        let is_last = at == self.levels.len();
-        match self.levels.get_mut(at).filter(|known| known.level.price == level.price) {
-            Some(_) if level.qty == 0 => drop(self.levels.remove(at)),
-            Some(known) if known.level.qty == level.qty && known.decimals == decimals => return,
-            Some(known) => *known = BestLevel { level, decimals, len: 0, ..*known },
-            None if level.qty == 0 || (is_last && !self.is_all) => return,
-            None => {
-                if self.levels.len() == LEVELS_MAX {
-                    self.is_all = false;
-                    if at == LEVELS_MAX {
-                        return;
-                    }
-                    self.levels.pop();
+        let at = if is_behind { self.keys.len() } else { self.keys.partition_point(|known| *known < key) };
+        self.set_at(at, key, level, decimals);
+    }
+
+    fn set_at(&mut self, at: usize, key: i64, level: Level, decimals: Decimals) {
+        if self.keys.get(at) == Some(&key) {
+            if level.qty == 0 {
+                self.remove(at);
+            } else {
+                let known = &mut self.kept[usize::from(self.places[at])];
+                if known.level.qty == level.qty && known.decimals == decimals {
+                    return;
                 }
-                self.levels.insert(at, BestLevel::new(level, decimals));
+                (known.level, known.decimals, known.len) = (level, decimals, 0);
             }
+        } else {
+            if level.qty == 0 || (at == self.keys.len() && !self.is_all) {
+                return;
+            }
+            if self.keys.len() == LEVELS_MAX {
+                self.is_all = false;
+                if at == LEVELS_MAX {
+                    return;
+                }
+                self.keys.pop();
+            }
+            self.insert(at, key, level, decimals);
         }
         self.first_changed = self.first_changed.min(at);
+    }
+
+    #[inline]
+    fn insert(&mut self, at: usize, key: i64, level: Level, decimals: Decimals) {
+        let free = self.keys.len();
+        self.keys.insert(at, key);
+        let place = self.places[free];
+        self.places.copy_within(at..free, at + 1);
+        self.places[at] = place;
+        if self.kept.is_empty() {
+            self.kept.resize(LEVELS_MAX, BestLevel::EMPTY);
+        }
+        let kept = &mut self.kept[usize::from(place)];
+        (kept.level, kept.decimals, kept.len) = (level, decimals, 0);
+    }
+
+    #[inline]
+    fn remove(&mut self, at: usize) {
+        self.keys.remove(at);
+        let place = self.places[at];
+        let free = self.keys.len();
+        self.places.copy_within(at + 1..=free, at);
+        self.places[free] = place;
     }
 
     /// Whether one of the best `n` levels changed since [`BestLevels::settle`].
@@ -98,40 +145,53 @@ impl BestLevels {
     }
 
     pub(super) fn clear(&mut self) {
-        self.levels.clear();
+        self.keys.clear();
         self.is_all = true;
         self.first_changed = 0;
     }
 
     /// Forgets what it has, because numbers or order changed: the next `best` reads it anew.
     pub(super) fn forget(&mut self) {
-        self.levels.clear();
+        self.keys.clear();
         self.is_all = false;
         self.first_changed = 0;
     }
 
     pub(super) fn reserve(&mut self) {
-        self.levels.reserve_exact(LEVELS_MAX - self.levels.len());
+        self.keys.reserve_exact(LEVELS_MAX - self.keys.len());
+        self.kept.resize(LEVELS_MAX, BestLevel::EMPTY);
     }
 
-    /// The best `n` levels; `decimals` are those of all levels of the side in `book`.
+    /// Makes sure of the best `n` levels, as far as the side has them in `book`; `decimals` gives those of a level, which are
+    /// asked for in order.
     #[inline]
-    pub(super) fn best(
-        &mut self,
-        n: usize,
-        book: &Book,
-        decimals: impl Iterator<Item = Decimals>,
-    ) -> &mut [BestLevel] {
+    pub(super) fn read(&mut self, n: usize, book: &Book, decimals: impl FnMut(Level) -> Decimals) {
         debug_assert!(n < LEVELS_MAX);
-        if self.levels.len() < n && !self.is_all {
-            let all =
-                book.levels(self.side).zip(decimals).map(|(level, printed)| BestLevel::new(level, printed));
-            self.levels.clear();
-            self.levels.extend(all.take(LEVELS_MAX));
-            self.is_all = book.len(self.side) <= LEVELS_MAX;
+        if self.keys.len() < n && !self.is_all {
+            self.read_rest(book, decimals);
         }
-        let n = n.min(self.levels.len());
-        &mut self.levels[..n]
+    }
+
+    /// What is there stays, with its text.
+    #[cold]
+    fn read_rest(&mut self, book: &Book, mut decimals: impl FnMut(Level) -> Decimals) {
+        let known = self.keys.len();
+        for level in book.levels(self.side).take(LEVELS_MAX).skip(known) {
+            self.insert(self.keys.len(), self.key(level.price), level, decimals(level));
+        }
+        self.is_all = book.len(self.side) <= LEVELS_MAX;
+    }
+
+    /// How many of the best `n` levels there are.
+    #[inline]
+    pub(crate) fn count(&self, n: usize) -> usize {
+        self.keys.len().min(n)
+    }
+
+    /// One of them.
+    #[inline]
+    pub(crate) fn level(&mut self, index: usize) -> &mut BestLevel {
+        &mut self.kept[usize::from(self.places[index])]
     }
 }
 
@@ -166,10 +226,10 @@ mod tests {
                 if !looks.contains(&step) && step + 1 < changes.len() { continue; }
                 let wanted: Vec<Change> = if is_bid { marks.values().rev().copied().collect() }
                     else { marks.values().copied().collect() };
-                let decimals = wanted.iter().map(|level| Decimals { price: 0, qty: level.2 });
-                let found = best.best(25, &book, decimals);
-                prop_assert_eq!(found.len(), wanted.len().min(25));
-                for (level, want) in found.iter_mut().zip(&wanted) {
+                best.read(25, &book, |level| Decimals { price: 0, qty: marks[&level.price].2 });
+                prop_assert_eq!(best.count(25), wanted.len().min(25));
+                for (index, want) in wanted.iter().take(25).enumerate() {
+                    let level = best.level(index);
                     prop_assert_eq!((level.level.price, level.level.qty, level.decimals.qty), *want);
                     if let Some((kept, len)) = level.text() {
                         let now = text(want);

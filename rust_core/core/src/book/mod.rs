@@ -14,7 +14,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::Xxh3;
 
-pub(crate) use self::best_levels::{BestLevel, TEXT_MAX};
+pub(crate) use self::best_levels::{BestLevel, BestLevels, TEXT_MAX};
 use self::ladder::Ladder;
 pub use self::printed::{Decimals, Printed};
 use crate::event::{Level, Side};
@@ -128,11 +128,18 @@ impl Book {
     /// The levels of both sides, bids first, each best first.
     #[must_use]
     pub fn all_levels(&self) -> Vec<Level> {
-        let mut all = Vec::with_capacity(self.len(Side::Bid) + self.len(Side::Ask));
+        let mut all = Vec::new();
+        self.copy_to(&mut all);
+        all
+    }
+
+    /// Puts them in place of what is in `all`.
+    pub fn copy_to(&self, all: &mut Vec<Level>) {
+        all.clear();
+        all.reserve(self.len(Side::Bid) + self.len(Side::Ask));
         for side in [Side::Bid, Side::Ask] {
             self.levels(side).for_each(|level| all.push(level));
         }
-        all
     }
 
     /// Whether the best bid is above the best ask.

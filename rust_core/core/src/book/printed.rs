@@ -1,8 +1,10 @@
 //! How the numbers of a book's levels were printed, for checksums over the venue's text.
 
-use super::best_levels::{BestLevel, BestLevels};
+use super::best_levels::BestLevels;
 use super::{Book, Overflow};
-use crate::event::{Level, Side};
+use crate::decimal::POW10;
+use crate::event::{Level, LevelExtra, Side};
+use crate::instrument::Scale;
 
 /// Digits after the point as the venue printed them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,20 +15,87 @@ pub struct Decimals {
     pub qty: u8,
 }
 
+impl Decimals {
+    pub(crate) fn of(extra: &LevelExtra) -> Self {
+        Self { price: extra.price_decimals, qty: extra.qty_decimals }
+    }
+}
+
+/// How a venue prints most numbers of a column: all with as many digits after the point, or none with a zero at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Usual {
+    Fixed(u8),
+    Shortest,
+}
+
+impl Usual {
+    /// The one that more of the numbers follow.
+    fn of(numbers: &(impl ExactSizeIterator<Item = (i64, u8)> + Clone), exp: i8) -> Self {
+        let Some((_, first)) = numbers.clone().next() else { return Self::Shortest };
+        let fixed = Self::Fixed(first);
+        let following = |usual: Self| {
+            numbers
+                .clone()
+                .filter(|(mantissa, decimals)| usual.is_followed(*mantissa, exp, *decimals))
+                .count()
+        };
+        let count = following(fixed);
+        if count == numbers.len() || count >= following(Self::Shortest) { fixed } else { Self::Shortest }
+    }
+
+    /// Whether a number that was printed with so many digits was printed so.
+    #[inline]
+    fn is_followed(self, mantissa: i64, exp: i8, decimals: u8) -> bool {
+        match self {
+            Self::Fixed(usual) => usual == decimals,
+            Self::Shortest => {
+                // What the exponent has beyond the text are zeros; the last digit of the text stands before them.
+                let beyond = -i32::from(exp) - i32::from(decimals);
+                let last = usize::try_from(beyond + 1).ok().and_then(|digits| POW10.get(digits));
+                decimals == 0 || last.is_some_and(|power| !mantissa.unsigned_abs().is_multiple_of(*power))
+            }
+        }
+    }
+
+    /// The digits after the point of a number that was printed so.
+    fn decimals(self, mantissa: i64, exp: i8) -> u8 {
+        match self {
+            Self::Fixed(usual) => usual,
+            Self::Shortest => {
+                let (mut rest, mut decimals) = (mantissa.unsigned_abs(), exp.min(0).unsigned_abs());
+                while decimals > 0 && rest.is_multiple_of(10) {
+                    rest /= 10;
+                    decimals -= 1;
+                }
+                decimals
+            }
+        }
+    }
+}
+
 /// Set in the quantity that stands for [`Decimals`], so that those of whole numbers are a level too.
 const IS_LEVEL: i64 = 1 << 16;
 
-/// What stands for the decimals of a level.
-fn mark(level: Level, decimals: Decimals) -> i64 {
-    let mark = IS_LEVEL | i64::from(decimals.price) << 8 | i64::from(decimals.qty);
-    if level.qty == 0 { 0 } else { mark }
+fn mark(decimals: Decimals) -> i64 {
+    IS_LEVEL | i64::from(decimals.price) << 8 | i64::from(decimals.qty)
 }
 
-/// The decimals of every level of a book, kept beside it: a book of its own with the same prices, so that both sides are in
-/// the same order, updates need no memory either, and a feed that does not declare them pays nothing.
+fn of_mark(mark: i64) -> Decimals {
+    let [qty, price, ..] = mark.to_le_bytes();
+    Decimals { price, qty }
+}
+
+/// The decimals of every level of a book, kept beside it: which way most are printed, and a book of those that are not. It
+/// has their prices, so that both are in the same order. A feed that does not declare them pays nothing.
 #[derive(Clone, Debug)]
 pub struct Printed {
-    marks: Book,
+    scale: Scale,
+    price: Usual,
+    qty: Usual,
+    odd: Book,
+    has_odd: bool,
+    /// No level was told yet.
+    is_new: bool,
     bids: BestLevels,
     asks: BestLevels,
     /// The checksum that was last made over the best levels; a venue makes all of them alike.
@@ -34,26 +103,60 @@ pub struct Printed {
 }
 
 impl Printed {
-    /// Of an empty book; `tick` as for [`Book::new`].
+    /// Of an empty book; `tick` as for [`Book::new`], `scale` is that of its numbers.
     #[must_use]
-    pub fn new(tick: i64) -> Self {
-        let (bids, asks) = (BestLevels::new(Side::Bid), BestLevels::new(Side::Ask));
-        Self { marks: Book::new(tick), bids, asks, sum: 0 }
+    pub fn new(tick: i64, scale: Scale) -> Self {
+        Self {
+            scale,
+            price: Usual::Shortest,
+            qty: Usual::Shortest,
+            odd: Book::new(tick),
+            has_odd: false,
+            is_new: true,
+            bids: BestLevels::new(Side::Bid),
+            asks: BestLevels::new(Side::Ask),
+            sum: 0,
+        }
     }
 
     /// Notes how a level was printed; one without quantity is forgotten.
     #[inline]
     pub fn set(&mut self, side: Side, level: Level, decimals: Decimals) {
-        self.marks.set(side, level.price, mark(level, decimals));
+        self.is_new = false;
+        self.note(side, level, decimals);
         self.side(side).set(level, decimals);
     }
 
-    /// Notes how a level of a whole book was printed, of which none is known yet. The best ones are looked at when they are
-    /// asked for.
+    /// Notes how the levels of a whole book were printed, of which none is known yet; `extras` are of the bids, then
+    /// of the asks.
+    pub fn set_first(&mut self, bids: &[Level], asks: &[Level], extras: &[LevelExtra]) {
+        let sides = extras.split_at(bids.len());
+        // The side with more levels tells more.
+        let (levels, of) = if bids.len() > asks.len() { (bids, sides.0) } else { (asks, sides.1) };
+        let numbers = levels.iter().zip(of);
+        self.price = Usual::of(
+            &numbers.clone().map(|(level, of)| (level.price, of.price_decimals)),
+            self.scale.price_exp,
+        );
+        self.qty = Usual::of(&numbers.map(|(level, of)| (level.qty, of.qty_decimals)), self.scale.qty_exp);
+        for (side, levels, of) in [(Side::Bid, bids, sides.0), (Side::Ask, asks, sides.1)] {
+            for (level, extra) in levels.iter().zip(of) {
+                self.set(side, *level, Decimals::of(extra));
+            }
+        }
+    }
+
     #[inline]
-    pub fn set_first(&mut self, side: Side, level: Level, decimals: Decimals) {
-        self.marks.set(side, level.price, mark(level, decimals));
-        self.side(side).forget();
+    fn note(&mut self, side: Side, level: Level, decimals: Decimals) {
+        let is_usual = level.qty == 0
+            || (self.price.is_followed(level.price, self.scale.price_exp, decimals.price)
+                && self.qty.is_followed(level.qty, self.scale.qty_exp, decimals.qty));
+        if !is_usual {
+            self.odd.set(side, level.price, mark(decimals));
+            self.has_odd = true;
+        } else if self.has_odd {
+            self.odd.set(side, level.price, 0);
+        }
     }
 
     /// Forgets a level.
@@ -61,15 +164,18 @@ impl Printed {
         self.set(side, Level { price, qty: 0 }, Decimals::default());
     }
 
-    /// Whether no level is known.
+    /// Whether no level was told since the book was empty.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.marks.is_empty()
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Forgets all levels.
     pub fn clear(&mut self) {
-        self.marks.clear();
+        if std::mem::take(&mut self.has_odd) {
+            self.odd.clear();
+        }
+        self.is_new = true;
         self.bids.clear();
         self.asks.clear();
     }
@@ -94,34 +200,46 @@ impl Printed {
         self.sum = sum;
     }
 
-    /// The best levels of both sides of `book`, the one that this stands beside, with their texts: bids and asks.
-    pub(crate) fn best(&mut self, n: usize, book: &Book) -> (&mut [BestLevel], &mut [BestLevel]) {
-        let marks = &self.marks;
-        let decimals = |side| {
-            marks.levels(side).map(|Level { qty: mark, .. }| {
-                let [qty, price, ..] = mark.to_le_bytes();
-                Decimals { price, qty }
-            })
-        };
-        let bids = self.bids.best(n, book, decimals(Side::Bid));
-        (bids, self.asks.best(n, book, decimals(Side::Ask)))
+    /// The levels of both sides, of which the best `n` of `book`, the one that this stands beside, are there: bids and asks.
+    #[inline]
+    pub(crate) fn best(&mut self, n: usize, book: &Book) -> (&mut BestLevels, &mut BestLevels) {
+        let Self { scale, price, qty, odd, bids, asks, .. } = self;
+        let (prices, quantities) = (*price, *qty);
+        let (price_exp, qty_exp) = (scale.price_exp, scale.qty_exp);
+        for (side, best) in [(Side::Bid, &mut *bids), (Side::Ask, &mut *asks)] {
+            let mut odd = odd.levels(side).peekable();
+            let is_better = |one: i64, other: i64| if side == Side::Bid { one > other } else { one < other };
+            best.read(n, book, |level| {
+                while odd.next_if(|odd| is_better(odd.price, level.price)).is_some() {}
+                match odd.next_if(|odd| odd.price == level.price) {
+                    Some(odd) => of_mark(odd.qty),
+                    None => Decimals {
+                        price: prices.decimals(level.price, price_exp),
+                        qty: quantities.decimals(level.qty, qty_exp),
+                    },
+                }
+            });
+        }
+        (bids, asks)
     }
 
-    /// Prices or quantities became finer: as [`Book::rescale`] for prices. What was printed stays.
-    pub fn rescale(&mut self, price_factor: i64) -> Result<(), Overflow> {
+    /// Prices and quantities became finer: as [`Book::rescale`]. What was printed stays.
+    pub fn rescale(&mut self, price_factor: i64, scale: &Scale) -> Result<(), Overflow> {
         self.bids.forget();
         self.asks.forget();
-        self.marks.rescale(price_factor, 1)
+        self.odd.rescale(price_factor, 1)?;
+        self.scale = *scale;
+        Ok(())
     }
 
     /// As [`Book::set_tick`].
     pub fn set_tick(&mut self, tick: i64) {
-        self.marks.set_tick(tick);
+        self.odd.set_tick(tick);
     }
 
     /// As [`Book::reserve`].
     pub fn reserve(&mut self) {
-        self.marks.reserve();
+        self.odd.reserve();
         self.bids.reserve();
         self.asks.reserve();
     }

@@ -329,7 +329,7 @@ impl Feed {
     fn go_live(&mut self, index: u32, host: &mut dyn Host, arrival: Arrival) {
         let instrument = &mut self.instruments[index as usize];
         instrument.held.clear(); // All of it is in the book: the next recovery begins anew.
-        instrument.publish_book(&mut self.channel, host, arrival);
+        instrument.publish_book(&mut self.whole, &mut self.channel, host, arrival);
         instrument.state = BookState::Live;
         let trading_status = std::mem::replace(&mut instrument.trading_status, status::state::LIVE);
         instrument.tell_status(&mut self.channel, host, arrival, Why::default());

@@ -2,7 +2,7 @@
 
 use super::instrument::Instrument;
 use crate::event::{Level, Side};
-use crate::wire::{self, checksum_kind};
+use crate::wire::{self, checksum_kind, digest};
 
 /// A book cut into BOOK_SNAPSHOT fragments.
 pub(super) struct Fragments<'a> {
@@ -27,7 +27,7 @@ impl<'a> Fragments<'a> {
             frag_index: 0,
             frag_count: saturated(levels.len().div_ceil(per_frame).max(1)),
             last_channel_seq,
-            book_checksum: instrument.book.checksum(None),
+            book_checksum: digest::book_crc(&levels[..n_bids], &levels[n_bids..]),
             total_bids: saturated(n_bids),
             total_asks: saturated(levels.len() - n_bids),
             depth_limit: instrument.depth_limit,

@@ -246,7 +246,7 @@ impl Instrument {
         self.book.rescale(price_factor, qty_factor).ok()?;
         if let Some(printed) = &mut self.printed {
             // The prices are those of the book, which fitted.
-            printed.rescale(price_factor).ok()?;
+            printed.rescale(price_factor, scale).ok()?;
         }
         let waiting = self.overlaps.iter_mut().map(|overlap| &mut overlap.waiting);
         let dropped = waiting
@@ -329,9 +329,17 @@ impl Instrument {
     }
 
     /// The whole book in-band: RESET on the first fragment, EVENT_END on the last.
-    pub(crate) fn publish_book(&mut self, channel: &mut Channel, host: &mut dyn Host, arrival: Arrival) {
-        let levels = self.book.all_levels();
-        let fragments = Fragments::new(self, &levels, channel.last_seq(host), channel.is_signed());
+    ///
+    /// `levels` is a buffer that is used again.
+    pub(crate) fn publish_book(
+        &mut self,
+        levels: &mut Vec<Level>,
+        channel: &mut Channel,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
+        self.book.copy_to(levels);
+        let fragments = Fragments::new(self, levels, channel.last_seq(host), channel.is_signed());
         self.quality.see_book(&self.book, arrival.recv_ts);
         let mut first = flags::RESET | if self.source_gap { flags::SRC_GAP } else { 0 };
         for index in 0..fragments.count() {

@@ -49,7 +49,7 @@ pub use repeats::{OVERLAP_TRADES, RECENT_TRADES};
 pub use rotation::Overlapping;
 
 use crate::book::{Book, Printed};
-use crate::event::{Decoded, Trade};
+use crate::event::{Decoded, Level, Trade};
 use crate::instrument::{InstrumentTable, Scale};
 use crate::publish::{About, Arrival, Channel, ChannelCounters, Host, SessionInfo};
 use crate::sequence::{Continuity, Rule};
@@ -111,6 +111,8 @@ pub struct Feed {
     always_whole: bool,
     /// Trades of a message that are no repeats; its memory is used again.
     fresh: Vec<Trade>,
+    /// Levels of a whole book that leaves; its memory is used again.
+    whole: Vec<Level>,
     /// That the numbers run out was told.
     told_full: bool,
 }
@@ -153,6 +155,7 @@ impl Feed {
             links: Links::default(),
             departed: Departed::default(),
             fresh: Vec::new(),
+            whole: Vec::new(),
             told_full: false,
         })
     }
@@ -176,7 +179,8 @@ impl Feed {
         let rule = if rule == Rule::ConnectionPlusOne { Rule::None } else { rule };
         let mut instrument = Instrument::new(id, *def, has_book, Continuity::new(rule, splice));
         if has_book && self.decoder.shapes().iter().any(|shape| shape.keep_decimals) {
-            instrument.printed = Some(Printed::new(def.tick_size));
+            let scale = Scale { price_exp: def.price_exp, qty_exp: def.qty_exp };
+            instrument.printed = Some(Printed::new(def.tick_size, scale));
         }
         let index = self
             .admit(native_symbol.as_bytes(), &mut instrument)
@@ -538,7 +542,7 @@ impl Feed {
         let Some(instrument) = self.instruments.get_mut(index as usize) else { return false };
         let Some(dropped) = instrument.refine(scale) else { return false };
         self.journal.counters.held_dropped += dropped;
-        self.table.set_scale(index, scale.clone());
+        self.table.set_scale(index, *scale);
         self.journal.counters.refined += 1;
         self.journal.notice(Notice {
             expected: u64::from(scale.price_exp.unsigned_abs()),
@@ -547,7 +551,7 @@ impl Feed {
         });
         instrument.define(&mut self.channel, host, arrival);
         if instrument.has_book && instrument.state == BookState::Live {
-            instrument.publish_book(&mut self.channel, host, arrival);
+            instrument.publish_book(&mut self.whole, &mut self.channel, host, arrival);
         }
         true
     }

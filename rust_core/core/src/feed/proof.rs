@@ -56,13 +56,12 @@ impl<'a> Change<'a> {
     /// Notes how the levels were printed.
     fn mark(&self, printed: &mut Printed) {
         debug_assert_eq!(self.extras.len(), self.bids.len() + self.asks.len(), "a level without decimals");
-        let levels = self.levels().zip(self.extras).map(|((side, level), extra)| {
-            (side, level, Decimals { price: extra.price_decimals, qty: extra.qty_decimals })
-        });
-        if printed.is_empty() {
-            levels.for_each(|(side, level, decimals)| printed.set_first(side, level, decimals));
-        } else {
-            levels.for_each(|(side, level, decimals)| printed.set(side, level, decimals));
+        if printed.is_new() {
+            printed.set_first(self.bids, self.asks, self.extras);
+            return;
+        }
+        for ((side, level), extra) in self.levels().zip(self.extras) {
+            printed.set(side, level, Decimals::of(extra));
         }
     }
 }

@@ -54,6 +54,14 @@ where
     side_bytes(asks.1, &mut take);
 }
 
+/// CRC32C of the same bytes, of levels that lie side by side.
+#[must_use]
+pub fn book_crc(bids: &[Level], asks: &[Level]) -> u32 {
+    let counts = [bids, asks].map(|levels| u16::try_from(levels.len()).unwrap_or(u16::MAX));
+    let parts = [counts.as_bytes(), bids.as_bytes(), asks.as_bytes()];
+    parts.into_iter().fold(0, crc32c::crc32c_append)
+}
+
 fn side_bytes(levels: impl Iterator<Item = Level>, take: &mut impl FnMut(&[u8])) {
     let mut chunk = [Level::new_zeroed(); LEVELS_AT_ONCE];
     let mut filled = 0;

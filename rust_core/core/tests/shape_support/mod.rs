@@ -112,7 +112,7 @@ pub(crate) fn decode(
         match decoder.decode(7, frame, table, out) {
             Outcome::NeedsFiner { instrument, price_exp, qty_exp } => {
                 assert!(out.events.is_empty() && out.levels.is_empty() && out.trades.is_empty());
-                let old = table.scale(instrument).clone();
+                let old = *table.scale(instrument);
                 assert!(price_exp <= old.price_exp && qty_exp <= old.qty_exp);
                 assert_ne!((price_exp, qty_exp), (old.price_exp, old.qty_exp), "asks for what it has");
                 table.set_scale(instrument, Scale { price_exp, qty_exp });
