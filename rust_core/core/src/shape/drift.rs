@@ -8,7 +8,7 @@
 use std::fmt::Write;
 
 use super::FaultKind;
-use super::cursor::{Cursor, DEPTH_MAX, Value};
+use super::cursor::{Cursor, DEPTH_MAX, Kind, Value};
 use super::known::{ANY, Known, Node};
 
 /// Frames of each shape that are looked at in any case …
@@ -103,9 +103,10 @@ impl Drift {
         is_allowed || state.frames % EVERY == 0
     }
 
-    /// Looks at a frame of the shape. What is no JSON is left to those who decode it.
+    /// Looks at a frame of the shape, in which `slots` were found: where one ends is known. What is no JSON is left to those who
+    /// decode it.
     #[cold]
-    pub(super) fn look(&mut self, shape: u16, known: &Known, frame: &[u8]) {
+    pub(super) fn look(&mut self, shape: u16, known: &Known, frame: &[u8], slots: &[Value]) {
         let Drift { states, names, text } = self;
         let Some(state) = states.get_mut(usize::from(shape)) else { return };
         state.found.resize(known.read.len(), Found::default());
@@ -114,7 +115,7 @@ impl Drift {
         text.push_str(&state.name);
         let mut cursor = Cursor::new(frame, 0);
         cursor.space();
-        let mut look = Look { cursor, known, state, text, names };
+        let mut look = Look { cursor, slots, known, state, text, names };
         if look.value(Some(0), 0).is_ok() {
             look.absent();
         }
@@ -131,6 +132,7 @@ impl Drift {
 /// One look at one frame.
 struct Look<'a> {
     cursor: Cursor<'a>,
+    slots: &'a [Value],
     known: &'a Known,
     state: &'a mut State,
     text: &'a mut String,
@@ -169,6 +171,7 @@ impl<'a> Look<'a> {
 
     fn array(&mut self, node: &'a Node, depth: u32) -> Result<(), FaultKind> {
         let are_alike = node.named(ANY.as_bytes()).is_some();
+        let end = self.end_of_array(self.cursor.at);
         let count = if node.counts_from_the_end() { Some(self.count_elements(depth)?) } else { None };
         let mut more = self.cursor.open(b']')?;
         if more {
@@ -177,7 +180,7 @@ impl<'a> Look<'a> {
         let mut index = 0;
         while more {
             if index >= ELEMENTS_MAX && are_alike {
-                if let Some(end) = self.cursor.other_text_rows() {
+                if let Some(end) = end.or_else(|| self.cursor.other_text_rows()) {
                     self.cursor.at = end;
                     return Ok(());
                 }
@@ -206,11 +209,39 @@ impl<'a> Look<'a> {
         let mut count = 0;
         let mut more = cursor.open(b']')?;
         while more {
-            cursor.value(depth + 1)?;
+            self.pass(&mut cursor, depth + 1)?;
             count += 1;
             more = cursor.more(b']')?;
         }
         Ok(count)
+    }
+
+    /// Where the array ends that begins at a place, if it was found already.
+    fn end_of_array(&self, at: usize) -> Option<usize> {
+        let found = self.slots.iter().find(|slot| slot.kind == Kind::Array && slot.start as usize == at)?;
+        Some(found.end as usize).filter(|end| *end > at)
+    }
+
+    /// Passes over a value; over arrays that were found, without reading them again.
+    fn pass(&self, cursor: &mut Cursor<'_>, depth: u32) -> Result<(), FaultKind> {
+        if depth >= DEPTH_MAX {
+            return Err(FaultKind::TooDeep);
+        }
+        if let (b'[', Some(end)) = (cursor.peek()?, self.end_of_array(cursor.at)) {
+            cursor.at = end;
+            return Ok(());
+        }
+        if cursor.peek()? != b'{' {
+            return cursor.value(depth).map(|_| ());
+        }
+        let mut more = cursor.open(b'}')?;
+        while more {
+            cursor.string()?;
+            cursor.colon()?;
+            self.pass(cursor, depth + 1)?;
+            more = cursor.more(b'}')?;
+        }
+        Ok(())
     }
 
     fn step(&mut self, child: Option<u16>, push: impl FnOnce(&mut String, &[u8])) {

@@ -160,7 +160,7 @@ fn run(
     let shape = known.or_else(|| select(plan, &reader, origin, table)).ok_or(Stop::NotMine)?;
     context.out.shape = shape.number;
     if drift.is_due(shape.number, known.is_none()) {
-        drift.look(shape.number, &shape.known, frame);
+        drift.look(shape.number, &shape.known, frame, reader.slots);
     }
     match events {
         Some(result) => result?,
