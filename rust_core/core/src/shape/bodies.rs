@@ -143,6 +143,9 @@ fn book(
             return Err(FaultKind::UnknownList.into());
         }
     }
+    if let Some((bids, asks)) = taken.sides(&plan.lists, |list| given(&list)) {
+        return Ok(bids_first(context.out, bids, asks, body));
+    }
     if !plan.lists.iter().filter(given).all(|list| taken.has_rows(list.at.slot)) {
         context.sides.clear();
         let tracks = &mut context.rows[usize::from(shape.number)];

@@ -4,12 +4,13 @@ use super::bodies::{self, Context};
 use super::cursor::{Cursor, Value};
 use super::elements::instrument;
 use super::levels::{Finer, LevelReader};
-use super::pairs::pairs;
+use super::pairs::{Guess, pairs};
 use super::plan::{BodyPlan, BookPlan, Field, ListPlan, ListSide, Plan, Record, ShapePlan};
 use super::reader::Reader;
 use super::scan::select;
 use super::trie::{Lists, Slot};
-use crate::event::{Decoded, Run};
+use crate::decimal::POW10;
+use crate::event::{Decoded, Level, Run};
 use crate::instrument::Scale;
 
 /// Which shape the lists of a walk may be read for.
@@ -45,6 +46,23 @@ impl Taken {
         self.rows.contains(&Some(slot))
     }
 
+    /// Bids and asks where every list that there is was taken, and none of one side twice; the other side may have none.
+    pub(super) fn sides(
+        &self,
+        lists: &[ListPlan],
+        is_given: impl Fn(&ListPlan) -> bool,
+    ) -> Option<(Run, Run)> {
+        let (mut bids, mut asks) = (None, None);
+        for list in lists.iter().filter(|list| is_given(list)) {
+            let side = if list.side == ListSide::Bid { &mut bids } else { &mut asks };
+            if side.replace(self.run(list.at.slot)?).is_some() {
+                return None;
+            }
+        }
+        let (bids, asks) = (bids.or(asks.map(|asks| Run { len: 0, ..asks }))?, asks);
+        Some((bids, asks.unwrap_or(Run { start: bids.start + bids.len, len: 0 })))
+    }
+
     pub(super) fn run(&self, slot: Slot) -> Option<Run> {
         self.lists.iter().flatten().find(|(other, _)| *other == slot).map(|(_, run)| *run)
     }
@@ -62,6 +80,8 @@ pub(super) struct Eager<'p, 'c, 'a> {
     tried: bool,
     /// Whose lists they are, once a track has told the shape.
     instrument: Option<u32>,
+    /// Shape of lists whose instrument stands behind them, and the exponents that they are read with.
+    late: Option<(&'p ShapePlan, Guess)>,
     taken: Taken,
 }
 
@@ -81,6 +101,7 @@ impl<'p, 'c, 'a> Eager<'p, 'c, 'a> {
             chosen: None,
             tried: false,
             instrument: None,
+            late: None,
             taken: Taken::default(),
         }
     }
@@ -101,14 +122,35 @@ impl<'p, 'c, 'a> Eager<'p, 'c, 'a> {
         select(plan, &reader, self.context.origin, self.context.table)
     }
 
-    /// Lists from here on are of this shape.
-    pub(super) fn choose_shape(&mut self, shape: &'p ShapePlan, frame: &[u8], slots: &[Value]) {
+    /// The list under the cursor, and those from here on, are of this shape.
+    pub(super) fn choose_shape(&mut self, shape: &'p ShapePlan, cursor: &Cursor<'_>, slots: &[Value]) {
         if !self.tried {
             self.tried = true;
-            let reader = Reader { frame, slots, element: &[], inner: &[] };
+            let reader = Reader { frame: cursor.bytes, slots, element: &[], inner: &[] };
+            let is_late = shape.instrument.field().is_some_and(|field| !reader.get(field).is_given());
+            if is_late {
+                self.late = self.context.columns.guess(cursor).map(|guess| (shape, guess));
+                return;
+            }
             let table = self.context.table;
             self.instrument = instrument(shape, &reader, self.context.origin, table).ok();
             self.chosen = self.instrument.map(|instrument| (shape, table.scale(instrument)));
+        }
+    }
+
+    /// All values of the frame are found: levels that were read before their instrument was known get its exponents. What does
+    /// not fit them was not taken.
+    pub(super) fn settle(&mut self, frame: &[u8], slots: &[Value]) {
+        let Some((shape, guess)) = self.late.take() else { return };
+        let reader = Reader { frame, slots, element: &[], inner: &[] };
+        self.instrument = instrument(shape, &reader, self.context.origin, self.context.table).ok();
+        let is_settled = self.instrument.is_some_and(|found| {
+            let scale = self.context.table.scale(found);
+            self.context.columns.learn(&guess, *scale);
+            rescale(&mut self.context.out.levels[self.before.0..], &guess.scale, scale).is_some()
+        });
+        if !is_settled {
+            self.begin_again();
         }
     }
 
@@ -137,6 +179,19 @@ impl<'p, 'c, 'a> Eager<'p, 'c, 'a> {
         }
         *place = Some((slot, bodies::run(start, out.levels.len())));
         true
+    }
+
+    /// The same before the instrument is known.
+    fn late_pairs(&mut self, cursor: &mut Cursor<'_>, slot: Slot, shape: &ShapePlan, scale: Scale) -> bool {
+        let BodyPlan::Book(book) = &shape.body else { return false };
+        let at = Field { record: Record::Frame, slot };
+        let is_taken = book.level.is_pair
+            && book.lists.iter().any(|list| list.at == at)
+            && self.pairs(cursor, slot, (book, &scale));
+        if is_taken {
+            self.taken.shape = Some(shape.number);
+        }
+        is_taken
     }
 
     /// Takes a list row by row. Where several lists have levels of both sides, their order is that of the plan.
@@ -168,8 +223,30 @@ impl<'p, 'c, 'a> Eager<'p, 'c, 'a> {
     }
 }
 
+/// Gives levels other exponents; `None`: a number does not fit them, and some may be changed.
+fn rescale(levels: &mut [Level], from: &Scale, to: &Scale) -> Option<()> {
+    if from == to {
+        return Some(());
+    }
+    let raised = |mantissa: i64, from: i8, to: i8| {
+        let power = i64::try_from(*POW10.get(usize::from(from.abs_diff(to)))?).ok()?;
+        if from >= to {
+            return mantissa.checked_mul(power);
+        }
+        (mantissa % power == 0).then(|| mantissa / power)
+    };
+    for level in levels {
+        level.price = raised(level.price, from.price_exp, to.price_exp)?;
+        level.qty = raised(level.qty, from.qty_exp, to.qty_exp)?;
+    }
+    Some(())
+}
+
 impl Lists for Eager<'_, '_, '_> {
     fn list(&mut self, cursor: &mut Cursor<'_>, slot: Slot, slots: &[Value], depth: u32) -> bool {
+        if let Some((shape, guess)) = self.late {
+            return self.late_pairs(cursor, slot, shape, guess.scale);
+        }
         if !self.tried {
             self.tried = true;
             self.chosen = self.choose(cursor.bytes, slots);
@@ -196,6 +273,6 @@ impl Lists for Eager<'_, '_, '_> {
         self.context.out.levels.truncate(levels);
         self.context.out.extras.truncate(extras);
         self.context.sides.clear();
-        (self.tried, self.chosen, self.taken) = (false, None, Taken::default());
+        (self.tried, self.chosen, self.late, self.taken) = (false, None, None, Taken::default());
     }
 }

@@ -134,7 +134,7 @@ impl<'a> Learner<'a> {
             Kind::Array if place.is_some_and(|place| place.is_list) && self.frame.is_none() => {
                 (start, What::List { shape: 0, depth }, end_of)
             }
-            Kind::Array if place.is_some_and(|place| place.is_list) && self.knows_instrument() => {
+            Kind::Array if place.is_some_and(|place| place.is_list) && self.reads_lists() => {
                 let (plan, of, _) = self.frame?;
                 let shape = plan.shapes.iter().position(|shape| shape.number == of.number)?;
                 (start, What::List { shape: shape as u16, depth }, end_of)
@@ -237,12 +237,15 @@ impl<'a> Learner<'a> {
         at.is_some_and(|at| at.record == Record::Frame && !self.is_found(at.slot))
     }
 
-    /// Whether lists at this place can be read with the exponents of the instrument.
-    fn knows_instrument(&self) -> bool {
+    /// Whether lists of the frame can be read on the way: with the exponents of the instrument if that is known by then, else,
+    /// in the common form, as they are printed.
+    fn reads_lists(&self) -> bool {
         let Some((_, shape, _)) = self.frame else { return false };
         let Some(Field { record: Record::Frame, slot }) = shape.instrument.field() else { return false };
-        let is_book = matches!(&shape.body, BodyPlan::Book(_)) && shape.each.is_none();
-        is_book && self.pieces.iter().any(|piece| fills(self.trie, piece).any(|filled| filled == slot))
+        let BodyPlan::Book(book) = &shape.body else { return false };
+        let is_known =
+            || self.pieces.iter().any(|piece| fills(self.trie, piece).any(|filled| filled == slot));
+        shape.each.is_none() && (book.level.is_pair || is_known())
     }
 
     /// Whether the shape asks for this very text.

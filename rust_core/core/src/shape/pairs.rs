@@ -5,11 +5,47 @@ use crate::decimal::{self, Column, FAST_FRACTION_MAX, padded_word};
 use crate::event::{Level, LevelExtra};
 use crate::instrument::Scale;
 
+/// Digits after the point by which exponents are guessed; more have few prices.
+const GUESSED_DIGITS_MAX: usize = 12;
+
 /// How the prices and quantities of the lists were printed last.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
     price: Column,
     qty: Column,
+    /// By digits after the point of the first price: exponents of the last instrument that was printed so.
+    scales: [Option<Scale>; GUESSED_DIGITS_MAX + 1],
+}
+
+/// Exponents for a list whose instrument is not known yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guess {
+    pub(super) scale: Scale,
+    digits: usize,
+}
+
+impl Columns {
+    /// For the list under the cursor, which stands for all lists of its frame. `None`: it has no level in the common form.
+    pub(super) fn guess(&self, cursor: &Cursor<'_>) -> Option<Guess> {
+        let (bytes, price_at) = (cursor.bytes, cursor.at + 3);
+        if !starts_with(padded_word(bytes, cursor.at), *b"[[\"") {
+            return None;
+        }
+        let middle = plain_text(bytes, price_at)?;
+        let digits = usize::from(digits_after_point(&bytes[price_at..middle]));
+        let known = *self.scales.get(digits)?;
+        let as_printed = || {
+            let end = plain_text(bytes, middle + 3)?;
+            let qty = digits_after_point(&bytes[middle + 3..end]);
+            Some(Scale { price_exp: -i8::try_from(digits).ok()?, qty_exp: -i8::try_from(qty).ok()? })
+        };
+        Some(Guess { scale: known.or_else(as_printed)?, digits })
+    }
+
+    /// What the exponents were.
+    pub(super) fn learn(&mut self, guess: &Guess, scale: Scale) {
+        self.scales[guess.digits] = Some(scale);
+    }
 }
 
 /// Digits after the point of price and quantity.
@@ -152,7 +188,7 @@ fn tight_pairs<const MARKED: bool>(
     sink: &mut Sink<'_, MARKED>,
 ) -> bool {
     let bytes = cursor.bytes;
-    let Columns { mut price, mut qty } = *columns;
+    let Columns { mut price, mut qty, .. } = *columns;
     price.keep(decimals.0);
     qty.keep(decimals.1);
     let mut is_over = false;
@@ -173,7 +209,7 @@ fn tight_pairs<const MARKED: bool>(
             sink.push(level, || (price.fraction(), qty.fraction()));
         }
     }
-    *columns = Columns { price, qty };
+    (columns.price, columns.qty) = (price, qty);
     is_over
 }
 

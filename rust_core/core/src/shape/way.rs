@@ -64,7 +64,7 @@ impl<'p> Way for FrameWay<'p, '_, '_> {
         cursor: &mut Cursor<'_>,
         slots: &[Value],
     ) -> Option<Value> {
-        self.lists.choose_shape(&self.plan.shapes[usize::from(shape)], cursor.bytes, slots);
+        self.lists.choose_shape(&self.plan.shapes[usize::from(shape)], cursor, slots);
         list_value(&mut self.lists, depth, fills, cursor, slots)
     }
 
@@ -104,11 +104,12 @@ impl<'p> Way for FrameWay<'p, '_, '_> {
             let time = reader.time(shape.time.as_ref()).ok()?;
             self.lists.context.out.events.iter_mut().for_each(|event| event.exchange_ts = time);
         }
-        if is_sure {
-            return Some(shape);
+        if !is_sure {
+            let found = self.lists.select(self.plan, cursor.bytes, slots);
+            found.filter(|found| found.number == shape.number)?;
         }
-        let found = self.lists.select(self.plan, cursor.bytes, slots);
-        found.filter(|found| found.number == shape.number)
+        self.lists.settle(cursor.bytes, slots);
+        Some(shape)
     }
 }
 
