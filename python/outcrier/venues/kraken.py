@@ -69,6 +69,12 @@ def asset(name: str) -> str:
     return _ASSETS.get(name, name)
 
 
+_HEARTBEAT: Final = b'{"channel":"heartbeat"}'
+"""What comes every second, always in these bytes, where nothing else does."""
+
+_IS_HEARTBEAT: Final = Ignored("heartbeat")
+
+
 class _Pair(msgspec.Struct):
     """An entry of AssetPairs; tick and status are told since 2022."""
 
@@ -232,7 +238,11 @@ class Kraken(KrakenSpot):
     # Frames.
 
     def control(self, text: bytes | str) -> Control:
+        if text == _HEARTBEAT:
+            return _IS_HEARTBEAT
         message = frames.record(text)
+        if "method" not in message and "error" not in message:
+            return _pushed(message)
         method = frames.word(message.get("method"))
         if method in {"subscribe", "unsubscribe"}:
             return self._answer(message)
@@ -281,7 +291,7 @@ def _pushed(message: Mapping[str, Any]) -> Control:
     """A message that nobody asked for one by one."""
     match frames.word(message.get("channel")):
         case "heartbeat":
-            return Ignored("heartbeat")
+            return _IS_HEARTBEAT
         case "status":
             return system(frames.at(message, "data", 0, "system"))
         case "instrument":
