@@ -10,11 +10,11 @@ as it may with trades.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -251,7 +251,7 @@ class Handler:
         )
         self.indices: dict[str, int] = {}
         self.told: list[Any] = []
-        self.kinds: set[str] = set()
+        self.noticed: list[tuple[str, Any, Any, Any, Any]] = []
         for copy in session.copies:
             for recorded, each in copy.items():
                 index = self.feed.add_instrument(
@@ -267,12 +267,11 @@ class Handler:
                 elif recorded in session.snapshots:
                     self.feed.on_snapshot(index, session.snapshots[recorded])
         # Each copy comes by a connection of its own, as the numbers of Coinbase need it.
-        self._timed = [
-            (CONNECTION + number, data)
-            for number, frames in enumerate(session.frames[1:], 1)
-            for data in frames
+        self._connections = [
+            CONNECTION + number for number, frames in enumerate(session.frames[1:], 1) for _ in frames
         ]
-        self._take((CONNECTION, data) for data in session.frames[0])
+        self._timed = [data for frames in session.frames[1:] for data in frames]
+        self._take(repeat(CONNECTION), session.frames[0])
         self.publisher.take()
 
     def _have_books(self) -> None:
@@ -289,19 +288,25 @@ class Handler:
         self.feed.notices()
         self.publisher.take()
 
-    def _take(self, messages: Iterator[tuple[int, bytes]]) -> None:
-        feed, control = self.feed, self.session.venue.control
-        for connection, data in messages:
-            bits = feed.on_frame(connection, data)
+    def _take(self, connections: Iterable[int], messages: Iterable[bytes]) -> None:
+        feed, on_frame, control = self.feed, self.feed.on_frame, self.session.venue.control
+        # A list of pairs would be memory that only the measurement touches.
+        for connection, data in zip(connections, messages, strict=False):
+            bits = on_frame(connection, data)
             if bits:
                 if bits & _core.FOR_PYTHON:
                     self.told.append(control(data))
                 if bits & _core.NOTICES:
-                    self.kinds.update(kind for kind, *_ in feed.notices())
+                    self.noticed += feed.notices()
+
+    @property
+    def kinds(self) -> set[str]:
+        """Kinds of the notices since the books were there first."""
+        return {kind for kind, *_ in self.noticed}
 
     def run(self) -> None:
         """The messages that are timed."""
-        self._take(iter(self._timed))
+        self._take(self._connections, self._timed)
 
     def books(self) -> list[dict[str, Sides]]:
         """By the recorded name, for each copy: the books that are live; prices and quantities as Decimals."""

@@ -25,12 +25,33 @@ pub(crate) struct Udp {
 /// What left, in the order in which it did.
 #[derive(Default)]
 pub(crate) struct Kept {
-    pub(crate) datagrams: Vec<(u8, Vec<u8>)>,
+    /// Datagrams, one behind the other: a publisher that is measured keeps them in memory that it had before.
+    bytes: Vec<u8>,
+    /// Plane of each, and where it ends.
+    ends: Vec<(u8, usize)>,
     pub(crate) texts: VecDeque<Vec<u8>>,
     sums: PublisherCounters,
 }
 
+impl Kept {
+    /// Gives the datagrams to `take`, in their order and with their plane, and forgets them.
+    pub(crate) fn take<T>(&mut self, mut take: impl FnMut(u8, &[u8]) -> T) -> Vec<T> {
+        let mut start = 0;
+        let datagram =
+            |&(plane, end): &(u8, usize)| take(plane, &self.bytes[std::mem::replace(&mut start, end)..end]);
+        let taken = self.ends.iter().map(datagram).collect();
+        self.bytes.clear();
+        self.ends.clear();
+        taken
+    }
+}
+
 impl Outlet {
+    /// Whether it asks what time it is when a batch leaves.
+    pub(crate) fn asks_time(&self) -> bool {
+        matches!(self, Self::Udp(_))
+    }
+
     /// Lets frames of one channel leave together. `false`: the channel must not send any more, they are dropped.
     pub(crate) fn leave(&self, channel: u8, batch: &Batch, now_ns: u64) -> bool {
         match self {
@@ -47,7 +68,10 @@ impl Outlet {
                     kept.sums.frames += 1;
                     kept.sums.bytes += frame.len() as u64;
                     kept.sums.padding_bytes += padding.len() as u64;
-                    kept.datagrams.push((batch.plane() as u8, [frame, padding].concat()));
+                    kept.bytes.extend_from_slice(frame);
+                    kept.bytes.extend_from_slice(padding);
+                    let end = kept.bytes.len();
+                    kept.ends.push((batch.plane() as u8, end));
                 }
             }
         }

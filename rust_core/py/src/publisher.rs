@@ -72,7 +72,8 @@ impl Machine {
 
 impl Shared {
     fn leave(&self, channel: u8, batch: &Batch) {
-        let now_ns = mono_ns();
+        // Frames that stay in memory ask for no time.
+        let now_ns = if self.outlet.asks_time() || self.upkeep.asks_time() { mono_ns() } else { 0 };
         if self.outlet.leave(channel, batch, now_ns) {
             self.upkeep.keep(batch, now_ns);
         } else {
@@ -258,8 +259,7 @@ impl Publisher {
         match &self.shared.outlet {
             Outlet::Udp(_) => Err(value_error("frames sent over UDP are not kept")),
             Outlet::Memory(kept) => {
-                let kept = std::mem::take(&mut lock(kept).datagrams);
-                Ok(kept.into_iter().map(|(plane, datagram)| (plane, PyBytes::new(py, &datagram))).collect())
+                Ok(lock(kept).take(|plane, datagram| (plane, PyBytes::new(py, datagram))))
             }
         }
     }
