@@ -276,3 +276,45 @@ impl Lists for Eager<'_, '_, '_> {
         (self.tried, self.chosen, self.late, self.taken) = (false, None, None, Taken::default());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_get_other_exponents_or_are_refused() {
+        let levels =
+            |prices: &[i64]| prices.iter().map(|price| Level { price: *price, qty: 7 }).collect::<Vec<_>>();
+        let scale = |price_exp| Scale { price_exp, qty_exp: -8 };
+        let rescaled = |prices: &[i64], from, to| {
+            let mut given = levels(prices);
+            rescale(&mut given, &scale(from), &scale(to)).map(|()| given)
+        };
+        assert_eq!(rescaled(&[15, 0, -3], -1, -3), Some(levels(&[1_500, 0, -300])));
+        assert_eq!(rescaled(&[1_500, 0, -300], -3, -1), Some(levels(&[15, 0, -3])));
+        assert_eq!(rescaled(&[1_501], -3, -1), None, "a digit would be lost");
+        assert_eq!(rescaled(&[i64::MAX / 10], -1, -3), None, "64 bits do not hold it");
+        assert_eq!(rescaled(&[1], 0, -19), None, "nor the power");
+        assert_eq!(rescaled(&[i64::MAX], -5, -5), Some(levels(&[i64::MAX])));
+    }
+
+    #[test]
+    fn sides_are_those_of_lists_that_were_all_taken() {
+        let list = |slot, side| ListPlan { at: Field { record: Record::Frame, slot }, side, remove: false };
+        // As Kraken v1 has them: each side in one of two objects.
+        let lists = [(0, ListSide::Bid), (1, ListSide::Bid), (2, ListSide::Ask), (3, ListSide::Ask)]
+            .map(|(slot, side)| list(slot, side));
+        let run = |start, len| Run { start, len };
+        let sides = |given: &[Slot], taken: [Option<(Slot, Run)>; 2]| {
+            let taken = Taken { lists: taken, ..Taken::default() };
+            taken.sides(&lists, |list| given.contains(&list.at.slot))
+        };
+        let (ask, bid) = ((2, run(5, 3)), (1, run(8, 2)));
+        assert_eq!(sides(&[1, 2], [Some(ask), Some(bid)]), Some((bid.1, ask.1)));
+        assert_eq!(sides(&[2], [Some(ask), None]), Some((run(5, 0), ask.1)));
+        assert_eq!(sides(&[1], [Some(bid), None]), Some((bid.1, run(10, 0))));
+        assert_eq!(sides(&[1, 2], [Some(ask), None]), None, "the bids are still to be read");
+        assert_eq!(sides(&[2, 3], [Some(ask), Some((3, run(8, 1)))]), None, "one side has two lists");
+        assert_eq!(sides(&[], [None, None]), None);
+    }
+}
