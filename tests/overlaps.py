@@ -395,7 +395,8 @@ class TwoLinks:
         )
         self.consumer = Consumer()
         for number, symbol in enumerate(tape.symbols):
-            self.feed.add_instrument(**Bench.instrument(symbol, FIRST_ID + number, (8, 8)))
+            proven = {"book_proof": int(tape.numbered)}
+            self.feed.add_instrument(**Bench.instrument(symbol, FIRST_ID + number, (8, 8)) | proven)
         self.all = list(range(len(tape.symbols)))
         for symbol, body in tape.rest.items():
             self.feed.on_snapshot(tape.symbols.index(symbol), body.encode(), 1)

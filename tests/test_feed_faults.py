@@ -4,6 +4,7 @@ declarations."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from feed_bench import Bench, Line, lines
 from outcrier import _core
 from outcrier.shape_json import to_json
 from outcrier.shapes import Chain, Shape
+from overlaps import received
 
 CaptureFinder = Callable[[str], Path]
 
 USDM = "binance_usdm/usdm_btcusdt_2022-08-11"
+LEGACY = "bithumb/spot_full_2021-06-01"
 SECOND = 1_000_000_000
 
 
@@ -54,7 +57,8 @@ def diff(bench: Bench, bids: list[list[str]], *, first: int | None = None) -> Li
 
 def states(bench: Bench) -> list[tuple[int, int]]:
     """(state, reason) of the STATUS frames sent."""
-    frames = [_core.decode_frame(frame) for plane, frame in bench.publisher.take() if plane == 0]
+    sent = [_core.decode_frame(frame) for plane, frame in bench.publisher.take() if plane == 0]
+    frames = [frame for whole in sent for frame in whole.get("messages") or [whole]]
     return [(f["root"]["state"], f["root"]["reason"]) for f in frames if f["msg"] == "STATUS"]
 
 
@@ -82,6 +86,174 @@ def test_a_diff_whose_side_has_another_name_ends_the_live_book_at_once(live: Ben
         live.feed.on_snapshot(0, whole.replace(name, "levels").encode(), SECOND)
         assert live.feed.faults()[-1][0] == f"missing field {name}"
         assert live.feed.state(0) == "STALE"
+
+
+@pytest.fixture
+def legacy(capture: CaptureFinder) -> tuple[Bench, dict[str, str]]:
+    """Three live books of Bithumb's older feed, and a recorded change of each. The whole books, of which none
+    was recorded, are of one level a side."""
+    bench, changes = Bench("bithumb_legacy", (8, 8)), dict[str, str]()
+    for text in received(capture(LEGACY)):
+        if '"content"' in text and '"orderbookdepth"' in text:
+            changes.setdefault(json.loads(text)["content"]["list"][0]["symbol"], text)
+    symbols = list(changes)[:3]
+    for symbol in symbols:
+        bench.add(symbol, book_proof=0)
+        sides = {"asks": [["1000", "1"]], "bids": [["0.0000001", "1"]]}
+        content = {"symbol": symbol, "datetime": "1622591000000000", **sides}
+        whole = json.dumps({"type": "orderbooksnapshot", "content": content})
+        bench.feed.on_frame(1, whole.encode(), SECOND)
+    assert all_states(bench) == ["LIVE"] * 3
+    bench.feed.notices()
+    bench.publisher.take()
+    return bench, {symbol: changes[symbol] for symbol in symbols}
+
+
+def all_states(bench: Bench) -> list[str]:
+    return [bench.feed.state(index) for index in bench.indices.values()]
+
+
+def in_one(texts: list[str]) -> str:
+    """The entries of recorded messages as those of one: none was recorded, and nothing forbids it."""
+    entries = [entry for text in texts for entry in json.loads(text)["content"]["list"]]
+    message = json.loads(texts[0])
+    message["content"]["list"] = entries
+    return json.dumps(message, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+@pytest.mark.parametrize("bad", [0, 1])
+def test_an_entry_that_cannot_be_read_ends_all_books_of_its_message(
+    legacy: tuple[Bench, dict[str, str]], bad: int, *, tracked: bool
+) -> None:
+    bench, changes = legacy
+    first, second, _ = changes.values()
+    for _ in range(10 * tracked):
+        bench.feed.on_frame(1, in_one([first, second]).encode(), SECOND)
+    bench.publisher.take()
+    damaged = [first, second]
+    damaged[bad] = damaged[bad].replace('"price":"', '"price":"x', 1)
+    frame = in_one(damaged).encode()
+    bench.feed.on_frame(1, frame, SECOND)
+    assert all_states(bench) == ["STALE", "STALE", "LIVE"]
+    assert states(bench) == [(2, 4)] * 2, "stale, parse error"
+    notices = [(kind, index) for kind, index, *_ in bench.feed.notices()]
+    lost = [(kind, index) for index in (bad, 1 - bad) for kind in ("STALE", "NEED_SNAPSHOT")]
+    assert notices == [("FAULT", bad), *lost]
+    assert bench.feed.faults()[-1][0] == "bad number"
+    assert bench.feed.kinds()["book"][2] == 1, "one message"
+
+
+def test_digits_beyond_all_bounds_end_all_books_of_their_message(
+    legacy: tuple[Bench, dict[str, str]],
+) -> None:
+    bench, changes = legacy
+    first, second, third = changes.values()
+    absurd = re.sub('"price":"[^"]*"', '"price":"0.000000000000000001"', second, count=1)
+    bench.feed.on_frame(1, in_one([first, absurd, third]).encode(), SECOND)
+    assert all_states(bench) == ["STALE"] * 3
+    assert bench.feed.faults()[-1][0] == "more digits than 64 bits hold"
+
+
+def test_finer_digits_that_are_taken_lose_nothing(legacy: tuple[Bench, dict[str, str]]) -> None:
+    bench, changes = legacy
+    first, second, _ = changes.values()
+    finer = re.sub('"quantity":"[^"]*"', '"quantity":"0.0000000001"', second, count=1)
+    bench.feed.on_frame(1, in_one([first, finer]).encode(), SECOND)
+    assert all_states(bench) == ["LIVE"] * 3
+    assert bench.feed.counters()["refined"] == 1
+    assert bench.feed.counters()["book_events"] == len(json.loads(in_one([first, finer]))["content"]["list"])
+
+
+EXCHANGE = "coinbase/exchange_2021-04-17"
+
+
+def exchange(capture: CaptureFinder, *, proof: int = 0) -> tuple[Bench, str]:
+    """All books of a recorded session of Coinbase Exchange live on connection 1, but the last on connection
+    2; and a change of the first."""
+    bench = Bench("coinbase_exchange", (8, 8))
+    texts = received(capture(EXCHANGE))
+    wholes = [text for text in texts if '"snapshot"' in text]
+    for text in wholes:
+        bench.add(json.loads(text)["product_id"], book_proof=proof)
+    for text in wholes:
+        bench.feed.on_frame(2 if text is wholes[-1] else 1, text.encode(), SECOND)
+    assert len(wholes) >= 3
+    assert set(all_states(bench)) == {"LIVE"}
+    bench.feed.notices()
+    bench.publisher.take()
+    first = json.loads(wholes[0])["product_id"]
+    return bench, next(text for text in texts if '"l2update"' in text and f'"{first}"' in text)
+
+
+UNREADABLE: dict[str, Callable[[str], str]] = {
+    "truncated": lambda text: text[:-7],
+    "trailing": lambda text: text + "]",
+    "too deep": lambda text: text.replace('"changes":', '"changes":' + "[" * 70 + "]" * 70 + ',"x":'),
+    "too long": lambda text: text + " " * (16 << 20),
+    "a key twice": lambda text: text.replace('"changes":', '"changes":[],"changes":'),
+    "no instrument": lambda text: text.replace('"product_id"', '"product"'),
+    "instrument of another type": lambda text: text.replace('"product_id":', '"product_id":[],"x":'),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_a_message_that_names_no_book_ends_those_of_its_connection_that_nothing_proves(
+    what: str, capture: CaptureFinder
+) -> None:
+    bench, change = exchange(capture)
+    damaged = UNREADABLE[what](change)
+    assert damaged != change
+    bench.feed.on_frame(1, damaged.encode(), SECOND)
+    mine = len(bench.indices) - 1
+    assert all_states(bench) == ["STALE"] * mine + ["LIVE"]
+    assert states(bench) == [(2, 4)] * mine, "stale, parse error"
+    kinds = [(kind, index) for kind, index, *_ in bench.feed.notices()]
+    assert [index for kind, index in kinds if kind == "NEED_SNAPSHOT"] == list(range(mine))
+    assert kinds[0] == ("FAULT", -1)
+    # The whole books that are sent then are the way back.
+    for text in received(capture(EXCHANGE)):
+        if '"snapshot"' in text:
+            bench.feed.on_frame(1, text.encode(), SECOND)
+    assert set(all_states(bench)) == {"LIVE"}
+
+
+def test_no_flood_of_them_asks_twice_for_a_book(capture: CaptureFinder) -> None:
+    bench, change = exchange(capture)
+    for number in range(1_000):
+        bench.feed.on_frame(1, change[: -1 - number % 50].encode(), SECOND)
+    mine = len(bench.indices) - 1
+    assert bench.feed.counters()["faults"] == 1_000
+    assert bench.feed.counters()["went_stale"] == mine
+    assert [kind for kind, *_ in bench.feed.notices()].count("NEED_SNAPSHOT") == mine
+
+
+@pytest.mark.parametrize("proof", [1, 2, 3])
+def test_books_that_something_proves_find_out_by_themselves(proof: int, capture: CaptureFinder) -> None:
+    bench, change = exchange(capture, proof=proof)
+    bench.feed.on_frame(1, change[:-7].encode(), SECOND)
+    assert set(all_states(bench)) == {"LIVE"}
+    assert bench.feed.counters()["faults"] == 1
+
+
+def test_what_is_no_message_about_a_book_ends_none(capture: CaptureFinder) -> None:
+    bench, change = exchange(capture)
+    match = next(text for text in received(capture(EXCHANGE)) if '"match"' in text)
+    faults = [match.replace('"price":"', '"price":"x'), match.replace('"product_id"', '"product"')]
+    for text in [*faults, "pong", change.replace("l2update", "l2updates"), '{"type":"error"}']:
+        bench.feed.on_frame(1, text.encode(), SECOND)
+    assert bench.feed.counters()["faults"] == len(faults)
+    assert set(all_states(bench)) == {"LIVE"}
+
+
+def test_books_that_come_whole_with_each_message_stay(capture: CaptureFinder) -> None:
+    bench = Bench("upbit", (8, 8))
+    text = next(text for text in received(capture("upbit/spot_2021-04-17")) if '"orderbook"' in text)
+    bench.add(json.loads(text)["cd"], book_proof=0)
+    for data in (text, text[:-7]):
+        bench.feed.on_frame(1, data.encode(), SECOND)
+    assert bench.feed.counters()["faults"] == 1
+    assert all_states(bench) == ["LIVE"]
 
 
 def test_a_trade_that_cannot_be_read_leaves_the_book(live: Bench) -> None:

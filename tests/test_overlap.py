@@ -420,3 +420,27 @@ def test_a_message_that_one_link_garbles_is_brought_by_the_other(capture: Captur
     ]
     two.take(102, NEW, garbled)
     assert two.feed.state(0) == "STALE", "neither link brought it"
+
+
+def test_a_message_that_one_link_cuts_short_ends_the_books_which_that_link_carries(
+    capture: CaptureFinder,
+) -> None:
+    """Of changes without numbers: nothing tells which book it was of, nor would that book ever show it."""
+    tape = tape_of("changes", capture)
+    updates = [n for n, found in enumerate(tape.updates) if found and not found[0].whole]
+    begin = updates[20]
+    for switched in (False, True):
+        for link in (OLD, NEW):
+            two = TwoLinks(tape, 1)
+            for number in range(begin):
+                two.take(number, OLD, tape.messages[number])
+            live = [index for index in two.all if two.feed.state(index) == "LIVE"]
+            assert live
+            two.feed.overlap(OLD, NEW, two.all)
+            for text in tape.first_messages(begin - 1) if switched else []:
+                two.take(begin, NEW, text)
+            assert two.switched() == set(live if switched else [])
+            two.take(begin, link, tape.messages[begin][:-9])
+            is_carrier = (link == NEW) == switched
+            state = "STALE" if is_carrier else "LIVE"
+            assert {two.feed.state(index) for index in live} == {state}, (switched, link)

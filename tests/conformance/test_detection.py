@@ -89,7 +89,20 @@ def test_a_side_under_another_name_ends_the_book_with_that_message(name: str, da
     by_script = (able(name, number, "rename_side") for number in range(len(scripts(name))))
     names = {each for places in by_script for place in places for each in place.names}
     assert len(names) >= 1 + (name not in ONE_NAME)
-    assert {(each.what, each.after) for each in found} == {("fault", 0)}
+    assert {(each.what, each.after) for each in found} == {("stale", 0)}
+
+
+@pytest.mark.parametrize("name", sorted(set(VENUES) - WITHOUT_BOOKS))
+def test_a_book_that_nothing_proves_ends_with_a_message_that_was_cut_short(name: str, data_dir: Path) -> None:
+    """Others find out by the next message: by its number or checksum, or it is a whole book. So do books that
+    still wait for a whole one, which stay so; of Okcoin nothing else was recorded.
+    """
+    del data_dir
+    found = outcomes(name, "truncate")
+    assert {each.after for each in found} == {0}
+    words = {each.what for each in found}
+    assert words <= {"stale", "fault"}
+    assert ("fault" in words) == (bool(REFERENCES[name].means) and name != "okcoin")
 
 
 @pytest.mark.parametrize("name", VENUES)

@@ -210,9 +210,9 @@ class Outcome:
     """What came of one trial."""
 
     what: str
-    """A value of SIGNALS, `drift`, `unknown` (a message that Python counts by name), `same` (the book is what
-    it was to be), `whole` (the next whole book mends it), `beyond` (of the levels of the checksum) or
-    `silent`.
+    """A value of SIGNALS, `stale` (a fault after which the book is not live), `drift`, `unknown` (a message
+    that Python counts by name), `same` (the book is what it was to be), `whole` (the next whole book mends
+    it), `beyond` (of the levels of the checksum) or `silent`.
     """
     after: int
     """Messages of the book after the fault; 0 = with the message itself."""
@@ -357,7 +357,7 @@ def trial(
     after, waits = 0, kind == "reorder"
     for data in instead:
         runner.take(original, data)
-    if not waits and (what := noticed(runner, script, at)):
+    if not waits and (what := noticed(runner, script, at, symbol)):
         return Outcome(what, 0)
     if not waits and kind != "drop" and runner.hash(symbol) == script.clean[at][1]:
         return Outcome("same", 0)
@@ -367,7 +367,7 @@ def trial(
             after += 1
             if waits:
                 runner.take(original)
-        if what := noticed(runner, script, number):
+        if what := noticed(runner, script, number, symbol):
             return Outcome(what, after)
         if message.symbol == symbol and runner.hash(symbol) == script.clean[number][1]:
             if Means.WHOLE in REFERENCES[script.venue.name].means:
@@ -379,12 +379,13 @@ def trial(
     return Outcome("silent", after)
 
 
-def noticed(runner: Runner, script: Script, number: int) -> str | None:
-    """The surest signal that the run without fault has not at this message."""
+def noticed(runner: Runner, script: Script, number: int, symbol: str) -> str | None:
+    """The surest signal that the run without fault has not at this message; `symbol` of the faulty one."""
     counters, clean = runner.feed.counters(), script.clean[number][0]
     for name, what in SIGNALS.items():
         if counters[name] > clean[name]:
-            return what
+            is_live = runner.feed.state(script.instruments[symbol]) == "LIVE"
+            return what if what != "fault" or is_live else "stale"
     if runner.unknown > script.clean[number][2]:
         return "unknown"
     return "drift" if set(runner.feed.drift()) - script.drift else None

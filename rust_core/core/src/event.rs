@@ -290,20 +290,41 @@ pub struct Decoded {
     pub shape: u16,
     /// Number of the frame on its connection, if the venue numbers all of them.
     pub connection_seq: Option<u64>,
-    /// The instrument whose book event could not be read: its book misses something. Only where there are no events.
-    pub unread_book: Option<u32>,
+    /// Instruments of which the frame has book events that nobody gets, because one part of it cannot be read, each once: their
+    /// books miss something. Only where there are no events.
+    pub unread_books: Vec<u32>,
+    /// Book events may be lost with the frame of which nobody can tell whose they are.
+    pub unread_unnamed: bool,
 }
 
 impl Decoded {
     /// Forgets the last frame and keeps the memory.
     pub fn clear(&mut self) {
+        self.clear_events();
+        self.forget_losses();
+        self.connection_seq = None;
+    }
+
+    /// Forgets what the frame said; what is lost with it stays.
+    pub(crate) fn clear_events(&mut self) {
         self.events.clear();
         self.levels.clear();
         self.trades.clear();
         self.extras.clear();
         self.shape = 0;
-        self.connection_seq = None;
-        self.unread_book = None;
+    }
+
+    /// Forgets what is lost with the frame.
+    pub(crate) fn forget_losses(&mut self) {
+        self.unread_books.clear();
+        self.unread_unnamed = false;
+    }
+
+    /// Notes that a book event of an instrument is lost.
+    pub(crate) fn lose_book(&mut self, instrument: u32) {
+        if !self.unread_books.contains(&instrument) {
+            self.unread_books.push(instrument);
+        }
     }
 
     /// The levels of a run.

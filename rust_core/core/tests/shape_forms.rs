@@ -538,7 +538,7 @@ impl Fixture {
     fn refuses(&mut self, frame: &str, kind: FaultKind, reason: &str) {
         assert_eq!(self.outcome(frame), Outcome::Fault(kind), "{frame}");
         assert_eq!(self.decoder.reason(kind), reason, "{frame}");
-        assert_eq!(self.out.unread_book, Some(0), "{frame}");
+        assert_eq!(self.out.unread_books, [0], "{frame}");
         assert!(self.out.events.is_empty() && self.out.levels.is_empty() && self.out.extras.is_empty());
     }
 }
@@ -775,7 +775,7 @@ fn frames_that_leave_their_track_are_what_they_were() {
         assert_eq!(okx.book(&frame("1", r#","more":1"#)), expected);
         let broken = frame("1", "").replace("\"2\"", "\"2x\"");
         assert_eq!(okx.outcome(&broken), Outcome::Fault(FaultKind::BadNumber));
-        assert_eq!(okx.out.unread_book, Some(0));
+        assert_eq!(okx.out.unread_books, [0]);
         let other = frame("1", "").replace("BTC-USDT", "ETH-USDT");
         assert!(matches!(okx.outcome(&other), Outcome::UnknownInstrument { .. }));
     }
@@ -795,7 +795,7 @@ fn a_time_behind_the_elements_is_theirs() {
         assert!(out.events.iter().all(|event| event.exchange_ts == 1_622_590_414_569_478_000));
         assert_eq!(sides(out, 1), (false, vec![], vec![level(25, 15_000)]));
         assert_eq!(bithumb.outcome(&frame("soon")), Outcome::Fault(FaultKind::BadTime));
-        assert_eq!(bithumb.out.unread_book, Some(0));
+        assert_eq!(bithumb.out.unread_books, [0]);
     }
 }
 

@@ -145,7 +145,8 @@ impl Feed {
     #[inline]
     pub(super) fn remember(&mut self, decoded: &Decoded, connection: u32, frame: &[u8], arrival: Arrival) {
         if self.history.is_on()
-            && let Some(index) = decoded.events.first().map(|event| event.instrument).or(decoded.unread_book)
+            && let Some(index) =
+                decoded.events.first().map(|event| event.instrument).or(decoded.unread_books.first().copied())
         {
             self.history.keep(index, connection, frame, arrival.recv_ts);
         }

@@ -27,6 +27,7 @@ mod removal;
 mod repeats;
 mod rotation;
 mod two_links;
+mod unread;
 
 pub use activity::{ACTIVITY_KINDS, Activity};
 pub use cycle::{
@@ -55,7 +56,7 @@ use crate::publish::{About, Arrival, Channel, ChannelCounters, Host, SessionInfo
 use crate::sequence::{Continuity, Rule};
 use crate::shape::{Decoder, Outcome};
 use crate::wire::auth::Signer;
-use crate::wire::{self, InstrumentDef, NO_RECORDS, flags, msg, status};
+use crate::wire::{self, InstrumentDef, NO_RECORDS, flags, msg};
 use activity::Activities;
 use cycle::Cycle;
 use difference::Difference;
@@ -246,15 +247,10 @@ impl Feed {
             }
             Outcome::Fault(kind) => {
                 let reason = self.decoder.reason(kind);
-                self.fault(&reason, connection, frame, arrival, decoded.unread_book);
+                self.fault(&reason, connection, frame, arrival, decoded.unread_books.first().copied());
             }
         }
-        if let Some(index) = decoded.unread_book {
-            self.kinds.book.rejected += 1;
-            if self.concerns(index, connection) {
-                self.go_stale(index, status::reason::PARSE, 0, 0, host, arrival);
-            }
-        }
+        self.lose_unread(&decoded, connection, host, arrival);
         self.keep_unproven(connection, frame, arrival);
         if self.channel.said() != said {
             self.waits(arrival);

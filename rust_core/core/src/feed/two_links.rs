@@ -65,6 +65,8 @@ impl Feed {
         }
         self.switch(event.instrument, at, link);
         let instrument = &mut self.instruments[event.instrument as usize];
+        // Even where it says nothing new: what is missing on this link is missing in the book from now on.
+        instrument.book_connection = instrument.overlaps[at].connection(link);
         self.difference.find(&instrument.book, decoded.levels(bids), decoded.levels(asks));
         if is_whole && self.difference.levels.is_empty() {
             instrument.exchange_ts = event.exchange_ts;

@@ -30,7 +30,7 @@ pub(super) fn run(start: usize, end: usize) -> Run {
     Run { start: start as u32, len: (end - start) as u32 }
 }
 
-/// Appends the event of the values in `reader`. Where that fails for a book, `Decoded::unread_book` says whose.
+/// Appends the event of the values in `reader`. Where that fails for a book, `Decoded::unread_books` says whose.
 pub(super) fn emit(
     context: &mut Context<'_>,
     shape: &ShapePlan,
@@ -39,8 +39,8 @@ pub(super) fn emit(
     taken: &Taken,
 ) -> Result<(), Stop> {
     let result = append(context, shape, reader, instrument, taken);
-    if result.is_err() && matches!(shape.body, BodyPlan::Book(_)) {
-        context.out.unread_book = Some(instrument);
+    if result.is_err() && shape.is_book() {
+        context.out.lose_book(instrument);
     }
     result
 }

@@ -8,6 +8,7 @@ use super::reader::{self, Reader};
 use super::scan::{Origin, Stop};
 use super::spec::Case;
 use super::track::Tracks;
+use super::trie::Trie;
 use super::{FaultKind, Span};
 use crate::instrument::InstrumentTable;
 
@@ -50,9 +51,13 @@ impl Elements {
         cursor: &mut Cursor<'_>,
     ) -> Result<(), Stop> {
         let mut unknown = None;
+        let list = cursor.clone();
         let mut element = std::mem::take(&mut self.element);
         element.resize(shape.element.slot_count(), Value::default());
         let result = self.each_of(context, shape, outer, cursor, &mut element, &mut unknown);
+        if result.is_err() && shape.is_book() {
+            self.lose(context, shape, outer, list, &mut element);
+        }
         self.element = element;
         result.and_then(|()| finish(context, unknown))
     }
@@ -120,6 +125,64 @@ impl Elements {
         }
         finish(context, unknown)
     }
+
+    /// Notes whose books lose an event with the array under the cursor, because one element of it cannot be read: those of the
+    /// elements before and after it too.
+    #[cold]
+    fn lose(
+        &mut self,
+        context: &mut Context<'_>,
+        shape: &ShapePlan,
+        outer: &Reader<'_>,
+        mut list: Cursor<'_>,
+        element: &mut [Value],
+    ) {
+        let number = usize::from(shape.number);
+        let Self { inner, element_tracks, inner_tracks, .. } = self;
+        let out = &mut *context.out;
+        let mut lose = |reader: &Reader<'_>| match instrument(shape, reader, context.origin, context.table) {
+            Ok(instrument) => out.lose_book(instrument),
+            Err(Stop::Unknown(_)) => {} // Nobody asked for it.
+            Err(_) => out.unread_unnamed = true,
+        };
+        inner.resize(shape.inner.slot_count(), Value::default());
+        let found = again(&mut element_tracks[number], &shape.element, &mut list, element, |element| {
+            let reader = Reader { element, ..*outer };
+            let rows = shape.inner_list.map(|slot| element[usize::from(slot)]).filter(|rows| rows.is_given());
+            let Some(rows) = rows else {
+                lose(&reader);
+                return Ok(());
+            };
+            let mut rows = Cursor::new(outer.frame, rows.start as usize);
+            again(&mut inner_tracks[number], &shape.inner, &mut rows, inner, |inner| {
+                lose(&Reader { element, inner, ..*outer });
+                Ok(())
+            })
+        });
+        if found.is_err() {
+            context.out.unread_unnamed = true; // Nobody knows what comes behind.
+        }
+    }
+}
+
+/// Finds the records of the array under the cursor once more; of one that cannot be read no values.
+fn again(
+    tracks: &mut Tracks,
+    trie: &Trie,
+    cursor: &mut Cursor<'_>,
+    slots: &mut [Value],
+    mut take: impl FnMut(&[Value]) -> Result<(), FaultKind>,
+) -> Result<(), FaultKind> {
+    let mut more = cursor.open(b']')?;
+    while more {
+        if tracks.record(trie, cursor, slots).is_err() {
+            slots.fill(Value::default());
+            cursor.value(0)?;
+        }
+        take(slots)?;
+        more = cursor.more(b']')?;
+    }
+    Ok(())
 }
 
 fn one_element(
@@ -128,7 +191,11 @@ fn one_element(
     reader: &Reader<'_>,
     taken: &Taken,
 ) -> Result<(), Stop> {
-    let instrument = instrument(shape, reader, context.origin, context.table)?;
+    let found = instrument(shape, reader, context.origin, context.table);
+    if shape.is_book() && matches!(found, Err(Stop::Fault(_))) {
+        context.out.unread_unnamed = true;
+    }
+    let instrument = found?;
     bodies::emit(context, shape, reader, instrument, taken)
 }
 

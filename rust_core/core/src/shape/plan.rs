@@ -111,6 +111,12 @@ impl Plan {
     }
 }
 
+impl ShapePlan {
+    pub(super) fn is_book(&self) -> bool {
+        matches!(self.body, BodyPlan::Book(_))
+    }
+}
+
 impl InstrumentPlan {
     pub(super) fn field(&self) -> Option<Field> {
         match self {

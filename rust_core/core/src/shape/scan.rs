@@ -83,7 +83,10 @@ pub(super) enum Stop {
         shape: u16,
         name: u16,
     },
+    /// In a frame of a known shape.
     Fault(FaultKind),
+    /// The frame as a whole: nobody knows what it is.
+    Unreadable(FaultKind),
 }
 
 impl From<FaultKind> for Stop {
@@ -105,9 +108,7 @@ pub(super) fn scan(
         Ok(()) => return Outcome::Handled,
         Err(stop) => stop,
     };
-    let (connection_seq, unread_book) = (out.connection_seq, out.unread_book);
-    out.clear();
-    (out.connection_seq, out.unread_book) = (connection_seq, unread_book);
+    out.clear_events();
     work.missing = None;
     match stop {
         Stop::MissingList { shape, name } => {
@@ -120,7 +121,11 @@ pub(super) fn scan(
             Outcome::NeedsFiner { instrument, price_exp, qty_exp }
         }
         // Nothing of a book can be in it: venues answer text pings so (OKX, Bitget `pong`).
-        Stop::Fault(FaultKind::Malformed) if is_word(frame) => Outcome::NotMine,
+        Stop::Unreadable(FaultKind::Malformed) if is_word(frame) => Outcome::NotMine,
+        Stop::Unreadable(kind) => {
+            out.unread_unnamed = true;
+            Outcome::Fault(kind)
+        }
         Stop::Fault(kind) => Outcome::Fault(kind),
     }
 }
@@ -139,7 +144,7 @@ fn run(
     out: &mut Decoded,
 ) -> Result<(), Stop> {
     if frame.len() > FRAME_BYTES_MAX {
-        return Err(FaultKind::TooLong.into());
+        return Err(Stop::Unreadable(FaultKind::TooLong));
     }
     let Work { slots, elements, sides, columns, tracks, rows, drift, .. } = work;
     slots.resize(plan.trie.slot_count(), Value::default());
@@ -204,10 +209,10 @@ fn walk(plan: &Plan, slots: &mut [Value], context: &mut Context<'_>, frame: &[u8
     cursor.space();
     let lists = Eager::new(Choice::Among(plan), &[], context);
     let mut walk = Walk { cursor, trie: &plan.trie, slots, lists };
-    walk.run()?;
+    walk.run().map_err(Stop::Unreadable)?;
     walk.cursor.space();
     if walk.cursor.at != frame.len() {
-        return Err(FaultKind::Trailing.into());
+        return Err(Stop::Unreadable(FaultKind::Trailing));
     }
     Ok(walk.lists.taken())
 }

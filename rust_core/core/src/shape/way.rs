@@ -82,8 +82,11 @@ impl<'p> Way for FrameWay<'p, '_, '_> {
         let mut inside = cursor.inside(u32::from(depth));
         let shape = &self.plan.shapes[usize::from(shape)];
         let result = self.elements.each(self.lists.context, shape, &reader, &mut inside);
-        // Anything else is found again by the walk, which is sure of the shape.
+        // Anything else is found again by the walk, which is sure of the shape: what is lost too.
         if !matches!(result, Ok(()) | Err(Stop::Unknown(_))) {
+            let out = &mut *self.lists.context.out;
+            out.events.clear();
+            out.forget_losses();
             return None;
         }
         self.events = Some(result);
