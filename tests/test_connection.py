@@ -20,6 +20,7 @@ from outcrier.feeder.connection import (
     Connect,
     Connection,
     ConnectionSpec,
+    Drained,
     Effect,
     Extended,
     Failed,
@@ -395,6 +396,18 @@ def test_a_shutdown_announced_before_the_subscription_is_a_reason_to_go() -> Non
     assert reason(effects[0]) == "server shutdown announced"
     assert not any(isinstance(effect, Connect) for effect in effects)
     assert machine.state is State.RECONNECTING
+
+
+def test_a_link_is_drained_when_the_ping_of_then_is_answered() -> None:
+    machine, now_ns = live()
+    assert machine.pong(now_ns) == [], "nobody asked"
+    assert machine.tick(now_ns + 6 * SECOND_NS) == [Probe()], "for it was silent"
+    assert machine.drain(now_ns + 6 * SECOND_NS + 1) == [Probe()]
+    assert machine.pong(now_ns + 7 * SECOND_NS) == [], "to the ping before"
+    assert machine.pong(now_ns + 7 * SECOND_NS + 1) == [Drained()]
+    assert machine.pong(now_ns + 7 * SECOND_NS + 2) == []
+    machine.closed(now_ns + 8 * SECOND_NS, 1006, "")
+    assert machine.drain(now_ns + 8 * SECOND_NS) == [], "there is nothing to read"
 
 
 def test_a_link_that_is_of_no_use_is_given_up() -> None:

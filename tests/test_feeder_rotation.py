@@ -42,6 +42,12 @@ CLOSED = 5
 
 pytestmark = pytest.mark.timeout(ROTATION_S + 120)
 
+LOOK_S: Final = 0.05
+STILL_S: Final = 0.25
+"""Of the process. Longer than that, a link may be cut before what it and the other one brought was read: then
+even numbered books are asked for anew.
+"""
+
 
 @pytest.fixture
 def runner() -> Iterator[asyncio.Runner]:
@@ -107,7 +113,7 @@ def test_sockets_change_again_and_again(
     monkeypatch.setattr(links, "TAKE_OVER_NS", SECOND_NS)
     monkeypatch.setattr(links, "RENEW_AGAIN_NS", SECOND_NS // 2)
     if is_cut:  # Both are there for so long, or there is nothing to kill.
-        monkeypatch.setattr(links.Links, "_let_go_if_done", lambda *_: None)
+        monkeypatch.setattr(links.Links, "_is_done", lambda *_: False)
     heard, ended = Heard(), dict[str, Ended]()
     for name in CASES:
         brief(monkeypatch, name, LIFETIME_S)
@@ -123,13 +129,16 @@ def test_sockets_change_again_and_again(
                 loop = asyncio.get_running_loop()
                 end = loop.time() + seconds
                 killing = [asyncio.create_task(killer.run(service)) for killer in killers]
-                while loop.time() < end:
-                    await asyncio.sleep(0.05)
+                while (before := loop.time()) < end:
+                    await asyncio.sleep(LOOK_S)
+                    heard.lag_s = max(heard.lag_s, loop.time() - before - LOOK_S)
                     heard.hear()
                 for task in killing:
                     task.cancel()
 
-                await until(lambda: heard.hear_all(truths) and is_live(service), "every book is the last one")
+                await until(
+                    lambda: heard.hear_all(truths) and is_live(service), "every book is the last one", 60
+                )
                 for killer in killers:
                     name = killer.stand_in.venue.name
                     session = service.venue(name)._session
@@ -145,10 +154,11 @@ def test_sockets_change_again_and_again(
 
     runner.run(run())
     heard.hear()
+    sys.stdout.write(f"lag {heard.lag_s:.3f} s\n")
     for name, truth in truths.items():
         consumer = heard.of(name)
         tell(name, consumer, ended[name])
-        check(name, truth, consumer, ended[name], is_cut=is_cut)
+        check(name, truth, consumer, ended[name], is_cut=is_cut, stood_still=heard.lag_s > STILL_S)
         check_connections(heard.connections[VENUE_NUMBERS[name]], ended[name].conn_ids)
     drawn = {which for each in ended.values() for which in each.killed}
     assert drawn == set(draw)
@@ -169,16 +179,19 @@ def tell(name: str, consumer: Consumer, ended: Ended) -> None:
     sys.stdout.write(f"{name:18}" + ", ".join(f"{key} {value}" for key, value in figures.items()) + "\n")
 
 
-def check(name: str, truth: Truth, consumer: Consumer, ended: Ended, *, is_cut: bool) -> None:
+def check(
+    name: str, truth: Truth, consumer: Consumer, ended: Ended, *, is_cut: bool, stood_still: bool
+) -> None:
     status, killed = ended.status, ended.killed
     assert (status.gaps, status.faults) == (0, 0), status
     assert status.take_overs >= killed["old"] + (not is_cut), status
-    assert status.take_overs_failed >= killed["new"]
-    if CASES[name].numbered or not is_cut:
+    # A new link that is cut may have taken over in that moment.
+    assert status.take_overs + status.take_overs_failed >= killed["old"] + killed["new"], status
+    if not is_cut or (CASES[name].numbered and not stood_still):
         assert consumer.not_live() == {}
         assert ended.counters["went_stale"] == 0
     if CASES[name].numbered:
-        truth.check_numbered(consumer)
+        truth.check_numbered(consumer, status.take_overs + status.take_overs_failed)
     else:
         truth.check_books(consumer)
     assert truth.check_trades(consumer) > 0 or not any(truth.trades.values()), name
@@ -214,7 +227,7 @@ def test_books_that_moved_to_a_link_that_dies_are_asked_for_on_the_one_that_is_l
     name = "coinbase_exchange"
     venue, path = VENUES[name], capture(CASES[name].capture)
     brief(monkeypatch, name, LIFETIME_S)
-    monkeypatch.setattr(links.Links, "_let_go_if_done", lambda *_: None)
+    monkeypatch.setattr(links.Links, "_is_done", lambda *_: False)
 
     async def run() -> None:
         async with StandIn(venue, [path], instruments=list_of(venue, [path])) as stand_in:

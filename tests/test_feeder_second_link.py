@@ -68,13 +68,13 @@ def perform(stand_ins: list[StandIn], folder: Path, scene: Scene) -> Coroutine[A
     return run()
 
 
-def check(truths: dict[str, Truth], heard: Heard) -> None:
+def check(truths: dict[str, Truth], heard: Heard, new_links: int) -> None:
     """Nothing is missing, nothing comes twice, nothing was ever not live."""
     for name, truth in truths.items():
         consumer = heard.of(name)
         assert consumer.not_live() == {}, name
         if CASES[name].numbered:
-            truth.check_numbered(consumer)
+            truth.check_numbered(consumer, new_links)
         else:
             truth.check_books(consumer)
         assert truth.check_trades(consumer) > 0, name
@@ -105,7 +105,7 @@ def test_a_second_link_that_is_refused_leaves_the_first_as_it_is(
             assert status.is_live, status.why_not
 
     heard = runner.run(perform(stand_ins, tmp_path, scene))
-    check(truths, heard)
+    check(truths, heard, new_links=0)
     for stand_in in stand_ins:
         tries = stand_in.counters.injected[REFUSALS[way].kind]
         assert 1 <= tries <= (1 if way == "403" else TRIES_MAX), stand_in.venue.name
@@ -150,7 +150,7 @@ def test_an_announced_end_is_met_by_another_link_without_a_gap(
         for status in service.status():
             assert (status.connections, status.reconnects, status.gaps) == (1, 0, 0), "it was not cut"
 
-    check(truths, runner.run(perform(stand_ins, tmp_path, scene)))
+    check(truths, runner.run(perform(stand_ins, tmp_path, scene)), new_links=1)
     for stand_in in stand_ins:
         assert stand_in.counters.injected["announce"] == 1
         assert stand_in.counters.connections == 2
@@ -169,7 +169,7 @@ def test_an_end_announced_to_every_link_is_not_met_by_more_and_more_of_them(
             await asyncio.sleep(0.2)
         await until(lambda: heard.hear_all(truths), "every book is the last one")
 
-    check(truths, runner.run(perform(stand_ins, tmp_path, scene)))
+    check(truths, runner.run(perform(stand_ins, tmp_path, scene)), new_links=1)
     for stand_in in stand_ins:
         assert stand_in.counters.injected["announce"] > 5
         assert stand_in.counters.connections == 2

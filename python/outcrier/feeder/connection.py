@@ -124,6 +124,11 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Drained:
+    """All that the venue had sent when `drain` was asked for has been read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """The next try has to wait so long: the venue's limits allow none before."""
 
@@ -145,7 +150,7 @@ class Renew:
     reason: str
 
 
-Effect = Connect | Send | Probe | Close | Subscribed | Extended | Lost | Failed | Held | Renew
+Effect = Connect | Send | Probe | Close | Subscribed | Extended | Drained | Lost | Failed | Held | Renew
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +222,10 @@ class Connection:
         self._acknowledge_by_ns: int | None = None
         self._probed_at_ns: int | None = None
         self._pong_ns = 0
+        self._pings = 0
+        """Sent on the open link and not answered."""
+        self._drain_pongs = 0
+        """So many more until all is read that was sent before `drain`."""
         self._renew_at_ns: int | None = None
         self._renew_reason = LIFETIME
         self._ping_at_ns: int | None = None
@@ -283,6 +292,7 @@ class Connection:
         self._pace = self._address_pace or Pace(self._spec.messages_per_second)
         self._mute(is_mute=bool(self._unsent))
         self._acknowledge_by_ns = self._probed_at_ns = None
+        self._pings = self._drain_pongs = 0
         share = LIFETIME_SHARE_MIN + LIFETIME_SHARE_SPREAD * self._random()
         spec = self._spec
         self._renew_at_ns = now_ns + int(spec.lifetime_ns * share) if spec.lifetime_ns else None
@@ -304,11 +314,24 @@ class Connection:
         many = self._faults.add(now_ns, self.messages)
         return [] if many is None else self._give_up(now_ns, f"{many[0]} of {many[1]} messages faulty")
 
-    def pong(self, now_ns: int) -> None:
+    def drain(self, now_ns: int) -> list[Effect]:
+        """Asks for a pong, which comes behind all that the venue has sent before: `Drained` tells it."""
+        if self.state is not State.CONNECTED:
+            return []
+        effects: list[Effect] = [self._probe(now_ns)]
+        self._drain_pongs = self._pings
+        return effects
+
+    def pong(self, now_ns: int) -> list[Effect]:
         """The peer answered a probe: the link lives, though it may be quiet."""
         self._pace.ponged(now_ns, self)
         self._pong_ns = now_ns
         self._probed_at_ns = None
+        self._pings = max(0, self._pings - 1)
+        if not self._drain_pongs:
+            return []
+        self._drain_pongs -= 1
+        return [] if self._drain_pongs else [Drained()]
 
     def acknowledged(self, now_ns: int, count: int = 1) -> list[Effect]:
         """The venue acknowledged so much of what it was asked; more than was asked is ignored."""
@@ -464,6 +487,7 @@ class Connection:
         return effects
 
     def _probe(self, now_ns: int) -> Probe:
+        self._pings += 1
         self._pace.sent(now_ns, self, is_ping=True)
         if self._ping_at_ns is not None:
             self._ping_at_ns = now_ns + self._spec.client_ping_every_ns

@@ -11,6 +11,7 @@ from outcrier.feeder.connection import (
     Close,
     Connect,
     Connection,
+    Drained,
     Effect,
     Extended,
     Failed,
@@ -26,7 +27,7 @@ from outcrier.feeder.plan import PlannedConnection
 from outcrier.feeder.transport import CLOSE_NORMAL, Connector, Link, TransportError
 from outcrier.venues.base import Request
 
-Changed: TypeAlias = Subscribed | Extended | Lost | Failed | Held | Renew
+Changed: TypeAlias = Subscribed | Extended | Drained | Lost | Failed | Held | Renew
 """What a connection tells of itself."""
 
 
@@ -104,7 +105,7 @@ class _Wire:
 
     def on_pong(self) -> None:
         if self._driver.wire is self:
-            self._driver.machine.pong(mono_ns())
+            self._driver.ponged(mono_ns())
 
     def on_close(self, code: int, reason: str) -> None:
         self.link = None
@@ -160,6 +161,10 @@ class ConnectionDriver:
         self.apply(self.machine.acknowledged(now_ns, count))
         self.owner.reschedule()
 
+    def ponged(self, now_ns: int) -> None:
+        """Takes the answer to a ping."""
+        self.apply(self.machine.pong(now_ns))
+
     def reply(self, now_ns: int, text: str) -> None:
         """Says what the venue wants to hear at once."""
         self.apply(self.machine.reply(now_ns, text))
@@ -194,7 +199,7 @@ class ConnectionDriver:
                     self._probe(effect.text)
                 case Close():
                     self._close(effect)
-                case Subscribed() | Extended() | Lost() | Failed() | Held() | Renew():
+                case Subscribed() | Extended() | Drained() | Lost() | Failed() | Held() | Renew():
                     self.owner.connection_changed(self, effect)
         if effects:
             self.owner.reschedule()

@@ -30,9 +30,10 @@ asked for in the same instant.
 """
 
 TAKE_OVER_NS: Final = 10 * SECOND_NS
-"""After the subscription of the second connection: what has not moved over by then is quiet, and what is
-under way on the first one has long arrived.
-"""
+"""After the subscription of the second connection: what has not moved over by then is quiet."""
+
+DRAIN_NS: Final = 10 * SECOND_NS
+"""A first connection that does not answer a ping for so long is let go unread."""
 
 HEARD_WITHIN_NS: Final = SECOND_NS
 """A link may lag behind the other by so much: what the first one brought before, the second one has brought
@@ -61,6 +62,10 @@ class _Place:
     """Instruments that have not moved over."""
     until_ns: int | None = None
     """The first one is let go by then; None = the second one is not subscribed."""
+    undrained_until_ns: int | None = None
+    """Until then something of before the second one's subscription may be under way on the first one; None =
+    nothing is.
+    """
     counts: dict[int, int] = field(default_factory=dict)
     """Messages of the books of `waiting` when the second one was subscribed."""
     unheard: set[int] = field(default_factory=set)
@@ -236,18 +241,27 @@ class Links:
         """A connection carries everything asked for."""
         place = self._place_of(driver)
         if place is not None and place.second is driver:
-            place.until_ns = mono_ns() + TAKE_OVER_NS
+            now_ns = mono_ns()
+            place.until_ns, place.undrained_until_ns = now_ns + TAKE_OVER_NS, now_ns + DRAIN_NS
+            place.main.apply(place.main.machine.drain(now_ns))
             place.counts, place.unheard = self._book_counts(place), set()
             # Notices of those that have moved over by that come before any other.
             self._feed.connected(sorted(place.waiting), connection=driver.conn_id)
-            self._let_go_if_done(place)
+
+    def drained(self, driver: ConnectionDriver) -> None:
+        """All that was under way on a connection when the second one was subscribed has been read."""
+        place = self._place_of(driver)
+        if place is not None and place.main is driver and place.until_ns is not None:
+            place.undrained_until_ns = (
+                None  # Let go by `tick`: the link is in the middle of what it has read.
+            )
 
     def switched(self, index: int) -> None:
         """An instrument comes by the second connection now."""
         for place in self._places.values():
             if index in place.waiting:
                 place.waiting.discard(index)
-                self._let_go_if_done(place)
+                self._owner.reschedule()
 
     def lost(self, driver: ConnectionDriver) -> list[int]:
         """A link is gone; the indices that were lost with it, as far as the core does not take them from the
@@ -285,8 +299,8 @@ class Links:
     @property
     def deadline_ns(self) -> int | None:
         """When `tick` is next needed."""
-        times = [place.until_ns for place in self._places.values() if place.until_ns is not None]
-        return min(times, default=None)
+        places = [place for place in self._places.values() if place.until_ns is not None]
+        return min((0 if self._is_done(place) else place.until_ns or 0 for place in places), default=None)
 
     def tick(self, now_ns: int) -> None:
         """Does what is due on every connection."""
@@ -294,11 +308,16 @@ class Links:
             for driver in (place.main, place.second):
                 if driver is not None:
                     driver.tick(now_ns)
-            if place.until_ns is not None and now_ns >= place.until_ns:
+            if self._is_done(place):
+                self._let_go(place)
+            elif place.until_ns is not None and now_ns >= place.until_ns:
                 self._decide(place, now_ns)
 
     def _decide(self, place: _Place, now_ns: int) -> None:
         """The time of two links is over: the first one is let go, unless it alone brings something."""
+        if place.undrained_until_ns is not None and now_ns < place.undrained_until_ns:
+            place.until_ns = now_ns + HEARD_WITHIN_NS
+            return
         second, counts = place.second, self._book_counts(place)
         unheard = {index for index, count in counts.items() if count > place.counts.get(index, count)}
         if second is None or not unheard:
@@ -316,9 +335,10 @@ class Links:
         counts = self._feed.activity()[0]
         return {index: int(counts[index, BOOK]) for index in place.waiting & {*place.main.books}}
 
-    def _let_go_if_done(self, place: _Place) -> None:
-        if place.until_ns is not None and not place.waiting:
-            self._let_go(place)
+    @staticmethod
+    def _is_done(place: _Place) -> bool:
+        """Whether all comes by the second connection and nothing is left on the first one."""
+        return place.until_ns is not None and place.undrained_until_ns is None and not place.waiting
 
     def _let_go(self, place: _Place) -> None:
         """The second connection has taken over: the first one is closed."""

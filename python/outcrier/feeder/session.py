@@ -14,7 +14,7 @@ from outcrier import _core
 from outcrier.clock import mono_ns
 from outcrier.feeder.allowance import Allowance
 from outcrier.feeder.books import Books
-from outcrier.feeder.connection import Extended, Failed, Held, Lost, Renew, Subscribed
+from outcrier.feeder.connection import Drained, Extended, Failed, Held, Lost, Renew, Subscribed
 from outcrier.feeder.drift import SchemaDrift
 from outcrier.feeder.driver import Changed, ConnectionDriver
 from outcrier.feeder.ending import end_session
@@ -295,8 +295,8 @@ class VenueSession:
     # Connections.
 
     def connection_changed(self, driver: ConnectionDriver, what: Changed) -> None:
-        """The connection carries everything asked for, or more, or is gone, or did not come about, or has to
-        wait, or will be cut.
+        """The connection carries everything asked for, or more, or has nothing older under way, or is gone,
+        or did not come about, or has to wait, or will be cut.
         """
         name = f"conn={driver.conn_id}"
         match what:
@@ -313,6 +313,8 @@ class VenueSession:
             case Extended():
                 self._talk.note_refused(driver)
                 self._carries(driver)
+            case Drained():
+                self.links.drained(driver)
             case Lost(reason=reason, wait_ns=wait_ns):
                 self._reach.waits(name, f"lost: {reason}", wait_ns)
                 self._lose(driver.conn_id, self.links.lost(driver))

@@ -44,7 +44,7 @@ class Talk:
                 driver.granted.update(streams or ())
                 driver.acknowledged(now_ns, count)
             case Pong():
-                driver.machine.pong(now_ns)
+                driver.ponged(now_ns)
             case Reply(text=text):
                 driver.reply(now_ns, text)
             case Error(code=code, message=message, stream=stream):
