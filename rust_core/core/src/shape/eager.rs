@@ -300,7 +300,8 @@ mod tests {
 
     #[test]
     fn sides_are_those_of_lists_that_were_all_taken() {
-        let list = |slot, side| ListPlan { at: Field { record: Record::Frame, slot }, side, remove: false, name: 0 };
+        let list =
+            |slot, side| ListPlan { at: Field { record: Record::Frame, slot }, side, remove: false, name: 0 };
         // As Kraken v1 has them: each side in one of two objects.
         let lists = [(0, ListSide::Bid), (1, ListSide::Bid), (2, ListSide::Ask), (3, ListSide::Ask)]
             .map(|(slot, side)| list(slot, side));
