@@ -64,6 +64,10 @@ class Books:
         self._links = links
         self._rest = rest
         self._in_stream = in_stream
+        if in_stream:
+            # Those that are lost together, or while their connection has something left to say, go in one
+            # message: one after the other, each would take as long as the venue's limits make it.
+            scheduler.held = links.asking
         self._log = log
         self._reach = reach
         self._take_notices = take_notices
@@ -153,7 +157,6 @@ class Books:
     @property
     def deadline_ns(self) -> int | None:
         """When `due` is next needed."""
-        self._hold()
         times = [*self._awaited.values()]
         if self.scheduler.deadline_ns is not None:
             times.append(self.scheduler.deadline_ns)
@@ -164,7 +167,6 @@ class Books:
         for index in [index for index, until_ns in self._awaited.items() if now_ns >= until_ns]:
             del self._awaited[index]
             self._failed(now_ns, index, "no whole book came in the stream")
-        self._hold()
         pool_at_ns = self.scheduler.pool_at_ns
         indices = self.scheduler.due(now_ns)
         if self.scheduler.pool_at_ns > max(now_ns, pool_at_ns):
@@ -175,14 +177,6 @@ class Books:
             return
         for index in indices:
             self._fetches[index] = asyncio.create_task(self._guarded(self._fetch(index)))
-
-    def _hold(self) -> None:
-        """Books in the stream are asked for once their connection has nothing left to say: those that were
-        lost together, or meanwhile, then go in one message, where one after the other each would take as
-        long as the venue's limits make it.
-        """
-        if self._in_stream:
-            self.scheduler.held = self._links.asking()
 
     def stop(self) -> None:
         """Asks for nothing any more."""

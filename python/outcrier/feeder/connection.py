@@ -318,9 +318,9 @@ class Connection:
         """Asks for a pong, which comes behind all that the venue has sent before: `Drained` tells it."""
         if self.state is not State.CONNECTED:
             return []
-        effects: list[Effect] = [self._probe(now_ns)]
+        probe = self._probe(now_ns)
         self._drain_pongs = self._pings
-        return effects
+        return [probe]
 
     def pong(self, now_ns: int) -> list[Effect]:
         """The peer answered a probe: the link lives, though it may be quiet."""

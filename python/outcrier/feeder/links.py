@@ -249,12 +249,12 @@ class Links:
             self._feed.connected(sorted(place.waiting), connection=driver.conn_id)
 
     def drained(self, driver: ConnectionDriver) -> None:
-        """All that was under way on a connection when the second one was subscribed has been read."""
+        """All that was under way on a connection when the second one was subscribed has been read. It is let
+        go by `tick`, for it is in the middle of what it reads.
+        """
         place = self._place_of(driver)
-        if place is not None and place.main is driver and place.until_ns is not None:
-            place.undrained_until_ns = (
-                None  # Let go by `tick`: the link is in the middle of what it has read.
-            )
+        if place is not None and place.main is driver:
+            place.undrained_until_ns = None
 
     def switched(self, index: int) -> None:
         """An instrument comes by the second connection now."""
@@ -299,8 +299,10 @@ class Links:
     @property
     def deadline_ns(self) -> int | None:
         """When `tick` is next needed."""
-        places = [place for place in self._places.values() if place.until_ns is not None]
-        return min((0 if self._is_done(place) else place.until_ns or 0 for place in places), default=None)
+        places = self._places.values()
+        if any(self._is_done(place) for place in places):
+            return 0
+        return min((place.until_ns for place in places if place.until_ns is not None), default=None)
 
     def tick(self, now_ns: int) -> None:
         """Does what is due on every connection."""

@@ -110,7 +110,7 @@ class SnapshotScheduler:
         self._pool = pool
         self.weight = weight
         """What one snapshot costs."""
-        self.held: Set[int] = frozenset()
+        self.held: Callable[[], Set[int]] = frozenset
         """Books whose turn does not come now, whatever the time is."""
         self._at_once = at_once
         self._random = random
@@ -141,10 +141,11 @@ class SnapshotScheduler:
         if now_ns < self.pool_at_ns:
             return []
         starting: list[int] = []
+        held = self.held()
         for index, wish in list(self._waiting.items()):
             if len(self._under_way) >= self._at_once:
                 break
-            if now_ns < wish.not_before_ns or index in self.held:
+            if now_ns < wish.not_before_ns or index in held:
                 continue
             self.pool_at_ns = self._pool.take(now_ns, self.weight)
             if self.pool_at_ns:
@@ -199,7 +200,8 @@ class SnapshotScheduler:
     @property
     def deadline_ns(self) -> int | None:
         """When `due` may next give something; None = not before another input."""
-        times = [wish.not_before_ns for index, wish in self._waiting.items() if index not in self.held]
+        held = self.held()
+        times = [wish.not_before_ns for index, wish in self._waiting.items() if index not in held]
         if not times or len(self._under_way) >= self._at_once:
             return None
         return max(self.pool_at_ns, min(times))
