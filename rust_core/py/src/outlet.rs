@@ -47,11 +47,6 @@ impl Kept {
 }
 
 impl Outlet {
-    /// Whether it asks what time it is when a batch leaves.
-    pub(crate) fn asks_time(&self) -> bool {
-        matches!(self, Self::Udp(_))
-    }
-
     /// Lets frames of one channel leave together. `false`: the channel must not send any more, they are dropped.
     pub(crate) fn leave(&self, channel: u8, batch: &Batch, now_ns: u64) -> bool {
         match self {

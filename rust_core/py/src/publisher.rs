@@ -72,8 +72,7 @@ impl Machine {
 
 impl Shared {
     fn leave(&self, channel: u8, batch: &Batch) {
-        // Frames that stay in memory ask for no time.
-        let now_ns = if self.outlet.asks_time() || self.upkeep.asks_time() { mono_ns() } else { 0 };
+        let now_ns = mono_ns();
         if self.outlet.leave(channel, batch, now_ns) {
             self.upkeep.keep(batch, now_ns);
         } else {

@@ -61,11 +61,6 @@ impl Upkeep {
         Ok(Self { serving, log })
     }
 
-    /// Whether it asks when a batch left.
-    pub(crate) fn asks_time(&self) -> bool {
-        self.serving.is_some()
-    }
-
     /// Takes a batch that has left: one lock for the store and one for the log, whatever its length.
     pub(crate) fn keep(&self, batch: &Batch, now_ns: u64) {
         let frames = || batch.datagrams().map(|(frame, _)| frame);
