@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from conftest import captures_folder
+from soak.account import Wait
 from soak.plan import plan
 from soak.run import UPTIME_MIN, Soak, soak
 
@@ -37,9 +38,32 @@ SMOKE_EVERY_S: Final = 3.0
 pytestmark = pytest.mark.timeout(SOAK_S + 300)
 
 
+OUTAGE_COLUMNS: Final = (
+    "symbol",
+    "reason",
+    "cause",
+    "at_s",
+    "lasted_s",
+    "answers_at_s",
+    "backoff_s",
+    "excess_s",
+    "waits",
+)
+"""`waits`: those that ran in it, by their place in the list of waits."""
+
+
 def write_record(told: Soak, folder: Path) -> Path:
-    """JSON of the run: machine, load, every venue, every outage."""
+    """JSON of the run: machine, load, every venue, every wait that ran in an outage, every outage."""
     commit = REVISION
+    waits: dict[tuple[str, Wait], int] = {}
+    rows = []
+    for venue, verdicts in told.verdicts.items():
+        for verdict in verdicts:
+            drawn = [waits.setdefault((venue, wait), len(waits)) for wait in verdict.drawn]
+            times = [verdict.outage.begin - told.begin, verdict.outage.seconds, verdict.answers - told.begin]
+            times += [verdict.backoff, verdict.excess]
+            outage = [verdict.outage.symbol, verdict.outage.reason, verdict.cause]
+            rows.append([*outage, *(round(each, 3) for each in times), drawn])
     figures: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%dT%H:%M:%S"),
         "revision": commit,
@@ -57,33 +81,28 @@ def write_record(told: Soak, folder: Path) -> Path:
         ],
         "consumer_unsure_symbol_s": told.unsure_s,
         "venues": told.table(),
-        "outages": [
-            {
-                "symbol": verdict.outage.symbol,
-                "at_s": round(verdict.outage.begin - told.begin, 3),
-                "lasted_s": round(verdict.outage.seconds, 3),
-                "reason": verdict.outage.reason,
-                "cause": verdict.cause,
-                "answers_at_s": round(verdict.answers - told.begin, 3),
-                "backoff_s": round(verdict.backoff, 3),
-                "drawn": [
-                    {
-                        "of": wait.symbol or wait.cause,
-                        "at_s": round(wait.begin - told.begin, 3),
-                        "wait_s": round(wait.seconds, 3),
-                    }
-                    for wait in verdict.drawn
-                ],
-                "excess_s": round(verdict.excess, 3),
-            }
-            for verdicts in told.verdicts.values()
-            for verdict in verdicts
+        "wait_columns": ["venue", "of", "at_s", "wait_s"],
+        "waits": [
+            [venue, wait.symbol or wait.cause, round(wait.begin - told.begin, 3), round(wait.seconds, 3)]
+            for venue, wait in waits
         ],
+        "outage_columns": [*OUTAGE_COLUMNS],
+        "outages": rows,
     }
     path = folder / f"{figures['date'][:10]}-{commit[:8]}-soak.json"
-    text = json.dumps(figures, indent=1)
-    path.write_text(text + "\n")
+    path.write_text(laid_out(figures))
     return path
+
+
+def laid_out(figures: dict[str, Any]) -> str:
+    """JSON with a line for each value, and for each row of a table."""
+    lines = []
+    for name, value in figures.items():
+        text = json.dumps(value)
+        if isinstance(value, list) and value and isinstance(value[0], list | dict):
+            text = "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
+        lines.append(f" {json.dumps(name)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def test_every_outage_is_an_injected_one(tmp_path: Path) -> None:
