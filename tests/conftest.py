@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from outcrier.feeder.loops import loop_factory
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -79,3 +82,10 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     fail_skip(report)
     return report
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    """With the event loop that the feeder has."""
+    with asyncio.Runner(loop_factory=loop_factory("auto")) as auto:
+        yield auto

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,6 @@ from feeder_scene import (
 from outcrier.capture.library import list_of
 from outcrier.capture.stand_in import StandIn
 from outcrier.errors import ConfigurationError
-from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.service import FeederService
 from outcrier.layout import REASONS
 from outcrier.venue_numbers import VENUE_NUMBERS
@@ -49,12 +47,6 @@ CASES = {
     "coinbase_exchange": ("coinbase/exchange_2021-04-17", 2),
 }
 """Books by REST, in the stream, and whole ones by requests that replace each other."""
-
-
-@pytest.fixture
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner(loop_factory=loop_factory("auto")) as auto:
-        yield auto
 
 
 def ids_of(wire: Wire) -> dict[str, int]:

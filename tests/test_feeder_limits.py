@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from outcrier.capture.faults import Fault
 from outcrier.capture.library import list_of
 from outcrier.capture.requests import Requests
 from outcrier.capture.stand_in import StandIn
-from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.service import FeederService
 from outcrier.venues import VENUES
 
@@ -37,12 +35,6 @@ CASES = {
 
 SPEED = 0.02
 """Messages are not what this is about."""
-
-
-@pytest.fixture
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner(loop_factory=loop_factory("auto")) as auto:
-        yield auto
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -19,7 +19,6 @@ from outcrier.capture.stand_in import StandIn
 from outcrier.clock import mono_ns
 from outcrier.feeder import stream_silence
 from outcrier.feeder.backoff import SECOND_NS
-from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.service import FeederService
 from outcrier.venues import VENUES
 from outcrier.venues.exchange_side import Client
@@ -29,12 +28,6 @@ BYBIT = "bybit/v5_linear_2026-08-09"
 FUTURES = "kraken_futures/v1_2021-07-22"
 BOOK = "orderbook.*.BTCUSDT"
 DISCONNECT = 3
-
-
-@pytest.fixture
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner(loop_factory=loop_factory("auto")) as auto:
-        yield auto
 
 
 def test_a_dropped_message_costs_one_subscription_of_one_book(

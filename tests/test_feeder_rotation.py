@@ -10,7 +10,6 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,6 @@ from outcrier.capture.library import list_of
 from outcrier.capture.stand_in import StandIn
 from outcrier.feeder import links
 from outcrier.feeder.backoff import SECOND_NS
-from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.service import FeederService
 from outcrier.feeder.status import VenueStatus
 from outcrier.venue_numbers import VENUE_NUMBERS
@@ -47,12 +45,6 @@ STILL_S: Final = 0.25
 """Of the process. Longer than that, a link may be cut before what it and the other one brought was read: then
 even numbered books are asked for anew.
 """
-
-
-@pytest.fixture
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner(loop_factory=loop_factory("auto")) as auto:
-        yield auto
 
 
 class Killer:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from outcrier.capture.faults import Fault
 from outcrier.capture.stand_in import StandIn
 from outcrier.feeder import connection, links
 from outcrier.feeder.backoff import SECOND_NS
-from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.service import FeederService
 from rotations import CASES, Heard, Truth, brief, staged
 
@@ -36,9 +36,14 @@ Scene = Callable[[FeederService, Heard], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner(loop_factory=loop_factory("auto")) as auto:
-        yield auto
+def renewing(
+    capture: CaptureFinder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[StandIn], dict[str, Truth]]:
+    """Venues whose connections live for two seconds at most. Upbit acknowledges nothing."""
+    names = ("binance", "okx_swap", "upbit")
+    for name in names:
+        brief(monkeypatch, name, 1.5)
+    return staged(names, capture, tmp_path, SECONDS)
 
 
 @pytest.fixture
@@ -50,22 +55,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "ACKNOWLEDGE_TIMEOUT_NS", SECOND_NS)
 
 
-def perform(stand_ins: list[StandIn], folder: Path, scene: Scene) -> Coroutine[Any, Any, Heard]:
+async def perform(stand_ins: list[StandIn], folder: Path, scene: Scene) -> Heard:
     """The feeder beside these while `scene` plays; what left it."""
-
-    async def run() -> Heard:
-        heard = Heard()
+    heard = Heard()
+    async with AsyncExitStack() as stack:
         for stand_in in stand_ins:
-            await stand_in.__aenter__()
-        try:
-            await play(config_of(stand_ins, folder), heard.wire, lambda service: scene(service, heard))
-        finally:
-            for stand_in in stand_ins:
-                await stand_in.__aexit__(None, None, None)
-        heard.hear()
-        return heard
-
-    return run()
+            await stack.enter_async_context(stand_in)
+        await play(config_of(stand_ins, folder), heard.wire, lambda service: scene(service, heard))
+    heard.hear()
+    return heard
 
 
 def check(truths: dict[str, Truth], heard: Heard, new_links: int) -> None:
@@ -83,13 +81,10 @@ def check(truths: dict[str, Truth], heard: Heard, new_links: int) -> None:
 @pytest.mark.parametrize("way", REFUSALS)
 @pytest.mark.usefixtures("quick")
 def test_a_second_link_that_is_refused_leaves_the_first_as_it_is(
-    way: str, capture: CaptureFinder, tmp_path: Path, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+    way: str, renewing: tuple[list[StandIn], dict[str, Truth]], tmp_path: Path, runner: asyncio.Runner
 ) -> None:
-    """Upbit acknowledges nothing: there a link that says nothing is found out by the books of the first."""
-    names = ("binance", "okx_swap", "upbit")
-    for name in names:
-        brief(monkeypatch, name, 1.5)
-    stand_ins, truths = staged(names, capture, tmp_path, SECONDS)
+    """Where nothing is acknowledged, a link that says nothing is found out by the books of the first."""
+    stand_ins, truths = renewing
 
     async def scene(service: FeederService, heard: Heard) -> None:
         for stand_in in stand_ins:
@@ -113,13 +108,10 @@ def test_a_second_link_that_is_refused_leaves_the_first_as_it_is(
 
 @pytest.mark.usefixtures("quick")
 def test_a_link_that_is_lost_while_its_second_is_shut_out_comes_back_by_itself(
-    capture: CaptureFinder, tmp_path: Path, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+    renewing: tuple[list[StandIn], dict[str, Truth]], tmp_path: Path, runner: asyncio.Runner
 ) -> None:
     """The second one would wait for ten minutes after a 403."""
-    names = ("binance", "okx_swap", "upbit")
-    for name in names:
-        brief(monkeypatch, name, 1.5)
-    stand_ins, _ = staged(names, capture, tmp_path, SECONDS)
+    stand_ins, truths = renewing
 
     async def scene(service: FeederService, heard: Heard) -> None:
         for stand_in in stand_ins:
@@ -132,7 +124,7 @@ def test_a_link_that_is_lost_while_its_second_is_shut_out_comes_back_by_itself(
         heard.hear()
 
     heard = runner.run(perform(stand_ins, tmp_path, scene))
-    assert all(heard.of(name).not_live() for name in names), "nobody carried them meanwhile"
+    assert all(heard.of(name).not_live() for name in truths), "nobody carried them meanwhile"
 
 
 def test_an_announced_end_is_met_by_another_link_without_a_gap(

@@ -71,12 +71,6 @@ def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@pytest.fixture
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner(loop_factory=loop_factory("auto")) as auto:
-        yield auto
-
-
 @pytest.mark.parametrize(
     "case",
     [("binance_usdm", USDM, 6_000), ("binance", SPOT, 4_000), ("binance_coinm", COINM, 4_000)],
