@@ -15,6 +15,7 @@ from outcrier.capture.faults import Fault
 from outcrier.capture.stand_in import StandIn
 from outcrier.feeder import connection, links
 from outcrier.feeder.backoff import SECOND_NS
+from outcrier.feeder.driver import ConnectionDriver
 from outcrier.feeder.service import FeederService
 from rotations import CASES, Heard, Truth, brief, staged
 
@@ -146,6 +147,29 @@ def test_an_announced_end_is_met_by_another_link_without_a_gap(
     for stand_in in stand_ins:
         assert stand_in.counters.injected["announce"] == 1
         assert stand_in.counters.connections == 2
+
+
+def test_a_first_link_is_kept_until_a_ping_tells_that_nothing_is_left_on_it(
+    capture: CaptureFinder, tmp_path: Path, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or, as here, until no answer is to be expected any more."""
+    monkeypatch.setattr(ConnectionDriver, "ponged", lambda *_: None)
+    monkeypatch.setattr(links, "DRAIN_NS", 2 * SECOND_NS)
+    (stand_in,), truths = staged(("binance",), capture, tmp_path, SECONDS)
+
+    async def scene(service: FeederService, heard: Heard) -> None:
+        await until(lambda: is_live(service), "live")
+        stand_in.inject(Fault(kind="announce", one=True, seconds=60.0))
+        session = service.venue("binance")._session
+        assert session is not None
+        (place,) = session.links._places.values()
+        await until(lambda: place.until_ns is not None and not place.waiting, "the book has moved")
+        await asyncio.sleep(0.5)
+        assert (service.status()[0].take_overs, len(session.drivers)) == (0, 2)
+        await until(lambda: service.status()[0].take_overs == 1, "replaced")
+        await until(lambda: heard.hear_all(truths), "every book is the last one")
+
+    check(truths, runner.run(perform([stand_in], tmp_path, scene)), new_links=1)
 
 
 def test_an_end_announced_to_every_link_is_not_met_by_more_and_more_of_them(
