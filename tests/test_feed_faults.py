@@ -285,6 +285,21 @@ def test_events_that_are_old_for_seconds_are_a_gap(live: Bench) -> None:
     assert states(live) == [(2, 1)], "stale, source gap"
 
 
+def test_an_old_event_before_a_whole_book_says_nothing_about_those_after_it(live: Bench) -> None:
+    old = diff(live, [["24000.0", "1"]], first=5).text.encode().replace(b'"pu": ', b'"pu": 1')
+    live.feed.on_frame(1, old, SECOND)
+    live.feed.disconnected([0], SECOND)
+    live.feed.on_frame(1, diff(live, [["24000.0", "1"]]).text.encode(), 2 * SECOND)
+    last = live.naive["BTCUSDT"].last
+    whole = {"lastUpdateId": last, "E": 1, "T": 1, "bids": [["24000.0", "1"]], "asks": [["24001.0", "1"]]}
+    live.feed.on_snapshot(0, json.dumps(whole).encode(), 3 * SECOND)
+    assert live.feed.state(0) == "LIVE"
+    live.feed.on_frame(1, old, 7 * SECOND)
+    assert live.feed.state(0) == "LIVE", "the first that is old for this book"
+    live.feed.on_frame(1, old, 12 * SECOND)
+    assert live.feed.state(0) == "STALE"
+
+
 def test_a_snapshot_of_the_far_future_is_not_waited_for_for_ever(capture: CaptureFinder) -> None:
     bench = Bench("binance_usdm")
     source = list(lines(capture(USDM)))

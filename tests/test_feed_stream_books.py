@@ -148,3 +148,16 @@ def test_after_a_lost_delta_only_a_whole_book_brings_it_back(capture: CaptureFin
         bench.take(text)
     bench.check(symbol)
     assert bench.feed.state(index) == "LIVE"
+
+
+def test_a_whole_book_ends_a_run_of_old_deltas(capture: CaptureFinder) -> None:
+    bench = StreamBench(capture("bybit/v5_spot_2026-08-09"))
+    symbol = json.loads(bench.messages[0])["data"]["s"]
+    whole, first, *_ = [text for text in bench.messages if json.loads(text)["data"]["s"] == symbol]
+    later = json.loads(whole)
+    later["data"]["u"] += 5
+    for number, text in enumerate([whole, first, first, json.dumps(later), first]):
+        bench.feed.on_frame(1, text.encode(), 1 + number * 3_000_000_000)
+    assert bench.feed.state(bench.indices[symbol]) == "LIVE"
+    bench.feed.on_frame(1, first.encode(), 1 + 18_000_000_000)
+    assert bench.feed.state(bench.indices[symbol]) == "STALE"

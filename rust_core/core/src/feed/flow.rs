@@ -206,6 +206,7 @@ impl Feed {
             return;
         }
         instrument.continuity.restart_at(event.ids.last);
+        instrument.old_since = None;
         instrument.source_seq = event.ids.last.or(instrument.source_seq);
         instrument.exchange_ts = event.exchange_ts;
         if instrument.state != BookState::Live {
@@ -381,6 +382,7 @@ impl Feed {
         instrument.clear_book();
         instrument.continuity.reset();
         instrument.joining = None;
+        instrument.old_since = None;
         self.journal.counters.overlap_dropped += instrument.forget_places();
         if instrument.has_book {
             self.journal.notice(Notice::about(NoticeKind::NeedSnapshot, index));

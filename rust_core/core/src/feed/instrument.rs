@@ -65,7 +65,7 @@ pub(crate) struct Instrument {
     pub(crate) continuity: Continuity,
     /// Id of the snapshot that the next diff must join; `None` when a diff has joined.
     pub(crate) joining: Option<u64>,
-    /// Receive time of the first of a run of events that are already covered.
+    /// Receive time of the first of a run of events that are already covered; a whole book ends the run.
     pub(crate) old_since: Option<i64>,
     pub(crate) held: HeldDiffs,
     pub(crate) source_gap: bool,
