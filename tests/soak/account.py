@@ -28,7 +28,13 @@ have come (`books.SETTLE_NS`), request, answer, on a machine as AT_ONCE_S has it
 of the subscription comes on top (`Pacing`).
 """
 
-LOSSES: Final = frozenset({"stale", "half_open", "drop", "loop"})
+OLD_S: Final = 5.0
+"""Numbers that went back are told from repeats after this (`OLD_FOR_NS` of the core's feed)."""
+
+LOOP: Final = "loop"
+"""The recording begins anew, and with it the numbers of its books."""
+
+LOSSES: Final = frozenset({"stale", "half_open", "drop", LOOP})
 """Faults after which messages are missing, which the next one of a book tells, however late it is."""
 
 
@@ -152,7 +158,9 @@ def explain(
         for fault in faults
         if fault.begin - EARLY_S
         <= outage.begin
-        <= fault.noticed_by(outage.symbol, pacing.unanswered_s) + EARLY_S
+        <= fault.noticed_by(outage.symbol, pacing.unanswered_s)
+        + (OLD_S if hides_beginning(fault, outage.symbol, faults) else 0.0)
+        + EARLY_S
     ]
     if not begun:
         return Verdict(outage, "", outage.begin, (), outage.seconds)
@@ -177,6 +185,18 @@ def takes_first_book(loss: Injected, faults: Iterable[Injected]) -> bool:
     """Whether the first whole book, which a subscriber waits for, can be among what was lost."""
     return loss.kind in LOSSES and any(
         fault.kind == NO_BOOK and fault.begin <= loss.end + EARLY_S and fault.end >= loss.begin - EARLY_S
+        for fault in faults
+    )
+
+
+def hides_beginning(loss: Injected, symbol: str, faults: Iterable[Injected]) -> bool:
+    """Whether the recording began anew and the whole book that tells so is among what was lost: the next
+    changes of the book then have numbers that it has passed.
+    """
+    return loss.kind in LOSSES - {LOOP} and any(
+        fault.kind == LOOP
+        and fault.begin <= loss.end + EARLY_S
+        and fault.heard.get(symbol, float("inf")) >= loss.begin - EARLY_S
         for fault in faults
     )
 

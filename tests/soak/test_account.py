@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from outcrier.views import State
 from soak.account import (
     AT_ONCE_S,
     EARLY_S,
+    LOOP,
     NO_BOOK,
+    OLD_S,
     SNAPSHOT_S,
     Injected,
     Outage,
@@ -111,6 +114,20 @@ def test_a_loss_is_noticed_by_the_next_message_of_the_book(kind: str) -> None:
     assert explain(outage(150.5 + AT_ONCE_S, 153.0), [lost], []).cause == ""
     # Nothing is in the way of its book then.
     assert explain(outage(150.0, 151.0 + SNAPSHOT_S), [lost], []).excess == 1.0
+
+
+def test_a_beginning_that_was_lost_is_noticed_once_the_numbers_were_old_for_seconds() -> None:
+    stale = Injected("stale", 100.0, 103.0, heard={PAIR: 103.1})
+    late = outage(103.1 + OLD_S + AT_ONCE_S, 110.0)
+    assert explain(late, [stale], []).cause == ""
+    hidden = Injected(LOOP, 99.0, 99.0, heard={PAIR: 100.5, "ETH/USDT@okx": 99.5})
+    assert explain(late, [hidden, stale], []).cause == "stale"
+    assert explain(outage(late.begin + 1, 111.0), [hidden, stale], []).cause == ""
+    other = dataclasses.replace(late, symbol="ETH/USDT@okx")
+    told = dataclasses.replace(stale, heard={"ETH/USDT@okx": 103.1})
+    assert explain(other, [hidden, told], []).cause == "", "its whole book came before the loss"
+    after = Injected(LOOP, 104.0, 104.0, heard={PAIR: 104.1})
+    assert explain(late, [stale, after], []).cause == "", "its whole book came after the loss"
 
 
 @pytest.mark.parametrize("first", [99.0, 101.5, 103.0 + EARLY_S])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import platform
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any, Final
 import pytest
 
 from conftest import captures_folder
-from soak.account import Wait
+from soak.account import Injected, Wait
 from soak.plan import plan
 from soak.run import UPTIME_MIN, Soak, soak
 
@@ -86,12 +87,23 @@ def write_record(told: Soak, folder: Path) -> Path:
             [venue, wait.symbol or wait.cause, round(wait.begin - told.begin, 3), round(wait.seconds, 3)]
             for venue, wait in waits
         ],
+        "fault_columns": ["venue", "kind", "at_s", "lasted_s", "symbol"],
+        "faults": [
+            [venue, fault.kind, round(fault.begin - told.begin, 3), lasted(fault), fault.symbol]
+            for venue, faults in told.faults.items()
+            for fault in faults
+        ],
         "outage_columns": [*OUTAGE_COLUMNS],
         "outages": rows,
     }
     path = folder / f"{figures['date'][:10]}-{commit[:8]}-soak.json"
     path.write_text(laid_out(figures))
     return path
+
+
+def lasted(fault: Injected) -> float | None:
+    """Seconds of a fault; None: it was not over when the run was."""
+    return round(fault.end - fault.begin, 3) if math.isfinite(fault.end) else None
 
 
 def laid_out(figures: dict[str, Any]) -> str:
