@@ -406,8 +406,13 @@ def test_a_link_is_drained_when_the_ping_of_then_is_answered() -> None:
     assert machine.pong(now_ns + 7 * SECOND_NS) == [], "to the ping before"
     assert machine.pong(now_ns + 7 * SECOND_NS + 1) == [Drained()]
     assert machine.pong(now_ns + 7 * SECOND_NS + 2) == []
-    machine.closed(now_ns + 8 * SECOND_NS, 1006, "")
-    assert machine.drain(now_ns + 8 * SECOND_NS) == [], "there is nothing to read"
+    for number in range(SPEC.messages_per_second):
+        assert machine.reply(now_ns + 8 * SECOND_NS, str(number))
+    assert machine.drain(now_ns + 8 * SECOND_NS) == [], "the venue takes no more in this second"
+    assert run(machine, now_ns, now_ns + 9 * SECOND_NS) == [(now_ns + 9 * SECOND_NS, Probe())]
+    assert machine.pong(now_ns + 9 * SECOND_NS) == [Drained()]
+    machine.closed(now_ns + 10 * SECOND_NS, 1006, "")
+    assert machine.drain(now_ns + 10 * SECOND_NS) == [], "there is nothing to read"
 
 
 def test_a_link_that_is_of_no_use_is_given_up() -> None:
@@ -466,6 +471,7 @@ def test_a_network_that_delivers_all_at_once_delivers_no_more_than_the_venue_tak
     rate = dice.choice((2, 3, 5, 10))
     requests = [Request(str(number), acks=dice.choice((1, 1, 3))) for number in range(60)]
     spec = dataclasses.replace(SPEC, subscribe=requests, messages_per_second=rate, client_ping="ping")
+    spec = dataclasses.replace(spec, client_ping_every_ns=dice.choice((2, 5, 20)) * SECOND_NS)
     machine = connection(spec)
     machine.start(0)
     step_ns = SECOND_NS // 50
@@ -496,7 +502,7 @@ def test_a_network_that_delivers_all_at_once_delivers_no_more_than_the_venue_tak
                 effects += machine.acknowledged(now_ns)
             else:
                 machine.pong(now_ns)
-        effects += machine.tick(now_ns)
+        effects += machine.drain(now_ns) if dice.random() < 0.01 else machine.tick(now_ns)
     assert len(arrived) >= len(requests)
     assert all(b - a >= SECOND_NS for a, b in zip(arrived, arrived[rate:], strict=False))
 

@@ -52,8 +52,8 @@ class Pace:
 
     Venues count when messages arrive, and what was held up on the way arrives all at once. So of as many
     messages as the venue takes in a second, the next one leaves only when the first has arrived a second ago
-    for certain, which its answer tells; and one less is on its way, for a ping asks nobody. TCP keeps the
-    order: an answer says that what was sent before its message has arrived too.
+    for certain, which its answer tells; and one less is on its way, so that a ping need not wait for answers.
+    TCP keeps the order: an answer says that what was sent before its message has arrived too.
     """
 
     def __init__(self, per_second: float) -> None:
@@ -68,10 +68,17 @@ class Pace:
     @property
     def at_ns(self) -> int:
         """The next message may be sent then; NEVER_NS = not before something is answered or its link lost."""
-        times = sorted(each.by_ns for each in self._sent)
-        if times.count(NEVER_NS) >= max(1, self._burst - 1):
+        on_way = sum(each.by_ns == NEVER_NS for each in self._sent)
+        if on_way >= max(1, self._burst - 1):
             return NEVER_NS
-        return max(self._next_ns, times[-self._burst] + SECOND_NS if len(times) >= self._burst else 0)
+        return max(self._next_ns, self.ping_at_ns)
+
+    @property
+    def ping_at_ns(self) -> int:
+        """The same of a ping, which asks nobody whether it is its turn, but is one of those of its second."""
+        times = sorted(each.by_ns for each in self._sent)
+        first_ns = times[-self._burst] if len(times) >= self._burst else -SECOND_NS
+        return min(first_ns, NEVER_NS - SECOND_NS) + SECOND_NS
 
     def sent(self, now_ns: int, link: object, answers: int = 0, *, is_ping: bool = False) -> None:
         """A message left on `link`, in its turn or not; the venue will give so many answers, or a pong. One

@@ -224,6 +224,8 @@ class Connection:
         self._pong_ns = 0
         self._pings = 0
         """Sent on the open link and not answered."""
+        self._is_draining = False
+        """`drain` was asked for and no ping has left since."""
         self._drain_pongs = 0
         """So many more until all is read that was sent before `drain`."""
         self._renew_at_ns: int | None = None
@@ -293,6 +295,7 @@ class Connection:
         self._mute(is_mute=bool(self._unsent))
         self._acknowledge_by_ns = self._probed_at_ns = None
         self._pings = self._drain_pongs = 0
+        self._is_draining = False
         share = LIFETIME_SHARE_MIN + LIFETIME_SHARE_SPREAD * self._random()
         spec = self._spec
         self._renew_at_ns = now_ns + int(spec.lifetime_ns * share) if spec.lifetime_ns else None
@@ -318,9 +321,8 @@ class Connection:
         """Asks for a pong, which comes behind all that the venue has sent before: `Drained` tells it."""
         if self.state is not State.CONNECTED:
             return []
-        probe = self._probe(now_ns)
-        self._drain_pongs = self._pings
-        return [probe]
+        self._is_draining = True
+        return self.tick(now_ns)
 
     def pong(self, now_ns: int) -> list[Effect]:
         """The peer answered a probe: the link lives, though it may be quiet."""
@@ -426,7 +428,7 @@ class Connection:
             send_at_ns,
             self._acknowledge_by_ns,
             self._renew_at_ns,
-            self._ping_at_ns,
+            self._probe_at_ns(),
         )
         return min(time_ns for time_ns in times if time_ns is not None)
 
@@ -478,27 +480,36 @@ class Connection:
             self._probed_at_ns = None
         if now_ns >= self._quiet_deadline_ns():
             return [*effects, *self._give_up(now_ns, f"no message for {silence_ns / SECOND_NS:.1f} s")]
-        alive_ns = max(self.last_received_ns, self._pong_ns)
-        if self._probed_at_ns is None and now_ns >= alive_ns + expected_ns:
-            self._probed_at_ns = now_ns
-            effects.append(self._probe(now_ns))
-        if self._ping_at_ns is not None and now_ns >= self._ping_at_ns:
+        if now_ns >= self._probe_at_ns():
             effects.append(self._probe(now_ns))
         return effects
 
     def _probe(self, now_ns: int) -> Probe:
         self._pings += 1
+        if self._is_draining:
+            self._is_draining, self._drain_pongs = False, self._pings
+        if now_ns >= self._silent_ns():
+            self._probed_at_ns = now_ns
         self._pace.sent(now_ns, self, is_ping=True)
         if self._ping_at_ns is not None:
             self._ping_at_ns = now_ns + self._spec.client_ping_every_ns
         return Probe(self._spec.client_ping)
 
-    def _silence_deadline_ns(self) -> int:
-        expected_ns = self._spec.expected_silence_ns
-        quiet_ns = self._quiet_deadline_ns()
+    def _silent_ns(self) -> int:
+        """A link that is silent until then is asked whether it lives, if it is not asked already."""
         if self._probed_at_ns is not None:
-            return min(self._probed_at_ns + expected_ns, quiet_ns)
-        return min(max(self.last_received_ns, self._pong_ns) + expected_ns, quiet_ns)
+            return NEVER_NS
+        return max(self.last_received_ns, self._pong_ns) + self._spec.expected_silence_ns
+
+    def _probe_at_ns(self) -> int:
+        """When the next ping leaves: it is due, and one more than were sent is what the venue takes."""
+        due_ns = 0 if self._is_draining else min(self._silent_ns(), self._ping_at_ns or NEVER_NS)
+        return max(due_ns, self._pace.ping_at_ns)
+
+    def _silence_deadline_ns(self) -> int:
+        if self._probed_at_ns is None:
+            return self._quiet_deadline_ns()
+        return min(self._probed_at_ns + self._spec.expected_silence_ns, self._quiet_deadline_ns())
 
     def _quiet_deadline_ns(self) -> int:
         cadence_ns = self._spec.cadence_ns
