@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import math
 import os
@@ -54,7 +55,9 @@ OUTAGE_COLUMNS: Final = (
 
 
 def write_record(told: Soak, folder: Path) -> Path:
-    """JSON of the run: machine, load, every venue, every wait that ran in an outage, every outage."""
+    """JSON of the run: machine, load, every venue; beside it, compressed, its timeline: every fault, every
+    wait that ran in an outage, every outage.
+    """
     commit = REVISION
     waits: dict[tuple[str, Wait], int] = {}
     rows = []
@@ -82,6 +85,8 @@ def write_record(told: Soak, folder: Path) -> Path:
         ],
         "consumer_unsure_symbol_s": told.unsure_s,
         "venues": told.table(),
+    }
+    timeline: dict[str, Any] = {
         "wait_columns": ["venue", "of", "at_s", "wait_s"],
         "waits": [
             [venue, wait.symbol or wait.cause, round(wait.begin - told.begin, 3), round(wait.seconds, 3)]
@@ -98,6 +103,7 @@ def write_record(told: Soak, folder: Path) -> Path:
     }
     path = folder / f"{figures['date'][:10]}-{commit[:8]}-soak.json"
     path.write_text(laid_out(figures))
+    path.with_suffix(".timeline.json.gz").write_bytes(gzip.compress(laid_out(timeline).encode(), mtime=0))
     return path
 
 
