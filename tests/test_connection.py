@@ -406,7 +406,7 @@ def test_a_link_is_drained_when_the_ping_of_then_is_answered() -> None:
     assert machine.pong(now_ns + 7 * SECOND_NS) == [], "to the ping before"
     assert machine.pong(now_ns + 7 * SECOND_NS + 1) == [Drained()]
     assert machine.pong(now_ns + 7 * SECOND_NS + 2) == []
-    for number in range(SPEC.messages_per_second):
+    for number in range(int(SPEC.messages_per_second)):
         assert machine.reply(now_ns + 8 * SECOND_NS, str(number))
     assert machine.drain(now_ns + 8 * SECOND_NS) == [], "the venue takes no more in this second"
     assert run(machine, now_ns, now_ns + 9 * SECOND_NS) == [(now_ns + 9 * SECOND_NS, Probe())]
