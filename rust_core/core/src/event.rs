@@ -71,6 +71,75 @@ pub struct Trade {
     pub id_span: u32,
 }
 
+/// What [`OrderOp::op`] says.
+pub mod order_op {
+    /// A new order at the back of its level, or where its priority puts it.
+    pub const ADD: u8 = 1;
+    /// Another quantity at the same place.
+    pub const MODIFY_KEEP: u8 = 2;
+    /// Another price or quantity, at the back.
+    pub const MODIFY_LOSE: u8 = 3;
+    /// The order is gone without a trade.
+    pub const DELETE: u8 = 4;
+    /// The order traded; what is left keeps its place.
+    pub const EXECUTE: u8 = 5;
+    /// The order is gone and another one stands at the back, under the number `ref_id`.
+    pub const REPLACE: u8 = 6;
+    /// All orders are gone.
+    pub const CLEAR: u8 = 7;
+}
+
+/// `OrderOp::op_flags`, `RestingOrder::order_flags`: the order is inferred, the venue does not tell of it.
+pub const ORDER_INFERRED: u16 = 1;
+/// Where the confidence begins in `OrderOp::op_flags`: × 255, 255 for what the venue tells.
+pub const ORDER_CONFIDENCE_SHIFT: u32 = 8;
+/// Flags of an order that the venue tells.
+pub const ORDER_TOLD: u16 = 255 << ORDER_CONFIDENCE_SHIFT;
+
+/// One change of an order, 48 bytes as on the wire (0x18).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct OrderOp {
+    /// Number of the order; the publisher's own where the venue's is a text.
+    pub order_id: u64,
+    /// Price mantissa.
+    pub price: i64,
+    /// Quantity mantissa: what is left after an add or a modify, what was executed by an execute.
+    pub qty: i64,
+    /// Execute: trade id. Replace: number of the new order.
+    pub ref_id: u64,
+    /// Queue key of the venue; 0 = none.
+    pub priority: u64,
+    /// One of [`order_op`].
+    pub op: u8,
+    /// Number of the [`Side`]; of adds and clears only, 0 = both for a clear.
+    pub side: u8,
+    /// Bit 0 [`ORDER_INFERRED`], bits 8 to 15 the confidence × 255.
+    pub op_flags: u16,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// One order of a whole book, 48 bytes as on the wire (0x19).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RestingOrder {
+    /// As in [`OrderOp`].
+    pub order_id: u64,
+    /// Price mantissa.
+    pub price: i64,
+    /// Quantity that is left.
+    pub qty: i64,
+    /// Queue key of the venue; 0 = none.
+    pub priority: u64,
+    /// When it took its place, nanoseconds since the epoch; 0 unknown.
+    pub order_ts: i64,
+    /// As [`OrderOp::op_flags`].
+    pub order_flags: u16,
+    /// 0.
+    pub reserved: [u8; 6],
+}
+
 /// Best bid and ask, 40 bytes as on the wire (0x13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

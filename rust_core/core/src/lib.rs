@@ -4,7 +4,7 @@
 //! ever a float. Data flows one way on each side of the wire:
 //!
 //! * feeder: [`shape`] scans a venue's frame into [`event`]s, [`sequence`] decides what may be applied,
-//!   [`book`] keeps the levels, [`checksum`] compares them with what the venue says, [`feed`] ties them together, [`publish`] numbers and seals [`wire`] frames and
+//!   [`book`] keeps the levels, [`orders`] the orders in them, [`checksum`] compares them with what the venue says, [`feed`] ties them together, [`publish`] numbers and seals [`wire`] frames and
 //!   [`retransmit`] keeps them for whoever lost some;
 //! * consumer: [`receive`] checks frames, follows the state of every instrument and keeps a mirror of its book;
 //! * between them: [`chaos`] is the bad network that both are tried with.
@@ -21,6 +21,7 @@ pub mod deriv;
 pub mod event;
 pub mod feed;
 pub mod instrument;
+pub mod orders;
 pub mod publish;
 pub mod receive;
 pub mod retransmit;

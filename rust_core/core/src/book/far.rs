@@ -98,6 +98,13 @@ impl Far {
         self.last = self.last().map(|(key, _)| key);
     }
 
+    /// The quantity of a key, 0 if there is none.
+    pub(super) fn get(&self, key: i64) -> i64 {
+        let Some(entry) = self.entries.get(self.number_of(key)) else { return 0 };
+        let chunk = &self.memory[entry.place];
+        chunk.find(key).map_or(0, |at| chunk.quantities[at])
+    }
+
     /// Sets the quantity of a key and returns the old one, 0 if there was none.
     #[inline]
     pub(super) fn insert(&mut self, key: i64, qty: i64) -> i64 {

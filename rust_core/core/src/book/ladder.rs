@@ -86,6 +86,13 @@ impl Ladder {
         old
     }
 
+    #[inline]
+    pub(super) fn get(&self, price: i64) -> i64 {
+        let key = price ^ self.mask;
+        let near = self.grid.index(key).and_then(|index| self.window.get(index));
+        near.unwrap_or_else(|| self.far.get(key))
+    }
+
     /// Counts an update that wanted the page of `index`, and makes the page when it was wanted often.
     fn warm(&mut self, index: usize) {
         let number = index / PAGE_TICKS;

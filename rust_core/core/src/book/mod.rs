@@ -84,6 +84,13 @@ impl Book {
         }
     }
 
+    /// The quantity of a level, 0 if there is none.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, side: Side, price: i64) -> i64 {
+        self.side(side).get(price)
+    }
+
     /// Removes all levels and keeps the memory of the pages: a snapshot usually follows.
     pub fn clear(&mut self) {
         self.bids.clear();

@@ -199,6 +199,13 @@ impl Window {
         Some(old)
     }
 
+    /// The quantity at an index below `WINDOW_TICKS`; `None` if the page does not exist.
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> Option<i64> {
+        let page = self.memory.get(usize::from(self.pages[index / PAGE_TICKS]))?;
+        Some(page.qty[index % PAGE_TICKS])
+    }
+
     /// Asks for the memory of all pages.
     pub(super) fn reserve(&mut self) {
         self.memory.reserve_exact(PAGES - self.memory.len());

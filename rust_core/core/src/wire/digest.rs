@@ -1,8 +1,6 @@
 //! Digests that let a receiver prove that it holds what the publisher holds. All input is little-endian.
 
-use zerocopy::{FromZeros, IntoBytes};
-
-use crate::event::Level;
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 /// Levels hashed at once: 1 KiB of stack, long enough that the cost of a call does not show.
 const LEVELS_AT_ONCE: usize = 64;
@@ -43,11 +41,13 @@ pub fn registry_crc(instruments: impl IntoIterator<Item = (u32, u32)>) -> u32 {
 }
 
 /// The bytes that a book's digests are over: `u16 bids ‖ u16 asks` (saturating), then bids, then asks, best first, each
-/// `i64 price ‖ i64 qty`. Each side comes with its length, because the lengths come first.
-pub fn book_bytes<Bids, Asks>(bids: (usize, Bids), asks: (usize, Asks), mut take: impl FnMut(&[u8]))
+/// `i64 price ‖ i64 qty`; of orders each [`OrderBytes`], the front of a level first. Each side comes with its length, because the
+/// lengths come first.
+pub fn book_bytes<R, Bids, Asks>(bids: (usize, Bids), asks: (usize, Asks), mut take: impl FnMut(&[u8]))
 where
-    Bids: Iterator<Item = Level>,
-    Asks: Iterator<Item = Level>,
+    R: Copy + FromZeros + IntoBytes + Immutable,
+    Bids: Iterator<Item = R>,
+    Asks: Iterator<Item = R>,
 {
     take([bids.0, asks.0].map(|count| u16::try_from(count).unwrap_or(u16::MAX)).as_bytes());
     side_bytes(bids.1, &mut take);
@@ -62,15 +62,30 @@ pub fn book_crc(bids: &[Level], asks: &[Level]) -> u32 {
     parts.into_iter().fold(0, crc32c::crc32c_append)
 }
 
-fn side_bytes(levels: impl Iterator<Item = Level>, take: &mut impl FnMut(&[u8])) {
-    let mut chunk = [Level::new_zeroed(); LEVELS_AT_ONCE];
+/// What the digest of an order book takes of an order.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct OrderBytes {
+    /// Number of the order.
+    pub order_id: u64,
+    /// Price mantissa.
+    pub price: i64,
+    /// Quantity mantissa.
+    pub qty: i64,
+}
+
+fn side_bytes<R: Copy + FromZeros + IntoBytes + Immutable>(
+    records: impl Iterator<Item = R>,
+    take: &mut impl FnMut(&[u8]),
+) {
+    let mut chunk = [R::new_zeroed(); LEVELS_AT_ONCE];
     let mut filled = 0;
-    for level in levels {
+    for record in records {
         if filled == LEVELS_AT_ONCE {
             take(chunk.as_bytes());
             filled = 0;
         }
-        chunk[filled] = level;
+        chunk[filled] = record;
         filled += 1;
     }
     take(chunk[..filled].as_bytes());

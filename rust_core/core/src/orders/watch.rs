@@ -1,0 +1,144 @@
+//! Places in queues that somebody cares about: an own order, or one that was never sent.
+
+use std::collections::HashMap;
+
+use super::queues::{Handle, Queues};
+use super::{Fault, WATCHES_MAX};
+use crate::event::Side;
+
+/// A place that is watched, until [`super::OrderBook::unwatch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WatchId(u32);
+
+/// What stands before a place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// Quantity of the orders before it.
+    pub qty: i64,
+    /// Orders before it.
+    pub orders: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    level: (Side, i64),
+    rank: u64,
+    ahead: Ahead,
+    /// The order whose place it is.
+    order: Option<Handle>,
+}
+
+/// All watched places of a book.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watches {
+    /// `None`: free, or its order is gone.
+    all: Vec<Option<Watch>>,
+    free: Vec<u32>,
+    by_level: HashMap<(Side, i64), Vec<u32>>,
+}
+
+impl Watches {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_level.is_empty()
+    }
+
+    /// Watches a place with all that is before it.
+    pub(super) fn begin(
+        &mut self,
+        level: (Side, i64),
+        rank: u64,
+        ahead: Ahead,
+        order: Option<Handle>,
+    ) -> Result<WatchId, Fault> {
+        let watch = Some(Watch { level, rank, ahead, order });
+        let at = if let Some(at) = self.free.pop() {
+            self.all[at as usize] = watch;
+            at
+        } else if self.all.len() < WATCHES_MAX {
+            self.all.push(watch);
+            (self.all.len() - 1) as u32
+        } else {
+            return Err(Fault::Full);
+        };
+        self.by_level.entry(level).or_default().push(at);
+        Ok(WatchId(at))
+    }
+
+    pub(super) fn end(&mut self, id: WatchId) {
+        self.leave_level(id.0);
+        self.all[id.0 as usize] = None;
+        self.free.push(id.0);
+    }
+
+    pub(super) fn ahead(&self, id: WatchId) -> Option<Ahead> {
+        self.all.get(id.0 as usize)?.map(|watch| watch.ahead)
+    }
+
+    /// An order of a rank came, went or changed: by so much quantity and so many orders.
+    pub(super) fn change(&mut self, level: (Side, i64), rank: u64, qty: i64, orders: i32) {
+        let Some(here) = self.by_level.get(&level) else { return };
+        for at in here {
+            if let Some(watch) = self.all[*at as usize].as_mut().filter(|watch| rank < watch.rank) {
+                watch.ahead.qty += qty;
+                watch.ahead.orders = watch.ahead.orders.wrapping_add_signed(orders);
+            }
+        }
+    }
+
+    /// An order is gone: whoever watched it has no place any more, or the place of the one that came instead of it.
+    pub(super) fn follow(
+        &mut self,
+        level: (Side, i64),
+        order: Handle,
+        now: Option<(Handle, &Queues, Ahead)>,
+    ) {
+        let Some(here) = self.by_level.get(&level) else { return };
+        let is_its = |at: &u32| self.all[*at as usize].is_some_and(|watch| watch.order == Some(order));
+        let its: Vec<u32> = here.iter().copied().filter(is_its).collect();
+        for at in its {
+            self.leave_level(at);
+            self.all[at as usize] = now.map(|(handle, queues, ahead)| {
+                let order = queues.order(handle);
+                let level = (order.side, order.price);
+                self.by_level.entry(level).or_default().push(at);
+                Watch { level, rank: queues.rank(handle), ahead, order: Some(handle) }
+            });
+        }
+    }
+
+    /// The ranks of a level are others now, except that of the order that joined.
+    pub(super) fn renumber(&mut self, level: (Side, i64), queues: &Queues, joined: Handle) {
+        let Some(here) = self.by_level.get(&level) else { return };
+        for at in here {
+            let Some(watch) = &mut self.all[*at as usize] else { continue };
+            watch.rank = watch.order.map_or_else(
+                || queues.rank_behind(level, watch.ahead.orders, joined),
+                |order| queues.rank(order),
+            );
+        }
+    }
+
+    /// All orders are gone; who stood behind them is first.
+    pub(super) fn clear(&mut self) {
+        for watch in &mut self.all {
+            *watch = watch
+                .filter(|watch| watch.order.is_none())
+                .map(|watch| Watch { ahead: Ahead::default(), ..watch });
+        }
+        let all = &self.all;
+        self.by_level.retain(|_, here| {
+            here.retain(|at| all[*at as usize].is_some());
+            !here.is_empty()
+        });
+    }
+
+    fn leave_level(&mut self, at: u32) {
+        let Some(watch) = self.all[at as usize] else { return };
+        let Some(here) = self.by_level.get_mut(&watch.level) else { return };
+        here.retain(|other| *other != at);
+        if here.is_empty() {
+            self.by_level.remove(&watch.level);
+        }
+    }
+}
