@@ -14,7 +14,7 @@ use std::fmt;
 
 use self::ids::Ids;
 pub use self::queues::{Handle, Order, Queues};
-use self::watch::Watches;
+use self::watch::WatchedQueues;
 pub use self::watch::{Ahead, WatchId};
 use crate::event::{OrderOp, RestingOrder, Side, order_op};
 use crate::wire::digest::{self, OrderBytes};
@@ -102,29 +102,28 @@ pub struct Executed {
 /// ```
 #[derive(Clone, Debug)]
 pub struct OrderBook {
-    queues: Queues,
+    queues: WatchedQueues,
     ids: Ids<Handle>,
-    watches: Watches,
 }
 
 impl OrderBook {
     /// An empty book. `tick` as with [`crate::book::Book::new`].
     #[must_use]
     pub fn new(tick: i64) -> Self {
-        Self { queues: Queues::new(tick), ids: Ids::default(), watches: Watches::default() }
+        Self { queues: WatchedQueues::new(tick), ids: Ids::default() }
     }
 
     /// The queues, to read.
     #[must_use]
     pub fn queues(&self) -> &Queues {
-        &self.queues
+        &self.queues.queues
     }
 
     /// The order of a number.
     #[inline]
     #[must_use]
     pub fn get(&self, id: u64) -> Option<Order> {
-        self.ids.get(&id).map(|handle| self.queues.order(*handle))
+        self.ids.get(&id).map(|handle| self.queues().order(*handle))
     }
 
     /// A new order at the back of its level, or where its priority puts it.
@@ -138,7 +137,6 @@ impl OrderBook {
         }
         let handle = self.queues.add(order)?;
         self.ids.insert(order.id, handle);
-        self.see_joined(handle);
         Ok(Touched::Level((order.side, order.price)))
     }
 
@@ -149,13 +147,9 @@ impl OrderBook {
     #[inline]
     pub fn resize(&mut self, id: u64, qty: i64) -> Result<Touched, Fault> {
         let handle = self.handle(id)?;
-        let old = self.queues.order(handle);
         self.queues.resize(handle, qty)?;
-        let level = (old.side, old.price);
-        if !self.watches.is_empty() {
-            self.watches.change(level, self.queues.rank(handle), qty - old.qty, 0);
-        }
-        Ok(Touched::Level(level))
+        let order = self.queues().order(handle);
+        Ok(Touched::Level((order.side, order.price)))
     }
 
     /// Another price or quantity at the back of the level, under the same number or another one.
@@ -167,19 +161,11 @@ impl OrderBook {
         if new.id != id && self.ids.contains_key(&new.id) {
             return Err(Fault::Duplicate);
         }
-        let order = Order { side: self.queues.order(handle).side, ..*new };
+        let order = Order { side: self.queues().order(handle).side, ..*new };
         let (gone, joined) = self.queues.replace(handle, &order)?;
         self.ids.remove(&id);
         self.ids.insert(order.id, joined);
-        let (from, to) = ((order.side, gone.order.price), (order.side, order.price));
-        if !self.watches.is_empty() {
-            self.watches.change(from, gone.rank, -gone.order.qty, -1);
-        }
-        self.see_joined(joined);
-        if !self.watches.is_empty() {
-            let ahead = self.ahead_of(joined);
-            self.watches.follow(from, handle, Some((joined, &self.queues, ahead)));
-        }
+        let (from, to) = ((gone.side, gone.price), (order.side, order.price));
         Ok(if from == to { Touched::Level(from) } else { Touched::Levels(from, to) })
     }
 
@@ -190,7 +176,8 @@ impl OrderBook {
     #[inline]
     pub fn delete(&mut self, id: u64) -> Result<Touched, Fault> {
         let handle = self.ids.remove(&id).ok_or(Fault::Unknown)?;
-        Ok(Touched::Level(self.take_out(handle)))
+        let gone = self.queues.remove(handle);
+        Ok(Touched::Level((gone.side, gone.price)))
     }
 
     /// The order traded.
@@ -200,21 +187,18 @@ impl OrderBook {
     #[inline]
     pub fn execute(&mut self, id: u64, qty: i64) -> Result<Executed, Fault> {
         let handle = self.handle(id)?;
-        let order = self.queues.order(handle);
+        let order = self.queues().order(handle);
         if qty <= 0 {
             return Err(Fault::BadQuantity);
         }
         let left = order.qty.checked_sub(qty).filter(|left| *left >= 0).ok_or(Fault::Overfill)?;
-        let was_first = self.queues.is_first(handle);
+        let was_first = self.queues().is_first(handle);
         let level = (order.side, order.price);
         if left == 0 {
             self.ids.remove(&id);
-            self.take_out(handle);
+            self.queues.remove(handle);
         } else {
             self.queues.resize(handle, left)?;
-            if !self.watches.is_empty() {
-                self.watches.change(level, self.queues.rank(handle), -qty, 0);
-            }
         }
         Ok(Executed { level, left, was_first })
     }
@@ -223,7 +207,6 @@ impl OrderBook {
     pub fn clear(&mut self) {
         self.queues.clear();
         self.ids.clear();
-        self.watches.clear();
     }
 
     /// Makes a change as it stands on the wire; `ts` is the time of the event.
@@ -263,7 +246,7 @@ impl OrderBook {
     /// What stands before an order. Walks its queue from the front; a place that is asked for often is watched instead.
     #[must_use]
     pub fn ahead(&self, id: u64) -> Option<Ahead> {
-        self.ids.get(&id).map(|handle| self.ahead_of(*handle))
+        self.ids.get(&id).map(|handle| self.queues.ahead(*handle))
     }
 
     /// Watches the place of an order, wherever it goes.
@@ -272,9 +255,7 @@ impl OrderBook {
     /// [`Fault::Unknown`], [`Fault::Full`].
     pub fn watch_order(&mut self, id: u64) -> Result<WatchId, Fault> {
         let handle = self.handle(id)?;
-        let order = self.queues.order(handle);
-        let (rank, ahead) = (self.queues.rank(handle), self.ahead_of(handle));
-        self.watches.begin((order.side, order.price), rank, ahead, Some(handle))
+        self.queues.watch(handle)
     }
 
     /// Watches the place at the back of a level, as of an order that joins now and stays.
@@ -282,25 +263,23 @@ impl OrderBook {
     /// # Errors
     /// [`Fault::Full`].
     pub fn watch_back(&mut self, side: Side, price: i64) -> Result<WatchId, Fault> {
-        let (qty, orders) = self.queues.level(side, price);
-        let rank = self.queues.take_rank();
-        self.watches.begin((side, price), rank, Ahead { qty, orders }, None)
+        self.queues.watch_back(side, price)
     }
 
     /// What stands before a watched place; `None` = its order is gone.
     #[must_use]
     pub fn watched(&self, id: WatchId) -> Option<Ahead> {
-        self.watches.ahead(id)
+        self.queues.watched(id)
     }
 
     /// Ends a watch, also one whose order is gone.
     pub fn unwatch(&mut self, id: WatchId) {
-        self.watches.end(id);
+        self.queues.unwatch(id);
     }
 
     /// The orders in the order of a snapshot: bids, then asks, each best level first and its front first.
     pub fn snapshot(&self) -> impl Iterator<Item = RestingOrder> + '_ {
-        self.queues.orders(Side::Bid).chain(self.queues.orders(Side::Ask)).map(|order| RestingOrder {
+        self.queues().orders(Side::Bid).chain(self.queues().orders(Side::Ask)).map(|order| RestingOrder {
             order_id: order.id,
             price: order.price,
             qty: order.qty,
@@ -315,7 +294,7 @@ impl OrderBook {
     #[must_use]
     pub fn checksum(&self) -> u32 {
         let bytes = |order: Order| OrderBytes { order_id: order.id, price: order.price, qty: order.qty };
-        let side = |side| (self.queues.len_of(side), self.queues.orders(side).map(bytes));
+        let side = |side| (self.queues().len_of(side), self.queues().orders(side).map(bytes));
         let mut crc = 0;
         digest::book_bytes(side(Side::Bid), side(Side::Ask), |bytes| crc = crc32c::crc32c_append(crc, bytes));
         crc
@@ -326,49 +305,12 @@ impl OrderBook {
     pub fn memory_bytes(&self) -> usize {
         // A slot of the table is a number, a handle and a byte of its own.
         let slot = size_of::<(u64, Handle)>() + 1;
-        size_of::<Self>() - size_of::<Queues>() + self.queues.memory_bytes() + self.ids.capacity() * slot
+        size_of::<Self>() - size_of::<Queues>() + self.queues().memory_bytes() + self.ids.capacity() * slot
     }
 
     #[inline]
     fn handle(&self, id: u64) -> Result<Handle, Fault> {
         self.ids.get(&id).copied().ok_or(Fault::Unknown)
-    }
-
-    /// Takes an order out of its queue.
-    #[inline]
-    fn take_out(&mut self, handle: Handle) -> (Side, i64) {
-        let gone = self.queues.remove(handle);
-        let level = (gone.order.side, gone.order.price);
-        if !self.watches.is_empty() {
-            self.watches.change(level, gone.rank, -gone.order.qty, -1);
-            self.watches.follow(level, handle, None);
-        }
-        level
-    }
-
-    #[inline]
-    fn see_joined(&mut self, handle: Handle) {
-        let is_renumbered = self.queues.take_renumbered();
-        if self.watches.is_empty() {
-            return;
-        }
-        let order = self.queues.order(handle);
-        let level = (order.side, order.price);
-        if is_renumbered {
-            self.watches.renumber(level, &self.queues, handle);
-        }
-        self.watches.change(level, self.queues.rank(handle), order.qty, 1);
-    }
-
-    fn ahead_of(&self, handle: Handle) -> Ahead {
-        let mut ahead = Ahead::default();
-        let mut at = handle;
-        while let Some(before) = self.queues.previous(at) {
-            ahead.qty += self.queues.order(before).qty;
-            ahead.orders += 1;
-            at = before;
-        }
-        ahead
     }
 }
 

@@ -1,10 +1,122 @@
 //! Places in queues that somebody cares about: an own order, or one that was never sent.
+//!
+//! [`WatchedQueues`] are queues that keep account of what stands before each of them.
 
 use std::collections::HashMap;
 
-use super::queues::{Handle, Queues};
+use super::queues::{Handle, Order, Queues};
 use super::{Fault, WATCHES_MAX};
 use crate::event::Side;
+
+/// Queues in which places are watched. Without a watch a change costs a look at an empty list more.
+#[derive(Clone, Debug)]
+pub(super) struct WatchedQueues {
+    pub(super) queues: Queues,
+    watches: Watches,
+}
+
+impl WatchedQueues {
+    pub(super) fn new(tick: i64) -> Self {
+        Self { queues: Queues::new(tick), watches: Watches::default() }
+    }
+
+    /// [`Queues::add`].
+    #[inline]
+    pub(super) fn add(&mut self, order: &Order) -> Result<Handle, Fault> {
+        let handle = self.queues.add(order)?;
+        self.see_joined(handle);
+        Ok(handle)
+    }
+
+    /// [`Queues::resize`].
+    #[inline]
+    pub(super) fn resize(&mut self, handle: Handle, qty: i64) -> Result<(), Fault> {
+        let old = self.queues.order(handle);
+        self.queues.resize(handle, qty)?;
+        if !self.watches.is_empty() {
+            self.watches.change((old.side, old.price), self.queues.rank(handle), qty - old.qty, 0);
+        }
+        Ok(())
+    }
+
+    /// [`Queues::replace`]; whoever watches the order's place watches that of the new one. Gives the order that is gone.
+    pub(super) fn replace(&mut self, handle: Handle, order: &Order) -> Result<(Order, Handle), Fault> {
+        let (gone, joined) = self.queues.replace(handle, order)?;
+        if self.watches.is_empty() {
+            self.queues.take_renumbered();
+            return Ok((gone.order, joined));
+        }
+        let from = (gone.order.side, gone.order.price);
+        self.watches.change(from, gone.rank, -gone.order.qty, -1);
+        self.see_joined(joined);
+        let ahead = self.ahead(joined);
+        self.watches.follow(from, handle, Some((joined, &self.queues, ahead)));
+        Ok((gone.order, joined))
+    }
+
+    /// Takes an order out; nobody watches its place any more.
+    #[inline]
+    pub(super) fn remove(&mut self, handle: Handle) -> Order {
+        let gone = self.queues.remove(handle);
+        if !self.watches.is_empty() {
+            let level = (gone.order.side, gone.order.price);
+            self.watches.change(level, gone.rank, -gone.order.qty, -1);
+            self.watches.follow(level, handle, None);
+        }
+        gone.order
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.queues.clear();
+        self.watches.clear();
+    }
+
+    /// What stands before an order, by a walk.
+    pub(super) fn ahead(&self, handle: Handle) -> Ahead {
+        let mut ahead = Ahead::default();
+        let mut at = handle;
+        while let Some(before) = self.queues.previous(at) {
+            ahead.qty += self.queues.order(before).qty;
+            ahead.orders += 1;
+            at = before;
+        }
+        ahead
+    }
+
+    pub(super) fn watch(&mut self, handle: Handle) -> Result<WatchId, Fault> {
+        let order = self.queues.order(handle);
+        let (rank, ahead) = (self.queues.rank(handle), self.ahead(handle));
+        self.watches.begin((order.side, order.price), rank, ahead, Some(handle))
+    }
+
+    pub(super) fn watch_back(&mut self, side: Side, price: i64) -> Result<WatchId, Fault> {
+        let (qty, orders) = self.queues.level(side, price);
+        let rank = self.queues.take_rank();
+        self.watches.begin((side, price), rank, Ahead { qty, orders }, None)
+    }
+
+    pub(super) fn watched(&self, id: WatchId) -> Option<Ahead> {
+        self.watches.ahead(id)
+    }
+
+    pub(super) fn unwatch(&mut self, id: WatchId) {
+        self.watches.end(id);
+    }
+
+    #[inline]
+    fn see_joined(&mut self, handle: Handle) {
+        let is_renumbered = self.queues.take_renumbered();
+        if self.watches.is_empty() {
+            return;
+        }
+        let order = self.queues.order(handle);
+        let level = (order.side, order.price);
+        if is_renumbered {
+            self.watches.renumber(level, &self.queues, handle);
+        }
+        self.watches.change(level, self.queues.rank(handle), order.qty, 1);
+    }
+}
 
 /// A place that is watched, until [`super::OrderBook::unwatch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,7 +142,7 @@ struct Watch {
 
 /// All watched places of a book.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watches {
+struct Watches {
     /// `None`: free, or its order is gone.
     all: Vec<Option<Watch>>,
     free: Vec<u32>,
@@ -39,12 +151,12 @@ pub(super) struct Watches {
 
 impl Watches {
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.by_level.is_empty()
     }
 
     /// Watches a place with all that is before it.
-    pub(super) fn begin(
+    fn begin(
         &mut self,
         level: (Side, i64),
         rank: u64,
@@ -65,18 +177,18 @@ impl Watches {
         Ok(WatchId(at))
     }
 
-    pub(super) fn end(&mut self, id: WatchId) {
+    fn end(&mut self, id: WatchId) {
         self.leave_level(id.0);
         self.all[id.0 as usize] = None;
         self.free.push(id.0);
     }
 
-    pub(super) fn ahead(&self, id: WatchId) -> Option<Ahead> {
+    fn ahead(&self, id: WatchId) -> Option<Ahead> {
         self.all.get(id.0 as usize)?.map(|watch| watch.ahead)
     }
 
     /// An order of a rank came, went or changed: by so much quantity and so many orders.
-    pub(super) fn change(&mut self, level: (Side, i64), rank: u64, qty: i64, orders: i32) {
+    fn change(&mut self, level: (Side, i64), rank: u64, qty: i64, orders: i32) {
         let Some(here) = self.by_level.get(&level) else { return };
         for at in here {
             if let Some(watch) = self.all[*at as usize].as_mut().filter(|watch| rank < watch.rank) {
@@ -87,12 +199,7 @@ impl Watches {
     }
 
     /// An order is gone: whoever watched it has no place any more, or the place of the one that came instead of it.
-    pub(super) fn follow(
-        &mut self,
-        level: (Side, i64),
-        order: Handle,
-        now: Option<(Handle, &Queues, Ahead)>,
-    ) {
+    fn follow(&mut self, level: (Side, i64), order: Handle, now: Option<(Handle, &Queues, Ahead)>) {
         let Some(here) = self.by_level.get(&level) else { return };
         let is_its = |at: &u32| self.all[*at as usize].is_some_and(|watch| watch.order == Some(order));
         let its: Vec<u32> = here.iter().copied().filter(is_its).collect();
@@ -108,7 +215,7 @@ impl Watches {
     }
 
     /// The ranks of a level are others now, except that of the order that joined.
-    pub(super) fn renumber(&mut self, level: (Side, i64), queues: &Queues, joined: Handle) {
+    fn renumber(&mut self, level: (Side, i64), queues: &Queues, joined: Handle) {
         let Some(here) = self.by_level.get(&level) else { return };
         for at in here {
             let Some(watch) = &mut self.all[*at as usize] else { continue };
@@ -120,7 +227,7 @@ impl Watches {
     }
 
     /// All orders are gone; who stood behind them is first.
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         for watch in &mut self.all {
             *watch = watch
                 .filter(|watch| watch.order.is_none())
