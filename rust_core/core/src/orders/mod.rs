@@ -7,12 +7,14 @@
 //! Priority is by arrival at a level; venues that name a queue key are kept by it. A place is never inferred from anything else.
 
 mod ids;
+mod infer;
 mod queues;
 mod watch;
 
 use std::fmt;
 
 use self::ids::Ids;
+pub use self::infer::{Inference, InferenceCounters, Rule, Weights};
 pub use self::queues::{Handle, Order, Queues};
 use self::watch::WatchedQueues;
 pub use self::watch::{Ahead, WatchId};

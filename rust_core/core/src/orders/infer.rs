@@ -1,0 +1,379 @@
+//! Orders that the venue does not tell of, inferred from its levels and trades.
+//!
+//! A level that grows has a new order at its back. A trade takes from the front. A level that shrinks for another reason has lost
+//! orders, and which ones is a guess: [`Rule`]. The sum of a level's inferred orders is the venue's quantity after every change.
+//!
+//! Trades and changes of levels come in messages of their own. A trade that comes first waits until its level changes; one that is no later than a
+//! change that shrank its level gives back what was taken for cancelled, at the back, and takes from the front.
+
+use std::collections::VecDeque;
+
+use super::Fault;
+use super::queues::{Handle, Order, Queues};
+use super::watch::{Ahead, WatchId, WatchedQueues};
+use crate::event::{ORDER_CONFIDENCE_SHIFT, ORDER_INFERRED, OrderOp, Side, order_op};
+
+/// Trades that wait for the change of their level. A sweep of a thousand levels in one message waits whole.
+const PRINTS_MAX: usize = 1_024;
+
+/// Levels that shrank and may be told of a trade yet.
+const SHRUNK_MAX: usize = 1_024;
+
+/// A trade and the change of its level are at most so far apart: venues that send both batch the changes by 100 ms, or 250.
+const APART_NS: i64 = 500_000_000;
+
+/// Orders of a level that are looked at for one that was cancelled, the newest ones: an older one is hardly ever it.
+const SCAN_MAX: usize = 64;
+
+/// Which order a quantity that is gone without a trade was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The newest.
+    NewestFirst,
+    /// The oldest.
+    OldestFirst,
+    /// The newest of just that quantity, otherwise the newest.
+    ExactSize,
+    /// The likeliest by quantity and age: see [`Weights`].
+    Likeliest,
+}
+
+/// What [`Rule::Likeliest`] weighs by. An order's weight is that of its age times that of how its quantity compares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// By the binary logarithm of the age in nanoseconds.
+    pub age: [f32; 64],
+    /// It was more than what is gone: it was reduced.
+    pub larger: f32,
+    /// It was less: others are gone with it.
+    pub smaller: f32,
+}
+
+impl Default for Weights {
+    /// `(age + 1 s)^-0.5`; an order is cancelled whole twenty times as often as reduced, and a thousand times as often alone.
+    fn default() -> Self {
+        let age = std::array::from_fn(|bits| ((1_u64 << bits) as f32 / 1e9 + 1.0).powf(-0.5));
+        Self { age, larger: 0.05, smaller: 0.001 }
+    }
+}
+
+/// What was seen, in counts of changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InferenceCounters {
+    /// Trades that no change of a level showed: hidden, or of an iceberg that came back at once.
+    pub unshown: u64,
+    /// Trades that came after the change of their level.
+    pub late: u64,
+    /// Trades that were forgotten because too many waited.
+    pub forgotten: u64,
+    /// Changes that did not fit: quantities below zero, levels beyond 64 bits.
+    pub refused: u64,
+}
+
+/// A trade that no change of its level has shown.
+#[derive(Clone, Copy, Debug)]
+struct Print {
+    level: (Side, i64),
+    qty: i64,
+    trade_id: u64,
+    ts: i64,
+}
+
+/// What of a level was taken for cancelled.
+#[derive(Clone, Copy, Debug)]
+struct Shrunk {
+    level: (Side, i64),
+    qty: i64,
+    ts: i64,
+}
+
+/// The inferred orders of one instrument.
+#[derive(Clone, Debug)]
+pub struct Inference {
+    queues: WatchedQueues,
+    rule: Rule,
+    weights: Weights,
+    next_id: u64,
+    prints: VecDeque<Print>,
+    shrunk: VecDeque<Shrunk>,
+    ops: Vec<OrderOp>,
+    counters: InferenceCounters,
+}
+
+impl Inference {
+    /// No orders. `tick` as with [`crate::book::Book::new`].
+    #[must_use]
+    pub fn new(tick: i64, rule: Rule) -> Self {
+        Self {
+            queues: WatchedQueues::new(tick),
+            rule,
+            weights: Weights::default(),
+            next_id: 1,
+            prints: VecDeque::new(),
+            shrunk: VecDeque::new(),
+            ops: Vec::new(),
+            counters: InferenceCounters::default(),
+        }
+    }
+
+    /// Weighs by other numbers from now on.
+    pub fn set_weights(&mut self, weights: Weights) {
+        self.weights = weights;
+    }
+
+    /// The orders.
+    #[must_use]
+    pub fn queues(&self) -> &Queues {
+        &self.queues.queues
+    }
+
+    /// What was seen so far.
+    #[must_use]
+    pub fn counters(&self) -> InferenceCounters {
+        self.counters
+    }
+
+    /// The changes of orders since the last time, in their order.
+    pub fn take_ops(&mut self, take: impl FnOnce(&[OrderOp])) {
+        take(&self.ops);
+        self.ops.clear();
+    }
+
+    /// A trade against resting orders of a side; mantissas, nanoseconds.
+    pub fn trade(&mut self, level: (Side, i64), qty: i64, trade_id: u64, ts: i64) {
+        if qty <= 0 {
+            self.counters.refused += 1;
+            return;
+        }
+        let mut print = Print { level, qty, trade_id, ts };
+        self.forget_shrunk(ts);
+        while print.qty > 0
+            && let Some(at) = self.shrunk.iter().position(|shrunk| shrunk.level == level && shrunk.ts >= ts)
+        {
+            let qty = print.qty.min(self.shrunk[at].qty);
+            self.shrunk[at].qty -= qty;
+            if self.shrunk[at].qty == 0 {
+                self.shrunk.remove(at);
+            }
+            self.came_late(&Print { qty, ..print });
+            print.qty -= qty;
+        }
+        if print.qty == 0 {
+            return;
+        }
+        if self.prints.len() == PRINTS_MAX {
+            self.prints.pop_front();
+            self.counters.forgotten += 1;
+        }
+        self.prints.push_back(print);
+    }
+
+    /// The quantity of a level from now on; 0 = it is gone.
+    #[inline]
+    pub fn level(&mut self, level: (Side, i64), qty: i64, ts: i64) {
+        if qty < 0 {
+            self.counters.refused += 1;
+            return;
+        }
+        let mut left = self.queues().level(level.0, level.1).0;
+        if !self.prints.is_empty() {
+            left = self.take_prints(level, left, ts);
+        }
+        if left < qty {
+            self.join(level, qty - left, ts);
+        } else if left > qty {
+            if qty > 0 {
+                self.note_shrunk(level, left - qty, ts);
+            }
+            self.cancel(level, left - qty, ts);
+        }
+    }
+
+    /// The changes of an event are over. Trades of before it whose level did not change were refilled at once, where there is a level.
+    pub fn end_event(&mut self, ts: i64) {
+        while let Some(print) = self.prints.front().filter(|print| print.ts < ts - APART_NS).copied() {
+            self.prints.pop_front();
+            self.counters.unshown += 1;
+            let (qty, _) = self.queues().level(print.level.0, print.level.1);
+            let taken = qty.min(print.qty);
+            if taken > 0 {
+                self.execute(print.level, taken, print.trade_id);
+                self.join(print.level, taken, ts);
+            }
+        }
+    }
+
+    /// All orders are gone; a whole book follows.
+    pub fn clear(&mut self) {
+        self.queues.clear();
+        self.prints.clear();
+        self.shrunk.clear();
+        self.ops.push(OrderOp {
+            op: order_op::CLEAR,
+            op_flags: ORDER_INFERRED | 255 << ORDER_CONFIDENCE_SHIFT,
+            ..OrderOp::default()
+        });
+    }
+
+    /// Watches the place at the back of a level: [`super::OrderBook::watch_back`].
+    ///
+    /// # Errors
+    /// [`Fault::Full`].
+    pub fn watch_back(&mut self, side: Side, price: i64) -> Result<WatchId, Fault> {
+        self.queues.watch_back(side, price)
+    }
+
+    /// What stands before a watched place.
+    #[must_use]
+    pub fn watched(&self, id: WatchId) -> Option<Ahead> {
+        self.queues.watched(id)
+    }
+
+    /// Ends a watch.
+    pub fn unwatch(&mut self, id: WatchId) {
+        self.queues.unwatch(id);
+    }
+
+    /// Takes from the front what trades of the level have taken, of `left`; gives what is left.
+    fn take_prints(&mut self, level: (Side, i64), mut left: i64, ts: i64) -> i64 {
+        let mut at = 0;
+        while at < self.prints.len() {
+            let print = self.prints[at];
+            if print.level != level || print.ts > ts {
+                at += 1;
+                continue;
+            }
+            self.prints.remove(at);
+            let taken = print.qty.min(left);
+            if taken > 0 {
+                self.execute(level, taken, print.trade_id);
+                left -= taken;
+            }
+        }
+        left
+    }
+
+    /// A trade tells that what seemed cancelled was executed.
+    fn came_late(&mut self, print: &Print) {
+        self.counters.late += 1;
+        let (qty, _) = self.queues().level(print.level.0, print.level.1);
+        let taken = qty.min(print.qty);
+        if taken > 0 {
+            self.execute(print.level, taken, print.trade_id);
+            self.join(print.level, taken, print.ts);
+        }
+    }
+
+    fn note_shrunk(&mut self, level: (Side, i64), qty: i64, ts: i64) {
+        self.forget_shrunk(ts);
+        if self.shrunk.len() == SHRUNK_MAX {
+            self.shrunk.pop_front();
+        }
+        self.shrunk.push_back(Shrunk { level, qty, ts });
+    }
+
+    fn forget_shrunk(&mut self, ts: i64) {
+        while self.shrunk.front().is_some_and(|shrunk| shrunk.ts < ts - APART_NS) {
+            self.shrunk.pop_front();
+        }
+    }
+
+    fn join(&mut self, (side, price): (Side, i64), qty: i64, ts: i64) {
+        let order = Order { id: self.next_id, price, qty, priority: 0, ts, side, flags: flags(1.0) };
+        if self.queues.add(&order).is_err() {
+            self.counters.refused += 1;
+            return;
+        }
+        self.next_id += 1;
+        self.tell(order_op::ADD, &order, qty, 0, 1.0);
+    }
+
+    fn execute(&mut self, (side, price): (Side, i64), mut qty: i64, trade_id: u64) {
+        while qty > 0
+            && let Some(first) = self.queues().first(side, price)
+        {
+            let order = self.queues().order(first);
+            let taken = qty.min(order.qty);
+            self.take(first, &order, taken);
+            self.tell(order_op::EXECUTE, &order, taken, trade_id, 1.0);
+            qty -= taken;
+        }
+    }
+
+    /// Takes a quantity from orders by the rule.
+    fn cancel(&mut self, (side, price): (Side, i64), mut qty: i64, ts: i64) {
+        while qty > 0
+            && let Some((handle, confidence)) = self.pick((side, price), qty, ts)
+        {
+            let order = self.queues().order(handle);
+            let taken = qty.min(order.qty);
+            self.take(handle, &order, taken);
+            if taken == order.qty {
+                self.tell(order_op::DELETE, &order, order.qty, 0, confidence);
+            } else {
+                self.tell(order_op::MODIFY_KEEP, &order, order.qty - taken, 0, confidence);
+            }
+            qty -= taken;
+        }
+    }
+
+    fn take(&mut self, handle: Handle, order: &Order, qty: i64) {
+        if qty == order.qty {
+            self.queues.remove(handle);
+        } else if self.queues.resize(handle, order.qty - qty).is_err() {
+            self.counters.refused += 1;
+        }
+    }
+
+    /// The order that a quantity was taken from, and how sure that is.
+    fn pick(&self, (side, price): (Side, i64), qty: i64, ts: i64) -> Option<(Handle, f32)> {
+        let queues = self.queues();
+        let newest = queues.last(side, price)?;
+        let from_newest =
+            || std::iter::successors(Some(newest), |handle| queues.previous(*handle)).take(SCAN_MAX);
+        match self.rule {
+            Rule::NewestFirst => Some((newest, 1.0)),
+            Rule::OldestFirst => queues.first(side, price).map(|first| (first, 1.0)),
+            Rule::ExactSize => {
+                Some((from_newest().find(|handle| queues.order(*handle).qty == qty).unwrap_or(newest), 1.0))
+            }
+            Rule::Likeliest => {
+                let (mut best, mut highest, mut sum) = (newest, 0.0, 0.0);
+                for handle in from_newest() {
+                    let order = queues.order(handle);
+                    let age = u64::try_from(ts - order.ts).unwrap_or(0);
+                    let of_qty = match order.qty.cmp(&qty) {
+                        std::cmp::Ordering::Equal => 1.0,
+                        std::cmp::Ordering::Greater => self.weights.larger,
+                        std::cmp::Ordering::Less => self.weights.smaller,
+                    };
+                    let weight = self.weights.age[age.checked_ilog2().unwrap_or(0) as usize] * of_qty;
+                    sum += weight;
+                    if weight > highest {
+                        (best, highest) = (handle, weight);
+                    }
+                }
+                Some((best, highest / sum))
+            }
+        }
+    }
+
+    fn tell(&mut self, op: u8, order: &Order, qty: i64, ref_id: u64, confidence: f32) {
+        self.ops.push(OrderOp {
+            order_id: order.id,
+            price: order.price,
+            qty,
+            ref_id,
+            priority: 0,
+            op,
+            side: order.side as u8,
+            op_flags: flags(confidence),
+            reserved: 0,
+        });
+    }
+}
+
+/// Inferred, and how surely.
+fn flags(confidence: f32) -> u16 {
+    ORDER_INFERRED | ((confidence * 255.0) as u16) << ORDER_CONFIDENCE_SHIFT
+}
