@@ -17,6 +17,7 @@ __all__ = [
     "LogReader",
     "LogWriter",
     "Monitor",
+    "OrderBook",
     "Publisher",
     "Receiver",
     "Relay",
@@ -77,7 +78,9 @@ def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
     struct of the wire."""
 
 def layouts() -> dict[str, tuple[int, list[tuple[str, str, int]]]]:
-    """Item size and fields (name, NumPy format, offset) of each row array that `Receiver.take` hands out."""
+    """Item size and fields (name, NumPy format, offset) of each row array that `Receiver.take` hands out, and
+    of those of `OrderBook`: order_ops, orders.
+    """
 
 def log_survey(path: str | Path) -> dict[str, Any]:
     """What a log holds, every record checked: `sound` (nothing damaged, no number missing without a mark),
@@ -682,6 +685,52 @@ class Relay:
         """Datagrams that are not due yet."""
     def effective_rcvbuf(self) -> int:
         """Least receive buffer in effect, bytes as the kernel accounts them; 0 without lines."""
+
+@final
+class OrderBook:
+    """The orders of one instrument in price-time priority: `outcrier.orders.OrderBook` without its types.
+
+    Sides are 1 (bid) and 2 (ask); prices and quantities mantissas; other sides raise ValueError.
+    """
+
+    def __init__(self, tick: int = 1) -> None:
+        """`tick`: least distance of prices; 0 = unknown. Raises ValueError below 0."""
+    def apply(self, ops: NDArray[np.uint8], ts: NDArray[np.int64]) -> list[tuple[int, str]]:
+        """Makes changes (`order_ops` as bytes) at their times; index and reason of those that do not fit,
+        each of which changed nothing. Raises ValueError where the lengths differ.
+        """
+    def clear(self) -> None:
+        """Removes all orders."""
+    def __len__(self) -> int:
+        """Orders."""
+    def get(self, order_id: int) -> tuple[int, int, int, int] | None:
+        """Side, price, quantity and time of an order."""
+    def best(self, side: int) -> tuple[int, int] | None:
+        """Price and quantity of the best level."""
+    def level(self, side: int, price: int) -> tuple[int, int]:
+        """Quantity and orders of a level, zeros for none."""
+    def levels(self, side: int, depth: int = 0) -> NDArray[np.int64]:
+        """Shape (levels, 3): price, quantity, orders, best first; `depth` 0 = all."""
+    def queue(self, side: int, price: int) -> NDArray[np.uint8]:
+        """The orders of a level, front first, as bytes of `orders`."""
+    def orders(self) -> NDArray[np.uint8]:
+        """All, bids first, best level first, each from its front, as bytes of `orders`."""
+    def ahead(self, order_id: int) -> tuple[int, int] | None:
+        """Quantity and orders before an order, by a walk from the front; None: there is no such order."""
+    def watch_order(self, order_id: int) -> int:
+        """Keeps account of what stands before an order. Raises ValueError for an unknown one, or too many."""
+    def watch_back(self, side: int, price: int) -> int:
+        """The same of the place at the back of a level, as of an order that joins now and stays."""
+    def watched(self, watch: int) -> tuple[int, int] | None:
+        """Quantity and orders before it; None: its order is gone. Raises KeyError after `unwatch`."""
+    def unwatch(self, watch: int) -> None:
+        """Ends a watch; a number that is none is ignored."""
+    def executions(self) -> tuple[int, int]:
+        """Executions so far, and those of the first order of its queue."""
+    def checksum(self) -> int:
+        """CRC32C of all orders, as ORDER_SNAPSHOT carries it."""
+    def memory_bytes(self) -> int:
+        """Bytes that the book holds."""
 
 class Monitor:
     """Counts what is on every group, without books; frames with REPLAY and TEST too.

@@ -128,6 +128,8 @@ _EXPECTED: Final = {
     "statuses": "scope state reason conn_id since_ts expected got text last_channel_seq",
     "conns": "connected disconnected total reconnects messages bytes conn_id subscriptions silence_ms"
     " expected_ms",
+    "order_ops": "order_id price qty ref_id priority op side op_flags reserved",
+    "orders": "order_id price qty priority order_ts order_flags reserved",
 }
 
 
@@ -148,4 +150,4 @@ def _dtypes() -> dict[str, np.dtype[np.void]]:
 
 
 DTYPES: Final = _dtypes()
-"""Type of the rows of each array of a `Batch`, as the core lays them out."""
+"""Type of the rows of each array of a `Batch` and of an order book, as the core lays them out."""

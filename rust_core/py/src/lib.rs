@@ -6,6 +6,7 @@ mod decoder;
 mod feed;
 mod log;
 mod monitor;
+mod orders;
 mod outlet;
 mod publisher;
 mod receiver;
@@ -108,6 +109,8 @@ mod _core {
     use super::log::{LogReader, LogWriter, log_survey};
     #[pymodule_export]
     use super::monitor::Monitor;
+    #[pymodule_export]
+    use super::orders::OrderBook;
     #[pymodule_export]
     use super::publisher::Publisher;
     #[pymodule_export]

@@ -87,6 +87,15 @@ pub struct Executed {
     pub was_first: bool,
 }
 
+/// What was executed, in counts of executions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExecutionCounts {
+    /// All.
+    pub all: u64,
+    /// Of the first order of its queue, as price-time priority has it.
+    pub of_first: u64,
+}
+
 /// The orders of one instrument by the venue's numbers.
 ///
 /// ```
@@ -106,13 +115,14 @@ pub struct Executed {
 pub struct OrderBook {
     queues: WatchedQueues,
     ids: Ids<Handle>,
+    executions: ExecutionCounts,
 }
 
 impl OrderBook {
     /// An empty book. `tick` as with [`crate::book::Book::new`].
     #[must_use]
     pub fn new(tick: i64) -> Self {
-        Self { queues: WatchedQueues::new(tick), ids: Ids::default() }
+        Self { queues: WatchedQueues::new(tick), ids: Ids::default(), executions: ExecutionCounts::default() }
     }
 
     /// The queues, to read.
@@ -196,6 +206,8 @@ impl OrderBook {
         let left = order.qty.checked_sub(qty).filter(|left| *left >= 0).ok_or(Fault::Overfill)?;
         let was_first = self.queues().is_first(handle);
         let level = (order.side, order.price);
+        self.executions.all += 1;
+        self.executions.of_first += u64::from(was_first);
         if left == 0 {
             self.ids.remove(&id);
             self.queues.remove(handle);
@@ -203,6 +215,12 @@ impl OrderBook {
             self.queues.resize(handle, left)?;
         }
         Ok(Executed { level, left, was_first })
+    }
+
+    /// What was executed since the book was made.
+    #[must_use]
+    pub fn executions(&self) -> ExecutionCounts {
+        self.executions
     }
 
     /// Removes all orders of the book.
@@ -281,15 +299,7 @@ impl OrderBook {
 
     /// The orders in the order of a snapshot: bids, then asks, each best level first and its front first.
     pub fn snapshot(&self) -> impl Iterator<Item = RestingOrder> + '_ {
-        self.queues().orders(Side::Bid).chain(self.queues().orders(Side::Ask)).map(|order| RestingOrder {
-            order_id: order.id,
-            price: order.price,
-            qty: order.qty,
-            priority: order.priority,
-            order_ts: order.ts,
-            order_flags: order.flags,
-            reserved: [0; 6],
-        })
+        self.queues().orders(Side::Bid).chain(self.queues().orders(Side::Ask)).map(RestingOrder::from)
     }
 
     /// CRC32C of all orders: "Checksum. Ours" of the wire format for 0x19.
@@ -313,6 +323,20 @@ impl OrderBook {
     #[inline]
     fn handle(&self, id: u64) -> Result<Handle, Fault> {
         self.ids.get(&id).copied().ok_or(Fault::Unknown)
+    }
+}
+
+impl From<Order> for RestingOrder {
+    fn from(order: Order) -> Self {
+        Self {
+            order_id: order.id,
+            price: order.price,
+            qty: order.qty,
+            priority: order.priority,
+            order_ts: order.ts,
+            order_flags: order.flags,
+            reserved: [0; 6],
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::event::{Bbo, Candle, DerivState, Level, Ticker, Trade};
+use crate::event::{Bbo, Candle, DerivState, Level, OrderOp, RestingOrder, Ticker, Trade};
 use crate::wire::{Conn, InstrumentDef, Status};
 
 /// [`EventRow::kind`]: the reported state of an instrument changed; `state`, `reason`, `trading` tell.
@@ -234,6 +234,26 @@ numpy_layout!(Conn {
     silence_ms: u32,
     expected_ms: u32,
 });
+numpy_layout!(OrderOp {
+    order_id: u64,
+    price: i64,
+    qty: i64,
+    ref_id: u64,
+    priority: u64,
+    op: u8,
+    side: u8,
+    op_flags: u16,
+    reserved: u32,
+});
+numpy_layout!(RestingOrder {
+    order_id: u64,
+    price: i64,
+    qty: i64,
+    priority: u64,
+    order_ts: i64,
+    order_flags: u16,
+    reserved: [u8; 6],
+});
 
 /// A record array: its name, its fields and the bytes of a record.
 pub type RowLayout = (&'static str, Vec<RowField>, usize);
@@ -259,13 +279,19 @@ pub fn layouts() -> Vec<RowLayout> {
     ]
 }
 
+/// Arrays of an order book: changes of orders, and the orders.
+#[must_use]
+pub fn order_layouts() -> Vec<RowLayout> {
+    vec![layout::<OrderOp>("order_ops"), layout::<RestingOrder>("orders")]
+}
+
 #[cfg(test)]
 mod tests {
-    use super::layouts;
+    use super::{layouts, order_layouts};
 
     #[test]
     fn fields_lie_end_to_end_without_padding() {
-        for (name, fields, itemsize) in layouts() {
+        for (name, fields, itemsize) in layouts().into_iter().chain(order_layouts()) {
             let mut end = 0;
             for (field, format, offset) in fields {
                 assert_eq!(offset, end, "{name}.{field}");

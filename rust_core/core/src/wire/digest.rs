@@ -2,6 +2,8 @@
 
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
+use crate::event::Level;
+
 /// Levels hashed at once: 1 KiB of stack, long enough that the cost of a call does not show.
 const LEVELS_AT_ONCE: usize = 64;
 
