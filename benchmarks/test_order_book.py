@@ -5,6 +5,7 @@ The bar of ten million changes a second and core is 100 ns.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.frame import OURS, AtLeast, Limit, Measure, Row
-from benchmarks.order_sets import SETS, order_set
+from outcrier.bench.sets import SETS
 from outcrier.order_files import OrderFile
 from outcrier.orders import OrderBook, Side
 
@@ -30,6 +31,16 @@ ROW = Row(
 MEMORY = Row("memory of an order", "B/order", (), "of the book after all changes of the file: `memory_bytes`")
 
 DEPTH = 20
+
+
+@lru_cache(maxsize=1)
+def order_set(data_dir: Path, name: str) -> OrderFile:
+    """A recording; skips where they are missing."""
+    folder = data_dir / "l3"
+    if not folder.is_dir():
+        pytest.skip(f"recordings are missing: {folder}")
+    return SETS[name].read(folder)
+
 
 pytestmark = pytest.mark.parametrize("on", list(SETS))
 

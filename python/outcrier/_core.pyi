@@ -14,6 +14,7 @@ __all__ = [
     "STATES",
     "Decoder",
     "Feed",
+    "Inference",
     "LogReader",
     "LogWriter",
     "Monitor",
@@ -731,6 +732,38 @@ class OrderBook:
         """CRC32C of all orders, as ORDER_SNAPSHOT carries it."""
     def memory_bytes(self) -> int:
         """Bytes that the book holds."""
+
+@final
+class Inference:
+    """The orders of one instrument, inferred: `outcrier.inference.Inference` without its types."""
+
+    def __init__(self, tick: int = 1, rule: str = "likeliest") -> None:
+        """`rule`: newest, oldest, exact or likeliest. Raises ValueError for others, and for ticks below 0."""
+    def event(
+        self, trades: list[tuple[int, int, int, int, int]], levels: list[tuple[int, int, int]], ts: int
+    ) -> NDArray[np.uint8]:
+        """Takes an event: trades (side of the resting order, price, quantity, number, time) and the levels
+        that changed (side, price, quantity); the changes of orders as bytes of `order_ops`. Raises ValueError
+        for other sides; nothing is taken then."""
+    def clear(self) -> None:
+        """All orders are gone; a whole book follows."""
+    def __len__(self) -> int:
+        """Orders."""
+    def level(self, side: int, price: int) -> tuple[int, int]:
+        """Quantity and orders of a level, zeros for none."""
+    def levels(self, side: int, depth: int = 0) -> NDArray[np.int64]:
+        """As `OrderBook.levels`."""
+    def queue(self, side: int, price: int) -> NDArray[np.uint8]:
+        """As `OrderBook.queue`."""
+    def watch_back(self, side: int, price: int) -> int:
+        """As `OrderBook.watch_back`."""
+    def watched(self, watch: int) -> tuple[int, int] | None:
+        """As `OrderBook.watched`."""
+    def unwatch(self, watch: int) -> None:
+        """As `OrderBook.unwatch`."""
+    def counters(self) -> dict[str, int]:
+        """unshown (trades that no change of a level showed), late (that came after it), forgotten (too many
+        waited), refused (changes that do not fit)."""
 
 class Monitor:
     """Counts what is on every group, without books; frames with REPLAY and TEST too.

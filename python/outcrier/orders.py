@@ -105,7 +105,7 @@ class Place:
     before it with every change, so looking costs nothing.
     """
 
-    def __init__(self, book: _core.OrderBook, watch: int) -> None:
+    def __init__(self, book: _core.OrderBook | _core.Inference, watch: int) -> None:
         self._book = book
         self._watch = watch
 

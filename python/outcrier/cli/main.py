@@ -29,6 +29,7 @@ VERBS: Final = (
     "chaos",
     "doctor",
     "dissector",
+    "bench",
 )
 """Verbs in the order of --help; each is the command `verb` of the module of its name."""
 

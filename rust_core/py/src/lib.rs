@@ -110,7 +110,7 @@ mod _core {
     #[pymodule_export]
     use super::monitor::Monitor;
     #[pymodule_export]
-    use super::orders::OrderBook;
+    use super::orders::{Inference, OrderBook};
     #[pymodule_export]
     use super::publisher::Publisher;
     #[pymodule_export]

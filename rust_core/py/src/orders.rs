@@ -1,11 +1,11 @@
-//! `OrderBook`: the orders of one instrument.
+//! `OrderBook` and `Inference`: the orders of one instrument, told or inferred.
 
 use std::collections::HashMap;
 
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
 use outcrier_core::event::{OrderOp, RestingOrder, Side};
-use outcrier_core::orders::{self, Ahead, Fault, WatchId};
+use outcrier_core::orders::{self, Ahead, Fault, Queues, Rule, WatchId};
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
@@ -16,9 +16,27 @@ use crate::value_error;
 #[pyclass(module = "outcrier._core")]
 pub(crate) struct OrderBook {
     book: orders::OrderBook,
-    /// Watched places by the number that Python has.
-    watches: HashMap<u64, WatchId>,
-    next_watch: u64,
+    watches: Watches,
+}
+
+/// Watched places by the number that Python has.
+#[derive(Default)]
+struct Watches {
+    open: HashMap<u64, WatchId>,
+    last: u64,
+}
+
+impl Watches {
+    fn add(&mut self, watch: Result<WatchId, Fault>) -> PyResult<u64> {
+        let watch = watch.map_err(value_error)?;
+        self.last += 1;
+        self.open.insert(self.last, watch);
+        Ok(self.last)
+    }
+
+    fn get(&self, watch: u64) -> PyResult<WatchId> {
+        self.open.get(&watch).copied().ok_or_else(|| PyKeyError::new_err("the watch has ended"))
+    }
 }
 
 /// Quantity and number of orders.
@@ -36,17 +54,36 @@ fn sum(ahead: Ahead) -> Sum {
     (ahead.qty, ahead.orders)
 }
 
-impl OrderBook {
-    fn watch(&mut self, watch: Result<WatchId, Fault>) -> PyResult<u64> {
-        let watch = watch.map_err(value_error)?;
-        self.next_watch += 1;
-        self.watches.insert(self.next_watch, watch);
-        Ok(self.next_watch)
-    }
-}
-
 fn bytes_of<'py>(py: Python<'py>, orders: &[RestingOrder]) -> Bound<'py, PyArray1<u8>> {
     PyArray1::from_slice(py, orders.as_bytes())
+}
+
+/// Price, quantity and orders of the best levels.
+fn levels_of<'py>(
+    py: Python<'py>,
+    queues: &Queues,
+    side: Side,
+    depth: usize,
+) -> PyResult<Bound<'py, PyArray2<i64>>> {
+    let wanted = if depth == 0 { usize::MAX } else { depth };
+    let mut rows = Vec::new();
+    for level in queues.levels(side).take(wanted) {
+        rows.extend([level.price, level.qty, i64::from(queues.level(side, level.price).1)]);
+    }
+    let shape = (rows.len() / 3, 3);
+    let rows = Array2::from_shape_vec(shape, rows).map_err(value_error)?;
+    Ok(rows.into_pyarray(py))
+}
+
+/// The orders of a level, front first.
+fn queue_of<'py>(py: Python<'py>, queues: &Queues, side: Side, price: i64) -> Bound<'py, PyArray1<u8>> {
+    let orders: Vec<RestingOrder> =
+        queues.queue(side, price).map(|handle| queues.order(handle).into()).collect();
+    bytes_of(py, &orders)
+}
+
+fn tick_of(tick: i64) -> PyResult<i64> {
+    if tick < 0 { Err(value_error(format!("tick {tick} is below 0"))) } else { Ok(tick) }
 }
 
 #[pymethods]
@@ -54,10 +91,7 @@ impl OrderBook {
     #[new]
     #[pyo3(signature = (tick=1))]
     fn new(tick: i64) -> PyResult<Self> {
-        if tick < 0 {
-            return Err(value_error(format!("tick {tick} is below 0")));
-        }
-        Ok(Self { book: orders::OrderBook::new(tick), watches: HashMap::new(), next_watch: 0 })
+        Ok(Self { book: orders::OrderBook::new(tick_of(tick)?), watches: Watches::default() })
     }
 
     fn apply(
@@ -108,22 +142,11 @@ impl OrderBook {
 
     #[pyo3(signature = (side, depth=0))]
     fn levels<'py>(&self, py: Python<'py>, side: u8, depth: usize) -> PyResult<Bound<'py, PyArray2<i64>>> {
-        let (side, queues) = (self::side(side)?, self.book.queues());
-        let wanted = if depth == 0 { usize::MAX } else { depth };
-        let mut rows = Vec::new();
-        for level in queues.levels(side).take(wanted) {
-            rows.extend([level.price, level.qty, i64::from(queues.level(side, level.price).1)]);
-        }
-        let shape = (rows.len() / 3, 3);
-        let rows = Array2::from_shape_vec(shape, rows).map_err(value_error)?;
-        Ok(rows.into_pyarray(py))
+        levels_of(py, self.book.queues(), self::side(side)?, depth)
     }
 
     fn queue<'py>(&self, py: Python<'py>, side: u8, price: i64) -> PyResult<Bound<'py, PyArray1<u8>>> {
-        let queues = self.book.queues();
-        let orders: Vec<_> =
-            queues.queue(self::side(side)?, price).map(|handle| queues.order(handle).into()).collect();
-        Ok(bytes_of(py, &orders))
+        Ok(queue_of(py, self.book.queues(), self::side(side)?, price))
     }
 
     fn orders<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u8>> {
@@ -136,22 +159,19 @@ impl OrderBook {
     }
 
     fn watch_order(&mut self, order_id: u64) -> PyResult<u64> {
-        let watch = self.book.watch_order(order_id);
-        self.watch(watch)
+        self.watches.add(self.book.watch_order(order_id))
     }
 
     fn watch_back(&mut self, side: u8, price: i64) -> PyResult<u64> {
-        let watch = self.book.watch_back(self::side(side)?, price);
-        self.watch(watch)
+        self.watches.add(self.book.watch_back(self::side(side)?, price))
     }
 
     fn watched(&self, watch: u64) -> PyResult<Option<Sum>> {
-        let watch = self.watches.get(&watch).ok_or_else(|| PyKeyError::new_err("the watch has ended"))?;
-        Ok(self.book.watched(*watch).map(sum))
+        Ok(self.book.watched(self.watches.get(watch)?).map(sum))
     }
 
     fn unwatch(&mut self, watch: u64) {
-        if let Some(watch) = self.watches.remove(&watch) {
+        if let Some(watch) = self.watches.open.remove(&watch) {
             self.book.unwatch(watch);
         }
     }
@@ -167,5 +187,98 @@ impl OrderBook {
 
     fn memory_bytes(&self) -> usize {
         self.book.memory_bytes()
+    }
+}
+
+/// The orders of one instrument, inferred from its levels and trades.
+#[pyclass(module = "outcrier._core")]
+pub(crate) struct Inference {
+    inference: orders::Inference,
+    watches: Watches,
+}
+
+/// Side of the resting order, price, quantity, number and time of a trade.
+type Print = (u8, i64, i64, u64, i64);
+
+#[pymethods]
+impl Inference {
+    #[new]
+    #[pyo3(signature = (tick=1, rule="likeliest"))]
+    fn new(tick: i64, rule: &str) -> PyResult<Self> {
+        let rule = Rule::ALL.into_iter().find(|each| each.as_str() == rule).ok_or_else(|| {
+            let known = Rule::ALL.map(Rule::as_str).join(", ");
+            value_error(format!("rule {rule:?} is none of {known}"))
+        })?;
+        Ok(Self { inference: orders::Inference::new(tick_of(tick)?, rule), watches: Watches::default() })
+    }
+
+    fn event<'py>(
+        &mut self,
+        py: Python<'py>,
+        trades: Vec<Print>,
+        levels: Vec<(u8, i64, i64)>,
+        ts: i64,
+    ) -> PyResult<Bound<'py, PyArray1<u8>>> {
+        let trades: Vec<_> = trades
+            .into_iter()
+            .map(|(side, price, qty, id, ts)| Ok(((self::side(side)?, price), qty, id, ts)))
+            .collect::<PyResult<_>>()?;
+        let levels: Vec<_> = levels
+            .into_iter()
+            .map(|(side, price, qty)| Ok(((self::side(side)?, price), qty)))
+            .collect::<PyResult<_>>()?;
+        for (level, qty, id, ts) in trades {
+            self.inference.trade(level, qty, id, ts);
+        }
+        for (level, qty) in levels {
+            self.inference.level(level, qty, ts);
+        }
+        self.inference.end_event(ts);
+        Ok(self.inference.take_ops(|ops| PyArray1::from_slice(py, ops.as_bytes())))
+    }
+
+    fn clear(&mut self) {
+        self.inference.clear();
+    }
+
+    fn __len__(&self) -> usize {
+        self.inference.queues().len()
+    }
+
+    fn level(&self, side: u8, price: i64) -> PyResult<Sum> {
+        Ok(self.inference.queues().level(self::side(side)?, price))
+    }
+
+    #[pyo3(signature = (side, depth=0))]
+    fn levels<'py>(&self, py: Python<'py>, side: u8, depth: usize) -> PyResult<Bound<'py, PyArray2<i64>>> {
+        levels_of(py, self.inference.queues(), self::side(side)?, depth)
+    }
+
+    fn queue<'py>(&self, py: Python<'py>, side: u8, price: i64) -> PyResult<Bound<'py, PyArray1<u8>>> {
+        Ok(queue_of(py, self.inference.queues(), self::side(side)?, price))
+    }
+
+    fn watch_back(&mut self, side: u8, price: i64) -> PyResult<u64> {
+        self.watches.add(self.inference.watch_back(self::side(side)?, price))
+    }
+
+    fn watched(&self, watch: u64) -> PyResult<Option<Sum>> {
+        Ok(self.inference.watched(self.watches.get(watch)?).map(sum))
+    }
+
+    fn unwatch(&mut self, watch: u64) {
+        if let Some(watch) = self.watches.open.remove(&watch) {
+            self.inference.unwatch(watch);
+        }
+    }
+
+    fn counters(&self) -> HashMap<&'static str, u64> {
+        let seen = self.inference.counters();
+        HashMap::from([
+            ("unshown", seen.unshown),
+            ("late", seen.late),
+            ("forgotten", seen.forgotten),
+            ("refused", seen.refused),
+        ])
     }
 }

@@ -38,6 +38,22 @@ pub enum Rule {
     Likeliest,
 }
 
+impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::NewestFirst, Self::OldestFirst, Self::ExactSize, Self::Likeliest];
+
+    /// The rule in a word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NewestFirst => "newest",
+            Self::OldestFirst => "oldest",
+            Self::ExactSize => "exact",
+            Self::Likeliest => "likeliest",
+        }
+    }
+}
+
 /// What [`Rule::Likeliest`] weighs by. An order's weight is that of its age times that of how its quantity compares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
@@ -134,9 +150,10 @@ impl Inference {
     }
 
     /// The changes of orders since the last time, in their order.
-    pub fn take_ops(&mut self, take: impl FnOnce(&[OrderOp])) {
-        take(&self.ops);
+    pub fn take_ops<T>(&mut self, take: impl FnOnce(&[OrderOp]) -> T) -> T {
+        let taken = take(&self.ops);
         self.ops.clear();
+        taken
     }
 
     /// A trade against resting orders of a side; mantissas, nanoseconds.

@@ -1,0 +1,1 @@
+"""Scores of what Outcrier infers, against recorded truth."""

@@ -1,0 +1,68 @@
+"""What a venue that publishes levels would have said of a file of orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from outcrier.inference import Print
+from outcrier.order_files import OrderEvent, OrderFile
+from outcrier.orders import Op, Side
+
+BUY = 1
+
+
+class Batch(NamedTuple):
+    """One message of levels, with the trades since the one before."""
+
+    time: int
+    """ns since the epoch; of the last event in it."""
+    events: list[OrderEvent]
+    """The events that it is about: the truth."""
+    trades: list[Print]
+    touched: set[tuple[Side, int]]
+    """Levels at which an order changed: their quantities are told."""
+
+
+def batches(file: OrderFile, every_ns: int = 0) -> Iterator[Batch]:
+    """The events of a file by message: each on its own, or all of `every_ns` from the first one on."""
+    where: dict[int, tuple[Side, int]] = {}
+    events: list[OrderEvent] = []
+    trades: list[Print] = []
+    touched: set[tuple[Side, int]] = set()
+    end = 0
+    for event in file.events():
+        if events and event.time >= end:
+            yield Batch(events[-1].time, events, trades, touched)
+            events, trades, touched = [], [], set()
+        if not events:
+            end = event.time + every_ns
+        events.append(event)
+        trades += prints(event)
+        if len(event.ops):
+            touch(event, where, touched)
+    if events:
+        yield Batch(events[-1].time, events, trades, touched)
+
+
+def prints(event: OrderEvent) -> list[Print]:
+    """The trades of an event by the side of the resting order; none of those without an aggressor."""
+    return [
+        Print(Side.ASK if aggressor == BUY else Side.BID, price, qty, trade_id, ts)
+        for price, qty, trade_id, ts, aggressor, *_ in event.trades.tolist()
+        if aggressor
+    ]
+
+
+def touch(event: OrderEvent, where: dict[int, tuple[Side, int]], touched: set[tuple[Side, int]]) -> None:
+    """Adds the levels that an event changes; `where` follows the orders."""
+    for number, price, _, _, _, op, side, *_ in event.ops.tolist():
+        if op == Op.CLEAR:
+            touched.update(where.values())
+            where.clear()
+            continue
+        level = (Side(side), price)
+        if op != Op.ADD:
+            touched.add(where.get(number, level))
+        touched.add(level)
+        where[number] = level

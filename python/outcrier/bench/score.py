@@ -1,0 +1,139 @@
+"""What a score says of each rule, with intervals: values only.
+
+Test orders that join within the same two minutes see the same market, so whole blocks of that length are
+drawn again, with replacement (block bootstrap; Kunsch, "The Jackknife and the Bootstrap for General
+Stationary Observations", 1989). Rules are compared order by order: both sides of a ratio come from the same
+draw.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from outcrier.bench.models import Floats
+from outcrier.bench.places import HORIZON_NS, NEWEST, RULES, TRUTH, Scores
+
+BLOCK_NS: Final = 2 * HORIZON_NS
+DRAWS: Final = 2_000
+_SEED: Final = 2026
+_TAILS: Final = (2.5, 97.5)
+"""Percentiles of an interval of 95 %."""
+_POINTS: Final = 100.0
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """A value and its interval of 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+class RuleScore(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule."""
+
+    rule: str
+    error: Figure
+    """Mean absolute difference to the true quantity before a test order, in lots."""
+    error_of_newest: Figure
+    """The same as a part of what newest-first has."""
+    bias: float
+    """Mean difference, in lots: above 0 the rule has too much before an order."""
+    fill_bias: Figure
+    """Part of the test orders that the rule has filled, less the part that was, in points."""
+    fill_bias_beyond_truth: Figure
+    """The same less what the true place has under the same rule of fills: that much is not the rule's."""
+    fill_bias_to_newest: Figure
+    """The size of the fill bias less that of newest-first, in points: below 0 the rule is nearer."""
+    fill_time_error_s: float | None
+    """Mean absolute difference of the times at which an order was filled and at which the rule has it filled,
+    of those that both have; None: there is none.
+    """
+
+
+class SetScore(msgspec.Struct, frozen=True, kw_only=True):
+    """All rules on one recording with one batching."""
+
+    recording: str
+    about: str
+    every_ms: float
+    """Messages of levels: all changes of so long together; 0 = each event."""
+    orders: int
+    mean_queue: float
+    """Lots before a test order when it joined."""
+    filled: float
+    """Part of them that was filled."""
+    rules: list[RuleScore]
+
+
+def score(recording: str, about: str, every_ms: float, lot: int, scores: Scores) -> SetScore:
+    """The figures of a recording; `lot`: mantissa that counts as one."""
+    blocks = _Blocks(scores.placed)
+    looks = blocks.sums(scores.looks)
+    off = blocks.sums(scores.off / lot)
+    gap = blocks.sums(_POINTS * (scores.filled - scores.was_filled))
+    orders = blocks.sums(np.ones(len(scores.placed)))
+    newest, truth = RULES.index(NEWEST), RULES.index(TRUTH)
+    missed = np.abs(blocks.draws(gap[newest], orders))
+    rules = [
+        RuleScore(
+            rule=name,
+            error=_figure(blocks.draws(off[rule], looks)),
+            error_of_newest=_figure(blocks.draws(off[rule], off[newest])),
+            bias=float(scores.bias[rule].sum() / lot / scores.looks.sum()),
+            fill_bias=_figure(blocks.draws(gap[rule], orders)),
+            fill_bias_beyond_truth=_figure(blocks.draws(gap[rule] - gap[truth], orders)),
+            fill_bias_to_newest=_figure(np.abs(blocks.draws(gap[rule], orders)) - missed),
+            fill_time_error_s=_fill_time_error(scores, rule),
+        )
+        for rule, name in enumerate(RULES)
+    ]
+    return SetScore(
+        recording=recording,
+        about=about,
+        every_ms=every_ms,
+        orders=len(scores.placed),
+        mean_queue=float(scores.qty.mean() / lot),
+        filled=float(scores.was_filled.mean()),
+        rules=rules,
+    )
+
+
+def _fill_time_error(scores: Scores, rule: int) -> float | None:
+    both = scores.was_filled & (scores.filled_at[rule] > 0)
+    if not both.any():
+        return None
+    late = np.abs(scores.filled_at[rule][both] - scores.was_filled_at[both])
+    return float(late.mean() / 1e9)
+
+
+class _Blocks:
+    """Blocks of test orders by the time at which they joined, and how often each is in each draw."""
+
+    def __init__(self, placed: NDArray[np.int64]) -> None:
+        numbers = (placed - placed.min()) // BLOCK_NS
+        _, self._of = np.unique(numbers, return_inverse=True)
+        self._count = int(self._of.max()) + 1
+        picks = np.random.default_rng(_SEED).integers(self._count, size=(DRAWS, self._count))
+        self._weights = np.stack([np.bincount(row, minlength=self._count) for row in picks]).astype(float)
+
+    def sums(self, values: Floats) -> Floats:
+        """Sums by block; the last axis of `values` is by test order."""
+        found = np.zeros((*values.shape[:-1], self._count))
+        np.add.at(found.T, self._of, values.T)
+        return found
+
+    def draws(self, above: Floats, below: Floats) -> Floats:
+        """The ratio of two sums, and that of each draw."""
+        whole = np.vstack([np.ones(self._count), self._weights])
+        sums = whole @ below
+        return np.divide(whole @ above, sums, out=np.zeros_like(sums), where=sums > 0)
+
+
+def _figure(draws: Floats) -> Figure:
+    low, high = np.percentile(draws[1:], _TAILS)
+    return Figure(float(draws[0]), float(low), float(high))

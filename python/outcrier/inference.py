@@ -1,0 +1,104 @@
+"""Orders that a venue does not tell of, inferred from its levels and trades.
+
+    from outcrier.inference import Inference, Print
+    from outcrier.orders import Side
+
+    inferred = Inference(tick=1)
+    ops = inferred.event([Print(Side.ASK, 101, 3, 7, ts)], [(Side.ASK, 101, 5), (Side.BID, 100, 9)], ts)
+    inferred.queue(Side.ASK, 101)["qty"]
+
+A level that grows has a new order at its back, a trade takes from the front, and what is gone without a trade
+was an order that a rule picks (`Rule`). docs/l3.md says how far that is from the truth.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outcrier import _core
+from outcrier.orders import ORDER, ORDER_OP, Ahead, Place, Side
+
+
+class Rule(enum.StrEnum):
+    """Which order a quantity was that is gone without a trade."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    EXACT = "exact"
+    """The newest of just that quantity, otherwise the newest."""
+    LIKELIEST = "likeliest"
+    """By quantity and age: whole orders are cancelled twenty times as often as reduced, and young ones more
+    often than old ones, by (age + 1 s)^-0.5.
+    """
+
+
+class Print(NamedTuple):
+    """A trade."""
+
+    side: Side
+    """Of the resting order."""
+    price: int
+    qty: int
+    trade_id: int
+    ts: int
+    """ns since the epoch."""
+
+
+class Inference:
+    """The inferred orders of one instrument. A level is the venue's quantity after every event. Not
+    thread-safe.
+    """
+
+    def __init__(self, tick: int = 1, rule: Rule = Rule.LIKELIEST) -> None:
+        """`tick`: least distance of prices, 0 = unknown. Raises ValueError below 0."""
+        self._core = _core.Inference(tick, rule)
+
+    def event(
+        self, trades: Sequence[Print], levels: Sequence[tuple[Side, int, int]], ts: int
+    ) -> NDArray[np.void]:
+        """Takes what one message of the venue says: its trades, and the levels (side, price, quantity; 0 =
+        gone) that changed, at a time (ns since the epoch). A trade may also come before or after the change
+        of its level, by half a second at most.
+
+        Returns the changes of orders (`outcrier.orders.ORDER_OP`) with numbers of our own, the flag INFERRED
+        and a confidence.
+        """
+        return self._core.event(list(trades), list(levels), ts).view(ORDER_OP)
+
+    def clear(self) -> None:
+        """All orders are gone; a whole book follows."""
+        self._core.clear()
+
+    def __len__(self) -> int:
+        """Orders."""
+        return len(self._core)
+
+    def level(self, side: Side, price: int) -> Ahead:
+        """Quantity and orders of a level, zeros for none."""
+        return Ahead(*self._core.level(side, price))
+
+    def levels(self, side: Side, depth: int = 0) -> NDArray[np.int64]:
+        """Shape (levels, 3): price, quantity and orders of the best `depth` levels, best first; 0 = all."""
+        return self._core.levels(side, depth)
+
+    def queue(self, side: Side, price: int) -> NDArray[np.void]:
+        """The orders (`outcrier.orders.ORDER`) of a level, front first."""
+        return self._core.queue(side, price).view(ORDER)
+
+    def watch_back(self, side: Side, price: int) -> Place:
+        """Watches the place at the back of a level, as of an order that joins now and stays. Raises
+        ValueError if too many places are watched.
+        """
+        return Place(self._core, self._core.watch_back(side, price))
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Trades that no change of a level showed (unshown), that came after it (late) or were forgotten
+        because too many waited (forgotten); changes that did not fit (refused).
+        """
+        return self._core.counters()

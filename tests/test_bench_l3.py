@@ -1,0 +1,193 @@
+"""The score of inferred orders: its parts by hand, and the known baselines on real orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice, pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from outcrier.bench.levels import batches
+from outcrier.bench.models import MODELS, moved
+from outcrier.bench.places import HORIZON_NS, NEWEST, RULES, SECOND_NS, TRUTH, Bench, Scores
+from outcrier.bench.score import BLOCK_NS, SetScore, score
+from outcrier.bench.sets import SETS, order_set, starts
+from outcrier.cli.main import cli
+from outcrier.errors import ConfigurationError
+from outcrier.inference import Inference, Rule
+from outcrier.order_files import OrderFile
+from outcrier.orders import OrderBook, Side
+
+Read = Callable[[str], OrderFile]
+
+
+@pytest.fixture(scope="module")
+def read(data_dir: Path) -> Read:
+    """A recording by name; skips where it is missing."""
+    folder = data_dir / "l3"
+    if not folder.is_dir():
+        pytest.skip(f"recordings are missing: {folder}")
+    return lambda name: SETS[name].read(folder)
+
+
+@pytest.fixture(scope="module")
+def es(read: Read) -> OrderFile:
+    return read("ES")
+
+
+@pytest.fixture(scope="module")
+def es_scores(es: OrderFile) -> Scores:
+    return Bench(es.tick, starts(SETS["ES"], es, BLOCK_NS)).run(batches(es))
+
+
+def test_the_baselines_on_es_are_the_known_ones(es_scores: Scores) -> None:
+    """README of the L3 data, by another program: errors 2.62, 6.51, 6.26, 6.24, 10.38 lots, fill bias -1.5,
+    +2.2, +1.0, +3.0, +8.1 points; the true place -0.2.
+    """
+    found = score("ES", "", 0, 1, es_scores)
+    assert (found.orders, round(found.mean_queue, 1), round(found.filled, 3)) == (6960, 34.1, 0.664)
+    figures = {
+        each.rule: (round(each.error.value, 2), round(each.fill_bias.value, 1)) for each in found.rules
+    }
+    assert figures[TRUTH] == (0.0, -0.1)
+    assert figures["always behind"] == (2.62, -1.5)
+    assert figures["proportional"] == (6.5, 2.7)
+    assert figures["power 3"] == (6.24, 1.3)
+    assert figures["logarithmic"] == (6.22, 4.0)
+    assert figures["always before"] == (10.35, 8.1)
+
+
+def test_inferred_orders_and_formulas_agree_where_they_say_the_same(es_scores: Scores) -> None:
+    """Two programs that share nothing: orders in queues, and one number a place."""
+    for formula, inferred in (("always behind", Rule.NEWEST), ("always before", Rule.OLDEST)):
+        one, other = RULES.index(formula), RULES.index(f"inferred, {inferred}")
+        assert (es_scores.off[one] == es_scores.off[other]).all()
+        assert (es_scores.filled[one] == es_scores.filled[other]).all()
+        assert (es_scores.filled_at[one] == es_scores.filled_at[other]).all()
+
+
+def test_the_likeliest_order_is_nearer_to_the_truth_than_the_newest_on_es(es_scores: Scores) -> None:
+    found = {each.rule: each for each in score("ES", "", 0, 1, es_scores).rules}
+    likeliest = found[f"inferred, {Rule.LIKELIEST}"]
+    assert likeliest.error_of_newest.high <= 0.65
+    assert likeliest.fill_bias_to_newest.high < 0
+    assert abs(likeliest.fill_bias.value) < abs(found[NEWEST].fill_bias.value)
+
+
+@pytest.mark.parametrize("name", ["AAPL-50", "Bitstamp"])
+def test_it_is_so_on_recordings_that_its_weights_were_not_chosen_on(name: str, read: Read) -> None:
+    file, chosen = read(name), SETS[name]
+    scores = Bench(file.tick, starts(chosen, file, BLOCK_NS)).run(batches(file))
+    found = {each.rule: each for each in score(name, "", 0, chosen.lot, scores).rules}
+    assert found[f"inferred, {Rule.LIKELIEST}"].error_of_newest.high <= 0.65
+
+
+@pytest.mark.parametrize("every_ms", [0, 10, 100])
+@pytest.mark.parametrize("rule", list(Rule))
+def test_inferred_levels_are_the_venues_after_every_message(rule: Rule, every_ms: int, es: OrderFile) -> None:
+    book, inferred = OrderBook(es.tick), Inference(es.tick, rule)
+    mirror = OrderBook(es.tick)
+    for number, batch in enumerate(islice(batches(es, every_ms * 1_000_000), 6_000)):
+        for event in batch.events:
+            book.apply(event.ops, event.ts)
+        levels = [(side, price, book.level(side, price).qty) for side, price in batch.touched]
+        ops = inferred.event(batch.trades, levels, batch.time)
+        assert mirror.apply(ops, np.full(len(ops), batch.time)) == []
+        if number % 50:
+            continue
+        for side in Side:
+            expected = book.levels(side)[:, :2].tolist()
+            assert inferred.levels(side)[:, :2].tolist() == expected
+            assert mirror.levels(side).tolist() == inferred.levels(side).tolist()
+    assert inferred.counters["refused"] == inferred.counters["forgotten"] == 0
+
+
+def test_what_is_gone_is_shared_by_the_formula() -> None:
+    ahead = np.array([0.0, 10.0, 40.0])
+    # 100, of which 5 trade: 10 of the 95 are gone without a trade.
+    after = {name: moved(share, ahead, 5, 100, 85).round(3).tolist() for name, share in MODELS.items()}
+    assert after["always behind"] == [0.0, 5.0, 35.0]
+    assert after["always before"] == [0.0, 0.0, 25.0]
+    assert after["proportional"] == [0.0, round(5 - 10 * 5 / 95, 3), round(35 - 10 * 35 / 95, 3)]
+    assert after["power 2"][2] == round(35 - 10 * 35**2 / (35**2 + 60**2), 3)
+    front, back = np.log1p(35), np.log1p(60)
+    assert after["logarithmic"][2] == round(35 - 10 * front / (front + back), 3)
+    assert moved(MODELS["always behind"], ahead, 0, 100, 20).tolist() == [0.0, 10.0, 20.0], (
+        "no more than is there"
+    )
+
+
+def test_batches_hold_all_events_of_their_time(es: OrderFile) -> None:
+    whole = list(islice(batches(es), 3_000))
+    assert all(len(batch.events) == 1 for batch in whole)
+    together = list(batches(es, 100_000_000))
+    assert sum(len(batch.events) for batch in together) == len(es.times)
+    assert sum(len(batch.trades) for batch in together) == 2972, "one trade has no aggressor"
+    for before, batch in pairwise(together):
+        assert batch.events[0].time >= before.events[0].time + 100_000_000
+        assert batch.time - batch.events[0].time < 100_000_000
+
+
+def scores_of(offs: list[float], fills: list[float]) -> Scores:
+    """Of test orders that join every minute; only newest-first is off, and it alone fills."""
+    n = len(offs)
+    off = np.zeros((len(RULES), n))
+    filled = np.zeros((len(RULES), n))
+    off[RULES.index(NEWEST)] = offs
+    filled[RULES.index(NEWEST)] = fills
+    return Scores(
+        placed=np.arange(n) * HORIZON_NS,
+        qty=np.full(n, 6.0),
+        looks=np.full(n, 2.0),
+        off=off,
+        bias=-off,
+        filled=filled,
+        filled_at=(filled * (np.arange(n) * HORIZON_NS + 3 * SECOND_NS)).astype(np.int64),
+        was_filled=np.arange(n) < 2,
+        was_filled_at=np.where(np.arange(n) < 2, np.arange(n) * HORIZON_NS + SECOND_NS, 0),
+    )
+
+
+def test_figures_are_sums_over_test_orders() -> None:
+    found = score("x", "about", 10, 2, scores_of([2.0, 4.0, 6.0, 8.0], [1.0, 1.0, 1.0, 0.0]))
+    assert (found.orders, found.mean_queue, found.filled, found.every_ms) == (4, 3.0, 0.5, 10)
+    newest = next(each for each in found.rules if each.rule == NEWEST)
+    assert newest.error.value == 20 / 2 / 8
+    assert newest.bias == -20 / 2 / 8
+    assert newest.fill_bias.value == 25.0, "three of four, where two were"
+    assert newest.fill_bias_beyond_truth.value == 75.0
+    assert newest.fill_time_error_s == 2.0
+    truth = found.rules[0]
+    assert (truth.error.value, truth.fill_bias.value, truth.fill_time_error_s) == (0.0, -50.0, None)
+    assert truth.fill_bias_to_newest.value == 25.0
+    # Two blocks of two minutes: a draw has one of them twice, or both.
+    assert (newest.error.low, newest.error.high) == (6 / 2 / 4, 14 / 2 / 4)
+    assert (newest.error_of_newest.low, newest.error_of_newest.high) == (1.0, 1.0)
+
+
+def test_the_command_tells_figures_as_json_and_as_a_table(read: Read, data_dir: Path) -> None:
+    read("AAPL-50")
+    environ = {"OUTCRIER_DATA": str(data_dir), "COLUMNS": "180"}
+    words = ["bench", "l3", "AAPL-50", "--every-ms", "100"]
+    told = CliRunner().invoke(cli, [*words, "--json"], env=environ, catch_exceptions=False)
+    found = msgspec.json.decode(told.output, type=SetScore)
+    assert (found.recording, found.every_ms, found.orders) == ("AAPL-50", 100, 6958)
+    assert [each.rule for each in found.rules] == list(RULES)
+    shown = CliRunner().invoke(cli, words, env=environ, catch_exceptions=False).output
+    assert (
+        "AAPL-50: NASDAQ, 50 levels, an hour of 2012-06-21; levels every 100 ms; 6,958 test orders" in shown
+    )
+    likeliest = next(each for each in found.rules if each.rule == "inferred, likeliest")
+    assert f"{likeliest.error.value:,.2f} [{likeliest.error.low:,.2f}, {likeliest.error.high:,.2f}]" in shown
+
+
+def test_recordings_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="'MSFT' of orders: there are ES, GOOG, AAPL-50"):
+        order_set("MSFT")
+    told = CliRunner().invoke(cli, ["bench", "l3"], env={"OUTCRIER_DATA": str(tmp_path)})
+    assert isinstance(told.exception, ConfigurationError)
+    assert "no recordings of orders: OUTCRIER_DATA names the folder that has l3/" in str(told.exception)

@@ -1,0 +1,136 @@
+"""Inferred orders, case by case."""
+
+from __future__ import annotations
+
+import pytest
+
+from outcrier.inference import Inference, Print, Rule
+from outcrier.orders import INFERRED, Ahead, Op, Side
+
+S = 1_000_000_000
+BID = (Side.BID, 100)
+
+
+def of(rule: Rule, *quantities: int) -> Inference:
+    """A bid of orders that came one by one, a second apart."""
+    inferred, level = Inference(1, rule), 0
+    for number, qty in enumerate(quantities):
+        level += qty
+        inferred.event([], [(*BID, level)], number * S)
+    return inferred
+
+
+def queue(inferred: Inference) -> list[int]:
+    found: list[int] = inferred.queue(*BID)["qty"].tolist()
+    return found
+
+
+def sold(qty: int, ts: int, number: int = 7) -> Print:
+    return Print(*BID, qty, number, ts)
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        (Rule.NEWEST, [5, 3, 2]),
+        (Rule.OLDEST, [1, 3, 6]),
+        (Rule.EXACT, [5, 3, 2]),
+        (Rule.LIKELIEST, [5, 3, 2]),
+    ],
+)
+def test_a_quantity_that_is_gone_is_an_order_by_the_rule(rule: Rule, left: list[int]) -> None:
+    inferred = of(rule, 5, 3, 6)
+    inferred.event([], [(*BID, 10)], 3 * S)
+    assert queue(inferred) == left
+
+
+@pytest.mark.parametrize("rule", [Rule.EXACT, Rule.LIKELIEST])
+def test_an_order_of_just_that_quantity_was_cancelled(rule: Rule) -> None:
+    inferred = of(rule, 5, 3, 6)
+    ops = inferred.event([], [(*BID, 11)], 3 * S)
+    assert queue(inferred) == [5, 6]
+    assert ops[["op", "order_id", "qty"]].tolist() == [(Op.DELETE, 2, 3)]
+    confidence = int(ops["op_flags"][0]) >> 8
+    assert ops["op_flags"][0] & INFERRED
+    # By quantity and age at 3 s, weighed by powers of two of the age: the other two were larger.
+    assert (confidence == 255) == (rule is Rule.EXACT)
+    assert rule is Rule.EXACT or 220 < confidence < 250
+
+
+def test_the_younger_of_two_alike_is_likelier() -> None:
+    inferred = of(Rule.LIKELIEST, 3, 5, 3)
+    assert inferred.event([], [(*BID, 8)], 100 * S)["order_id"].tolist() == [3]
+
+
+def test_a_trade_takes_from_the_front() -> None:
+    inferred = of(Rule.LIKELIEST, 5, 3, 6)
+    ops = inferred.event([sold(6, 3 * S)], [(*BID, 8)], 3 * S)
+    assert ops[["op", "order_id", "qty", "ref_id"]].tolist() == [(Op.EXECUTE, 1, 5, 7), (Op.EXECUTE, 2, 1, 7)]
+    assert queue(inferred) == [2, 6]
+
+
+def test_a_trade_may_come_before_the_change_of_its_level() -> None:
+    inferred = of(Rule.LIKELIEST, 5, 3, 6)
+    assert len(inferred.event([sold(5, 3 * S)], [], 3 * S)) == 0
+    assert queue(inferred) == [5, 3, 6], "its level says so still"
+    inferred.event([], [(*BID, 9)], 3 * S + 50_000_000)
+    assert queue(inferred) == [3, 6]
+
+
+def test_a_trade_that_comes_after_the_change_of_its_level_gives_back_what_seemed_cancelled() -> None:
+    inferred = of(Rule.LIKELIEST, 5, 3, 6)
+    inferred.event([], [(*BID, 8)], 3 * S)
+    assert queue(inferred) == [5, 3], "the last one seemed cancelled"
+    inferred.event([sold(6, 3 * S - 1)], [], 3 * S + 1)
+    assert queue(inferred) == [2, 6], "it was not: six traded at the front"
+    assert inferred.level(*BID) == Ahead(8, 2)
+    assert inferred.counters["late"] == 1
+
+
+def test_a_trade_that_no_level_shows_was_refilled() -> None:
+    """An iceberg's next part, or a hidden order."""
+    inferred = of(Rule.LIKELIEST, 5, 3, 6)
+    inferred.event([sold(5, 3 * S)], [], 3 * S)
+    ops = inferred.event([], [], 4 * S)
+    assert ops[["op", "qty"]].tolist() == [(Op.EXECUTE, 5), (Op.ADD, 5)]
+    assert (queue(inferred), inferred.counters["unshown"]) == ([3, 6, 5], 1)
+
+
+def test_a_level_that_grows_while_it_trades_has_a_new_order() -> None:
+    inferred = of(Rule.LIKELIEST, 5, 3)
+    inferred.event([sold(5, 2 * S)], [(*BID, 10)], 2 * S)
+    assert queue(inferred) == [3, 7]
+
+
+def test_a_book_that_begins_anew_says_so() -> None:
+    inferred = of(Rule.LIKELIEST, 5, 3)
+    inferred.clear()
+    assert len(inferred) == 0
+    ops = inferred.event([], [(*BID, 9)], 2 * S)
+    assert ops[["op", "order_id", "qty"]].tolist() == [(Op.CLEAR, 0, 0), (Op.ADD, 3, 9)], "numbers go on"
+
+
+def test_a_place_that_was_never_an_order_moves_up() -> None:
+    inferred = of(Rule.LIKELIEST, 5, 3)
+    with inferred.watch_back(*BID) as place:
+        inferred.event([], [(*BID, 12)], 2 * S)
+        assert place.ahead == Ahead(8, 2), "the new one is behind"
+        inferred.event([sold(6, 3 * S)], [(*BID, 6)], 3 * S)
+        assert place.ahead == Ahead(2, 1)
+
+
+def test_what_cannot_be_is_refused_and_counted() -> None:
+    inferred = of(Rule.LIKELIEST, 5)
+    inferred.event([sold(0, S), sold(-1, S)], [(*BID, -1), (*BID, 5)], S)
+    assert (queue(inferred), inferred.counters["refused"]) == ([5], 3)
+    with pytest.raises(ValueError, match=r"side 0 is neither 1 \(bid\) nor 2 \(ask\)"):
+        inferred.event([sold(1, S)], [(0, 100, 7)], S)  # type: ignore[list-item]
+    assert queue(inferred) == [5]
+    with pytest.raises(ValueError, match='rule "best" is none of newest, oldest, exact, likeliest'):
+        Inference(1, "best")  # type: ignore[arg-type]
+
+
+def test_trades_that_wait_are_bounded() -> None:
+    inferred = of(Rule.LIKELIEST, 5)
+    inferred.event([sold(1, S, number) for number in range(1_030)], [], S)
+    assert inferred.counters["forgotten"] == 6
