@@ -25,10 +25,9 @@ use std::fmt;
 
 use zerocopy::FromBytes;
 
+use crate::draw::Draw;
+pub use crate::draw::PPM;
 use crate::wire::{FRAME_BYTES_MAX, Header, MAGIC, VERSION};
-
-/// Probabilities are integers in parts per million: 10,000 = 1 %.
-pub const PPM: u32 = 1_000_000;
 
 /// Longest of each of the three delays: what waits is memory, and 10 s at 20,000 frames/s are 200,000 datagrams.
 pub const DELAY_NS_MAX: u64 = 10_000_000_000;
@@ -193,34 +192,6 @@ counts! {
     truncated,
     /// Random datagrams.
     garbage,
-}
-
-/// Numbers that depend on a seed and nothing else: `SplitMix64` (Steele, Lea, Flood, 2014).
-#[derive(Clone, Copy, Debug)]
-struct Draw(u64);
-
-impl Draw {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// 0 to `end` - 1; the remainder's bias is below 2^-30 for any `end` used here.
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
-    fn index(&mut self, end: usize) -> usize {
-        // Below `end`, which is a usize.
-        self.below(end as u64) as usize
-    }
-
-    fn chance(&mut self, ppm: u32) -> bool {
-        ppm > 0 && self.below(PPM.into()) < u64::from(ppm)
-    }
 }
 
 /// What a number is drawn for.

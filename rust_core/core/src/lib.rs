@@ -18,6 +18,7 @@ pub mod chaos;
 pub mod checksum;
 pub mod decimal;
 pub mod deriv;
+mod draw;
 pub mod event;
 pub mod feed;
 pub mod instrument;

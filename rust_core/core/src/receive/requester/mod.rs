@@ -9,6 +9,7 @@ use zerocopy::{Immutable, IntoBytes};
 
 use self::bucket::Bucket;
 use super::counters::Counters;
+use crate::draw::Draw;
 use crate::wire::auth::Keyring;
 use crate::wire::{
     self, AUTH_BYTES, FrameBuf, HEADER_BYTES, Header, RetxRange, RetxReply, RetxRequest, flags, msg,
@@ -134,7 +135,7 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(super) struct Requester {
     consumer_id: u64,
-    random: u64,
+    random: Draw,
     servers: Vec<Server>,
     queue: VecDeque<Ask>,
     outstanding: VecDeque<Ask>,
@@ -145,7 +146,7 @@ impl Requester {
     pub(super) fn new(consumer_id: u64, seed: u64) -> Self {
         Self {
             consumer_id,
-            random: seed,
+            random: Draw(seed),
             servers: Vec::new(),
             queue: VecDeque::new(),
             outstanding: VecDeque::new(),
@@ -153,13 +154,9 @@ impl Requester {
         }
     }
 
-    /// A number to spread retries and to name requests (SplitMix64).
+    /// A number to spread retries and to name requests.
     pub(super) fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ mixed >> 31
+        self.random.next()
     }
 
     /// Asks for a number, in one request with those before it where they fit; or gives when that can be tried again.
