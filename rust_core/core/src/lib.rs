@@ -7,7 +7,8 @@
 //!   [`book`] keeps the levels, [`orders`] the orders in them, [`checksum`] compares them with what the venue says, [`feed`] ties them together, [`publish`] numbers and seals [`wire`] frames and
 //!   [`retransmit`] keeps them for whoever lost some;
 //! * consumer: [`receive`] checks frames, follows the state of every instrument and keeps a mirror of its book;
-//! * between them: [`chaos`] is the bad network that both are tried with.
+//! * between them: [`chaos`] is the bad network that both are tried with;
+//! * instead of a venue: [`matching`] is an exchange's own side of [`orders`].
 #![forbid(unsafe_code)]
 
 #[cfg(not(target_endian = "little"))]
@@ -22,6 +23,7 @@ mod draw;
 pub mod event;
 pub mod feed;
 pub mod instrument;
+pub mod matching;
 pub mod orders;
 pub mod publish;
 pub mod receive;

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Values by order number.
-pub(super) type Ids<T> = HashMap<u64, T, BuildHasherDefault<IdHasher>>;
+pub(crate) type Ids<T> = HashMap<u64, T, BuildHasherDefault<IdHasher>>;
 
 /// Numbers of orders are counters or already spread: one multiplication serves both.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct IdHasher(u64);
+pub(crate) struct IdHasher(u64);
 
 impl Hasher for IdHasher {
     fn finish(&self) -> u64 {

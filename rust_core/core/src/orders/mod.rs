@@ -6,7 +6,7 @@
 //!
 //! Priority is by arrival at a level; venues that name a queue key are kept by it. A place is never inferred from anything else.
 
-mod ids;
+pub(crate) mod ids;
 mod infer;
 mod queues;
 mod watch;
