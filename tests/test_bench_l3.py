@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from outcrier.bench.cancels import Cancels
 from outcrier.bench.levels import batches
 from outcrier.bench.models import MODELS, moved
 from outcrier.bench.places import HORIZON_NS, NEWEST, RULES, SECOND_NS, TRUTH, Bench, Scores
@@ -20,6 +21,7 @@ from outcrier.cli.main import cli
 from outcrier.errors import ConfigurationError
 from outcrier.inference import Inference, Rule
 from outcrier.order_files import OrderFile
+from outcrier.order_files.common import Known, Recorder
 from outcrier.orders import OrderBook, Side
 
 Read = Callable[[str], OrderFile]
@@ -40,15 +42,21 @@ def es(read: Read) -> OrderFile:
 
 
 @pytest.fixture(scope="module")
-def es_scores(es: OrderFile) -> Scores:
-    return Bench(es.tick, starts(SETS["ES"], es, BLOCK_NS)).run(batches(es))
+def es_run(es: OrderFile) -> tuple[Scores, Cancels]:
+    bench = Bench(es.tick, starts(SETS["ES"], es, BLOCK_NS))
+    return bench.run(batches(es)), bench.cancels
+
+
+@pytest.fixture(scope="module")
+def es_scores(es_run: tuple[Scores, Cancels]) -> Scores:
+    return es_run[0]
 
 
 def test_the_baselines_on_es_are_the_known_ones(es_scores: Scores) -> None:
     """README of the L3 data, by another program: errors 2.62, 6.51, 6.26, 6.24, 10.38 lots, fill bias -1.5,
     +2.2, +1.0, +3.0, +8.1 points; the true place -0.2.
     """
-    found = score("ES", "", 0, 1, es_scores)
+    found = score("ES", "", 0, 1, scores=es_scores, cancels=Cancels())
     assert (found.orders, round(found.mean_queue, 1), round(found.filled, 3)) == (6960, 34.1, 0.664)
     figures = {
         each.rule: (round(each.error.value, 2), round(each.fill_bias.value, 1)) for each in found.rules
@@ -71,18 +79,63 @@ def test_inferred_orders_and_formulas_agree_where_they_say_the_same(es_scores: S
 
 
 def test_the_likeliest_order_is_nearer_to_the_truth_than_the_newest_on_es(es_scores: Scores) -> None:
-    found = {each.rule: each for each in score("ES", "", 0, 1, es_scores).rules}
+    found = {each.rule: each for each in score("ES", "", 0, 1, scores=es_scores, cancels=Cancels()).rules}
     likeliest = found[f"inferred, {Rule.LIKELIEST}"]
     assert likeliest.error_of_newest.high <= 0.65
     assert likeliest.fill_bias_to_newest.high < 0
     assert abs(likeliest.fill_bias.value) < abs(found[NEWEST].fill_bias.value)
 
 
+def test_the_place_of_a_cancelled_order_is_nearer_too(es_run: tuple[Scores, Cancels]) -> None:
+    found = score("ES", "", 0, 1, scores=es_run[0], cancels=es_run[1])
+    assert found.cancels == 13_402
+    rules = {each.rule: each for each in found.cancel_rules}
+    newest, likeliest = rules[Rule.NEWEST], rules[Rule.LIKELIEST]
+    assert (round(newest.error, 2), round(newest.right, 2)) == (7.14, 0.33)
+    assert likeliest.error < newest.error
+    assert likeliest.right > newest.right
+    assert likeliest.order_count_error < newest.order_count_error
+    assert [each.confidence for each in newest.calibration] == [1.0]
+    right = [each.right for each in likeliest.calibration]
+    assert len(right) == 10
+    assert right[0] < 0.2, "who is not sure is seldom right"
+    assert right[-1] > 0.6
+
+
+def test_cancels_are_looked_at_where_one_order_alone_is_gone() -> None:
+    recorder = Recorder()
+    for number, qty in enumerate((5, 3, 6), 1):
+        recorder.add(number, Known(Side.BID, 100, qty), number)
+        recorder.end(number)
+    recorder.delete(2, 4)
+    recorder.end(4)
+    recorder.reduce(3, 1, 5)
+    recorder.end(5)
+    recorder.execute(1, 5, 6)
+    recorder.end(6)
+    recorder.delete(3, 7)
+    recorder.add(4, Known(Side.BID, 100, 2), 7)
+    recorder.end(7)
+    file = recorder.file(0, 0, 1)
+    bench = Bench(1, [3])
+    bench.run(batches(file))
+    found = bench.cancels
+    assert (found.place, found.queue, found.orders) == ([5, 5], [14, 11], [3, 2])
+    newest, oldest, exact, likeliest = range(4)
+    assert [each[exact] for each in found.picked] == [5, 5]
+    assert [each[newest] for each in found.picked] == [8, 8], "the last one has less since"
+    assert [each[oldest] for each in found.picked] == [0, 0]
+    assert found.picked[0][likeliest] == 5
+    assert found.inferred[0] == (3, 3, 3, 3)
+    assert found.confidence[0][exact] == 1.0 > found.confidence[0][likeliest]
+
+
 @pytest.mark.parametrize("name", ["AAPL-50", "Bitstamp"])
 def test_it_is_so_on_recordings_that_its_weights_were_not_chosen_on(name: str, read: Read) -> None:
     file, chosen = read(name), SETS[name]
-    scores = Bench(file.tick, starts(chosen, file, BLOCK_NS)).run(batches(file))
-    found = {each.rule: each for each in score(name, "", 0, chosen.lot, scores).rules}
+    bench = Bench(file.tick, starts(chosen, file, BLOCK_NS))
+    told = score(name, "", 0, chosen.lot, scores=bench.run(batches(file)), cancels=bench.cancels)
+    found = {each.rule: each for each in told.rules}
     assert found[f"inferred, {Rule.LIKELIEST}"].error_of_newest.high <= 0.65
 
 
@@ -153,7 +206,8 @@ def scores_of(offs: list[float], fills: list[float]) -> Scores:
 
 
 def test_figures_are_sums_over_test_orders() -> None:
-    found = score("x", "about", 10, 2, scores_of([2.0, 4.0, 6.0, 8.0], [1.0, 1.0, 1.0, 0.0]))
+    scores = scores_of([2.0, 4.0, 6.0, 8.0], [1.0, 1.0, 1.0, 0.0])
+    found = score("x", "about", 10, 2, scores=scores, cancels=Cancels())
     assert (found.orders, found.mean_queue, found.filled, found.every_ms) == (4, 3.0, 0.5, 10)
     newest = next(each for each in found.rules if each.rule == NEWEST)
     assert newest.error.value == 20 / 2 / 8

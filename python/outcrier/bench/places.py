@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from outcrier.bench import cancels
 from outcrier.bench.levels import Batch
 from outcrier.bench.models import MODELS, Floats, moved
 from outcrier.inference import Inference, Rule
@@ -96,6 +97,8 @@ class Bench:
         """`starts`: when test orders join, at the end of the first message then or later."""
         self.book = OrderBook(tick)
         self.inferred = [Inference(tick, rule) for rule in Rule]
+        self.cancels = cancels.Cancels()
+        """From the first test order on."""
         self._starts = list(starts)
         self._next = 0
         self._levels: dict[Level, Waiting] = {}
@@ -122,6 +125,7 @@ class Bench:
 
     def take(self, batch: Batch) -> None:
         """One message."""
+        cancel = cancels.before(batch, self.book, self.inferred) if self._placed else None
         for event in batch.events:
             if self._levels and (event.ops["op"] == Op.EXECUTE).any():
                 for at in range(len(event.ops)):
@@ -129,8 +133,9 @@ class Bench:
             elif len(event.ops):
                 self.book.apply(event.ops, event.ts)
         levels = [(side, price, self.book.level(side, price).qty) for side, price in batch.touched]
-        for inferred in self.inferred:
-            inferred.event(batch.trades, levels, batch.time)
+        told = [inferred.event(batch.trades, levels, batch.time) for inferred in self.inferred]
+        if cancel is not None:
+            cancels.note(cancel, told, self.cancels)
         self._compare(batch)
         while self._next < len(self._starts) and self._starts[self._next] <= batch.time:
             self._join(batch.time)

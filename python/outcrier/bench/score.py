@@ -8,14 +8,17 @@ draw.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from outcrier.bench.cancels import Cancels
 from outcrier.bench.models import Floats
 from outcrier.bench.places import HORIZON_NS, NEWEST, RULES, TRUTH, Scores
+from outcrier.inference import Rule
 
 BLOCK_NS: Final = 2 * HORIZON_NS
 DRAWS: Final = 2_000
@@ -23,6 +26,8 @@ _SEED: Final = 2026
 _TAILS: Final = (2.5, 97.5)
 """Percentiles of an interval of 95 %."""
 _POINTS: Final = 100.0
+_BINS: Final = 10
+"""Of confidence."""
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -55,6 +60,32 @@ class RuleScore(msgspec.Struct, frozen=True, kw_only=True):
     """
 
 
+class Bin(msgspec.Struct, frozen=True):
+    """Picked orders of about the same confidence."""
+
+    confidence: float
+    """Mean."""
+    right: float
+    """Part of them that was right."""
+    picks: int
+
+
+class CancelScore(msgspec.Struct, frozen=True, kw_only=True):
+    """The orders that one rule picks for those that were cancelled."""
+
+    rule: str
+    error: float
+    """Mean absolute difference of the place of the picked order to that of the cancelled one, in lots."""
+    error_of_queue: float
+    """The same as a part of the level."""
+    right: float
+    """Part of the events in which both begin at the same place."""
+    order_count_error: float
+    """Mean absolute difference of the number of orders of the level before, as a part of the true number."""
+    calibration: list[Bin]
+    """By tenths of confidence; those without a pick are left out."""
+
+
 class SetScore(msgspec.Struct, frozen=True, kw_only=True):
     """All rules on one recording with one batching."""
 
@@ -68,9 +99,16 @@ class SetScore(msgspec.Struct, frozen=True, kw_only=True):
     filled: float
     """Part of them that was filled."""
     rules: list[RuleScore]
+    cancels: int
+    """Events in which one order of a level was cancelled or reduced, and nothing else happened there;
+    messages of several events have none.
+    """
+    cancel_rules: list[CancelScore]
 
 
-def score(recording: str, about: str, every_ms: float, lot: int, scores: Scores) -> SetScore:
+def score(
+    recording: str, about: str, every_ms: float, lot: int, *, scores: Scores, cancels: Cancels
+) -> SetScore:
     """The figures of a recording; `lot`: mantissa that counts as one."""
     blocks = _Blocks(scores.placed)
     looks = blocks.sums(scores.looks)
@@ -100,7 +138,33 @@ def score(recording: str, about: str, every_ms: float, lot: int, scores: Scores)
         mean_queue=float(scores.qty.mean() / lot),
         filled=float(scores.was_filled.mean()),
         rules=rules,
+        cancels=len(cancels.place),
+        cancel_rules=list(_cancel_rules(cancels, lot)),
     )
+
+
+def _cancel_rules(cancels: Cancels, lot: int) -> Iterator[CancelScore]:
+    if not cancels.place:
+        return
+    place, queue, orders = (np.array(each, float) for each in (cancels.place, cancels.queue, cancels.orders))
+    for rule, name in enumerate(Rule):
+        picked, confidence, inferred = (
+            np.array(each, float)[:, rule] for each in (cancels.picked, cancels.confidence, cancels.inferred)
+        )
+        off, right = np.abs(picked - place), picked == place
+        bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+        yield CancelScore(
+            rule=name,
+            error=float(off.mean() / lot),
+            error_of_queue=float((off / queue).mean()),
+            right=float(right.mean()),
+            order_count_error=float((np.abs(inferred - orders) / orders).mean()),
+            calibration=[
+                Bin(float(confidence[here].mean()), float(right[here].mean()), int(here.sum()))
+                for here in (bins == number for number in range(_BINS))
+                if here.any()
+            ],
+        )
 
 
 def _fill_time_error(scores: Scores, rule: int) -> float | None:

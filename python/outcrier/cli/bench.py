@@ -49,11 +49,14 @@ def l3(recordings: tuple[str, ...], every_ms: tuple[float, ...], as_json: bool) 
         for every in every_ms:
             bench = Bench(file.tick, starts(chosen, file, BLOCK_NS))
             scores = bench.run(batches(file, int(every * _MS)))
-            found = score(name, chosen.about, every, chosen.lot, scores)
+            found = score(name, chosen.about, every, chosen.lot, scores=scores, cancels=bench.cancels)
             if as_json:
                 click.echo(json_line(found))
             else:
-                Console().print(_table(found, fills=chosen.has_aggressors))
+                console = Console()
+                console.print(_table(found, fills=chosen.has_aggressors))
+                if found.cancels:
+                    console.print(_cancels(found))
 
 
 def _table(found: SetScore, *, fills: bool) -> Table:
@@ -89,3 +92,31 @@ def _table(found: SetScore, *, fills: bool) -> Table:
 
 def _text(figure: Figure, form: str) -> str:
     return f"{figure.value:{form}} [{figure.low:{form}}, {figure.high:{form}}]"
+
+
+def _cancels(found: SetScore) -> Table:
+    table = Table(
+        title=f"{found.cancels:,} cancelled orders: the place of the one that a rule picks",
+        box=SIMPLE_HEAD,
+        title_justify="left",
+    )
+    for column in (
+        "rule",
+        "error, lots",
+        "of the queue",
+        "right",
+        "number of orders, error",
+        "right, by confidence",
+    ):
+        table.add_column(column, justify="left" if column == "rule" else "right")
+    for each in found.cancel_rules:
+        bins = " ".join(f"{bin_.confidence:.2f}:{bin_.right:.2f}" for bin_ in each.calibration)
+        table.add_row(
+            each.rule,
+            f"{each.error:,.2f}",
+            f"{each.error_of_queue:.2f}",
+            f"{each.right:.2f}",
+            f"{each.order_count_error:.2f}",
+            bins,
+        )
+    return table
