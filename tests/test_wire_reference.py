@@ -29,6 +29,7 @@ from wire_reference import (
     encode_pack,
     encode_packed,
     is_numbered,
+    order_checksum,
     registry_crc,
 )
 
@@ -46,6 +47,13 @@ BBO_AUTH = bytes.fromhex(
     "609a63efb5e279183a070000b01ef821d95e63000000000080d1f00800000000da5e630000000000c0687804000000000300000002000000"
     "6df328fcf0095b3f"
 )
+ORDERS_DIGESTED = (
+    "02000100"
+    "070000000000000064000000000000000500000000000000"
+    "090000000000000063000000000000000700000000000000"
+    "080000000000000065000000000000000300000000000000"
+)
+"""Two bids and an ask as the digest of orders takes them: counts, then id, price and quantity of each."""
 TOP = {
     "bid_px": 6_512_345, "bid_qty": 150_000_000, "ask_px": 6_512_346, "ask_qty": 75_000_000,
     "bid_orders": 3, "ask_orders": 2,
@@ -95,6 +103,8 @@ def test_digests_equal_their_vectors() -> None:
     assert chain64(first, 2, 0x2222_2222) == 0x87D6_51B1_AEBF_63A3
     assert registry_crc([(1002, 3), (1001, 1)]) == 0x4CFB_E740
     assert book_checksum([(100, 5), (99, 7)], [(101, 3)]) == 0x8D8B_99D4
+    orders = order_checksum([(7, 100, 5), (9, 99, 7)], [(8, 101, 3)])
+    assert orders == crc32c(bytes.fromhex(ORDERS_DIGESTED))
 
 
 def test_only_the_types_of_the_rule_consume_numbers() -> None:
@@ -185,11 +195,12 @@ PACKED = [
     "TRADE",
     "BBO",
     "TICKER_24H",
+    "ORDER_OPS",
     "CANDLE",
     "DERIV_STATE",
     "LIQUIDATION",
 ]
-LATER = [0x18, 0x00, 0x06, 0x3F, 0x43, 0x80, 0xFF]
+LATER = [0x15, 0x00, 0x06, 0x3F, 0x43, 0x80, 0xFF]
 
 
 @st.composite
@@ -264,7 +275,7 @@ def test_the_core_refuses_a_damaged_pack_for_the_same_cause(
     # The sub-headers most of all, and the CRC right again: nothing but the checks of a PACK can refuse it.
     for at in data.draw(st.lists(st.integers(2, min(len(damaged), 66 + 40) - 1), max_size=3)):
         damaged[at] = data.draw(
-            st.one_of(st.sampled_from([0, 1, 7, 8, 32, 40, 0x11, 0x30]), st.integers(0, 255))
+            st.one_of(st.sampled_from([0, 1, 7, 8, 32, 40, 0x11, 0x18, 0x30]), st.integers(0, 255))
         )
     end = 66 + int.from_bytes(damaged[6:8], "little")
     damaged[62:66] = struct.pack("<I", crc32c(bytes(damaged[:62] + damaged[66:end])))
@@ -300,6 +311,124 @@ def test_a_pack_is_read_and_written() -> None:
     assert cause_of(encode_pack({**header, "instrument": 9}, [bbo])) == "pack"
     assert cause_of(encode_pack({**header, "channel": 0x81}, [bbo])) == "pack"
     assert cause_of(encode_pack(header, [bbo[:-8]])) == "pack"
+
+
+def laid_out(size: int, *fields: tuple[int, str, int]) -> bytes:
+    """Bytes with numbers (offset, `struct` code, value) where the tables of docs/wire-format.md have them."""
+    data = bytearray(size)
+    for at, code, value in fields:
+        struct.pack_into("<" + code, data, at, value)
+    return bytes(data)
+
+
+ADD = {
+    "order_id": 2**64 - 2, "price": -5, "qty": 2**40, "ref_id": 0, "priority": 2**63 + 1,
+    "op": 1, "side": 2, "op_flags": 0xFF00, "reserved": 0,
+}  # fmt: skip
+EXECUTE = {**ADD, "qty": 3, "ref_id": 77, "priority": 0, "op": 5, "side": 0, "op_flags": 0x9901}
+RESTING = {
+    "order_id": 11, "price": 100, "qty": 5, "priority": 12, "order_ts": -13, "order_flags": 0x9901,
+    "reserved": bytes(6),
+}  # fmt: skip
+
+
+def op_bytes(op: dict[str, int]) -> bytes:
+    return laid_out(
+        48,
+        (0, "Q", op["order_id"]), (8, "q", op["price"]), (16, "q", op["qty"]), (24, "Q", op["ref_id"]),
+        (32, "Q", op["priority"]), (40, "B", op["op"]), (41, "B", op["side"]), (42, "H", op["op_flags"]),
+        (44, "I", op["reserved"]),
+    )  # fmt: skip
+
+
+OPS_ROOT = {"first_source_seq": 2**64 - 9, "prev_source_seq": 41}
+OPS_PAYLOAD = laid_out(16, (0, "Q", 2**64 - 9), (8, "Q", 41)) + op_bytes(ADD) + op_bytes(EXECUTE)
+
+
+def test_changes_of_orders_lie_where_the_document_has_them(core: Any) -> None:
+    raw = encode("ORDER_OPS", {"instrument": 7, "flags": 1}, OPS_ROOT, [ADD, EXECUTE])
+    assert (raw[2], raw[3], raw[8]) == (0x18, 48, 2)
+    assert raw[66:] == OPS_PAYLOAD
+    for told in (decode(raw).as_dict(), core.decode_frame(raw)):
+        assert (told["msg"], told["root"], told["records"]) == ("ORDER_OPS", OPS_ROOT, [ADD, EXECUTE])
+    judged(core, raw)
+
+
+def test_changes_of_orders_lie_in_a_pack_as_they_would_alone(core: Any) -> None:
+    sub = {"flags": 1, "instrument": 7, "instr_seq": 3, "price_exp": -2, "qty_exp": -8}
+    first, second = encode_packed("BBO", sub, TOP), encode_packed("ORDER_OPS", sub, OPS_ROOT, [ADD, EXECUTE])
+    assert (second[:4], second[6], second[31]) == (struct.pack("<HBB", 32 + 112, 0x18, 48), 2, 0)
+    assert second[32:] == OPS_PAYLOAD
+    raw = encode_pack({"session": 5}, [first, second])
+    judged(core, raw)
+    for told in (decode(raw).as_dict(), core.decode_frame(raw)):
+        message = told["messages"][1]
+        assert (message["msg"], message["root"], message["records"]) == (
+            "ORDER_OPS",
+            OPS_ROOT,
+            [ADD, EXECUTE],
+        )
+        assert (message["instr_seq"], message["price_exp"], message["qty_exp"]) == (3, -2, -8)
+    snapshot = encode_packed("ORDER_SNAPSHOT", sub, {}, [RESTING])
+    assert cause_of(encode_pack({"session": 5}, [first, snapshot])) == "pack"
+    judged(core, encode_pack({"session": 5}, [first, snapshot]))
+
+
+def test_a_fragment_of_orders_lies_where_the_document_has_it(core: Any) -> None:
+    root = {
+        "snapshot_id": 1, "frag_index": 2, "frag_count": 3, "last_channel_seq": 2**64 - 4,
+        "book_checksum": 0x8D8B_99D4, "total_bids": 5, "total_asks": 0xFFFF, "depth_limit": 6, "n_bids": 1,
+        "checksum_kind": 3, "def_version": 7,
+    }  # fmt: skip
+    ask = {**RESTING, "order_id": 2**64 - 1, "price": -(2**63), "order_flags": 0xFF00}
+    raw = encode("ORDER_SNAPSHOT", {"instrument": 7, "flags": 1 | 1 << 5}, root, [RESTING, ask])
+    assert (raw[2], raw[3], raw[8]) == (0x19, 48, 2)
+    assert raw[66:] == b"".join(
+        (
+            laid_out(
+                32,
+                (0, "I", 1), (4, "H", 2), (6, "H", 3), (8, "Q", 2**64 - 4), (16, "I", 0x8D8B_99D4),
+                (20, "H", 5), (22, "H", 0xFFFF), (24, "H", 6), (26, "B", 1), (27, "B", 3), (28, "I", 7),
+            ),
+            laid_out(
+                48,
+                (0, "Q", 11), (8, "q", 100), (16, "q", 5), (24, "Q", 12), (32, "q", -13), (40, "H", 0x9901),
+            ),
+            laid_out(
+                48,
+                (0, "Q", 2**64 - 1), (8, "q", -(2**63)), (16, "q", 5), (24, "Q", 12), (32, "q", -13),
+                (40, "H", 0xFF00),
+            ),
+        )
+    )  # fmt: skip
+    for told in (decode(raw).as_dict(), core.decode_frame(raw)):
+        assert (told["msg"], told["root"], told["records"]) == ("ORDER_SNAPSHOT", root, [RESTING, ask])
+    judged(core, raw)
+
+
+def test_orders_are_refused_by_their_sizes_alone(core: Any) -> None:
+    """As with every type: a number that no list has, and a reserved field, are left to whoever reads them."""
+    odd = {**ADD, "op": 200, "side": 9, "op_flags": 0x00FF, "reserved": 0xFFFF_FFFF}
+    raw = encode("ORDER_OPS", {}, {}, [odd])
+    assert core.decode_frame(raw)["records"] == [odd]
+    judged(core, raw)
+    for name, root, record in (("ORDER_OPS", 16, 48), ("ORDER_SNAPSHOT", 32, 48)):
+        number = LAYOUTS[name].number
+        for size, count, rec_len, is_right in (
+            (root, 0, 0, True),
+            (root - 1, 0, 0, False),
+            (root + record, 1, record, True),
+            (root + record - 1, 1, record - 1, False),
+            (root + record - 1, 1, record, False),
+        ):
+            header = {
+                "magic": 0xFB, "version": 1, "msg_type": number, "channel": 1, "payload_len": size,
+                "count": count, "rec_len": rec_len,
+            }  # fmt: skip
+            frame = bytearray(HEADER.write(header) + bytes(size))
+            frame[62:66] = struct.pack("<I", crc32c(bytes(frame[:62] + frame[66:])))
+            assert (cause_of(bytes(frame)) is None) == is_right, (name, size, count, rec_len)
+            judged(core, bytes(frame))
 
 
 @settings(max_examples=400, deadline=None)

@@ -7,7 +7,7 @@ import the core.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,6 +109,10 @@ HEADER = part("""
     crc32c:I
 """)
 LEVEL = part("price:q qty:q")
+FRAGMENT = part("""
+    snapshot_id:I frag_index:H frag_count:H last_channel_seq:Q book_checksum:I total_bids:H total_asks:H
+    depth_limit:H n_bids:B checksum_kind:B def_version:I
+""")
 TRADE = part("price:q qty:q trade_id:Q trade_ts:q aggressor:B trade_flags:B n_fills:H id_span:I")
 
 LAYOUTS = {
@@ -150,10 +154,7 @@ LAYOUTS = {
     ),
     "BOOK_SNAPSHOT": Layout(
         0x11,
-        part("""
-            snapshot_id:I frag_index:H frag_count:H last_channel_seq:Q book_checksum:I total_bids:H
-            total_asks:H depth_limit:H n_bids:B checksum_kind:B def_version:I
-        """),
+        FRAGMENT,
         LEVEL,
     ),
     "TRADE": Layout(0x12, record=TRADE),
@@ -163,6 +164,16 @@ LAYOUTS = {
         part("""
             last_px:q open_px:q high_px:q low_px:q volume:d turnover:d trade_count:Q window_ns:q
         """),
+    ),
+    "ORDER_OPS": Layout(
+        0x18,
+        part("first_source_seq:Q prev_source_seq:Q"),
+        part("order_id:Q price:q qty:q ref_id:Q priority:Q op:B side:B op_flags:H reserved:I"),
+    ),
+    "ORDER_SNAPSHOT": Layout(
+        0x19,
+        FRAGMENT,
+        part("order_id:Q price:q qty:q priority:Q order_ts:q order_flags:H reserved:6s"),
     ),
     "INSTRUMENT_DEF": Layout(
         0x20,
@@ -466,5 +477,14 @@ def registry_crc(instruments: Iterable[tuple[int, int]]) -> int:
 def book_checksum(bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]) -> int:
     """CRC of a book of (price, qty), best first on each side."""
     sides = [list(bids), list(asks)]
-    counts = struct.pack("<HH", *(min(len(side), 0xFFFF) for side in sides))
-    return crc32c(counts + b"".join(struct.pack("<qq", *level) for side in sides for level in side))
+    return crc32c(_counts(sides) + b"".join(struct.pack("<qq", *level) for side in sides for level in side))
+
+
+def order_checksum(bids: Iterable[tuple[int, int, int]], asks: Iterable[tuple[int, int, int]]) -> int:
+    """CRC of a book of orders (order_id, price, qty), best level first on each side and its front first."""
+    sides = [list(bids), list(asks)]
+    return crc32c(_counts(sides) + b"".join(struct.pack("<Qqq", *order) for side in sides for order in side))
+
+
+def _counts(sides: Iterable[Sized]) -> bytes:
+    return struct.pack("<HH", *(min(len(side), 0xFFFF) for side in sides))

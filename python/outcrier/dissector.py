@@ -73,6 +73,8 @@ _TRADE_BITS: Final = ("id is hash", "block", "liquidation", "auction", "correcti
 BITS: Final[dict[tuple[str, str], Sequence[str]]] = {
     ("TRADE", "trade_flags"): _TRADE_BITS,
     ("LIQUIDATION", "trade_flags"): _TRADE_BITS,
+    ("ORDER_OPS", "op_flags"): ("inferred",),
+    ("ORDER_SNAPSHOT", "order_flags"): ("inferred",),
     ("CANDLE", "candle_flags"): ("closed", "built by us", "has gap"),
     ("INSTRUMENT_DEF", "book_proof"): ("venue sequence", "venue checksum"),
     ("SNAP_REQUEST", "kinds"): ("L2", "L3", "definition", "derivative state"),

@@ -104,7 +104,7 @@ pub struct OrderOp {
     pub order_id: u64,
     /// Price mantissa.
     pub price: i64,
-    /// Quantity mantissa: what is left after an add or a modify, what was executed by an execute.
+    /// Quantity mantissa: what is left after an add, a modify or a replace, what was executed by an execute.
     pub qty: i64,
     /// Execute: trade id. Replace: number of the new order.
     pub ref_id: u64,
@@ -112,7 +112,7 @@ pub struct OrderOp {
     pub priority: u64,
     /// One of [`order_op`].
     pub op: u8,
-    /// Number of the [`Side`]; of adds and clears only, 0 = both for a clear.
+    /// Number of the [`Side`], 0 = both for a clear. Read of an add alone: in all others the order has its side.
     pub side: u8,
     /// Bit 0 [`ORDER_INFERRED`], bits 8 to 15 the confidence × 255.
     pub op_flags: u16,
@@ -412,6 +412,8 @@ impl Decoded {
 const _: () = {
     assert!(size_of::<Level>() == 16);
     assert!(size_of::<Trade>() == 40);
+    assert!(size_of::<OrderOp>() == 48);
+    assert!(size_of::<RestingOrder>() == 48);
     assert!(size_of::<Bbo>() == 40);
     assert!(size_of::<Ticker>() == 64);
     assert!(size_of::<Candle>() == 72);

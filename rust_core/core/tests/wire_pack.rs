@@ -1,8 +1,8 @@
 //! Properties of PACK: what goes in comes out as it would have come alone, damage is refused, nothing panics.
 
-use outcrier_core::event::{Bbo, Level, Trade};
+use outcrier_core::event::{Bbo, Level, OrderOp, Trade};
 use outcrier_core::wire::{
-    self, BookDelta, FRAME_BYTES_MAX, FrameBuf, HEADER_BYTES, Header, Message, NO_RECORDS, NO_ROOT,
+    self, BookDelta, FRAME_BYTES_MAX, FrameBuf, HEADER_BYTES, Header, Message, NO_RECORDS, NO_ROOT, OrderOps,
     PACKED_PAYLOAD_MAX, PackBuf, Refusal, SHARED_FLAGS, SUB_HEADER_BYTES, Status, Unfit, auth, flags, msg,
 };
 use proptest::collection::vec;
@@ -18,6 +18,7 @@ enum Body {
     Bbo([u8; 40]),
     Trades(Vec<[u8; 40]>),
     Delta([u8; 24], Vec<[u8; 16]>),
+    Orders([u8; 16], Vec<[u8; 48]>),
 }
 
 fn read<T: FromBytes>(bytes: &[u8]) -> T {
@@ -35,6 +36,7 @@ impl Body {
             Self::Bbo(_) => msg::BBO,
             Self::Trades(_) => msg::TRADE,
             Self::Delta(..) => msg::BOOK_DELTA,
+            Self::Orders(..) => msg::ORDER_OPS,
         }
     }
 
@@ -45,6 +47,9 @@ impl Body {
             Self::Trades(records) => pack.push(header, &NO_ROOT, &all::<Trade, 40>(records)),
             Self::Delta(root, records) => {
                 pack.push(header, &read::<BookDelta>(root), &all::<Level, 16>(records))
+            }
+            Self::Orders(root, records) => {
+                pack.push(header, &read::<OrderOps>(root), &all::<OrderOp, 48>(records))
             }
         }
     }
@@ -58,6 +63,9 @@ impl Body {
             Self::Delta(root, records) => {
                 buffer.build(header, &read::<BookDelta>(root), &all::<Level, 16>(records))
             }
+            Self::Orders(root, records) => {
+                buffer.build(header, &read::<OrderOps>(root), &all::<OrderOp, 48>(records))
+            }
         };
         buffer.frame().to_vec()
     }
@@ -70,6 +78,7 @@ fn bodies() -> impl Strategy<Value = Body> {
         vec(any::<[u8; 40]>(), 0..8).prop_map(Body::Trades),
         (any::<[u8; 24]>(), vec(any::<[u8; 16]>(), 0..40))
             .prop_map(|(root, levels)| Body::Delta(root, levels)),
+        (any::<[u8; 16]>(), vec(any::<[u8; 48]>(), 0..13)).prop_map(|(root, ops)| Body::Orders(root, ops)),
     ]
 }
 
@@ -340,9 +349,14 @@ fn messages_that_do_not_share_the_header_start_another_frame() {
     }
     let snapshot = Header { channel: 3 | wire::CHANNEL_SNAPSHOT, ..header };
     assert_eq!(body.push(&mut pack, &snapshot), Err(Unfit::Type));
-    for forbidden in
-        [msg::HEARTBEAT, msg::SESSION_START, msg::SESSION_END, msg::BOOK_SNAPSHOT, msg::CYCLE_END]
-    {
+    for forbidden in [
+        msg::HEARTBEAT,
+        msg::SESSION_START,
+        msg::SESSION_END,
+        msg::BOOK_SNAPSHOT,
+        msg::ORDER_SNAPSHOT,
+        msg::CYCLE_END,
+    ] {
         let other = Header { msg_type: forbidden, ..header };
         assert_eq!(body.push(&mut pack, &other), Err(Unfit::Type), "{forbidden:#x}");
     }
@@ -416,7 +430,7 @@ fn a_malformed_pack_is_refused_whole_under_its_own_cause() {
         refused,
         "records that do not fit"
     );
-    for later in [0x00, 0x06, 0x18, 0x3F, 0x43, 0x80, 0xFF] {
+    for later in [0x00, 0x06, 0x15, 0x3F, 0x43, 0x80, 0xFF] {
         assert_eq!(set(SUB + 2, later), None, "type {later:#x}");
     }
     for shared in [1, 7, 8, 9] {

@@ -1,17 +1,17 @@
 //! Properties of the codec: every message round-trips, every damage is refused, and no bytes make it panic.
 
-use outcrier_core::event::{Bbo, Candle, DerivState, Level, Ticker, Trade};
+use outcrier_core::event::{Bbo, Candle, DerivState, Level, OrderOp, RestingOrder, Ticker, Trade};
 use outcrier_core::wire::{
     self, BookDelta, BookSnapshot, Conn, CycleEnd, FrameBuf, Header, Heartbeat, InstrumentDef, Manifest,
-    Message, NO_RECORDS, NO_ROOT, Refusal, RetxRange, RetxReply, RetxRequest, SessionEnd, SessionStart,
-    SnapRequest, SnapWant, Status, flags, msg,
+    Message, NO_RECORDS, NO_ROOT, OrderOps, Refusal, RetxRange, RetxReply, RetxRequest, SessionEnd,
+    SessionStart, SnapRequest, SnapWant, Status, flags, msg,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Every message with a root or a record, and what its table says: (type, bytes of the root, bytes of a record).
-const TYPES: [(u8, usize, usize); 18] = [
+const TYPES: [(u8, usize, usize); 20] = [
     (msg::HEARTBEAT, 56, 64),
     (msg::SESSION_START, 64, 0),
     (msg::SESSION_END, 32, 0),
@@ -22,6 +22,8 @@ const TYPES: [(u8, usize, usize); 18] = [
     (msg::TRADE, 0, 40),
     (msg::BBO, 40, 0),
     (msg::TICKER_24H, 64, 0),
+    (msg::ORDER_OPS, 16, 48),
+    (msg::ORDER_SNAPSHOT, 32, 48),
     (msg::INSTRUMENT_DEF, 224, 0),
     (msg::CYCLE_END, 24, 0),
     (msg::CANDLE, 0, 72),
@@ -89,6 +91,8 @@ fn parts(message: &Message<'_>) -> (Vec<u8>, Vec<u8>) {
         Message::Trade(records) | Message::Liquidation(records) => (vec![], bytes(records)),
         Message::Bbo(root) => (root.as_bytes().to_vec(), vec![]),
         Message::Ticker(root) => (root.as_bytes().to_vec(), vec![]),
+        Message::OrderOps(root, records) => (root.as_bytes().to_vec(), bytes(records)),
+        Message::OrderSnapshot(root, records) => (root.as_bytes().to_vec(), bytes(records)),
         Message::InstrumentDef(root) => (root.as_bytes().to_vec(), vec![]),
         Message::CycleEnd(root) => (root.as_bytes().to_vec(), vec![]),
         Message::Candle(records) => (vec![], bytes(records)),
@@ -128,6 +132,8 @@ fn built(header: &Header, root: &[u8], records: &[u8], proc_ns: u32) -> Vec<u8> 
         msg::TRADE | msg::LIQUIDATION => frame!(, Trade),
         msg::BBO => frame!(Bbo),
         msg::TICKER_24H => frame!(Ticker),
+        msg::ORDER_OPS => frame!(OrderOps, OrderOp),
+        msg::ORDER_SNAPSHOT => frame!(BookSnapshot, RestingOrder),
         msg::INSTRUMENT_DEF => frame!(InstrumentDef),
         msg::CYCLE_END => frame!(CycleEnd),
         msg::CANDLE => frame!(, Candle),
@@ -246,6 +252,11 @@ proptest! {
                 match frame.message() {
                     Message::BookDelta(root, records) => {
                         let (bids, asks) = root.sides(records);
+                        prop_assert_eq!(bids.chain(asks).count(), usize::from(count));
+                    }
+                    Message::OrderSnapshot(root, records) => {
+                        let (bids, asks) = root.sides(records);
+                        prop_assert_eq!(bids.len(), usize::from(root.n_bids.min(count)));
                         prop_assert_eq!(bids.chain(asks).count(), usize::from(count));
                     }
                     Message::Unknown { msg_type } => prop_assert_eq!(msg_type, header.msg_type),

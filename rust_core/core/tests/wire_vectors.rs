@@ -1,6 +1,6 @@
 //! The published test vectors of the wire format, the digests, and the small rules around frames.
 
-use outcrier_core::event::{Bbo, Level};
+use outcrier_core::event::{Bbo, Level, ORDER_INFERRED, ORDER_TOLD, OrderOp, RestingOrder, Side, order_op};
 use outcrier_core::wire::auth::{self, Key, MasterKey};
 use outcrier_core::wire::{
     self, Described, Frame, FrameBuf, Header, InstrumentDef, Message, NO_RECORDS, Value, digest, flags, msg,
@@ -216,8 +216,8 @@ const MOST: [(u8, usize, usize, usize, usize); 10] = [
     (msg::BOOK_DELTA, 24, 16, 81, 81),
     (msg::BOOK_SNAPSHOT, 32, 16, 81, 80),
     (msg::TRADE, 0, 40, 33, 33),
-    (0x18, 16, 48, 27, 27),
-    (0x19, 32, 48, 27, 26),
+    (msg::ORDER_OPS, 16, 48, 27, 27),
+    (msg::ORDER_SNAPSHOT, 32, 48, 27, 26),
     (msg::CANDLE, 0, 72, 18, 18),
     (msg::LIQUIDATION, 0, 40, 33, 33),
     (msg::RETX_REQUEST, 16, 16, 82, 81),
@@ -227,7 +227,7 @@ const MOST: [(u8, usize, usize, usize, usize); 10] = [
 #[test]
 fn a_frame_holds_as_many_records_as_the_specification_counts() {
     for (msg_type, root, record, plain, with_mac) in MOST {
-        assert_eq!(wire::known_bytes(msg_type).unwrap_or((root, record)), (root, record), "{msg_type:#x}");
+        assert_eq!(wire::known_bytes(msg_type), Some((root, record)), "{msg_type:#x}");
         assert_eq!(wire::records_per_frame(root, record, false), plain, "{msg_type:#x}");
         assert_eq!(wire::records_per_frame(root, record, true), with_mac, "{msg_type:#x}");
     }
@@ -280,10 +280,163 @@ fn every_message_has_a_layout_and_every_layout_a_name() {
         assert_eq!(offset + width, if *part == "root" { root } else { record }, "{message} {part}");
     }
     let messages: std::collections::BTreeSet<u8> = parts[1..].iter().map(|part| part.1).collect();
-    assert_eq!(messages.len(), 19);
+    assert_eq!(messages.len(), 21);
     let unknown: Vec<_> =
         messages.into_iter().filter(|number| wire::known_bytes(*number).is_none()).collect();
     assert_eq!(unknown, [msg::PACK]);
+}
+
+/// Bytes with numbers where the tables of the specification have them.
+fn laid_out<const N: usize>(fields: &[(usize, &[u8])]) -> [u8; N] {
+    let mut bytes = [0; N];
+    for (at, number) in fields {
+        bytes[*at..][..number.len()].copy_from_slice(number);
+    }
+    bytes
+}
+
+fn order_ops() -> (wire::OrderOps, [OrderOp; 2], Vec<u8>) {
+    let root = wire::OrderOps { first_source_seq: u64::MAX - 8, prev_source_seq: 41 };
+    let add = OrderOp {
+        order_id: u64::MAX - 1,
+        price: -5,
+        qty: 1 << 40,
+        ref_id: 0,
+        priority: 1 << 63,
+        op: order_op::ADD,
+        side: Side::Ask as u8,
+        op_flags: ORDER_TOLD,
+        reserved: 0,
+    };
+    let execute =
+        OrderOp { op: order_op::EXECUTE, qty: 3, ref_id: 77, op_flags: ORDER_INFERRED | 153 << 8, ..add };
+    let payload = [
+        laid_out::<16>(&[(0, &(u64::MAX - 8).to_le_bytes()), (8, &[41])]).as_slice(),
+        &laid_out::<48>(&[
+            (0, &(u64::MAX - 1).to_le_bytes()),
+            (8, &(-5_i64).to_le_bytes()),
+            (16, &(1_i64 << 40).to_le_bytes()),
+            (32, &(1_u64 << 63).to_le_bytes()),
+            (40, &[1]),
+            (41, &[2]),
+            (42, &[0, 255]),
+        ]),
+        &laid_out::<48>(&[
+            (0, &(u64::MAX - 1).to_le_bytes()),
+            (8, &(-5_i64).to_le_bytes()),
+            (16, &[3]),
+            (24, &[77]),
+            (32, &(1_u64 << 63).to_le_bytes()),
+            (40, &[5]),
+            (41, &[2]),
+            (42, &[1, 153]),
+        ]),
+    ]
+    .concat();
+    (root, [add, execute], payload)
+}
+
+#[test]
+fn changes_of_orders_lie_where_the_specification_has_them_alone_and_packed() {
+    let (root, ops, payload) = order_ops();
+    let header = Header {
+        flags: flags::EVENT_END,
+        instrument: 7,
+        instr_seq: 3,
+        ..Header::new(msg::ORDER_OPS, 1, 5, 7)
+    };
+    let mut buffer = FrameBuf::default();
+    wire::seal(buffer.build(&header, &root, &ops), 0, None);
+    assert_eq!(buffer.frame()[66..], payload);
+    assert_eq!((buffer.frame()[2], buffer.frame()[3], buffer.frame()[8]), (0x18, 48, 2));
+    let read = |frame: &Frame<'_>| {
+        let Message::OrderOps(got, records) = frame.message() else { panic!("{}", frame.header.msg_type) };
+        assert_eq!((got, records.collect::<Vec<_>>()), (root, ops.to_vec()));
+    };
+    read(&wire::check(buffer.frame()).unwrap());
+    let mut pack = wire::PackBuf::default();
+    for _ in 0..2 {
+        pack.push(&header, &root, &ops).unwrap();
+    }
+    let frame = pack.close().unwrap();
+    wire::seal(frame, 0, None);
+    assert_eq!(frame[66 + 32..][..112], payload);
+    assert_eq!(frame[66 + 144 + 32..], payload);
+    let frame = wire::check(frame).unwrap();
+    let Message::Pack(messages) = frame.message() else { panic!("not a pack") };
+    assert_eq!(messages.len(), 2);
+    messages.for_each(|message| read(&message));
+}
+
+#[test]
+fn a_fragment_of_orders_lies_where_the_specification_has_it() {
+    let root = wire::BookSnapshot {
+        snapshot_id: 1,
+        frag_index: 2,
+        frag_count: 3,
+        last_channel_seq: u64::MAX - 3,
+        book_checksum: 0x8d8b_99d4,
+        total_bids: 5,
+        total_asks: u16::MAX,
+        depth_limit: 6,
+        n_bids: 1,
+        checksum_kind: 3,
+        def_version: 7,
+    };
+    let bid = RestingOrder {
+        order_id: 11,
+        price: 100,
+        qty: 5,
+        priority: 12,
+        order_ts: -13,
+        order_flags: ORDER_INFERRED | 153 << 8,
+        reserved: [0; 6],
+    };
+    let ask = RestingOrder { order_id: u64::MAX, price: i64::MIN, order_flags: ORDER_TOLD, ..bid };
+    let (id, minus_13) = (u64::MAX.to_le_bytes(), (-13_i64).to_le_bytes());
+    let payload = [
+        laid_out::<32>(&[
+            (0, &[1]),
+            (4, &[2]),
+            (6, &[3]),
+            (8, &(u64::MAX - 3).to_le_bytes()),
+            (16, &[0xd4, 0x99, 0x8b, 0x8d]),
+            (20, &[5]),
+            (22, &[255, 255]),
+            (24, &[6]),
+            (26, &[1]),
+            (27, &[3]),
+            (28, &[7]),
+        ])
+        .as_slice(),
+        &laid_out::<48>(&[
+            (0, &[11]),
+            (8, &[100]),
+            (16, &[5]),
+            (24, &[12]),
+            (32, &minus_13),
+            (40, &[1, 153]),
+        ]),
+        &laid_out::<48>(&[
+            (0, &id),
+            (15, &[0x80]),
+            (16, &[5]),
+            (24, &[12]),
+            (32, &minus_13),
+            (40, &[0, 255]),
+        ]),
+    ]
+    .concat();
+    let mut buffer = FrameBuf::default();
+    let header = Header::new(msg::ORDER_SNAPSHOT, 1 | wire::CHANNEL_SNAPSHOT, 5, 7);
+    wire::seal(buffer.build(&header, &root, &[bid, ask]), 0, None);
+    assert_eq!(buffer.frame()[66..], payload);
+    assert_eq!((buffer.frame()[2], buffer.frame()[3], buffer.frame()[8]), (0x19, 48, 2));
+    let frame = wire::check(buffer.frame()).unwrap();
+    let Message::OrderSnapshot(got, records) = frame.message() else { panic!("not orders") };
+    assert_eq!(got, root);
+    let (bids, asks) = got.sides(records);
+    assert_eq!((bids.collect::<Vec<_>>(), asks.collect::<Vec<_>>()), (vec![bid], vec![ask]));
 }
 
 #[test]

@@ -34,6 +34,11 @@ pub fn read_all(frame: &Frame<'_>) -> usize {
             let (bids, asks) = root.sides(records);
             bids.count() + asks.count()
         }
+        Message::OrderOps(_, records) => records.count(),
+        Message::OrderSnapshot(root, records) => {
+            let (bids, asks) = root.sides(records);
+            bids.count() + asks.count()
+        }
         Message::Trade(records) | Message::Liquidation(records) => records.count(),
         Message::Candle(records) => records.count(),
         Message::RetxRequest(_, records) => records.count(),

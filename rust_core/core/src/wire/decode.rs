@@ -240,9 +240,9 @@ impl BookDelta {
 }
 
 impl BookSnapshot {
-    /// The records of this fragment as bids and asks.
+    /// The records of this fragment, levels or orders, as bids and asks.
     #[must_use]
-    pub fn sides<'a>(&self, records: Records<'a, Level>) -> (Records<'a, Level>, Records<'a, Level>) {
+    pub fn sides<'a, R>(&self, records: Records<'a, R>) -> (Records<'a, R>, Records<'a, R>) {
         records.split_at(self.n_bids)
     }
 }

@@ -4,7 +4,7 @@ use super::decode::{Frame, Records};
 use super::header::Header;
 use super::layout::{Layout, PartLayout, Values, wire_struct};
 use super::pack::{Pack, SubHeader};
-use crate::event::{Bbo, Candle, DerivState, Level, Ticker, Trade};
+use crate::event::{Bbo, Candle, DerivState, Level, OrderOp, RestingOrder, Ticker, Trade};
 
 wire_struct! {
     /// Root of HEARTBEAT (0x01): the publisher is alive, and what a receiver needs to find a hole at the tail.
@@ -160,7 +160,7 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// Root of BOOK_SNAPSHOT (0x11), one fragment of a whole book.
+    /// Root of BOOK_SNAPSHOT (0x11) and ORDER_SNAPSHOT (0x19), one fragment of a whole book of levels or of orders.
     #[repr(C)]
     pub struct BookSnapshot, 32 {
         /// The same in all fragments of one book.
@@ -173,9 +173,9 @@ wire_struct! {
         8 last_channel_seq: u64,
         /// Of the whole book, the same in all fragments.
         16 book_checksum: u32,
-        /// Bids of the whole book; saturates.
+        /// Bids of the whole book, levels or orders; saturates.
         20 total_bids: u16,
-        /// Asks of the whole book; saturates.
+        /// Asks of the whole book, levels or orders; saturates.
         22 total_asks: u16,
         /// Levels a side that the venue publishes; 0 = all.
         24 depth_limit: u16,
@@ -185,6 +185,17 @@ wire_struct! {
         27 checksum_kind: u8,
         /// Version of the definition whose exponents hold.
         28 def_version: u32,
+    }
+}
+
+wire_struct! {
+    /// Root of ORDER_OPS (0x18).
+    #[repr(C)]
+    pub struct OrderOps, 16 {
+        /// First exchange id covered; 0 = the venue has none.
+        0 first_source_seq: u64,
+        /// The exchange's link to the message before; 0 = none.
+        8 prev_source_seq: u64,
     }
 }
 
@@ -456,6 +467,10 @@ messages! {
     0x13 BBO Bbo root Bbo;
     /// 24-hour ticker.
     0x14 TICKER_24H Ticker root Ticker;
+    /// Changes of orders, in the order in which they happened.
+    0x18 ORDER_OPS OrderOps root OrderOps record OrderOp;
+    /// Fragment of all orders of a book; bids first, the front of a level first.
+    0x19 ORDER_SNAPSHOT OrderSnapshot root BookSnapshot record RestingOrder;
     /// Definition of an instrument.
     0x20 INSTRUMENT_DEF InstrumentDef root InstrumentDef;
     /// End of a snapshot cycle.

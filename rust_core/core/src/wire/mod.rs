@@ -43,8 +43,8 @@ pub use header::{CHANNEL_NUMBER, CHANNEL_SNAPSHOT, Header};
 pub use layout::{Field, FieldLayout, Layout, PartLayout, Value, Values};
 pub use messages::{
     BookDelta, BookSnapshot, Conn, CycleEnd, Described, Heartbeat, InstrumentDef, Manifest, Message,
-    RetxRange, RetxReply, RetxRequest, SessionEnd, SessionStart, SnapRequest, SnapWant, Status, describe,
-    known_bytes, layouts, msg, name,
+    OrderOps, RetxRange, RetxReply, RetxRequest, SessionEnd, SessionStart, SnapRequest, SnapWant, Status,
+    describe, known_bytes, layouts, msg, name,
 };
 pub use pack::{PACKED_PAYLOAD_MAX, Pack, PackBuf, SHARED_FLAGS, SUB_HEADER_BYTES, SubHeader, Unfit};
 pub use text::{NATIVE_SYMBOL_BYTES, split_native_symbol, text_field, text_of};

@@ -2,7 +2,7 @@
 //! the wire, and does not compile.
 
 use super::layout::wire_layout;
-use crate::event::{Bbo, Candle, DerivState, Level, Ticker, Trade};
+use crate::event::{Bbo, Candle, DerivState, Level, OrderOp, RestingOrder, Ticker, Trade};
 
 wire_layout!(Level, 16 { 0 price: i64, 8 qty: i64 });
 wire_layout!(Trade, 40 {
@@ -15,6 +15,14 @@ wire_layout!(Bbo, 40 {
 wire_layout!(Ticker, 64 {
     0 last_px: i64, 8 open_px: i64, 16 high_px: i64, 24 low_px: i64,
     32 volume: f64, 40 turnover: f64, 48 trade_count: u64, 56 window_ns: i64,
+});
+wire_layout!(OrderOp, 48 {
+    0 order_id: u64, 8 price: i64, 16 qty: i64, 24 ref_id: u64, 32 priority: u64,
+    40 op: u8, 41 side: u8, 42 op_flags: u16, 44 reserved: u32,
+});
+wire_layout!(RestingOrder, 48 {
+    0 order_id: u64, 8 price: i64, 16 qty: i64, 24 priority: u64, 32 order_ts: i64,
+    40 order_flags: u16, 42 reserved: [u8; 6],
 });
 wire_layout!(Candle, 72 {
     0 open_ts: i64, 8 interval_s: u32, 12 candle_flags: u32, 16 open: i64, 24 high: i64, 32 low: i64, 40 close: i64,
