@@ -271,6 +271,14 @@ pub struct Ids {
     pub prev: Option<u64>,
 }
 
+impl Ids {
+    /// First id covered as the wire tells it; 0 = the venue has none.
+    #[must_use]
+    pub fn first_covered(&self) -> u64 {
+        self.first.or(self.last).unwrap_or(0)
+    }
+}
+
 /// A checksum that the venue sent with a book message, as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VenueChecksum(pub i64);

@@ -1,5 +1,6 @@
 //! Events of an exchange that are too long for one frame: what says that they are over, on real messages.
 
+mod es_orders;
 mod frames;
 mod shape_support;
 

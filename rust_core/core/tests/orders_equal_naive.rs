@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use outcrier_core::event::{Level, OrderOp, Side, order_op};
+use outcrier_core::event::{Level, NOT_GIVEN, OrderOp, RestingOrder, Side, order_op};
 use outcrier_core::orders::{Ahead, Fault, Order, OrderBook, Touched, WatchId};
 use proptest::prelude::*;
 
@@ -267,6 +267,42 @@ proptest! {
     }
 }
 
+/// The same orders, read from the front of each level to its back.
+fn read(book: &OrderBook) -> OrderBook {
+    let mut copy = OrderBook::new(1);
+    let n_bids = book.queues().len_of(Side::Bid);
+    for (at, order) in book.snapshot().enumerate() {
+        copy.append(if at < n_bids { Side::Bid } else { Side::Ask }, &order).unwrap();
+    }
+    copy
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Also where some orders of a level have a priority and others have none, so that priorities do not ascend.
+    #[test]
+    fn orders_that_were_read_stand_as_they_stood_and_go_on_the_same(
+        before in prop::collection::vec(op(true), 1..100), after in prop::collection::vec(op(true), 1..50),
+    ) {
+        let mut book = OrderBook::new(1);
+        for op in &before {
+            let _ = book.apply(op, 5);
+        }
+        let mut copy = read(&book);
+        prop_assert!(copy.snapshot().eq(book.snapshot()));
+        prop_assert_eq!(copy.checksum(), book.checksum());
+        for op in &after {
+            prop_assert_eq!(copy.apply(op, 6), book.apply(op, 6));
+            prop_assert!(copy.snapshot().eq(book.snapshot()));
+        }
+        let scaled = book.rescaled(1, 10, 3).unwrap();
+        let expected = book.snapshot().map(|order| RestingOrder { price: order.price * 10, qty: order.qty * 3, ..order });
+        prop_assert!(scaled.snapshot().eq(expected));
+        prop_assert!(book.queues().is_empty() || book.rescaled(1, i64::MAX, 1).is_none());
+    }
+}
+
 fn told(id: u64, price: i64, qty: i64, priority: u64) -> Order {
     Order { id, price, qty, priority, ts: 7, side: Side::Ask, flags: 0xFF00 }
 }
@@ -319,5 +355,9 @@ fn what_does_not_fit_changes_nothing() {
     book.add(&told(2, 101, 1, 0)).unwrap();
     assert_eq!(book.replace(2, &told(3, 100, 1, 0)), Err(Fault::Overflow));
     assert_eq!(book.get(2), Some(told(2, 101, 1, 0)));
+    assert_eq!(book.add(&told(3, NOT_GIVEN, 1, 0)), Err(Fault::NoPrice));
+    assert_eq!(book.replace(2, &told(3, NOT_GIVEN, 1, 0)), Err(Fault::NoPrice));
+    let again = RestingOrder { order_id: 2, price: 101, qty: 1, ..outcrier_core::wire::zeroed() };
+    assert_eq!(book.append(Side::Ask, &again), Err(Fault::Duplicate));
     assert_eq!(book.queues().len(), 2);
 }

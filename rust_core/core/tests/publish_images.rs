@@ -1,134 +1,15 @@
 //! Images and the head of the snapshot cycle: the same groups as the snapshot plane, cut when somebody asks; and the edges of
 //! the numbers. The book is that of a recorded session.
 
+mod publish_support;
 mod shape_support;
 
 use std::collections::BTreeMap;
 
-use outcrier_core::event::NOT_GIVEN;
-use outcrier_core::feed::{
-    AGAIN_FRAMES_PER_S, BookState, CYCLE_MIN_NS, Feed, HEAD_EVERY_NS, Image, NoticeKind,
-};
-use outcrier_core::publish::{Arrival, Host, Opening, Plane, SEQ_RESERVE, SessionInfo};
-use outcrier_core::shape::Decoder;
-use outcrier_core::wire::{self, InstrumentDef, Message, SnapWant, msg, snap_kinds};
-use shape_support::{captures, lines, shapes};
-
-const MS: u64 = 1_000_000;
-const CAPTURE: &str = "binance_usdm/usdm_btcusdt_2024-08-08.jsonl.gz";
-
-#[derive(Default)]
-struct Bench {
-    now_ns: u64,
-    sent: Vec<(u64, Plane, Vec<u8>)>,
-}
-
-impl Host for Bench {
-    fn send(&mut self, plane: Plane, frame: &[u8]) {
-        self.sent.push((self.now_ns, plane, frame.to_vec()));
-    }
-    fn flush(&mut self) {}
-    fn mono_ns(&self) -> u64 {
-        self.now_ns
-    }
-    fn wall_ns(&mut self) -> i64 {
-        1_700_000_000_000_000_000 + self.now_ns.cast_signed()
-    }
-    fn clock_error_ns(&mut self) -> u32 {
-        0
-    }
-}
-
-impl Bench {
-    fn arrival(&mut self) -> Arrival {
-        Arrival { recv_ts: self.wall_ns(), mono_ns: self.now_ns }
-    }
-
-    /// Runs the feed's timer for a while.
-    fn run(&mut self, feed: &mut Feed, for_ns: u64) {
-        let until_ns = self.now_ns + for_ns;
-        while let Some(due_ns) = feed.deadline_ns().filter(|&due_ns| due_ns <= until_ns) {
-            self.now_ns = due_ns.max(self.now_ns);
-            feed.tick(self);
-        }
-        self.now_ns = until_ns;
-    }
-
-    /// Instruments of the groups on the snapshot plane, 0 for CYCLE_END, and forgets what was sent.
-    fn groups(&mut self) -> Vec<u32> {
-        let sent = std::mem::take(&mut self.sent);
-        let plane = sent.iter().filter(|(_, plane, _)| *plane == Plane::Snapshot);
-        plane
-            .map(|(_, _, bytes)| wire::check(bytes).unwrap().header)
-            .filter(|header| [msg::INSTRUMENT_DEF, msg::CYCLE_END].contains(&header.msg_type))
-            .map(|header| header.instrument)
-            .collect()
-    }
-}
-
-fn start(bench: &mut Bench) -> Feed {
-    let info = SessionInfo {
-        venue: 2,
-        channel: 2,
-        session: 90_000_001,
-        publisher_id: 7,
-        prev_session: 0,
-        reason: 1,
-        opening: Opening::default(),
-        replay: false,
-        test: false,
-        pack: false,
-        signer: None,
-        build: String::new(),
-    };
-    bench.now_ns = 1_000 * MS;
-    let arrival = bench.arrival();
-    Feed::start(info, Decoder::compile(&shapes("binance_usdm.json")).unwrap(), bench, arrival).unwrap()
-}
-
-fn add(feed: &mut Feed, bench: &mut Bench, id: u32, symbol: &str, has_book: bool) -> u32 {
-    let def = InstrumentDef { def_version: 1, strike: NOT_GIVEN, expiry_ts: NOT_GIVEN, ..wire::zeroed() };
-    let arrival = bench.arrival();
-    feed.add_instrument(id, symbol, &def, has_book, bench, arrival).unwrap()
-}
-
-/// A feed with `quiet` instruments without a book, ids from 1, and behind them one whose recorded book is live.
-fn with_book(bench: &mut Bench, quiet: u32) -> Option<(Feed, u32)> {
-    let captures = captures()?;
-    let mut feed = start(bench);
-    for id in 1..=quiet {
-        add(&mut feed, bench, id, &format!("QUIET{id}"), false);
-    }
-    let index = add(&mut feed, bench, quiet + 1, "BTCUSDT", true);
-    for line in lines(&captures.join(CAPTURE)).iter().take(2_000) {
-        let arrival = bench.arrival();
-        if line.kind == "http" {
-            feed.on_snapshot(index, &line.message, bench, arrival);
-        } else {
-            feed.on_frame(1, &line.message, bench, arrival);
-        }
-    }
-    assert_eq!(feed.state(index), Some(BookState::Live));
-    bench.sent.clear();
-    Some((feed, quiet + 1))
-}
-
-fn cut(feed: &mut Feed, bench: &mut Bench, wants: &[SnapWant], groups_max: usize) -> (Vec<Vec<u8>>, u32) {
-    let mut image = Image::of(wants, bench.now_ns);
-    let (mut frames, mut calls) = (Vec::new(), 1);
-    while !feed.cut_image(&mut image, groups_max, bench, &mut |frame| frames.push(frame.to_vec())) {
-        calls += 1;
-    }
-    (frames, calls)
-}
-
-fn types(frames: &[Vec<u8>]) -> BTreeMap<u8, usize> {
-    let mut counts = BTreeMap::new();
-    for frame in frames {
-        *counts.entry(wire::check(frame).unwrap().header.msg_type).or_insert(0) += 1;
-    }
-    counts
-}
+use outcrier_core::feed::{AGAIN_FRAMES_PER_S, CYCLE_MIN_NS, HEAD_EVERY_NS, NoticeKind};
+use outcrier_core::publish::{Plane, SEQ_RESERVE};
+use outcrier_core::wire::{self, Message, SnapWant, msg, snap_kinds};
+use publish_support::{Bench, MS, add, cut, start, types, with_book};
 
 #[test]
 fn an_image_is_the_cycle_numbered_from_one_and_sends_nothing_itself() {
@@ -190,7 +71,7 @@ fn an_image_has_what_is_wanted_and_nothing_else() {
 #[test]
 fn who_is_asked_for_goes_first_once_in_100_ms_and_the_cycle_stays_whole() {
     let mut bench = Bench::default();
-    let mut feed = start(&mut bench);
+    let mut feed = start(&mut bench, None);
     for id in 1..=400 {
         add(&mut feed, &mut bench, id, &format!("QUIET{id}"), false);
     }
@@ -221,7 +102,7 @@ fn who_is_asked_for_goes_first_once_in_100_ms_and_the_cycle_stays_whole() {
 #[test]
 fn who_asks_without_end_delays_no_cycle_and_gets_a_quarter_more() {
     let mut bench = Bench::default();
-    let mut feed = start(&mut bench);
+    let mut feed = start(&mut bench, None);
     for id in 1..=1_000 {
         add(&mut feed, &mut bench, id, &format!("QUIET{id}"), false);
     }
@@ -244,7 +125,7 @@ fn who_asks_without_end_delays_no_cycle_and_gets_a_quarter_more() {
 #[test]
 fn near_2_to_64_the_owner_is_told_once_and_the_number_never_wraps() {
     let mut bench = Bench::default();
-    let mut feed = start(&mut bench);
+    let mut feed = start(&mut bench, None);
     let index = add(&mut feed, &mut bench, 1, "QUIET1", false);
     bench.run(&mut feed, 200 * MS);
     assert!(feed.take_notices().is_empty());

@@ -1,6 +1,7 @@
 //! Authentication from end to end: a real feed signs, a receiver believes what carries a MAC of its keys and nothing else,
 //! and the signed manifest finds what a member of the group forged.
 
+mod es_orders;
 mod frames;
 mod shape_support;
 

@@ -8,6 +8,7 @@
 #[allow(dead_code, unreachable_pub)]
 mod bodies;
 mod counting;
+mod es_orders;
 mod frames;
 mod mutate;
 mod shape_support;
@@ -32,6 +33,9 @@ fn real(signed: bool) -> Option<Vec<Sent>> {
     let signer = || signed.then(|| bodies::keys().signer(CHANNEL, SESSION));
     let mut sent = session(signer(), false, 1_500, None)?;
     sent.extend(session(signer(), true, 1_500, None)?);
+    for msg_type in [msg::BOOK_DELTA, msg::BOOK_SNAPSHOT, msg::ORDER_OPS, msg::ORDER_SNAPSHOT, msg::PACK] {
+        assert!(sent.iter().any(|frame| frame.bytes[2] == msg_type), "{msg_type:#x}");
+    }
     Some(sent)
 }
 

@@ -1,6 +1,8 @@
 //! Writes what the fuzz targets begin with: real frames of a session that hears a capture, into the folder named. Nothing
 //! of it is kept in the repository.
 
+#[path = "../../core/tests/es_orders/mod.rs"]
+mod es_orders;
 #[path = "../../core/tests/frames/mod.rs"]
 mod frames;
 #[path = "../../core/tests/shape_support/mod.rs"]

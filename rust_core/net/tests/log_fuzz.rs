@@ -1,6 +1,8 @@
 //! Damaged segments of real frames: the reader never panics, and reads no more than there is. What one run does,
 //! cargo-fuzz does too. `OUTCRIER_FUZZ_RUNS` sets how many, of which this test takes one in 200.
 
+#[path = "../../core/tests/es_orders/mod.rs"]
+mod es_orders;
 #[path = "../../core/tests/frames/mod.rs"]
 mod frames;
 #[path = "../../fuzz/src/log.rs"]

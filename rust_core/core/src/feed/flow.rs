@@ -331,6 +331,7 @@ impl Feed {
         let instrument = &mut self.instruments[index as usize];
         instrument.held.clear(); // All of it is in the book: the next recovery begins anew.
         instrument.publish_book(&mut self.whole, &mut self.channel, host, arrival);
+        instrument.publish_orders(&mut self.channel, host, arrival);
         instrument.state = BookState::Live;
         let trading_status = std::mem::replace(&mut instrument.trading_status, status::state::LIVE);
         instrument.tell_status(&mut self.channel, host, arrival, Why::default());
@@ -380,6 +381,9 @@ impl Feed {
         }
         instrument.tell_status(&mut self.channel, host, arrival, Why { reason, expected, got });
         instrument.clear_book();
+        if let Some(orders) = &mut instrument.orders {
+            orders.forget();
+        }
         instrument.continuity.reset();
         instrument.joining = None;
         instrument.old_since = None;

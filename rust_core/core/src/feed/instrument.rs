@@ -1,13 +1,14 @@
 //! One instrument on the publisher's side: its definition, its book, and the frames about it.
 
-use super::fragments::{Fragments, small};
+use super::fragments::{Fragments, parts, small};
 use super::held::HeldDiffs;
+use super::orders::Orders;
 use super::overlap::Overlap;
 use super::quality::Quality;
 use super::repeats::RecentTrades;
 use crate::book::{Book, Printed};
 use crate::deriv::{KnownDeriv, factor};
-use crate::event::{Body, Event, Level, NOT_GIVEN, Side, Trade};
+use crate::event::{Body, Event, Level, NOT_GIVEN, RestingOrder, Side, Trade};
 use crate::instrument::Scale;
 use crate::publish::{About, Arrival, Channel, Cut, Host};
 use crate::sequence::{Continuity, Rule, Splice};
@@ -55,6 +56,8 @@ pub(crate) struct Instrument {
     pub(crate) def: InstrumentDef,
     pub(crate) has_book: bool,
     pub(crate) book: Book,
+    /// Its orders, if it tells of them.
+    pub(super) orders: Option<Box<Orders>>,
     /// How its numbers were printed, where the venue's checksum asks for it.
     pub(crate) printed: Option<Printed>,
     /// Levels a side that the venue keeps; 0 = all.
@@ -106,6 +109,7 @@ impl Instrument {
             id,
             has_book,
             book: Book::new(def.tick_size),
+            orders: None,
             printed: None,
             depth_limit: 0,
             state: BookState::Recovering,
@@ -161,7 +165,7 @@ impl Instrument {
         }
     }
 
-    fn about(&mut self, exchange_ts: i64, flags: u16) -> About {
+    pub(super) fn about(&mut self, exchange_ts: i64, flags: u16) -> About {
         self.instr_seq = self.instr_seq.wrapping_add(1);
         About { flags, instr_seq: self.instr_seq, ..self.standing(exchange_ts) }
     }
@@ -243,7 +247,12 @@ impl Instrument {
                 *field = field.checked_mul(by)?;
             }
         }
+        let orders = match &self.orders {
+            Some(orders) => Some(orders.rescaled(def.tick_size, price_factor, qty_factor)?),
+            None => None,
+        };
         self.book.rescale(price_factor, qty_factor).ok()?;
+        self.orders = orders;
         if let Some(printed) = &mut self.printed {
             // The prices are those of the book, which fitted.
             printed.rescale(price_factor, scale).ok()?;
@@ -299,12 +308,8 @@ impl Instrument {
     ) {
         // As many fit beside a MAC as without.
         const PER_FRAME: usize = wire::levels_per_frame(size_of::<wire::BookDelta>(), true);
-        let frames = levels.len().div_ceil(PER_FRAME).max(1);
         self.quality.see_book(&self.book, arrival.recv_ts);
-        for part in 0..frames {
-            let start = part * PER_FRAME;
-            let end = (start + PER_FRAME).min(levels.len());
-            let is_last = part + 1 == frames;
+        for (part, is_last) in parts(levels.len(), PER_FRAME) {
             let mut bits = 0;
             let mut checksum = (checksum_kind::NONE, 0);
             if is_last {
@@ -316,15 +321,15 @@ impl Instrument {
                 }
             }
             let root = wire::BookDelta {
-                first_source_seq: event.ids.first.or(event.ids.last).unwrap_or(0),
+                first_source_seq: event.ids.first_covered(),
                 prev_source_seq: event.ids.prev.unwrap_or(0),
                 book_checksum: checksum.1,
-                n_bids: small(n_bids.clamp(start, end) - start),
+                n_bids: small(n_bids.clamp(part.start, part.end) - part.start),
                 checksum_kind: checksum.0,
                 depth_limit: self.depth_limit,
             };
             let about = self.about(event.exchange_ts, bits);
-            channel.numbered(host, arrival, msg::BOOK_DELTA, &about, &root, &levels[start..end]);
+            channel.numbered(host, arrival, msg::BOOK_DELTA, &about, &root, &levels[part]);
         }
     }
 
@@ -339,18 +344,11 @@ impl Instrument {
         arrival: Arrival,
     ) {
         self.book.copy_to(levels);
-        let fragments = Fragments::new(self, levels, channel.last_seq(host), channel.is_signed());
+        let fragments = Fragments::of_levels(self, levels, channel.last_seq(host), channel.is_signed());
         self.quality.see_book(&self.book, arrival.recv_ts);
-        let mut first = flags::RESET | if self.source_gap { flags::SRC_GAP } else { 0 };
-        for index in 0..fragments.count() {
-            let (root, records) = fragments.get(index);
-            let mut bits = std::mem::take(&mut first);
-            if index + 1 == fragments.count() {
-                bits |= flags::EVENT_END | self.quality.flags();
-            }
-            let about = self.about(self.exchange_ts, bits);
-            channel.numbered(host, arrival, msg::BOOK_SNAPSHOT, &about, &root, records);
-        }
+        let first = if self.source_gap { flags::SRC_GAP } else { 0 };
+        let (what, bits) = ((msg::BOOK_SNAPSHOT, self.exchange_ts), (first, self.quality.flags()));
+        fragments.tell(self, what, bits, channel, host, arrival);
         self.source_gap = false;
         self.last_checksum_ns = arrival.mono_ns;
         self.book.reserve();
@@ -408,12 +406,18 @@ impl Instrument {
     /// state; returns the frames made. Definition and status are always there: a group begins with the one, and a book means
     /// nothing without the other.
     pub(crate) fn cut_group(&self, kinds: u32, to: &mut impl Cut) -> u32 {
-        let whole = kinds & wire::snap_kinds::L2 != 0 && self.has_book && self.state == BookState::Live;
-        let levels: Vec<Level> = if whole { self.book.all_levels() } else { Vec::new() };
         let last_seq = to.last_seq();
-        let fragments = whole.then(|| Fragments::new(self, &levels, last_seq, to.is_signed()));
-        let n_fragments = fragments.as_ref().map_or(0, Fragments::count);
+        let is_live = self.has_book && self.state == BookState::Live;
+        let whole = is_live && kinds & wire::snap_kinds::L2 != 0;
+        let levels: Vec<Level> = if whole { self.book.all_levels() } else { Vec::new() };
+        let levels = whole.then(|| Fragments::of_levels(self, &levels, last_seq, to.is_signed()));
+        let book = self.orders.as_ref().filter(|_| is_live && kinds & wire::snap_kinds::L3 != 0);
+        let resting: Vec<RestingOrder> = book.iter().flat_map(|orders| orders.book().snapshot()).collect();
+        let orders =
+            book.map(|orders| Fragments::of_orders(self, orders.book(), &resting, last_seq, to.is_signed()));
         let deriv = self.deriv.filter(|_| kinds & wire::snap_kinds::DERIV != 0);
+        let n_fragments =
+            levels.as_ref().map_or(0, Fragments::count) + orders.as_ref().map_or(0, Fragments::count);
         let mut left = 2 + n_fragments + usize::from(deriv.is_some());
         let made = small_u32(left);
         let mut about = self.standing(self.exchange_ts);
@@ -428,9 +432,13 @@ impl Instrument {
         next(&mut about);
         let why = Why { reason: self.reason, ..Why::default() };
         to.frame(msg::STATUS, &about, &self.status_root(why, last_seq), NO_RECORDS);
-        for (root, records) in fragments.iter().flat_map(|all| (0..n_fragments).map(|index| all.get(index))) {
+        for (root, records) in levels.iter().flat_map(Fragments::iter) {
             next(&mut about);
             to.frame(msg::BOOK_SNAPSHOT, &about, &root, records);
+        }
+        for (root, records) in orders.iter().flat_map(Fragments::iter) {
+            next(&mut about);
+            to.frame(msg::ORDER_SNAPSHOT, &about, &root, records);
         }
         if let Some(deriv) = deriv {
             next(&mut about);

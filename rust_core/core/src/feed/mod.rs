@@ -19,6 +19,7 @@ mod instrument;
 mod kinds;
 mod latency;
 mod notice;
+mod orders;
 mod overlap;
 mod proof;
 mod quality;
@@ -42,6 +43,7 @@ pub use latency::Latency;
 pub use notice::{
     FAULT_BYTES_MAX, FAULTS_MAX, Fault, FeedCounters, Journal, NOTICES_MAX, Notice, NoticeKind,
 };
+pub use orders::OrderEvent;
 pub use overlap::AHEAD_FOR_NS;
 pub use quality::{Cause, QualityCounts, TIME_BACK_NS, VenueClock, WINDOW_NS, WINDOWS};
 pub use refusals::{AddError, Sizes, Unsupported};
@@ -548,6 +550,7 @@ impl Feed {
         instrument.define(&mut self.channel, host, arrival);
         if instrument.has_book && instrument.state == BookState::Live {
             instrument.publish_book(&mut self.whole, &mut self.channel, host, arrival);
+            instrument.publish_orders(&mut self.channel, host, arrival);
         }
         true
     }

@@ -152,6 +152,14 @@ counters! {
         unknown_instrument,
         /// Book events published.
         book_events,
+        /// Events of orders published.
+        order_events,
+        /// Changes of orders in them.
+        order_ops,
+        /// Events of orders of which a change did not fit; each ends what is known of the orders.
+        order_faults,
+        /// Events of orders that came before all orders were known.
+        orders_unknown,
         /// Trades published.
         trades,
         /// Levels published.

@@ -36,6 +36,8 @@ pub enum Fault {
     Duplicate,
     /// A quantity of zero or less.
     BadQuantity,
+    /// An order without a price.
+    NoPrice,
     /// More was executed than is left.
     Overfill,
     /// The order keeps its place at another price.
@@ -54,6 +56,7 @@ impl fmt::Display for Fault {
             Fault::Unknown => "no order has this number",
             Fault::Duplicate => "an order has this number already",
             Fault::BadQuantity => "a quantity of zero or less",
+            Fault::NoPrice => "an order without a price",
             Fault::Overfill => "more was executed than is left of the order",
             Fault::Moved => "an order keeps its place at another price",
             Fault::Overflow => "the quantities of a level do not fit 64 bits",
@@ -150,6 +153,42 @@ impl OrderBook {
         let handle = self.queues.add(order)?;
         self.ids.insert(order.id, handle);
         Ok(Touched::Level((order.side, order.price)))
+    }
+
+    /// An order of a whole book that is read from the front of each level to its back: its place is behind those before it,
+    /// whatever its priority.
+    ///
+    /// # Errors
+    /// [`Fault::Duplicate`] and those of [`Queues::append`].
+    pub fn append(&mut self, side: Side, order: &RestingOrder) -> Result<(), Fault> {
+        if self.ids.contains_key(&order.order_id) {
+            return Err(Fault::Duplicate);
+        }
+        let handle = self.queues.append(&Order {
+            id: order.order_id,
+            price: order.price,
+            qty: order.qty,
+            priority: order.priority,
+            ts: order.order_ts,
+            side,
+            flags: order.order_flags,
+        })?;
+        self.ids.insert(order.order_id, handle);
+        Ok(())
+    }
+
+    /// The same orders with prices and quantities multiplied; `None` if a number does not fit. Watches stay behind.
+    #[must_use]
+    pub fn rescaled(&self, tick: i64, price_factor: i64, qty_factor: i64) -> Option<Self> {
+        let mut book = Self::new(tick);
+        let n_bids = self.queues().len_of(Side::Bid);
+        for (at, order) in self.snapshot().enumerate() {
+            let price = order.price.checked_mul(price_factor)?;
+            let qty = order.qty.checked_mul(qty_factor)?;
+            let side = if at < n_bids { Side::Bid } else { Side::Ask };
+            book.append(side, &RestingOrder { price, qty, ..order }).ok()?;
+        }
+        Some(book)
     }
 
     /// Another quantity at the same place.

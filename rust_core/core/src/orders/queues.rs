@@ -2,7 +2,7 @@
 
 use super::{Fault, ORDERS_MAX};
 use crate::book::Book;
-use crate::event::{Level, Side};
+use crate::event::{Level, NOT_GIVEN, Side};
 
 /// No order, no queue.
 const NONE: u32 = u32::MAX;
@@ -125,12 +125,25 @@ impl Queues {
     /// Puts an order at the back of its queue; with a priority, behind the last order whose priority is not higher.
     ///
     /// # Errors
-    /// [`Fault::BadQuantity`], [`Fault::Overflow`] of the level, [`Fault::Full`].
+    /// [`Fault::BadQuantity`], [`Fault::NoPrice`], [`Fault::Overflow`] of the level, [`Fault::Full`].
     #[inline]
     pub fn add(&mut self, order: &Order) -> Result<Handle, Fault> {
-        if order.qty <= 0 {
-            return Err(Fault::BadQuantity);
-        }
+        self.put(order, order.priority)
+    }
+
+    /// Puts an order at the back of its queue whatever its priority: what is copied queue by queue, the front first, has its
+    /// places already.
+    ///
+    /// # Errors
+    /// As [`Queues::add`].
+    pub fn append(&mut self, order: &Order) -> Result<Handle, Fault> {
+        self.put(order, 0)
+    }
+
+    /// Puts an order where `place` as a priority puts it.
+    #[inline]
+    fn put(&mut self, order: &Order, place: u64) -> Result<Handle, Fault> {
+        check(order)?;
         if self.free_nodes.is_empty() && self.nodes.len() >= ORDERS_MAX {
             return Err(Fault::Full);
         }
@@ -138,7 +151,7 @@ impl Queues {
         if let Some(queue) = queue {
             self.queues[queue as usize].qty.checked_add(order.qty).ok_or(Fault::Overflow)?;
         }
-        Ok(self.join(order, queue))
+        Ok(self.join(order, queue, place))
     }
 
     /// Takes an order out and puts another one in as [`Queues::add`] does.
@@ -146,21 +159,19 @@ impl Queues {
     /// # Errors
     /// As there; nothing has changed then.
     pub(super) fn replace(&mut self, handle: Handle, order: &Order) -> Result<(Gone, Handle), Fault> {
-        if order.qty <= 0 {
-            return Err(Fault::BadQuantity);
-        }
+        check(order)?;
         let old = self.order(handle);
         let own = if (old.side, old.price) == (order.side, order.price) { old.qty } else { 0 };
         let others = self.level(order.side, order.price).0 - own;
         others.checked_add(order.qty).ok_or(Fault::Overflow)?;
         let gone = self.remove(handle);
         let queue = self.find_number(order.side, order.price);
-        Ok((gone, self.join(order, queue)))
+        Ok((gone, self.join(order, queue, order.priority)))
     }
 
     /// Puts an order, which fits, into its queue, which is made if it is not there.
     #[inline]
-    fn join(&mut self, order: &Order, queue: Option<u32>) -> Handle {
+    fn join(&mut self, order: &Order, queue: Option<u32>, place: u64) -> Handle {
         let queue = queue.unwrap_or_else(|| self.begin(order.side, order.price));
         let node = Node {
             id: order.id,
@@ -181,7 +192,7 @@ impl Queues {
             (self.nodes.len() - 1) as u32
         };
         self.queues[queue as usize].qty += order.qty;
-        self.link(at);
+        self.link(at, place);
         Handle(at)
     }
 
@@ -353,10 +364,10 @@ impl Queues {
         at
     }
 
-    /// Hangs an order into its queue.
+    /// Hangs an order into its queue; with a priority, behind the last order whose priority is not higher.
     #[inline]
-    fn link(&mut self, at: u32) {
-        let Node { queue, priority, .. } = self.nodes[at as usize];
+    fn link(&mut self, at: u32, priority: u64) {
+        let queue = self.nodes[at as usize].queue;
         let last = self.queues[queue as usize].last;
         let mut before = last;
         if priority != 0 {
@@ -427,6 +438,13 @@ impl Queues {
         }
         self.has_renumbered = true;
     }
+}
+
+fn check(order: &Order) -> Result<(), Fault> {
+    if order.qty <= 0 {
+        return Err(Fault::BadQuantity);
+    }
+    if order.price == NOT_GIVEN { Err(Fault::NoPrice) } else { Ok(()) }
 }
 
 fn some(at: u32) -> Option<Handle> {

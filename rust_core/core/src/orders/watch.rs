@@ -28,6 +28,13 @@ impl WatchedQueues {
         Ok(handle)
     }
 
+    /// [`Queues::append`].
+    pub(super) fn append(&mut self, order: &Order) -> Result<Handle, Fault> {
+        let handle = self.queues.append(order)?;
+        self.see_joined(handle);
+        Ok(handle)
+    }
+
     /// [`Queues::resize`].
     #[inline]
     pub(super) fn resize(&mut self, handle: Handle, qty: i64) -> Result<(), Fault> {

@@ -1,12 +1,15 @@
 //! Real frames: what a feed publishes on both planes while it hears a capture.
 #![allow(dead_code)] // Each test binary uses its part.
 
-use outcrier_core::feed::Feed;
+use outcrier_core::event::Ids;
+use outcrier_core::feed::{BookState, Feed, OrderEvent};
+use outcrier_core::orders::OrderBook;
 use outcrier_core::publish::{Arrival, Host, Opening, Plane, SessionInfo};
 use outcrier_core::shape::Decoder;
 use outcrier_core::wire::auth::{Keyring, MasterKey, Signer};
 use outcrier_core::wire::{self, InstrumentDef, text_field};
 
+use crate::es_orders;
 use crate::shape_support::{captures, lines, shapes};
 
 pub(crate) const CHANNEL: u8 = 2;
@@ -52,7 +55,11 @@ pub(crate) fn ring(key_id: u8, byte: u8) -> Keyring {
     Keyring::new(vec![(key_id, MasterKey::new([byte; 32]))]).unwrap()
 }
 
-/// A session of one instrument; `None` where the captures are missing. `change` signs with another key from there on.
+/// One order in so many of the recording is told, so that all of them are a few frames.
+const ORDERS_ONE_IN: u64 = 32;
+
+/// A session of one instrument, which tells of orders too; `None` where the captures are missing. `change` signs with another key
+/// from there on.
 pub(crate) fn session(
     signer: Option<Signer>,
     pack: bool,
@@ -94,6 +101,7 @@ pub(crate) fn session(
         ..wire::zeroed()
     };
     let index = feed.add_instrument(1, "BTCUSDT", &def, true, &mut tape, now).unwrap();
+    let mut orders = es_orders::events(|id| id.is_multiple_of(ORDERS_ONE_IN))?.into_iter();
     for (number, line) in lines(&file).into_iter().take(messages).enumerate() {
         tape.now_ns += STEP_NS;
         let now = arrival(&tape);
@@ -106,6 +114,11 @@ pub(crate) fn session(
             feed.on_frame(1, &line.message, &mut tape, now);
         }
         feed.take_notices();
+        if feed.state(index) == Some(BookState::Live)
+            && let Some(event) = orders.next()
+        {
+            tell(&mut feed, index, &event, &mut tape, now);
+        }
         if number % 5 == 0 {
             feed.flush(&mut tape);
         }
@@ -117,4 +130,18 @@ pub(crate) fn session(
     feed.close(0, 0, &mut tape);
     feed.flush(&mut tape);
     Some(tape.sent)
+}
+
+/// The opening list, then what changed.
+fn tell(feed: &mut Feed, index: u32, event: &es_orders::Event, tape: &mut Tape, now: Arrival) {
+    if feed.has_orders(index) {
+        let told = OrderEvent { exchange_ts: event.ts, ids: Ids::default(), ops: &event.ops };
+        assert_eq!(feed.on_order_event(index, &told, tape, now), Ok(true));
+        return;
+    }
+    let mut book = OrderBook::new(1);
+    for op in &event.ops {
+        book.apply(op, event.ts).unwrap();
+    }
+    feed.on_orders(index, book, event.ts, tape, now);
 }

@@ -1,0 +1,181 @@
+//! The orders of an instrument beside its levels: how their changes and the whole of them become frames.
+//!
+//! Whoever reads the venue gives all orders first and then every event that changes them. Both books of an instrument go stale
+//! together, because both come from the same exchange, and what left is forgotten: until all orders are given again the wire has
+//! none. Orders that turn out wrong say nothing against the levels, which are proven by themselves.
+
+use super::fragments::{Fragments, parts};
+use super::instrument::Instrument;
+use super::{BookState, Feed};
+use crate::event::{Ids, NOT_GIVEN, OrderOp, RestingOrder};
+use crate::orders::{Fault, OrderBook};
+use crate::publish::{Arrival, Channel, Host};
+use crate::wire::{self, flags, msg};
+
+/// One event of the exchange that changed orders.
+#[derive(Clone, Copy, Debug)]
+pub struct OrderEvent<'a> {
+    /// Exchange time, nanoseconds since the epoch; [`NOT_GIVEN`] where there is none.
+    pub exchange_ts: i64,
+    /// Exchange sequence numbers.
+    pub ids: Ids,
+    /// What changed, in order.
+    pub ops: &'a [OrderOp],
+}
+
+/// The orders of an instrument that tells of them.
+#[derive(Debug)]
+pub(super) struct Orders {
+    /// Empty while they are not known.
+    book: OrderBook,
+    is_whole: bool,
+    /// Exchange time of the last event.
+    exchange_ts: i64,
+}
+
+impl Orders {
+    /// They are not known any more.
+    pub(super) fn forget(&mut self) {
+        self.book.clear();
+        self.is_whole = false;
+    }
+
+    pub(super) fn book(&self) -> &OrderBook {
+        &self.book
+    }
+
+    /// The book at finer exponents; `None` if a number does not fit.
+    pub(super) fn rescaled(&self, tick: i64, price_factor: i64, qty_factor: i64) -> Option<Box<Self>> {
+        let book = self.book.rescaled(tick, price_factor, qty_factor)?;
+        Some(Box::new(Self { book, ..*self }))
+    }
+
+    /// Applies an event; if a part of it does not fit, nothing is known any more.
+    fn apply(&mut self, event: &OrderEvent<'_>) -> Result<(), Fault> {
+        let order_ts = if event.exchange_ts == NOT_GIVEN { 0 } else { event.exchange_ts };
+        let applied = event.ops.iter().try_for_each(|op| self.book.apply(op, order_ts).map(drop));
+        if applied.is_err() {
+            self.forget();
+        }
+        self.exchange_ts = event.exchange_ts;
+        applied
+    }
+}
+
+impl Instrument {
+    /// ORDER_OPS of one event that is already applied; split where it is too long, whole only at EVENT_END.
+    fn publish_ops(
+        &mut self,
+        channel: &mut Channel,
+        host: &mut dyn Host,
+        arrival: Arrival,
+        event: &OrderEvent<'_>,
+    ) {
+        // As many fit beside a MAC as without.
+        const PER_FRAME: usize =
+            wire::records_per_frame(size_of::<wire::OrderOps>(), size_of::<OrderOp>(), true);
+        let root = wire::OrderOps {
+            first_source_seq: event.ids.first_covered(),
+            prev_source_seq: event.ids.prev.unwrap_or(0),
+        };
+        for (part, is_last) in parts(event.ops.len(), PER_FRAME) {
+            let mut about = self.about(event.exchange_ts, if is_last { flags::EVENT_END } else { 0 });
+            about.source_seq = event.ids.last;
+            channel.numbered(host, arrival, msg::ORDER_OPS, &about, &root, &event.ops[part]);
+        }
+    }
+
+    /// All orders in-band, where the instrument tells of them: RESET on the first fragment, EVENT_END on the last.
+    pub(super) fn publish_orders(&mut self, channel: &mut Channel, host: &mut dyn Host, arrival: Arrival) {
+        let Some(orders) = self.orders.take() else { return };
+        let resting: Vec<RestingOrder> = orders.book.snapshot().collect();
+        let (last_seq, is_signed) = (channel.last_seq(host), channel.is_signed());
+        let fragments = Fragments::of_orders(self, &orders.book, &resting, last_seq, is_signed);
+        let what = (msg::ORDER_SNAPSHOT, orders.exchange_ts);
+        fragments.tell(self, what, (0, 0), channel, host, arrival);
+        self.orders = Some(orders);
+    }
+}
+
+impl Feed {
+    /// Takes all orders of a book, at the exponents in force, in place of those before. From now on the instrument tells of
+    /// orders: these leave in-band at once if its book is live, else with it. `false`: there is no such instrument, or the
+    /// session has ended.
+    pub fn on_orders(
+        &mut self,
+        index: u32,
+        book: OrderBook,
+        exchange_ts: i64,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) -> bool {
+        let Some(instrument) = self.with_orders(index) else { return false };
+        instrument.orders = Some(Box::new(Orders { book, is_whole: true, exchange_ts }));
+        self.tell_orders(index, host, arrival);
+        true
+    }
+
+    /// Takes one event of the exchange that changed orders, and publishes it if the book is live. `false`: no orders are known
+    /// that it could change; [`Feed::on_orders`] comes first.
+    ///
+    /// # Errors
+    /// Why a change does not fit the orders. They are forgotten, and consumers are told so at once by a book without orders.
+    pub fn on_order_event(
+        &mut self,
+        index: u32,
+        event: &OrderEvent<'_>,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) -> Result<bool, Fault> {
+        let Some(instrument) = self.with_orders(index) else { return Ok(false) };
+        let is_live = instrument.state == BookState::Live;
+        let Some(orders) = instrument.orders.as_mut().filter(|orders| orders.is_whole) else {
+            self.journal.counters.orders_unknown += 1;
+            return Ok(false);
+        };
+        if let Err(fault) = orders.apply(event) {
+            self.journal.counters.order_faults += 1;
+            self.tell_orders(index, host, arrival);
+            return Err(fault);
+        }
+        if is_live {
+            self.journal.counters.order_events += 1;
+            self.journal.counters.order_ops += event.ops.len() as u64;
+            self.instruments[index as usize].publish_ops(&mut self.channel, host, arrival, event);
+        }
+        Ok(true)
+    }
+
+    /// The orders of an instrument; `None` if it does not tell of any. Empty while they are not known.
+    #[must_use]
+    pub fn orders(&self, index: u32) -> Option<&OrderBook> {
+        self.known(index)?.orders.as_deref().map(Orders::book)
+    }
+
+    /// Whether the orders of an instrument are known; if not, it waits for [`Feed::on_orders`].
+    #[must_use]
+    pub fn has_orders(&self, index: u32) -> bool {
+        let orders = self.known(index).and_then(|known| known.orders.as_deref());
+        orders.is_some_and(|orders| orders.is_whole)
+    }
+
+    /// An instrument that may say something about orders.
+    fn with_orders(&mut self, index: u32) -> Option<&mut Instrument> {
+        if self.channel.has_ended() {
+            self.journal.counters.after_end += 1;
+            return None;
+        }
+        if self.is_removed(index) {
+            self.journal.counters.after_removal += 1;
+            return None;
+        }
+        self.instruments.get_mut(index as usize).filter(|known| known.has_book)
+    }
+
+    fn tell_orders(&mut self, index: u32, host: &mut dyn Host, arrival: Arrival) {
+        let instrument = &mut self.instruments[index as usize];
+        if instrument.state == BookState::Live {
+            instrument.publish_orders(&mut self.channel, host, arrival);
+        }
+    }
+}
