@@ -30,6 +30,8 @@ TESTS = {
     "recovery": ("receive_recovery", ""),
     "publish": ("publish", ""),
     "events": ("feed_events", ""),
+    "orders": ("receive_orders", ""),
+    "told orders": ("publish_orders", ""),
     "store": ("retransmit_store", ""),
     "server": ("retransmit_server", ""),
 }
@@ -91,9 +93,27 @@ MUTANTS = (
     ),
     Mutant(
         "RESET is ignored",
+        "receive/staged.rs",
+        "            self.reset = true;",
+        "            self.reset = false;",
+    ),
+    Mutant(
+        "a change that does not fit the orders is passed over",
+        "receive/orders.rs",
+        "ops.try_for_each(|op| orders.book.apply(&op, ts).map(drop)).map_err(Broken::from)",
+        "ops.try_for_each(|op| orders.book.apply(&op, ts).map(drop).or(Ok(())))",
+    ),
+    Mutant(
+        "the orders of a group are not taken over",
         "receive/mirror.rs",
-        "            staged.reset = true;",
-        "            staged.reset = false;",
+        "        self.orders = books.orders.map(Into::into);",
+        "        let _ = books.orders.map(Box::<Orders>::from);",
+    ),
+    Mutant(
+        "orders are not forgotten with the book",
+        "feed/flow.rs",
+        "            orders.forget();",
+        "            let _ = orders;",
     ),
     Mutant(
         "holds are drained across a hole",
@@ -182,9 +202,9 @@ MUTANTS = (
     ),
     Mutant(
         "a split event is applied part by part",
-        "feed/instrument.rs",
-        "            let is_last = part + 1 == frames;",
-        "            let is_last = part + 1 <= frames;",
+        "feed/fragments.rs",
+        "part + 1 == frames)",
+        "part + 1 <= frames)",
     ),
     Mutant(
         "a give-up leaves the books LIVE",

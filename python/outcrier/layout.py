@@ -74,6 +74,7 @@ REASONS: Final = {
     266: "two publishers",
     267: "new session",
     268: "not defined",
+    269: "bad order",
 }
 """Why a book is not LIVE: below 256 the publisher's reasons, from 256 on the receiver's."""
 

@@ -186,6 +186,8 @@ counters! {
     exponent_mismatch,
     /// Alarm: levels that no book can hold (negative or missing quantity, missing price).
     bad_level,
+    /// Alarm: changes of orders that do not fit the orders (unknown or known already, more executed than is left).
+    bad_order,
     /// Books or split events that grew beyond the limit.
     book_overflow,
     /// STATUS or INSTRUMENT_DEF with a state that this version does not know.

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use super::counters::Counters;
-use super::mirror::{Applied, Broken, Mirror};
+use super::mirror::{Applied, Mirror};
 use super::sink::{Delivered, Lost, Sink, StateChange};
 use super::state::{Reception, Reported, reason};
+use super::whole::Broken;
 use crate::publish::Plane;
 use crate::wire::{Frame, Header, Message, flags, msg};
 
@@ -44,7 +45,7 @@ pub(super) struct Shared {
     pub(super) gap_number: u64,
     /// Frames held for all instruments.
     pub(super) holds: usize,
-    /// Levels staged for all instruments.
+    /// Changes staged for all instruments.
     pub(super) staged: usize,
     /// A reception state changed since the channel last looked.
     pub(super) changed: bool,
@@ -132,7 +133,7 @@ impl Tracked {
             return;
         }
         let frames = || group.iter().map(Held::frame);
-        let Ok(book) = Mirror::book_of_group(tick_of(group), frames()) else {
+        let Ok(books) = Mirror::books_of_group(tick_of(group), frames()) else {
             counters.groups_bad += 1;
             return;
         };
@@ -140,8 +141,8 @@ impl Tracked {
         if reception != Reception::Unknown && covered >= self.next {
             self.announce_lost(covered - self.next + 1, counters, sink);
         }
-        shared.staged -= self.mirror.staged_levels();
-        if self.mirror.take_group(book, frames()) == Applied::UnknownStatus {
+        shared.staged -= self.mirror.staged_changes();
+        if self.mirror.take_group(books, frames()) == Applied::UnknownStatus {
             counters.unknown_status += 1;
         }
         self.next = covered + 1;
@@ -184,7 +185,7 @@ impl Tracked {
         sink: &mut S,
     ) {
         self.drop_holds(shared, counters);
-        shared.staged -= self.mirror.staged_levels();
+        shared.staged -= self.mirror.staged_changes();
         self.mirror.start_session(session);
         (self.next, self.heard, self.last_channel_seq, self.needs_snapshot) = (0, 0, 0, false);
         shared.changed = true;
@@ -219,7 +220,7 @@ impl Tracked {
         counters: &mut Counters,
         sink: &mut S,
     ) {
-        let before = self.mirror.staged_levels();
+        let before = self.mirror.staged_changes();
         let applied = self.mirror.apply(frame, shared.staged - before);
         self.next = at + 1;
         self.last_channel_seq = self.last_channel_seq.max(frame.header.channel_seq);
@@ -235,7 +236,7 @@ impl Tracked {
             }
             Applied::Done | Applied::UnknownType => self.after(self.mirror.reception, shared),
         };
-        shared.staged = shared.staged - before + self.mirror.staged_levels();
+        shared.staged = shared.staged - before + self.mirror.staged_changes();
         self.settle(state, why, shared, sink);
         if applied == Applied::UnknownType {
             counters.unknown_type += 1;
@@ -303,12 +304,13 @@ impl Tracked {
     }
 
     fn break_book(&mut self, broken: Broken, counters: &mut Counters) -> u16 {
-        self.mirror.discard_book();
+        self.mirror.discard_books();
         self.needs_snapshot = true;
         let (counter, why) = match broken {
             Broken::Checksum => (&mut counters.checksum_mismatch, reason::BOOK_CHECKSUM),
             Broken::Exponents => (&mut counters.exponent_mismatch, reason::EXPONENTS),
             Broken::BadLevel => (&mut counters.bad_level, reason::BAD_LEVEL),
+            Broken::BadOrder => (&mut counters.bad_order, reason::BAD_ORDER),
             Broken::Limit => (&mut counters.book_overflow, reason::BOOK_LIMIT),
         };
         *counter += 1;
@@ -407,7 +409,7 @@ fn tick_of(group: &[Held]) -> i64 {
 /// Highest number of line A that the group says is included; 0 if nothing in it says so.
 pub(super) fn included(group: &[Held]) -> u64 {
     let said = group.iter().filter_map(|held| match held.frame().message() {
-        Message::BookSnapshot(root, _) => Some(root.last_channel_seq),
+        Message::BookSnapshot(root, _) | Message::OrderSnapshot(root, _) => Some(root.last_channel_seq),
         Message::Status(root) => Some(root.last_channel_seq),
         _ => None,
     });
@@ -418,7 +420,7 @@ pub(super) fn included(group: &[Held]) -> u64 {
 pub(super) fn shown_flags(frame: &Frame<'_>, plane: Plane) -> u16 {
     let mut shown = frame.header.flags;
     if plane == Plane::Snapshot
-        && let Message::BookSnapshot(root, _) = frame.message()
+        && let Message::BookSnapshot(root, _) | Message::OrderSnapshot(root, _) = frame.message()
         && root.frag_index == 0
     {
         shown |= flags::RESET;

@@ -1,30 +1,16 @@
 //! The consumer's copy of one instrument.
 
+use super::orders::{Change, Orders};
+use super::staged::Staged;
 use super::state::{Publisher, Reception, Reported, worse};
+use super::whole::{Broken, Scaled, Whole, check, fill, whole};
 use crate::book::Book;
 use crate::deriv::KnownDeriv;
-use crate::event::{Bbo, DerivState, Level, NOT_GIVEN, Side};
+use crate::event::{Bbo, DerivState, Level, Side};
+use crate::orders::OrderBook;
 use crate::wire::{
-    BookDelta, BookSnapshot, Frame, InstrumentDef, Message, Records, Status, checksum_kind, flags, msg,
-    status,
+    BookDelta, BookSnapshot, Frame, InstrumentDef, Message, Records, Status, flags, msg, status,
 };
-
-/// Levels of a book, both sides: 16 MiB of them. Full books of the busiest venues have 20,000 to 100,000.
-pub const BOOK_LEVELS_MAX: usize = 1 << 20;
-/// Levels of split events that wait for their last frame, per channel.
-pub const STAGED_LEVELS_MAX: usize = 1 << 20;
-
-/// Levels of split events for which an instrument keeps the memory: an event of 12 full frames, 24 KiB.
-const STAGED_LEVELS_KEPT: usize = 1_000;
-
-/// Why a frame cannot be part of the book.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Broken {
-    Checksum,
-    Exponents,
-    BadLevel,
-    Limit,
-}
 
 /// What applying a frame did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +21,20 @@ pub(super) enum Applied {
     Broken(Broken),
 }
 
-/// One wanted instrument: definition, book, state, and what came last. Everything but `book` and what goes with it
+impl From<Result<(), Broken>> for Applied {
+    fn from(applied: Result<(), Broken>) -> Self {
+        applied.map_or_else(Self::Broken, |()| Self::Done)
+    }
+}
+
+/// What a snapshot group has of books.
+#[derive(Debug)]
+pub(super) struct GroupBooks {
+    levels: Option<Scaled<Book>>,
+    orders: Option<Scaled<OrderBook>>,
+}
+
+/// One wanted instrument: definition, books, state, and what came last. Everything but the books and what goes with them
 /// survives until something newer comes; all of it is as of the last *whole* event.
 #[derive(Debug)]
 pub struct Mirror {
@@ -55,6 +54,8 @@ pub struct Mirror {
     pub price_exp: i8,
     /// Exponent of the book's quantities.
     pub qty_exp: i8,
+    /// Its orders; `None` if nothing was heard of any, and after a book was found wrong.
+    pub orders: Option<Box<Orders>>,
     /// Number of the last frame applied, 0 none. Frames of a split event count once it is whole.
     pub instr_seq: u32,
     /// Last exchange number that the book covers; 0 none.
@@ -82,15 +83,8 @@ pub struct Mirror {
     pub(super) announced: Reported,
     pub(super) publisher_reason: u16,
     ever_known: bool,
-    staged: Staged,
-}
-
-/// Frames of a split event so far.
-#[derive(Debug, Default)]
-struct Staged {
-    levels: Vec<(Side, Level)>,
-    reset: bool,
-    open: bool,
+    staged: Staged<(Side, Level)>,
+    pub(super) staged_orders: Staged<Change>,
 }
 
 impl Mirror {
@@ -104,6 +98,7 @@ impl Mirror {
             book: Book::new(0),
             price_exp: 0,
             qty_exp: 0,
+            orders: None,
             instr_seq: 0,
             source_seq: 0,
             exchange_ts: 0,
@@ -120,6 +115,7 @@ impl Mirror {
             publisher_reason: 0,
             ever_known: false,
             staged: Staged::default(),
+            staged_orders: Staged::default(),
         }
     }
 
@@ -134,16 +130,16 @@ impl Mirror {
         worse(reception, self.publisher)
     }
 
-    /// Whether frames of a split event wait for the last one. The book is whole, but as of the event before.
+    /// Whether frames of a split event wait for the last one. The books are whole, but as of the event before.
     #[must_use]
     pub fn is_mid_event(&self) -> bool {
-        self.staged.open
+        self.staged.is_open() || self.staged_orders.is_open()
     }
 
     /// A new session: nothing of the old one holds but the definition, until the new one comes.
     pub(super) fn start_session(&mut self, session: u32) {
         self.session = session;
-        self.discard_book();
+        self.discard_books();
         self.instr_seq = 0;
         self.source_seq = 0;
         self.bbo = None;
@@ -153,23 +149,27 @@ impl Mirror {
         self.overlay = None;
     }
 
-    pub(super) fn discard_book(&mut self) {
+    pub(super) fn discard_books(&mut self) {
         self.book.clear();
+        self.orders = None;
         self.staged = Staged::default();
+        self.staged_orders = Staged::default();
     }
 
-    /// Levels that wait for the end of their event.
-    pub(super) fn staged_levels(&self) -> usize {
-        self.staged.levels.len()
+    /// Changes that wait for the end of their event.
+    pub(super) fn staged_changes(&self) -> usize {
+        self.staged.len() + self.staged_orders.len()
     }
 
-    /// Applies one frame; `staged_others` are the staged levels of other instruments of the channel.
+    /// Applies one frame; `staged_others` are the staged changes of other instruments of the channel.
     pub(super) fn apply(&mut self, frame: &Frame<'_>, staged_others: usize) -> Applied {
         let applied = match frame.message() {
             Message::InstrumentDef(def) => self.define(def),
             Message::Status(root) => self.status(&root),
             Message::BookDelta(root, records) => self.delta(frame, &root, records, staged_others),
             Message::BookSnapshot(root, records) => self.whole_book(frame, &root, records, staged_others),
+            Message::OrderOps(_, records) => self.order_ops(frame, records, staged_others),
+            Message::OrderSnapshot(root, records) => self.order_book(frame, &root, records, staged_others),
             Message::Bbo(bbo) => {
                 self.bbo = Some(bbo);
                 Applied::Done
@@ -181,7 +181,7 @@ impl Mirror {
             Message::Unknown { .. } => Applied::UnknownType,
             _ => Applied::Done,
         };
-        if !self.staged.open {
+        if !self.is_mid_event() {
             self.position(frame);
             if matches!(frame.header.msg_type, msg::BOOK_DELTA | msg::BOOK_SNAPSHOT) {
                 self.book_position(frame);
@@ -190,43 +190,30 @@ impl Mirror {
         applied
     }
 
-    /// The book of a snapshot group, built beside the one in use; `None` if the group has no book.
-    pub(super) fn book_of_group<'a>(
+    /// The books of a snapshot group, built beside those in use.
+    pub(super) fn books_of_group<'a>(
         tick: i64,
-        frames: impl Iterator<Item = Frame<'a>>,
-    ) -> Result<Option<(Book, i8, i8)>, Broken> {
-        let mut built: Option<(Book, i8, i8, BookSnapshot)> = None;
-        let mut fragments = 0;
-        for frame in frames {
-            let Message::BookSnapshot(root, records) = frame.message() else { continue };
-            let (price_exp, qty_exp) = (frame.header.price_exp, frame.header.qty_exp);
-            let (book, ..) = built.get_or_insert_with(|| (Book::new(tick), price_exp, qty_exp, root));
-            if root.frag_index != fragments {
-                return Err(Broken::Checksum);
-            }
-            fragments += 1;
-            let (bids, asks) = root.sides(records);
-            fill(book, Side::Bid, bids)?;
-            fill(book, Side::Ask, asks)?;
-            if too_long(book) {
-                return Err(Broken::Limit);
-            }
-        }
-        let Some((book, price_exp, qty_exp, root)) = built else { return Ok(None) };
-        if fragments != root.frag_count || !checksum_holds(&book, root.checksum_kind, root.book_checksum) {
-            return Err(Broken::Checksum);
-        }
-        Ok(Some((book, price_exp, qty_exp)))
+        frames: impl Iterator<Item = Frame<'a>> + Clone,
+    ) -> Result<GroupBooks, Broken> {
+        let levels = frames.clone().filter_map(|frame| match frame.message() {
+            Message::BookSnapshot(root, records) => Some((frame.header, root, records)),
+            _ => None,
+        });
+        let orders = frames.filter_map(|frame| match frame.message() {
+            Message::OrderSnapshot(root, records) => Some((frame.header, root, records)),
+            _ => None,
+        });
+        Ok(GroupBooks { levels: whole(tick, levels)?, orders: whole(tick, orders)? })
     }
 
-    /// Takes over a complete snapshot group whose book was built by [`Mirror::book_of_group`].
+    /// Takes over a complete snapshot group whose books were built by [`Mirror::books_of_group`].
     pub(super) fn take_group<'a>(
         &mut self,
-        book: Option<(Book, i8, i8)>,
+        books: GroupBooks,
         frames: impl Iterator<Item = Frame<'a>>,
     ) -> Applied {
         let mut applied = Applied::Done;
-        self.discard_book();
+        self.discard_books();
         // A BBO is not repeated on the snapshot plane: the one from before the jump would be older than the book.
         self.bbo = None;
         self.deriv = None;
@@ -240,9 +227,10 @@ impl Mirror {
             self.position(&frame);
             self.book_position(&frame);
         }
-        if let Some((book, price_exp, qty_exp)) = book {
-            (self.book, self.price_exp, self.qty_exp) = (book, price_exp, qty_exp);
+        if let Some(levels) = books.levels {
+            (self.book, self.price_exp, self.qty_exp) = (levels.book, levels.price_exp, levels.qty_exp);
         }
+        self.orders = books.orders.map(Into::into);
         applied
     }
 
@@ -271,7 +259,7 @@ impl Mirror {
     fn define(&mut self, def: InstrumentDef) -> Applied {
         let same_scale = self.price_exp == def.price_exp && self.qty_exp == def.qty_exp;
         self.def = Some(def);
-        if self.book.is_empty() && !self.staged.open {
+        if self.book.is_empty() && !self.staged.is_open() {
             (self.price_exp, self.qty_exp) = (def.price_exp, def.qty_exp);
             self.book.set_tick(def.tick_size);
         } else if same_scale {
@@ -286,7 +274,7 @@ impl Mirror {
         }
         if root.state == status::state::DELISTED && root.reason == status::reason::REMOVED {
             // Nothing follows: what it needed is free for others.
-            self.discard_book();
+            self.discard_books();
             self.book = Book::new(0);
             self.bbo = None;
             self.deriv = None;
@@ -314,15 +302,16 @@ impl Mirror {
     ) -> Applied {
         let header = &frame.header;
         let (bids, asks) = root.sides(records);
-        if header.has(flags::EVENT_END) && !self.staged.open && !header.has(flags::RESET) {
+        if header.has(flags::EVENT_END) && !self.staged.is_open() && !header.has(flags::RESET) {
             if !self.scale_fits(header.price_exp, header.qty_exp) {
                 return Applied::Broken(Broken::Exponents);
             }
             let filled =
                 fill(&mut self.book, Side::Bid, bids).and_then(|()| fill(&mut self.book, Side::Ask, asks));
-            return self.finish(filled, root.checksum_kind, root.book_checksum);
+            let checked = filled.and_then(|()| check(&self.book, root.checksum_kind, root.book_checksum));
+            return checked.into();
         }
-        self.stage(frame, [bids, asks], staged_others, (root.checksum_kind, root.book_checksum))
+        self.stage(frame, [bids, asks], staged_others, (root.checksum_kind, root.book_checksum)).into()
     }
 
     fn whole_book(
@@ -333,7 +322,7 @@ impl Mirror {
         staged_others: usize,
     ) -> Applied {
         let (bids, asks) = root.sides(records);
-        self.stage(frame, [bids, asks], staged_others, (root.checksum_kind, root.book_checksum))
+        self.stage(frame, [bids, asks], staged_others, (root.checksum_kind, root.book_checksum)).into()
     }
 
     /// Keeps the levels of a split event, and applies all of them at its end.
@@ -343,24 +332,15 @@ impl Mirror {
         sides: [Records<'_, Level>; 2],
         staged_others: usize,
         (kind, checksum): (u8, u32),
-    ) -> Applied {
+    ) -> Result<(), Broken> {
         let header = &frame.header;
-        let staged = &mut self.staged;
-        staged.open = true;
-        if header.has(flags::RESET) {
-            staged.levels.clear();
-            staged.reset = true;
+        let of = |side| move |level| (side, level);
+        let [bids, asks] = sides;
+        let levels = bids.map(of(Side::Bid)).chain(asks.map(of(Side::Ask)));
+        if !self.staged.push(header.flags, levels, staged_others)? {
+            return Ok(());
         }
-        for (side, records) in [Side::Bid, Side::Ask].into_iter().zip(sides) {
-            staged.levels.extend(records.map(|level| (side, level)));
-        }
-        if staged.levels.len() + staged_others > STAGED_LEVELS_MAX {
-            return Applied::Broken(Broken::Limit);
-        }
-        if !header.has(flags::EVENT_END) {
-            return Applied::Done;
-        }
-        let Staged { mut levels, reset, .. } = std::mem::take(&mut self.staged);
+        let (levels, reset) = self.staged.take();
         if reset {
             self.book.clear();
             (self.price_exp, self.qty_exp) = (header.price_exp, header.qty_exp);
@@ -368,14 +348,12 @@ impl Mirror {
                 self.book.set_tick(def.tick_size);
             }
         } else if !self.scale_fits(header.price_exp, header.qty_exp) {
-            return Applied::Broken(Broken::Exponents);
+            return Err(Broken::Exponents);
         }
-        let filled = levels.iter().try_for_each(|&(side, level)| put(&mut self.book, side, level));
-        // Split events come all the time, whole books do not.
-        levels.clear();
-        levels.shrink_to(STAGED_LEVELS_KEPT);
-        self.staged.levels = levels;
-        self.finish(filled, kind, checksum)
+        levels.iter().try_for_each(|(side, level)| self.book.put(*side, level))?;
+        check(&self.book, kind, checksum)?;
+        self.staged.keep(levels);
+        Ok(())
     }
 
     fn scale_fits(&mut self, price_exp: i8, qty_exp: i8) -> bool {
@@ -383,38 +361,5 @@ impl Mirror {
             (self.price_exp, self.qty_exp) = (price_exp, qty_exp);
         }
         (self.price_exp, self.qty_exp) == (price_exp, qty_exp)
-    }
-
-    fn finish(&self, filled: Result<(), Broken>, kind: u8, checksum: u32) -> Applied {
-        match filled {
-            Err(broken) => Applied::Broken(broken),
-            Ok(()) if too_long(&self.book) => Applied::Broken(Broken::Limit),
-            Ok(()) if !checksum_holds(&self.book, kind, checksum) => Applied::Broken(Broken::Checksum),
-            Ok(()) => Applied::Done,
-        }
-    }
-}
-
-fn put(book: &mut Book, side: Side, level: Level) -> Result<(), Broken> {
-    if level.qty < 0 || level.price == NOT_GIVEN {
-        return Err(Broken::BadLevel);
-    }
-    book.set(side, level.price, level.qty);
-    Ok(())
-}
-
-fn fill(book: &mut Book, side: Side, mut levels: Records<'_, Level>) -> Result<(), Broken> {
-    levels.try_for_each(|level| put(book, side, level))
-}
-
-fn too_long(book: &Book) -> bool {
-    book.len(Side::Bid) + book.len(Side::Ask) > BOOK_LEVELS_MAX
-}
-
-fn checksum_holds(book: &Book, kind: u8, checksum: u32) -> bool {
-    match kind {
-        checksum_kind::OURS_25 => book.checksum(Some(checksum_kind::OURS_25_DEPTH)) == checksum,
-        checksum_kind::OURS_ALL => book.checksum(None) == checksum,
-        _ => true,
     }
 }

@@ -160,6 +160,8 @@ pub mod reason {
     pub const NEW_SESSION: u16 = 267;
     /// The new session does not define the instrument.
     pub const NOT_DEFINED: u16 = 268;
+    /// A change of an order came that does not fit the orders.
+    pub const BAD_ORDER: u16 = 269;
 }
 
 #[cfg(test)]

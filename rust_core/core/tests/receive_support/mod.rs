@@ -12,12 +12,14 @@ use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 use outcrier_core::book::Book;
-use outcrier_core::event::{Bbo, DerivState, Level, NOT_GIVEN, Side, Trade, present};
+use outcrier_core::event::{Bbo, DerivState, Level, NOT_GIVEN, OrderOp, RestingOrder, Side, Trade, present};
+use outcrier_core::orders::OrderBook;
 use outcrier_core::publish::Plane;
 use outcrier_core::receive::{Delivered, Line, Lost, Reported, Sink, StateChange};
 use outcrier_core::wire::{
     self, BookDelta, BookSnapshot, CycleEnd, FrameBuf, Header, Heartbeat, InstrumentDef, NO_RECORDS, NO_ROOT,
-    PackBuf, SessionEnd, SessionStart, Status, checksum_kind, digest, flags, msg, status, text_field, zeroed,
+    OrderOps, PackBuf, SessionEnd, SessionStart, Status, checksum_kind, digest, flags, msg, status,
+    text_field, zeroed,
 };
 use serde_json::Value;
 
@@ -28,6 +30,11 @@ pub(crate) const PRICE_EXP: i8 = -2;
 pub(crate) const QTY_EXP: i8 = -5;
 /// Levels a frame: small, so that real events are split often.
 pub(crate) const LEVELS_A_FRAME: usize = 20;
+
+/// Changes of orders a frame.
+pub(crate) const ORDERS_A_FRAME: usize = 10;
+/// Exchange time of every frame.
+pub(crate) const EXCHANGE_TS: i64 = 1_700_000_000_000_000_000;
 
 /// One real message of an exchange.
 #[derive(Clone, Debug)]
@@ -123,6 +130,8 @@ pub(crate) struct Instrument {
     pub(crate) source_seq: u64,
     pub(crate) status: u8,
     pub(crate) deriv: Option<DerivState>,
+    /// Its orders, if it tells of them.
+    pub(crate) orders: Option<OrderBook>,
 }
 
 /// What a real publisher does with numbers and digests, and nothing else.
@@ -204,7 +213,7 @@ impl Publisher {
         Header {
             channel_seq: seq,
             flags: self.session_flags,
-            exchange_ts: 1_700_000_000_000_000_000,
+            exchange_ts: EXCHANGE_TS,
             recv_ts: 1_700_000_000_000_001_000,
             price_exp: PRICE_EXP,
             qty_exp: QTY_EXP,
@@ -280,6 +289,7 @@ impl Publisher {
             source_seq: 0,
             status: def.status,
             deriv: None,
+            orders: None,
         };
         let known = self.instruments.entry(id).or_insert(fresh);
         (known.def, known.status) = (def, def.status);
@@ -304,7 +314,7 @@ impl Publisher {
             }
         }
         let checksum = checksum(&known.book, kind);
-        let parts = parts(bids, asks);
+        let parts = parts(bids, asks, LEVELS_A_FRAME);
         let last = parts.len() - 1;
         for (at, (n_bids, records)) in parts.into_iter().enumerate() {
             let is_last = at == last;
@@ -322,12 +332,19 @@ impl Publisher {
     /// The whole book in-band, RESET on the first fragment.
     pub(crate) fn whole_book(&mut self, id: u32) {
         self.close_pack();
-        let roots = self.fragments(id, self.next_seq - 1);
-        let last = roots.len() - 1;
-        for (at, (root, records)) in roots.into_iter().enumerate() {
+        let fragments = self.fragments(id, self.next_seq - 1);
+        self.in_band(msg::BOOK_SNAPSHOT, id, fragments);
+    }
+
+    fn in_band<R>(&mut self, msg_type: u8, id: u32, fragments: Vec<(BookSnapshot, Vec<R>)>)
+    where
+        R: zerocopy::IntoBytes + zerocopy::Immutable,
+    {
+        let last = fragments.len() - 1;
+        for (at, (root, records)) in fragments.into_iter().enumerate() {
             let mut bits = if at == 0 { flags::RESET } else { 0 };
             bits |= if at == last { flags::EVENT_END } else { 0 };
-            self.numbered(msg::BOOK_SNAPSHOT, id, bits, &root, &records);
+            self.numbered(msg_type, id, bits, &root, &records);
         }
     }
 
@@ -335,15 +352,30 @@ impl Publisher {
         let book = &self.instruments[&id].book;
         let bids: Vec<Level> = book.levels(Side::Bid).collect();
         let asks: Vec<Level> = book.levels(Side::Ask).collect();
-        let parts = parts(&bids, &asks);
+        self.cut(parts(&bids, &asks, LEVELS_A_FRAME), book.checksum(None), last_channel_seq)
+    }
+
+    fn order_fragments(&self, id: u32, last_channel_seq: u64) -> Vec<(BookSnapshot, Vec<RestingOrder>)> {
+        let Some(orders) = &self.instruments[&id].orders else { return Vec::new() };
+        let all: Vec<RestingOrder> = orders.snapshot().collect();
+        let (bids, asks) = all.split_at(orders.queues().len_of(Side::Bid));
+        self.cut(parts(bids, asks, ORDERS_A_FRAME), orders.checksum(), last_channel_seq)
+    }
+
+    fn cut<R>(
+        &self,
+        parts: Vec<(u8, Vec<R>)>,
+        book_checksum: u32,
+        last_channel_seq: u64,
+    ) -> Vec<(BookSnapshot, Vec<R>)> {
         let frag_count = u16::try_from(parts.len()).unwrap();
-        let root = |(at, (n_bids, records)): (usize, (u8, Vec<Level>))| {
+        let root = |(at, (n_bids, records)): (usize, (u8, Vec<R>))| {
             let root = BookSnapshot {
                 snapshot_id: self.cycle_id,
                 frag_index: u16::try_from(at).unwrap(),
                 frag_count,
                 last_channel_seq,
-                book_checksum: book.checksum(None),
+                book_checksum,
                 n_bids,
                 checksum_kind: checksum_kind::OURS_ALL,
                 ..zeroed()
@@ -351,6 +383,27 @@ impl Publisher {
             (root, records)
         };
         parts.into_iter().enumerate().map(root).collect()
+    }
+
+    /// The whole of the orders in-band, RESET on the first fragment.
+    pub(crate) fn whole_orders(&mut self, id: u32) {
+        self.close_pack();
+        let fragments = self.order_fragments(id, self.next_seq - 1);
+        self.in_band(msg::ORDER_SNAPSHOT, id, fragments);
+    }
+
+    /// ORDER_OPS of one event, split where it is long; what does not fit the publisher's orders leaves them as they are.
+    pub(crate) fn order_ops(&mut self, id: u32, ops: &[OrderOp]) {
+        if let Some(orders) = self.instruments.get_mut(&id).and_then(|known| known.orders.as_mut()) {
+            for op in ops {
+                let _ = orders.apply(op, EXCHANGE_TS);
+            }
+        }
+        let mut parts = ops.chunks(ORDERS_A_FRAME).peekable();
+        while let Some(part) = parts.next() {
+            let bits = if parts.peek().is_none() { flags::EVENT_END } else { 0 };
+            self.numbered(msg::ORDER_OPS, id, bits, &zeroed::<OrderOps>(), part);
+        }
     }
 
     pub(crate) fn trades(&mut self, id: u32, trades: &[Trade]) {
@@ -432,20 +485,26 @@ impl Publisher {
         self.next_snapshot_seq += 1;
     }
 
-    /// One group of the snapshot plane: definition, status, book, derivative state.
+    /// One group of the snapshot plane: definition, status, levels, orders, derivative state.
     pub(crate) fn group(&mut self, id: u32) {
         self.close_pack();
         let last_channel_seq = self.next_seq - 1;
         let known = &self.instruments[&id];
         let (def, deriv, state) = (known.def, known.deriv, known.status);
         let fragments = self.fragments(id, last_channel_seq);
-        let last = fragments.len() - 1;
+        let orders = self.order_fragments(id, last_channel_seq);
+        let last = fragments.len() + orders.len() - 1;
+        let n_levels = fragments.len();
         self.on_snapshot_plane(msg::INSTRUMENT_DEF, id, 0, &def, NO_RECORDS);
         let root = Status { scope: status::scope::INSTRUMENT, state, last_channel_seq, ..zeroed() };
         self.on_snapshot_plane(msg::STATUS, id, 0, &root, NO_RECORDS);
         for (at, (root, records)) in fragments.into_iter().enumerate() {
             let bits = if at == last && deriv.is_none() { flags::EVENT_END } else { 0 };
             self.on_snapshot_plane(msg::BOOK_SNAPSHOT, id, bits, &root, &records);
+        }
+        for (at, (root, records)) in orders.into_iter().enumerate() {
+            let bits = if n_levels + at == last && deriv.is_none() { flags::EVENT_END } else { 0 };
+            self.on_snapshot_plane(msg::ORDER_SNAPSHOT, id, bits, &root, &records);
         }
         if let Some(deriv) = deriv {
             self.on_snapshot_plane(msg::DERIV_STATE, id, flags::EVENT_END, &deriv, NO_RECORDS);
@@ -496,18 +555,18 @@ fn checksum(book: &Book, kind: u8) -> u32 {
     }
 }
 
-/// Levels cut into frames: bids first. At least one part, also where there are no levels.
-fn parts(bids: &[Level], asks: &[Level]) -> Vec<(u8, Vec<Level>)> {
-    let mut all: Vec<(bool, Level)> = bids.iter().map(|&level| (true, level)).collect();
-    all.extend(asks.iter().map(|&level| (false, level)));
+/// Levels or orders cut into frames: bids first. At least one part, also where there are none.
+fn parts<R: Copy>(bids: &[R], asks: &[R], per_frame: usize) -> Vec<(u8, Vec<R>)> {
+    let mut all: Vec<(bool, R)> = bids.iter().map(|&record| (true, record)).collect();
+    all.extend(asks.iter().map(|&record| (false, record)));
     if all.is_empty() {
         return vec![(0, Vec::new())];
     }
-    let part = |part: &[(bool, Level)]| {
+    let part = |part: &[(bool, R)]| {
         let n_bids = part.iter().filter(|(is_bid, _)| *is_bid).count();
-        (u8::try_from(n_bids).unwrap(), part.iter().map(|&(_, level)| level).collect())
+        (u8::try_from(n_bids).unwrap(), part.iter().map(|&(_, record)| record).collect())
     };
-    all.chunks(LEVELS_A_FRAME).map(part).collect()
+    all.chunks(per_frame).map(part).collect()
 }
 
 /// What a receiver told, in order.

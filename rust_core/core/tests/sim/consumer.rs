@@ -7,7 +7,7 @@ use outcrier_core::chaos::{Chaos, Plan};
 use outcrier_core::receive::{Config, GapReport, Line, Receiver, Reported};
 
 use crate::host::Bytes;
-use crate::oracle::{BEHIND_NS_MAX, Oracle};
+use crate::oracle::{BEHIND_NS_MAX, Held, Oracle};
 use crate::publisher::{CHANNEL, EPOCH_NS};
 use crate::truth::Truth;
 use crate::world::MS;
@@ -165,7 +165,7 @@ impl Consumer {
     /// Holds every book that is called LIVE to the publisher's.
     pub(crate) fn check_all(&mut self, truth: &Truth, now_ns: u64) {
         for mirror in self.receiver.mirrors() {
-            self.oracle.check(mirror, truth, true);
+            self.oracle.check(mirror, truth, Held::ALL);
             // What lay in its socket when it woke was old, and what was just found missing may still come.
             let is_up_to_date = self.is_awake() && now_ns >= self.woke_ns + BEHIND_NS_MAX;
             if is_up_to_date && !self.is_gone && Oracle::is_old(mirror, truth, now_ns) {

@@ -39,6 +39,7 @@ fn no_bytes_panic_even_with_a_good_crc() {
             prev_session: 0,
             packs: seed % 2 == 1,
             instruments: 4,
+            orders: true,
             ports: 0,
             jump: None,
         };

@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use flate2::read::GzDecoder;
+use outcrier_core::orders::OrderBook;
 use serde_json::Value;
+
+use crate::es_orders::{self, Event};
 
 /// Ten instruments of one venue, all with books, quotes, trades and candles.
 const CAPTURE: &str = "captures/binance_coinm/coinm_2021-07-22.jsonl.gz";
@@ -18,6 +21,10 @@ const SHAPES: &str = "tests/shapes/binance_coinm.json";
 const DEPTH: usize = 50;
 /// Depth messages between two REST answers.
 const BODY_EVERY: usize = 12;
+/// One order in so many of the recording is played, so that a book of them costs ten frames.
+const ORDERS_ONE_IN: u64 = 32;
+/// Events between two books of orders.
+const ORDERS_EVERY: usize = 100;
 
 /// One message of the exchange; the symbol stands between the parts.
 #[derive(Debug)]
@@ -64,11 +71,48 @@ impl Source {
     }
 }
 
+/// Orders of another exchange, which gives each order: a sample of its orders, each told from its beginning to its end.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    pub(crate) events: Vec<Event>,
+    /// All orders before an event, by its index; the first one at 0.
+    books: Vec<(usize, OrderBook)>,
+}
+
+impl Orders {
+    /// The latest book for someone who heard the events before `position`, and where it goes on.
+    pub(crate) fn book_at(&self, position: usize) -> &(usize, OrderBook) {
+        let at = self.books.partition_point(|(after, _)| *after <= position);
+        &self.books[at - 1]
+    }
+
+    fn read() -> Option<Self> {
+        let mut events = es_orders::events(|id| id.is_multiple_of(ORDERS_ONE_IN))?.into_iter();
+        let mut book = OrderBook::new(1);
+        let play = |book: &mut OrderBook, event: &Event| {
+            for op in &event.ops {
+                book.apply(op, event.ts).expect("a known recording");
+            }
+        };
+        play(&mut book, &events.next().expect("an opening list"));
+        let (events, mut books): (Vec<Event>, _) = (events.collect(), Vec::new());
+        for (at, event) in events.iter().enumerate() {
+            if at.is_multiple_of(ORDERS_EVERY) {
+                books.push((at, book.clone()));
+            }
+            play(&mut book, event);
+        }
+        assert!(events.len() > 1_000 && books.iter().all(|(_, book)| book.queues().len() > 100));
+        Some(Self { events, books })
+    }
+}
+
 /// Everything that worlds play. Read once in a process.
 #[derive(Debug)]
 pub(crate) struct Load {
     pub(crate) shapes: String,
     pub(crate) sources: Vec<Source>,
+    pub(crate) orders: Orders,
 }
 
 /// The load, or `None` (with the reason on stderr) where the captures are missing.
@@ -104,7 +148,7 @@ fn read() -> Option<Load> {
         "a known capture"
     );
     let shapes = std::fs::read_to_string(here.join(SHAPES)).expect("a file beside the tests");
-    Some(Load { shapes, sources })
+    Some(Load { shapes, sources, orders: Orders::read()? })
 }
 
 fn symbol_of(message: &Value) -> Option<&str> {

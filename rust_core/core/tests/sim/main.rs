@@ -8,6 +8,8 @@
 
 mod consumer;
 mod draw;
+#[path = "../es_orders/mod.rs"]
+mod es_orders;
 mod host;
 mod hostile;
 mod load;
@@ -32,7 +34,7 @@ const SEEDS: u64 = 2_000;
 const SEEDS_REACH_ALL: u64 = 1_000;
 
 /// Branches that hardly ever are taken. One that no seed reaches is one that nothing tests.
-const SOMETIMES: [&str; 46] = [
+const SOMETIMES: [&str; 48] = [
     "checksum_mismatch",
     "chain_mismatch",
     "copies",
@@ -52,6 +54,8 @@ const SOMETIMES: [&str; 46] = [
     "lost_events",
     "mac_wrong",
     "old_session",
+    "order_faults",
+    "orders_split",
     "overruns",
     "packs",
     "refused_crc",

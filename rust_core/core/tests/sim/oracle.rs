@@ -2,16 +2,33 @@
 
 use std::collections::HashMap;
 
+use outcrier_core::orders::OrderBook;
 use outcrier_core::publish::Plane;
 use outcrier_core::receive::{Delivered, Lost, Mirror, Reported, Sink, StateChange, reason};
-use outcrier_core::wire::{msg, status};
+use outcrier_core::wire::{flags, msg, status};
 
-use crate::truth::Truth;
+use crate::truth::{Truth, hash_of};
 use crate::world::MS;
 
 /// A LIVE book is behind the publisher's by no more than this: silence is noticed after 350 ms, and the slowest network
 /// here takes less than 10 ms; 40 ms and margin for what is missing.
 pub(crate) const BEHIND_NS_MAX: u64 = 420 * MS;
+
+/// What of a mirror is held against the publisher's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) levels: bool,
+    pub(crate) orders: bool,
+}
+
+impl Held {
+    pub(crate) const ALL: Self = Self { levels: true, orders: true };
+}
+
+/// A mirror that never heard of orders has none.
+pub(crate) fn orders_hash(mirror: &Mirror) -> u64 {
+    mirror.orders.as_ref().map_or_else(|| hash_of(&OrderBook::new(0)), |orders| hash_of(&orders.book))
+}
 
 /// What one consumer was told.
 #[derive(Debug, Default)]
@@ -29,6 +46,8 @@ pub(crate) struct Oracle {
     session: u32,
     /// Times a book that was called LIVE was held against the publisher's.
     pub(crate) live_checks: u64,
+    /// Frames of events of orders that were too long for one.
+    pub(crate) orders_split: u64,
     pub(crate) delivered: u64,
     pub(crate) lost: u64,
     pub(crate) lost_calls: u64,
@@ -65,7 +84,7 @@ impl Oracle {
     }
 
     /// A book that is called LIVE equals the publisher's at its number, and so does its trading status.
-    pub(crate) fn check(&mut self, mirror: &Mirror, truth: &Truth, with_book: bool) {
+    pub(crate) fn check(&mut self, mirror: &Mirror, truth: &Truth, held: Held) {
         if mirror.reported() != Reported::Live || truth.tainted_ns(mirror.session).is_some() {
             return;
         }
@@ -76,8 +95,11 @@ impl Oracle {
         self.live_checks += 1;
         assert!(at.is_whole, "instrument {instrument} stands within an event at {seq}");
         assert_eq!(at.trading, mirror.trading, "trading status of instrument {instrument} at {seq}");
-        if with_book {
+        if held.levels {
             assert_eq!(at.book, mirror.book.hash(), "book of instrument {instrument} at {seq}");
+        }
+        if held.orders {
+            assert_eq!(at.orders, orders_hash(mirror), "orders of instrument {instrument} at {seq}");
         }
     }
 }
@@ -153,8 +175,13 @@ impl Sink for View<'_> {
             "instrument {instrument}: the state of an event was told before it"
         );
         if delivered.state == Reported::Live {
-            let changes = matches!(header.msg_type, msg::BOOK_DELTA | msg::BOOK_SNAPSHOT);
-            oracle.check(mirror, self.truth, changes);
+            let held = Held {
+                levels: matches!(header.msg_type, msg::BOOK_DELTA | msg::BOOK_SNAPSHOT),
+                orders: matches!(header.msg_type, msg::ORDER_OPS | msg::ORDER_SNAPSHOT),
+            };
+            let is_split = header.msg_type == msg::ORDER_OPS && !header.has(flags::EVENT_END);
+            oracle.orders_split += u64::from(is_split);
+            oracle.check(mirror, self.truth, held);
         }
     }
 

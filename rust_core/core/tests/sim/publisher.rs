@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use outcrier_core::feed::{BookState, Feed, Image, NoticeKind};
+use outcrier_core::event::{Ids, OrderOp};
+use outcrier_core::feed::{BookState, Feed, Image, NoticeKind, OrderEvent};
 use outcrier_core::publish::arbitration::{Arbiter, Own};
 use outcrier_core::publish::{Arrival, Host, Opening, Plane, Repair, SessionInfo};
 use outcrier_core::retransmit::{Answers, Limits, Server, ServerConfig, SnapWanted, Streams, Then};
@@ -11,9 +12,9 @@ use outcrier_core::wire::auth::Keyring;
 use outcrier_core::wire::{InstrumentDef, kind, status, text_field, zeroed};
 
 use crate::host::{Bytes, Left, SimHost};
-use crate::load::{Load, Source};
+use crate::load::{Load, Orders, Source};
 use crate::rng::Rng;
-use crate::truth::Truth;
+use crate::truth::{Truth, hash_of};
 
 pub(crate) const VENUE: u16 = 3;
 pub(crate) const CHANNEL: u8 = 3;
@@ -26,6 +27,10 @@ struct Stream {
     symbol: String,
     source: &'static Source,
     position: usize,
+    /// Of the next event of orders.
+    order_position: usize,
+    /// The exchange, or the way from it, lost an event of orders since all of them were given.
+    missed_orders: bool,
     /// A REST answer is under way.
     asked: bool,
 }
@@ -47,6 +52,8 @@ pub(crate) struct Start {
     pub(crate) prev_session: u32,
     pub(crate) packs: bool,
     pub(crate) instruments: u32,
+    /// Its exchange tells of orders, too.
+    pub(crate) orders: bool,
     /// Which ports its servers have; who comes after one that is gone may have the same.
     pub(crate) ports: u16,
     /// Numbers begin here instead of at 1, as if so much had been published before anyone listened.
@@ -60,7 +67,9 @@ pub(crate) struct SimPublisher {
     pub(crate) feed: Feed,
     pub(crate) host: SimHost,
     streams: Vec<Stream>,
+    orders: &'static Orders,
     message: Vec<u8>,
+    ops: Vec<OrderOp>,
     /// Sends and hears; a stopped one (SIGSTOP) does neither, a dead one never again.
     pub(crate) is_alive: bool,
     /// Its exchange says something.
@@ -73,6 +82,10 @@ pub(crate) struct SimPublisher {
     compared: u32,
 }
 
+/// Messages behind which an event of orders comes.
+const ORDERS_PER_MILLE: u64 = 300;
+/// Recorded events that now and then come as one, too long for a frame.
+const ORDER_EVENTS_AT_ONCE: usize = 40;
 /// Ports of the publisher at a place.
 const UDP_PORT: u16 = 40_000;
 const TCP_PORT: u16 = 41_000;
@@ -141,7 +154,15 @@ impl SimPublisher {
             let def = definition(&symbol);
             feed.add_instrument(wire_id(index), &symbol, &def, true, &mut host, arrival).expect("a new one");
             let source = &load.sources[index as usize % load.sources.len()];
-            streams.push(Stream { symbol, source, position: 0, asked: false });
+            streams.push(Stream {
+                symbol,
+                source,
+                position: 0,
+                // Not all instruments in the same orders at the same time.
+                order_position: 150 * index as usize,
+                missed_orders: false,
+                asked: false,
+            });
         }
         feed.flush(&mut host);
         if let Some((channel_seq, instr_seq)) = start.jump {
@@ -159,7 +180,9 @@ impl SimPublisher {
             feed,
             host,
             streams,
+            orders: &load.orders,
             message: Vec::new(),
+            ops: Vec::new(),
             is_alive: true,
             plays: true,
             is_full: false,
@@ -186,8 +209,48 @@ impl SimPublisher {
             // The exchange, or the way from it, loses one.
             let skips = rng.chance(gap_per_mille);
             self.message(index, skips);
+            if self.start.orders && rng.chance(ORDERS_PER_MILLE) {
+                let many = if rng.chance(50) { ORDER_EVENTS_AT_ONCE } else { 1 };
+                let skips = rng.chance(gap_per_mille);
+                self.order_event(index, many, skips);
+            }
         }
         self.feed.flush(&mut self.host);
+    }
+
+    /// The exchange tells which orders changed, so many events of the recording as one, or all orders where they are not known.
+    fn order_event(&mut self, index: usize, many: usize, skips: bool) {
+        let arrival = self.arrival();
+        let number = u32::try_from(index).expect("few instruments");
+        let def = self.feed.definition(number).expect("an instrument");
+        // The recording is in units of the first definition, which may have become finer.
+        let first = definition("");
+        let factor = |first: i8, now: i8| 10_i64.pow(u32::from((first - now).unsigned_abs()));
+        let (by_price, by_qty) = (factor(first.price_exp, def.price_exp), factor(first.qty_exp, def.qty_exp));
+        let stream = &mut self.streams[index];
+        let events = self.orders.events.get(stream.order_position..stream.order_position + many);
+        let Some(events) = events.filter(|_| self.feed.has_orders(number)) else {
+            let position = if events.is_some() { stream.order_position } else { 0 };
+            let (after, book) = self.orders.book_at(position);
+            (stream.order_position, stream.missed_orders) = (*after, false);
+            let book = book.rescaled(1, by_price, by_qty).expect("numbers that fit");
+            assert!(self.feed.on_orders(number, book, arrival.recv_ts, &mut self.host, arrival));
+            return;
+        };
+        stream.order_position += many;
+        if skips {
+            stream.missed_orders = true;
+            return;
+        }
+        self.ops.clear();
+        self.ops.extend(events.iter().flat_map(|event| &event.ops).map(|op| OrderOp {
+            price: op.price * by_price,
+            qty: op.qty * by_qty,
+            ..*op
+        }));
+        let told = OrderEvent { exchange_ts: events[many - 1].ts, ids: Ids::default(), ops: &self.ops };
+        let taken = self.feed.on_order_event(number, &told, &mut self.host, arrival);
+        assert!(taken == Ok(true) || stream.missed_orders, "{taken:?}: nothing of the orders was lost");
     }
 
     fn message(&mut self, index: usize, skips: bool) {
@@ -327,6 +390,10 @@ impl SimPublisher {
             let book = self.feed.book(self.compared).expect("a known instrument");
             let of_frames = session.book_hash(wire_id(self.compared));
             assert_eq!(of_frames, Some(book.hash()), "the frames make the feed's book");
+            if let Some(orders) = self.feed.orders(self.compared) {
+                let of_frames = session.orders_hash(wire_id(self.compared));
+                assert_eq!(of_frames, Some(hash_of(orders)), "the frames make the feed's orders");
+            }
         }
         out
     }

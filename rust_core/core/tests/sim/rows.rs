@@ -18,7 +18,16 @@ const PERCENT: u32 = 10_000;
 const WARM_UP_NS: u64 = 500 * MS;
 
 fn start(instruments: u32) -> Start {
-    Start { session: 90_000_001, id: 1, prev_session: 0, packs: false, instruments, ports: 0, jump: None }
+    Start {
+        session: 90_000_001,
+        id: 1,
+        prev_session: 0,
+        packs: false,
+        instruments,
+        orders: false,
+        ports: 0,
+        jump: None,
+    }
 }
 
 /// A world at the load of the rows, a publisher and so many consumers that are live.

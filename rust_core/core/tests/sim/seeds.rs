@@ -59,6 +59,7 @@ impl Script {
             prev_session: 0,
             packs: rng.chance(500),
             instruments,
+            orders: rng.chance(500),
             ports: 0,
             jump,
         };

@@ -5,13 +5,15 @@
 use std::collections::HashMap;
 
 use outcrier_core::book::Book;
-use outcrier_core::event::{Level, Side};
-use outcrier_core::wire::{self, Frame, Message, digest, flags, is_numbered, msg, status};
+use outcrier_core::event::{Level, OrderOp, RestingOrder, Side};
+use outcrier_core::orders::OrderBook;
+use outcrier_core::wire::{self, Frame, Header, Message, digest, flags, is_numbered, msg, status};
 
 /// An instrument at one of its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct At {
     pub(crate) book: u64,
+    pub(crate) orders: u64,
     /// Last STATUS.state that is not about the book alone; 0 none.
     pub(crate) trading: u8,
     /// The state is about the whole event, so a receiver may stand here.
@@ -29,6 +31,30 @@ struct Instrument {
     trading: u8,
     staged: Vec<(Side, Level)>,
     reset: bool,
+    orders: OrderBook,
+    orders_hash: u64,
+    staged_orders: Vec<Change>,
+    orders_reset: bool,
+}
+
+/// A part of an event of orders.
+#[derive(Debug)]
+enum Change {
+    Op(OrderOp),
+    Rests(Side, RestingOrder),
+}
+
+/// Everything that the wire says of the orders of a book, in the order in which they stand.
+pub(crate) fn hash_of(orders: &OrderBook) -> u64 {
+    let mut hash = orders.queues().len_of(Side::Bid) as u64;
+    for order in orders.snapshot() {
+        let RestingOrder { order_id, price, qty, priority, order_ts, order_flags, .. } = order;
+        let fields = [price.cast_unsigned(), qty.cast_unsigned(), priority, order_ts.cast_unsigned()];
+        for field in [order_id, u64::from(order_flags)].into_iter().chain(fields) {
+            hash = (hash ^ field).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        }
+    }
+    hash
 }
 
 /// One session of one publisher.
@@ -68,6 +94,11 @@ impl Session {
     /// Book hash at the last number.
     pub(crate) fn book_hash(&self, instrument: u32) -> Option<u64> {
         self.instruments.get(&instrument).map(|known| known.hash)
+    }
+
+    /// Hash of the orders at the last number.
+    pub(crate) fn orders_hash(&self, instrument: u32) -> Option<u64> {
+        self.instruments.get(&instrument).map(|known| known.orders_hash)
     }
 
     fn observe(&mut self, frame: &[u8], now_ns: u64) {
@@ -121,6 +152,10 @@ impl Session {
             trading: 0,
             staged: Vec::new(),
             reset: false,
+            orders: OrderBook::new(0),
+            orders_hash: hash_of(&OrderBook::new(0)),
+            staged_orders: Vec::new(),
+            orders_reset: false,
         });
         let expected = known.first.wrapping_add(u32::try_from(known.at.len()).expect("a short session"));
         assert_eq!({ header.instr_seq }, expected, "instrument numbers without a hole");
@@ -135,10 +170,23 @@ impl Session {
                 let (bids, asks) = root.sides(records);
                 known.levels(header.flags, bids, asks);
             }
+            Message::OrderOps(_, records) => known.orders(header, records.map(Change::Op)),
+            Message::OrderSnapshot(root, records) => {
+                let (bids, asks) = root.sides(records);
+                let of = |side| move |order| Change::Rests(side, order);
+                known.orders(header, bids.map(of(Side::Bid)).chain(asks.map(of(Side::Ask))));
+            }
             _ => {}
         }
         let is_whole = known.staged.is_empty() && !known.reset;
-        known.at.push(At { book: known.hash, trading: known.trading, is_whole, left_ns });
+        let is_whole = is_whole && known.staged_orders.is_empty() && !known.orders_reset;
+        known.at.push(At {
+            book: known.hash,
+            orders: known.orders_hash,
+            trading: known.trading,
+            is_whole,
+            left_ns,
+        });
     }
 }
 
@@ -166,6 +214,32 @@ impl Instrument {
             self.book.set(side, level.price, level.qty);
         }
         self.hash = self.book.hash();
+    }
+
+    fn orders(&mut self, header: &Header, changes: impl Iterator<Item = Change>) {
+        if header.has(flags::RESET) {
+            self.staged_orders.clear();
+            self.orders_reset = true;
+        }
+        self.staged_orders.extend(changes);
+        if !header.has(flags::EVENT_END) {
+            return;
+        }
+        if std::mem::take(&mut self.orders_reset) {
+            self.orders.clear();
+        }
+        let ts = if header.has(flags::NO_EXCH_TS) { 0 } else { header.exchange_ts };
+        for change in self.staged_orders.drain(..) {
+            match change {
+                Change::Op(op) => {
+                    self.orders.apply(&op, ts).expect("a publisher's changes fit");
+                }
+                Change::Rests(side, order) => {
+                    self.orders.append(side, &order).expect("a publisher's orders fit");
+                }
+            }
+        }
+        self.orders_hash = hash_of(&self.orders);
     }
 }
 
@@ -204,7 +278,7 @@ impl Truth {
         let last = known.first.wrapping_add(u32::try_from(known.at.len()).expect("a short session") - 1);
         assert_eq!({ header.instr_seq }, last, "a snapshot is of the last number");
         let included = match frame.message() {
-            Message::BookSnapshot(root, _) => root.last_channel_seq,
+            Message::BookSnapshot(root, _) | Message::OrderSnapshot(root, _) => root.last_channel_seq,
             Message::Status(root) => root.last_channel_seq,
             _ => return,
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use outcrier_core::chaos::Plan;
+use outcrier_core::orders::OrderBook;
 use outcrier_core::receive::{ChannelState, Reported, reason};
 use outcrier_core::wire::status;
 
@@ -94,6 +95,11 @@ impl Script {
                 assert_eq!((mirror.source_seq, mirror.trading), (source_seq, at.trading));
                 let book = publisher.feed.book(index).expect("an instrument");
                 assert_eq!(mirror.book.hash(), book.hash());
+                let nothing = OrderBook::new(0);
+                let ours = mirror.orders.as_ref().map_or(&nothing, |orders| &orders.book);
+                let theirs = publisher.feed.orders(index).unwrap_or(&nothing);
+                assert!(ours.snapshot().eq(theirs.snapshot()), "orders of instrument {index}");
+                assert_eq!(ours.checksum(), theirs.checksum());
             }
         }
     }
@@ -123,6 +129,9 @@ impl Script {
             ("wraps", self.wraps),
             ("sessions_full", self.full),
             ("forged", publishers().map(|publisher| publisher.host.forged).sum()),
+            ("order_events", publishers().map(|publisher| publisher.feed.counters().0.order_events).sum()),
+            ("order_faults", publishers().map(|publisher| publisher.feed.counters().0.order_faults).sum()),
+            ("orders_split", self.world.consumers.iter().map(|consumer| consumer.oracle.orders_split).sum()),
             ("superseded", self.world.superseded),
             ("returns", self.world.consumers.iter().map(|consumer| consumer.oracle.returns).sum()),
             ("server_repair_group", of_servers("frames_repair")),
@@ -142,10 +151,11 @@ impl Script {
 }
 
 /// Alarms for which no network is to blame.
-pub(crate) const ALARMS: [&str; 7] = [
+pub(crate) const ALARMS: [&str; 8] = [
     "checksum_mismatch",
     "exponent_mismatch",
     "bad_level",
+    "bad_order",
     "groups_bad",
     "chain_mismatch",
     "different_bytes",

@@ -75,7 +75,7 @@ impl Channel {
     pub(super) fn untrack(&mut self, instrument: u32, counters: &mut Counters) {
         if let Some(mut tracked) = self.tracked.remove(instrument) {
             tracked.drop_holds(&mut self.shared, counters);
-            self.shared.staged -= tracked.mirror.staged_levels();
+            self.shared.staged -= tracked.mirror.staged_changes();
         }
     }
 
