@@ -52,10 +52,11 @@ def test_every_type_that_can_be_asked_for_has_rows() -> None:
     assert DTYPES["events"].itemsize == 96
     assert {name: dtype.itemsize for name, dtype in DTYPES.items() if name != "events"} == {
         "levels": 16, "trades": 40, "bbos": 40, "tickers": 64, "candles": 72,
-        "derivs": 72, "defs": 224, "statuses": 56, "conns": 48,
+        "derivs": 72, "defs": 224, "statuses": 56, "conns": 48, "ops": 48, "orders": 48,
     }  # fmt: skip
     numbers = [number for group in MESSAGE_TYPES.values() for number in group]
-    assert sorted(numbers) == [0x04, 0x05, 0x10, 0x11, 0x12, 0x13, 0x14, 0x20, 0x28, 0x29, 0x2A]
+    books = [0x10, 0x11, 0x18, 0x19]
+    assert sorted(numbers) == sorted([*books, 0x04, 0x05, 0x12, 0x13, 0x14, 0x20, 0x28, 0x29, 0x2A])
 
 
 def test_definition(usdm: Wire) -> None:

@@ -589,8 +589,8 @@ class Receiver:
         """Monotonic ns of the next timer; 0 = none."""
     def take(self) -> dict[str, NDArray[np.uint8]]:
         """The rows collected, as byte arrays to view with the dtypes of `layouts()`: events, levels, trades,
-        bbos, tickers, candles, derivs, defs, statuses, conns. The arrays take the collector's memory over,
-        nothing is copied."""
+        ops, orders, bbos, tickers, candles, derivs, defs, statuses, conns. The arrays take the collector's
+        memory over, nothing is copied."""
     def instruments(self) -> list[dict[str, Any]]:
         """Every definition heard: venue, instrument, channel, symbol, native_symbol, kind, status,
         price_exp, qty_exp, tick_size, lot_size, min_qty,

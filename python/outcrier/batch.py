@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from outcrier import events as ev
 from outcrier.directory import Directory
-from outcrier.layout import BOOK_DELTA, BOOK_SNAPSHOT, DTYPES, LIQUIDATION, TRADE
+from outcrier.layout import (
+    BOOK_DELTA,
+    BOOK_SNAPSHOT,
+    DTYPES,
+    LIQUIDATION,
+    ORDER_OPS,
+    ORDER_SNAPSHOT,
+    TRADE,
+)
 from outcrier.typed import typed_events
 
 __all__ = ["Batch", "Directory"]
@@ -50,6 +58,16 @@ class Batch:
     def trades(self) -> NDArray[np.void]:
         """Of trades and liquidations."""
         return self._view("trades")
+
+    @cached_property
+    def ops(self) -> NDArray[np.void]:
+        """Changes of single orders."""
+        return self._view("ops")
+
+    @cached_property
+    def orders(self) -> NDArray[np.void]:
+        """Orders of whole books; the first `n_bids` of an event are bids."""
+        return self._view("orders")
 
     @cached_property
     def bbos(self) -> NDArray[np.void]:
@@ -100,20 +118,35 @@ class Batch:
 
     def levels_of(self, index: int) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """(bids, asks) of event `index`, views on `levels`; empty if it is not about a book."""
-        row = self.events[index]
-        if row["kind"] not in (BOOK_DELTA, BOOK_SNAPSHOT):
-            return self.levels[:0], self.levels[:0]
-        start = int(row["start"])
-        middle, end = start + int(row["n_bids"]), start + int(row["count"])
-        return self.levels[start:middle], self.levels[middle:end]
+        return self._sides(index, (BOOK_DELTA, BOOK_SNAPSHOT), self.levels)
 
     def trades_of(self, index: int) -> NDArray[np.void]:
         """Trades of event `index`, a view on `trades`; empty if it is neither trade nor liquidation."""
+        return self._records(index, (TRADE, LIQUIDATION), self.trades)
+
+    def ops_of(self, index: int) -> NDArray[np.void]:
+        """Changes of orders of event `index`, in order, a view on `ops`; empty if it has none."""
+        return self._records(index, (ORDER_OPS,), self.ops)
+
+    def orders_of(self, index: int) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        """(bids, asks) of event `index`, views on `orders`, the front of each level first; empty if it is not
+        about all orders of a book.
+        """
+        return self._sides(index, (ORDER_SNAPSHOT,), self.orders)
+
+    def _records(self, index: int, kinds: tuple[int, ...], table: NDArray[np.void]) -> NDArray[np.void]:
         row = self.events[index]
-        if row["kind"] not in (TRADE, LIQUIDATION):
-            return self.trades[:0]
+        if row["kind"] not in kinds:
+            return table[:0]
         start = int(row["start"])
-        return self.trades[start : start + int(row["count"])]
+        return table[start : start + int(row["count"])]
+
+    def _sides(
+        self, index: int, kinds: tuple[int, ...], table: NDArray[np.void]
+    ) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        records = self._records(index, kinds, table)
+        n_bids = int(self.events[index]["n_bids"])
+        return records[:n_bids], records[n_bids:]
 
     def __iter__(self) -> Iterator[ev.Event]:
         return typed_events(self._rows, self._directory)

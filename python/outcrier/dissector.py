@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from outcrier._core import __version__, wire_layouts
-from outcrier.layout import REASONS, RETX_CODES
+from outcrier.layout import ORDER_FLAGS, ORDER_OPERATIONS, REASONS, RETX_CODES, SIDES
 from outcrier.venue_numbers import VENUE_NAMES
 from outcrier.views import KINDS, OPTION_TYPES, QTY_UNITS, STATUSES
 
@@ -54,17 +54,8 @@ NAMES: Final[dict[tuple[str, str], Sequence[str] | Mapping[int, str]]] = {
     ("INSTRUMENT_DEF", "option_type"): ("none", *OPTION_TYPES[1:]),
     ("INSTRUMENT_DEF", "qty_unit"): QTY_UNITS,
     ("RETX_REPLY", "code"): RETX_CODES,
-    ("ORDER_OPS", "op"): (
-        "",
-        "add",
-        "modify keep priority",
-        "modify lose priority",
-        "delete",
-        "execute",
-        "replace",
-        "clear book",
-    ),
-    ("ORDER_OPS", "side"): ("", "bid", "ask"),
+    ("ORDER_OPS", "op"): ORDER_OPERATIONS,
+    ("ORDER_OPS", "side"): SIDES,
 }
 """Names of numbers by message and field; an empty one is none. Where consumers have a table, it is that."""
 
@@ -73,8 +64,8 @@ _TRADE_BITS: Final = ("id is hash", "block", "liquidation", "auction", "correcti
 BITS: Final[dict[tuple[str, str], Sequence[str]]] = {
     ("TRADE", "trade_flags"): _TRADE_BITS,
     ("LIQUIDATION", "trade_flags"): _TRADE_BITS,
-    ("ORDER_OPS", "op_flags"): ("inferred",),
-    ("ORDER_SNAPSHOT", "order_flags"): ("inferred",),
+    ("ORDER_OPS", "op_flags"): ORDER_FLAGS,
+    ("ORDER_SNAPSHOT", "order_flags"): ORDER_FLAGS,
     ("CANDLE", "candle_flags"): ("closed", "built by us", "has gap"),
     ("INSTRUMENT_DEF", "book_proof"): ("venue sequence", "venue checksum"),
     ("SNAP_REQUEST", "kinds"): ("L2", "L3", "definition", "derivative state"),

@@ -3,6 +3,7 @@
     Event
     ├── BookDelta, BookSnapshot      levels that changed; a whole book (or a part of it)
     ├── Trade, Liquidation           one record each
+    ├── OrderChange, OrderSnapshot   one change of an order; all orders of a book (or a part of them)
     ├── Bbo, Ticker, Candle, DerivState
     ├── Definition, Status, Connection
     └── StateChange, Lost            what the receiver itself found out
@@ -91,6 +92,59 @@ class BookSnapshot(Event, frozen=True, kw_only=True, tag="book_snapshot"):
 
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
+    fragment: int
+    fragments: int
+    complete: bool
+    """True at the last fragment."""
+
+
+class OrderChange(Event, frozen=True, kw_only=True, tag="order_change"):
+    """One change of a single order."""
+
+    op: str
+    """One of `outcrier.layout.ORDER_OPERATIONS`; the number of one that this version does not know."""
+    order_id: int
+    """The publisher's own number where the venue's is a text."""
+    side: str
+    """`bid` or `ask`; empty where it is not told, as of all orders that are cleared."""
+    price: Number
+    """After an add, a modify or a replace the new one."""
+    qty: Number
+    """What is left after an add, a modify or a replace; what was executed by an execute."""
+    ref_id: int
+    """Of an execute the trade's id, of a replace the new order's; 0 none."""
+    priority: int
+    """The venue's key in the queue, lower is nearer to the front; 0 none."""
+    inferred: bool
+    """The venue does not tell of the order."""
+    confidence: float
+    """How sure that is: 1 for what the venue tells."""
+    complete: bool
+    """False while changes of the same exchange event are still to come: act on the orders when it is True."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One order of a book."""
+
+    order_id: int
+    price: Number
+    qty: Number
+    """What is left of it."""
+    priority: int
+    """As in `OrderChange`."""
+    order_ts: int
+    """When it took its place; 0 unknown."""
+    inferred: bool
+    confidence: float
+
+
+class OrderSnapshot(Event, frozen=True, kw_only=True, tag="order_snapshot"):
+    """All orders of a book, or fragment `fragment` (from 0) of `fragments`; the first replaces what was
+    known. The best level of a side comes first, and within a level the order in front.
+    """
+
+    bids: tuple[Order, ...]
+    asks: tuple[Order, ...]
     fragment: int
     fragments: int
     complete: bool

@@ -10,6 +10,7 @@ from outcrier._core import layouts
 
 STATUS, CONN = 0x04, 0x05
 BOOK_DELTA, BOOK_SNAPSHOT, TRADE, BBO, TICKER = 0x10, 0x11, 0x12, 0x13, 0x14
+ORDER_OPS, ORDER_SNAPSHOT = 0x18, 0x19
 DEFINITION = 0x20
 CANDLE, DERIV, LIQUIDATION = 0x28, 0x29, 0x2A
 
@@ -28,6 +29,7 @@ MESSAGE_TYPES: Final[dict[str, tuple[int, ...]]] = {
     "trade": (TRADE,),
     "bbo": (BBO,),
     "ticker": (TICKER,),
+    "order": (ORDER_OPS, ORDER_SNAPSHOT),
     "candle": (CANDLE,),
     "deriv": (DERIV,),
     "liquidation": (LIQUIDATION,),
@@ -50,6 +52,24 @@ RETX_CODES: Final = (
     "malformed",
 )
 """RETX_REPLY.code by number."""
+
+ORDER_OPERATIONS: Final = (
+    "",
+    "add",
+    "modify keep priority",
+    "modify lose priority",
+    "delete",
+    "execute",
+    "replace",
+    "clear book",
+)
+"""ORDER_OPS.op by number."""
+
+SIDES: Final = ("", "bid", "ask")
+"""ORDER_OPS.side by number."""
+
+ORDER_FLAGS: Final = ("inferred",)
+"""Bits of ORDER_OPS.op_flags and ORDER_SNAPSHOT.order_flags; the confidence * 255 is their high byte."""
 
 REASONS: Final = {
     0: "none",
@@ -118,6 +138,8 @@ _EXPECTED: Final = {
     "events": " ".join(EventRow._fields).replace("records", "count"),
     "levels": "price qty",
     "trades": "price qty trade_id trade_ts aggressor trade_flags n_fills id_span",
+    "ops": "order_id price qty ref_id priority op side op_flags reserved",
+    "orders": "order_id price qty priority order_ts order_flags reserved",
     "bbos": "bid_px bid_qty ask_px ask_qty bid_orders ask_orders",
     "tickers": "last_px open_px high_px low_px volume turnover trade_count window_ns",
     "candles": "open_ts interval_s candle_flags open high low close volume turnover trade_count",

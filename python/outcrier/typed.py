@@ -32,7 +32,11 @@ from outcrier.layout import (
     KIND_STATE,
     LIQUIDATION,
     MARK_MID_EVENT,
+    ORDER_OPERATIONS,
+    ORDER_OPS,
+    ORDER_SNAPSHOT,
     REASONS,
+    SIDES,
     STATUS,
     TICKER,
     TRADE,
@@ -53,6 +57,7 @@ _TRADE_FLAGS: Final = (
 )
 _RATE_EXP: Final = -12
 _CANDLE_CLOSED: Final = 1
+_ORDER_INFERRED: Final = 1
 _STATES: Final = tuple(map(State, STATES))
 _LETTERS: Final = {"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "i1": "b", "i8": "q"}
 
@@ -236,6 +241,46 @@ class _Maker:
             complete=row.frag_index + 1 == row.frag_count,
         )
 
+    def order_changes(self, row: _Row) -> Iterator[ev.Event]:
+        common, mid_event = self.common(row), bool(row.marks & MARK_MID_EVENT)
+        last = row.records - 1
+        for at, (order_id, price, qty, ref_id, priority, op, side, flags, _) in enumerate(
+            self.records("ops", row)
+        ):
+            yield ev.OrderChange(
+                **common,
+                op=named(ORDER_OPERATIONS, op),
+                order_id=order_id,
+                side=named(SIDES, side),
+                price=self._convert(price, row.price_exp),
+                qty=self._convert(qty, row.qty_exp),
+                ref_id=ref_id,
+                priority=priority,
+                **_certainty(flags),
+                complete=at == last and not mid_event,
+            )
+
+    def order_snapshot(self, row: _Row) -> ev.Event:
+        orders = tuple(
+            ev.Order(
+                order_id=order_id,
+                price=self._convert(price, row.price_exp),
+                qty=self._convert(qty, row.qty_exp),
+                priority=priority,
+                order_ts=order_ts,
+                **_certainty(flags),
+            )
+            for order_id, price, qty, priority, order_ts, flags, _ in self.records("orders", row)
+        )
+        return ev.OrderSnapshot(
+            **self.common(row),
+            bids=orders[: row.n_bids],
+            asks=orders[row.n_bids :],
+            fragment=row.frag_index,
+            fragments=row.frag_count,
+            complete=row.frag_index + 1 == row.frag_count,
+        )
+
     def ticker(self, row: _Row) -> ev.Event:
         [(last, opened, high, low, volume, turnover, trade_count, window_ns)] = self.records("tickers", row)
         return ev.Ticker(
@@ -333,6 +378,11 @@ class _Maker:
         return ev.Lost(**self.common(row), count=row.start, first=row.instr_seq)
 
 
+def _certainty(flags: int) -> dict[str, Any]:
+    """What `op_flags` and `order_flags` say."""
+    return {"inferred": bool(flags & _ORDER_INFERRED), "confidence": (flags >> 8) / 255}
+
+
 def _given(value: float) -> float | None:
     return None if math.isnan(value) else value
 
@@ -353,6 +403,8 @@ _TRADES: Final[dict[int, type[ev.Trade] | type[ev.Liquidation]]] = {
 _MAKERS: Final[dict[int, _Make]] = {
     CANDLE: _Maker.candles,
     BOOK_SNAPSHOT: _one(_Maker.snapshot),
+    ORDER_OPS: _Maker.order_changes,
+    ORDER_SNAPSHOT: _one(_Maker.order_snapshot),
     TICKER: _one(_Maker.ticker),
     DERIV: _one(_Maker.deriv),
     STATUS: _one(_Maker.status),

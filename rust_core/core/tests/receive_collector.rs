@@ -2,7 +2,8 @@
 
 mod receive_support;
 
-use outcrier_core::event::{Level, Trade};
+use outcrier_core::event::{Level, OrderOp, RestingOrder, Trade, order_op};
+use outcrier_core::orders::OrderBook;
 use outcrier_core::receive::rows::{
     EventRow, KIND_LOST, KIND_ROWS_LOST, KIND_STATE, MARK_MID_EVENT, MARK_SNAPSHOT, layouts,
 };
@@ -153,6 +154,44 @@ fn the_oldest_rows_are_lost_counted_and_told() {
 }
 
 #[test]
+fn changes_of_orders_and_all_orders_have_rows_of_their_own() {
+    let (mut receiver, mut collector) = (Receiver::new(Config::default()), Collector::new(None, 4_000));
+    let mut publisher = publisher();
+    publisher.instruments.get_mut(&ID).unwrap().orders = Some(OrderBook::new(1));
+    hear(&mut receiver, &mut publisher, &mut collector);
+    collector.take();
+    let add =
+        |order_id| OrderOp { order_id, price: 7, qty: 1, op: order_op::ADD, side: 2, ..OrderOp::default() };
+    for id in 1..=600 {
+        publisher.order_ops(ID, &[add(2 * id), add(2 * id + 1)]);
+        hear(&mut receiver, &mut publisher, &mut collector);
+    }
+    publisher.whole_orders(ID);
+    hear(&mut receiver, &mut publisher, &mut collector);
+    assert_eq!(collector.counts().rows_lost, 0);
+    // Parts of 500 rows are joined again, so every start must have been moved.
+    let batch = collector.take();
+    let (ops, orders): (Vec<OrderOp>, Vec<RestingOrder>) =
+        (batch.ops.iter().collect(), batch.orders.iter().collect());
+    let theirs = publisher.instruments[&ID].orders.as_ref().unwrap();
+    assert!(theirs.snapshot().eq(orders.iter().copied()) && orders.len() == 1_200);
+    let (mut changes, mut id) = (0, 0);
+    for row in batch.events.iter().filter(|row| row.kind == msg::ORDER_OPS) {
+        id += 2;
+        assert_eq!(ops[row.start as usize..][..usize::from(row.count)], [add(id), add(id + 1)]);
+        changes += 1;
+    }
+    assert_eq!(changes, 600);
+    let mut next = 0;
+    for row in batch.events.iter().filter(|row| row.kind == msg::ORDER_SNAPSHOT) {
+        assert_eq!((row.start, row.n_bids, row.checksum_kind), (next, 0, 3));
+        assert_eq!(u32::from(row.frag_index) * 10, next);
+        next += u32::from(row.count);
+    }
+    assert_eq!(next, 1_200);
+}
+
+#[test]
 fn arrays_and_layouts_agree() {
     let (mut receiver, mut collector) = (Receiver::new(Config::default()), Collector::new(None, 10_000));
     let mut publisher = publisher();
@@ -176,5 +215,6 @@ fn arrays_and_layouts_agree() {
     let (_, events, itemsize) = &layouts[0];
     assert_eq!(*itemsize, 96);
     assert!(events.contains(&("instr_seq", "<u4", 52)));
-    assert!(layouts[7].1.contains(&("symbol", "|S32", 96)));
+    let defs = layouts.iter().find(|(name, ..)| *name == "defs").unwrap();
+    assert!(defs.1.contains(&("symbol", "|S32", 96)));
 }

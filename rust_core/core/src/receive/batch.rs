@@ -4,8 +4,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::array::RowArray;
 use super::rows::{EventRow, KIND_LOST, KIND_ROWS_LOST, KIND_STATE};
-use crate::event::{Bbo, Candle, DerivState, Level, Ticker, Trade};
-use crate::wire::{Conn, Frame, InstrumentDef, Message, Records, Status};
+use crate::event::{Bbo, Candle, DerivState, Level, OrderOp, RestingOrder, Ticker, Trade};
+use crate::wire::{BookSnapshot, Conn, Frame, InstrumentDef, Message, Records, Status};
 
 macro_rules! batch {
     ($($(#[$meta:meta])* $name:ident: $row:ty,)*) => {
@@ -27,7 +27,7 @@ macro_rules! batch {
 
             /// The bytes of every array, by name, in the order of [`super::rows::layouts`]; NumPy may have the memory.
             #[must_use]
-            pub fn into_arrays(self) -> [(&'static str, Vec<u8>); 10] {
+            pub fn into_arrays(self) -> [(&'static str, Vec<u8>); 12] {
                 [$((stringify!($name), self.$name.into_bytes())),*]
             }
         }
@@ -41,6 +41,10 @@ batch! {
     levels: Level,
     /// Of TRADE and LIQUIDATION.
     trades: Trade,
+    /// Of ORDER_OPS.
+    ops: OrderOp,
+    /// Of ORDER_SNAPSHOT, bids first.
+    orders: RestingOrder,
     /// Of BBO.
     bbos: Bbo,
     /// Of TICKER_24H.
@@ -67,9 +71,13 @@ impl Batch {
                 append(&mut self.levels, records)
             }
             Message::BookSnapshot(root, records) => {
-                (shape.n_bids, shape.checksum_kind) = (u16::from(root.n_bids), root.checksum_kind);
-                (shape.frag_index, shape.frag_count) = (root.frag_index, root.frag_count);
+                shape.fragment(&root);
                 append(&mut self.levels, records)
+            }
+            Message::OrderOps(_, records) => append(&mut self.ops, records),
+            Message::OrderSnapshot(root, records) => {
+                shape.fragment(&root);
+                append(&mut self.orders, records)
             }
             Message::Trade(records) | Message::Liquidation(records) => append(&mut self.trades, records),
             Message::Candle(records) => append(&mut self.candles, records),
@@ -101,6 +109,8 @@ impl Batch {
         }
         self.levels.extend(&later.levels);
         self.trades.extend(&later.trades);
+        self.ops.extend(&later.ops);
+        self.orders.extend(&later.orders);
         self.bbos.extend(&later.bbos);
         self.tickers.extend(&later.tickers);
         self.candles.extend(&later.candles);
@@ -115,6 +125,8 @@ impl Batch {
         let len = match kind {
             msg::BOOK_DELTA | msg::BOOK_SNAPSHOT => self.levels.len(),
             msg::TRADE | msg::LIQUIDATION => self.trades.len(),
+            msg::ORDER_OPS => self.ops.len(),
+            msg::ORDER_SNAPSHOT => self.orders.len(),
             msg::BBO => self.bbos.len(),
             msg::TICKER_24H => self.tickers.len(),
             msg::CANDLE => self.candles.len(),
@@ -140,6 +152,11 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    fn fragment(&mut self, root: &BookSnapshot) {
+        (self.n_bids, self.checksum_kind) = (u16::from(root.n_bids), root.checksum_kind);
+        (self.frag_index, self.frag_count) = (root.frag_index, root.frag_count);
+    }
+
     fn one<T>(&mut self, array: &mut RowArray<T>, root: &T) -> u32
     where
         T: FromBytes + IntoBytes + Immutable + KnownLayout,

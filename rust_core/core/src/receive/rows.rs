@@ -150,6 +150,26 @@ numpy_layout!(Trade {
     n_fills: u16,
     id_span: u32,
 });
+numpy_layout!(OrderOp {
+    order_id: u64,
+    price: i64,
+    qty: i64,
+    ref_id: u64,
+    priority: u64,
+    op: u8,
+    side: u8,
+    op_flags: u16,
+    reserved: u32,
+});
+numpy_layout!(RestingOrder {
+    order_id: u64,
+    price: i64,
+    qty: i64,
+    priority: u64,
+    order_ts: i64,
+    order_flags: u16,
+    reserved: [u8; 6],
+});
 numpy_layout!(Bbo { bid_px: i64, bid_qty: i64, ask_px: i64, ask_qty: i64, bid_orders: u32, ask_orders: u32 });
 numpy_layout!(Ticker {
     last_px: i64,
@@ -269,6 +289,8 @@ pub fn layouts() -> Vec<RowLayout> {
         layout::<EventRow>("events"),
         layout::<Level>("levels"),
         layout::<Trade>("trades"),
+        layout::<OrderOp>("ops"),
+        layout::<RestingOrder>("orders"),
         layout::<Bbo>("bbos"),
         layout::<Ticker>("tickers"),
         layout::<Candle>("candles"),
