@@ -79,8 +79,8 @@ def wire_layouts() -> list[tuple[str, int, str, list[tuple[str, str, int]]]]:
     struct of the wire."""
 
 def layouts() -> dict[str, tuple[int, list[tuple[str, str, int]]]]:
-    """Item size and fields (name, NumPy format, offset) of each row array that `Receiver.take` hands out, and
-    of those of `OrderBook`: order_ops, orders.
+    """Item size and fields (name, NumPy format, offset) of each row array that `Receiver.take` hands out; an
+    `OrderBook` has `ops` and `orders`.
     """
 
 def log_survey(path: str | Path) -> dict[str, Any]:
@@ -697,7 +697,7 @@ class OrderBook:
     def __init__(self, tick: int = 1) -> None:
         """`tick`: least distance of prices; 0 = unknown. Raises ValueError below 0."""
     def apply(self, ops: NDArray[np.uint8], ts: NDArray[np.int64]) -> list[tuple[int, str]]:
-        """Makes changes (`order_ops` as bytes) at their times; index and reason of those that do not fit,
+        """Makes changes (`ops` as bytes) at their times; index and reason of those that do not fit,
         each of which changed nothing. Raises ValueError where the lengths differ.
         """
     def clear(self) -> None:
@@ -737,13 +737,15 @@ class OrderBook:
 class Inference:
     """The orders of one instrument, inferred: `outcrier.inference.Inference` without its types."""
 
-    def __init__(self, tick: int = 1, rule: str = "likeliest") -> None:
-        """`rule`: newest, oldest, exact or likeliest. Raises ValueError for others, and for ticks below 0."""
+    def __init__(self, tick: int, rule: str, exponent: float, larger: float, smaller: float) -> None:
+        """`rule`: newest, oldest, exact or likeliest; then its weights. Raises ValueError for others, for
+        weights outside 0 to 4, and for ticks below 0.
+        """
     def event(
         self, trades: list[tuple[int, int, int, int, int]], levels: list[tuple[int, int, int]], ts: int
     ) -> NDArray[np.uint8]:
         """Takes an event: trades (side of the resting order, price, quantity, number, time) and the levels
-        that changed (side, price, quantity); the changes of orders as bytes of `order_ops`. Raises ValueError
+        that changed (side, price, quantity); the changes of orders as bytes of `ops`. Raises ValueError
         for other sides; nothing is taken then."""
     def clear(self) -> None:
         """All orders are gone; a whole book follows."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,23 @@ class Rule(enum.StrEnum):
     EXACT = "exact"
     """The newest of just that quantity, otherwise the newest."""
     LIKELIEST = "likeliest"
-    """By quantity and age: whole orders are cancelled twenty times as often as reduced, and young ones more
-    often than old ones, by (age + 1 s)^-0.5.
+    """By quantity and age: `Weights`."""
+
+
+class Weights(NamedTuple):
+    """What makes an order of a level the likelier one to be gone: (age + 1 s)^-exponent, times 1 if it is of
+    just that quantity, else `larger` or `smaller`.
     """
+
+    exponent: float = 0.5
+    larger: float = 0.05
+    """It was more: it was reduced."""
+    smaller: float = 0.001
+    """It was less: others went with it."""
+
+
+WEIGHTS: Final = Weights()
+"""docs/l3.md says how little other ones change."""
 
 
 class Print(NamedTuple):
@@ -54,9 +68,11 @@ class Inference:
     thread-safe.
     """
 
-    def __init__(self, tick: int = 1, rule: Rule = Rule.LIKELIEST) -> None:
-        """`tick`: least distance of prices, 0 = unknown. Raises ValueError below 0."""
-        self._core = _core.Inference(tick, rule)
+    def __init__(self, tick: int = 1, rule: Rule = Rule.LIKELIEST, weights: Weights = WEIGHTS) -> None:
+        """`tick`: least distance of prices, 0 = unknown. Raises ValueError below 0, for unknown rules and for
+        weights outside 0 to 4.
+        """
+        self._core = _core.Inference(tick, rule, *weights)
 
     def event(
         self, trades: Sequence[Print], levels: Sequence[tuple[Side, int, int]], ts: int

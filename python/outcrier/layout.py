@@ -70,6 +70,8 @@ SIDES: Final = ("", "bid", "ask")
 
 ORDER_FLAGS: Final = ("inferred",)
 """Bits of ORDER_OPS.op_flags and ORDER_SNAPSHOT.order_flags; the confidence * 255 is their high byte."""
+ORDER_INFERRED: Final = 1
+"""The first of them: the venue does not tell of the order."""
 
 REASONS: Final = {
     0: "none",
@@ -151,8 +153,6 @@ _EXPECTED: Final = {
     "statuses": "scope state reason conn_id since_ts expected got text last_channel_seq",
     "conns": "connected disconnected total reconnects messages bytes conn_id subscriptions silence_ms"
     " expected_ms",
-    "order_ops": "order_id price qty ref_id priority op side op_flags reserved",
-    "orders": "order_id price qty priority order_ts order_flags reserved",
 }
 
 
@@ -173,4 +173,6 @@ def _dtypes() -> dict[str, np.dtype[np.void]]:
 
 
 DTYPES: Final = _dtypes()
-"""Type of the rows of each array of a `Batch` and of an order book, as the core lays them out."""
+"""Type of the rows of each array of a `Batch`, as the core lays them out; an order book has `ops` and
+`orders`.
+"""

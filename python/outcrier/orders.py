@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outcrier import _core
-from outcrier.layout import DTYPES
+from outcrier.layout import DTYPES, ORDER_INFERRED
 
-ORDER_OP: Final = DTYPES["order_ops"]
+ORDER_OP: Final = DTYPES["ops"]
 """A change of an order, as ORDER_OPS carries it: order_id, price, qty (add, modify: what is left; execute:
 what was executed), ref_id (execute: trade id; replace: number of the new order), priority (queue key of the
 venue, 0 = none), op (`Op`), side (`Side`), op_flags (bit 0: inferred; bits 8 to 15: confidence x 255),
@@ -39,7 +39,7 @@ place, ns since the epoch), order_flags (as op_flags), reserved.
 TOLD: Final = 255 << 8
 """`op_flags` of what a venue tells: not inferred, full confidence."""
 
-INFERRED: Final = 1
+INFERRED: Final = ORDER_INFERRED
 """Bit of `op_flags`: nobody told of this order, it stands for what must be there."""
 
 

@@ -32,6 +32,7 @@ from outcrier.layout import (
     KIND_STATE,
     LIQUIDATION,
     MARK_MID_EVENT,
+    ORDER_INFERRED,
     ORDER_OPERATIONS,
     ORDER_OPS,
     ORDER_SNAPSHOT,
@@ -57,7 +58,6 @@ _TRADE_FLAGS: Final = (
 )
 _RATE_EXP: Final = -12
 _CANDLE_CLOSED: Final = 1
-_ORDER_INFERRED: Final = 1
 _STATES: Final = tuple(map(State, STATES))
 _LETTERS: Final = {"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "i1": "b", "i8": "q"}
 
@@ -380,7 +380,7 @@ class _Maker:
 
 def _certainty(flags: int) -> dict[str, Any]:
     """What `op_flags` and `order_flags` say."""
-    return {"inferred": bool(flags & _ORDER_INFERRED), "confidence": (flags >> 8) / 255}
+    return {"inferred": bool(flags & ORDER_INFERRED), "confidence": (flags >> 8) / 255}
 
 
 def _given(value: float) -> float | None:

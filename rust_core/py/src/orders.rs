@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
 use outcrier_core::event::{OrderOp, RestingOrder, Side};
-use outcrier_core::orders::{self, Ahead, Fault, Queues, Rule, WatchId};
+use outcrier_core::orders::{self, Ahead, Fault, Queues, Rule, WatchId, Weights};
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
@@ -197,19 +197,30 @@ pub(crate) struct Inference {
     watches: Watches,
 }
 
+/// Beyond it an age of days would weigh nothing at all.
+const WEIGHT_MAX: f32 = 4.0;
+
 /// Side of the resting order, price, quantity, number and time of a trade.
 type Print = (u8, i64, i64, u64, i64);
 
 #[pymethods]
 impl Inference {
     #[new]
-    #[pyo3(signature = (tick=1, rule="likeliest"))]
-    fn new(tick: i64, rule: &str) -> PyResult<Self> {
+    fn new(tick: i64, rule: &str, exponent: f32, larger: f32, smaller: f32) -> PyResult<Self> {
         let rule = Rule::ALL.into_iter().find(|each| each.as_str() == rule).ok_or_else(|| {
             let known = Rule::ALL.map(Rule::as_str).join(", ");
             value_error(format!("rule {rule:?} is none of {known}"))
         })?;
-        Ok(Self { inference: orders::Inference::new(tick_of(tick)?, rule), watches: Watches::default() })
+        for (name, weight) in [("exponent", exponent), ("larger", larger), ("smaller", smaller)] {
+            if !(0.0..=WEIGHT_MAX).contains(&weight) {
+                return Err(value_error(format!("{name} {weight} is not within 0 to {WEIGHT_MAX}")));
+            }
+        }
+        let weights = Weights::new(exponent, larger, smaller);
+        Ok(Self {
+            inference: orders::Inference::new(tick_of(tick)?, rule, weights),
+            watches: Watches::default(),
+        })
     }
 
     fn event<'py>(

@@ -26,8 +26,7 @@ const _: () = assert!(DATAGRAM_BYTES_MAX == outcrier_core::wire::FRAME_BYTES_MAX
 /// Name, item size and fields of each row array.
 #[pyfunction]
 pub(crate) fn layouts() -> HashMap<&'static str, (usize, Vec<rows::RowField>)> {
-    let all = rows::layouts().into_iter().chain(rows::order_layouts());
-    all.map(|(name, fields, itemsize)| (name, (itemsize, fields))).collect()
+    rows::layouts().into_iter().map(|(name, fields, itemsize)| (name, (itemsize, fields))).collect()
 }
 
 /// Consumer side of the wire.

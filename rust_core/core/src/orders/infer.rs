@@ -65,11 +65,12 @@ pub struct Weights {
     pub smaller: f32,
 }
 
-impl Default for Weights {
-    /// `(age + 1 s)^-0.5`; an order is cancelled whole twenty times as often as reduced, and a thousand times as often alone.
-    fn default() -> Self {
-        let age = std::array::from_fn(|bits| ((1_u64 << bits) as f32 / 1e9 + 1.0).powf(-0.5));
-        Self { age, larger: 0.05, smaller: 0.001 }
+impl Weights {
+    /// `(age + 1 s)^-exponent`, and what an order of more or less than what is gone weighs.
+    #[must_use]
+    pub fn new(exponent: f32, larger: f32, smaller: f32) -> Self {
+        let age = std::array::from_fn(|bits| ((1_u64 << bits) as f32 / 1e9 + 1.0).powf(-exponent));
+        Self { age, larger, smaller }
     }
 }
 
@@ -117,24 +118,19 @@ pub struct Inference {
 }
 
 impl Inference {
-    /// No orders. `tick` as with [`crate::book::Book::new`].
+    /// No orders. `tick` as with [`crate::book::Book::new`]; `weights` are [`Rule::Likeliest`]'s.
     #[must_use]
-    pub fn new(tick: i64, rule: Rule) -> Self {
+    pub fn new(tick: i64, rule: Rule, weights: Weights) -> Self {
         Self {
             queues: WatchedQueues::new(tick),
             rule,
-            weights: Weights::default(),
+            weights,
             next_id: 1,
             prints: VecDeque::new(),
             shrunk: VecDeque::new(),
             ops: Vec::new(),
             counters: InferenceCounters::default(),
         }
-    }
-
-    /// Weighs by other numbers from now on.
-    pub fn set_weights(&mut self, weights: Weights) {
-        self.weights = weights;
     }
 
     /// The orders.

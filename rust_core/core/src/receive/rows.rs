@@ -254,27 +254,6 @@ numpy_layout!(Conn {
     silence_ms: u32,
     expected_ms: u32,
 });
-numpy_layout!(OrderOp {
-    order_id: u64,
-    price: i64,
-    qty: i64,
-    ref_id: u64,
-    priority: u64,
-    op: u8,
-    side: u8,
-    op_flags: u16,
-    reserved: u32,
-});
-numpy_layout!(RestingOrder {
-    order_id: u64,
-    price: i64,
-    qty: i64,
-    priority: u64,
-    order_ts: i64,
-    order_flags: u16,
-    reserved: [u8; 6],
-});
-
 /// A record array: its name, its fields and the bytes of a record.
 pub type RowLayout = (&'static str, Vec<RowField>, usize);
 
@@ -301,19 +280,13 @@ pub fn layouts() -> Vec<RowLayout> {
     ]
 }
 
-/// Arrays of an order book: changes of orders, and the orders.
-#[must_use]
-pub fn order_layouts() -> Vec<RowLayout> {
-    vec![layout::<OrderOp>("order_ops"), layout::<RestingOrder>("orders")]
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{layouts, order_layouts};
+    use super::layouts;
 
     #[test]
     fn fields_lie_end_to_end_without_padding() {
-        for (name, fields, itemsize) in layouts().into_iter().chain(order_layouts()) {
+        for (name, fields, itemsize) in layouts() {
             let mut end = 0;
             for (field, format, offset) in fields {
                 assert_eq!(offset, end, "{name}.{field}");
