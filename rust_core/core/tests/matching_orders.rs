@@ -279,3 +279,10 @@ fn rules_that_cannot_be_are_refused() {
     assert_eq!(with(Rules { band: Some((2, 1)), ..Rules::default() }), Some(RulesError::Band));
     assert_eq!(with(Rules { orders_max: ORDERS_MAX + 1, ..Rules::default() }), Some(RulesError::Orders));
 }
+
+#[test]
+fn what_stands_for_no_price_on_the_wire_is_none() {
+    let mut exchange = exchange();
+    assert_eq!(exchange.enter(buy(1, i64::MIN, 1)), ["1 Rejected(Price): 1 0 0"]);
+    assert_eq!(exchange.enter(buy(2, i64::MIN + 1, 1)), ["2 New: 1 0 1"]);
+}

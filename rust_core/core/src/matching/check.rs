@@ -2,7 +2,7 @@
 
 use super::request::{Kind, NewOrder, TimeInForce};
 use super::{Engine, PEAKS_MAX, Phase, Reject, STOPS_MAX, index, other};
-use crate::event::Side;
+use crate::event::{NOT_GIVEN, Side};
 
 impl Engine {
     /// Whether an order may come in.
@@ -31,7 +31,7 @@ impl Engine {
     /// Whether the terms of an order fit the rules and each other.
     pub(super) fn check_terms(&self, order: &NewOrder) -> Result<(), Reject> {
         let NewOrder { kind, qty, tif, post_only, peak, .. } = *order;
-        let is_off_tick = |price: i64| price % self.rules.tick != 0;
+        let is_off_tick = |price: i64| price % self.rules.tick != 0 || price == NOT_GIVEN;
         if kind.price().is_some_and(is_off_tick) || kind.stop().is_some_and(is_off_tick) {
             return Err(Reject::Price);
         }

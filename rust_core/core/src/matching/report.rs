@@ -15,7 +15,7 @@ pub enum Reject {
     Duplicate,
     /// Not in this phase.
     Phase,
-    /// Off the tick.
+    /// Off the tick, or [`crate::event::NOT_GIVEN`], which is no price.
     Price,
     /// Zero or less, off the lot, or above the largest.
     Quantity,
