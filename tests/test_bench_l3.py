@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from outcrier.bench.cancels import Cancels
-from outcrier.bench.levels import batches
+from outcrier.bench.levels import Window, batches
 from outcrier.bench.models import MODELS, moved
-from outcrier.bench.places import HORIZON_NS, NEWEST, RULES, SECOND_NS, TRUTH, Bench, Scores
+from outcrier.bench.places import HORIZON_NS, NEWEST, RULES, SECOND_NS, TRUTH, Bench, Parts, Scores
 from outcrier.bench.score import BLOCK_NS, SetScore, score
 from outcrier.bench.sets import SETS, order_set, starts
 from outcrier.cli.main import cli
@@ -22,7 +22,7 @@ from outcrier.errors import ConfigurationError
 from outcrier.inference import Inference, Rule
 from outcrier.order_files import OrderFile
 from outcrier.order_files.common import Known, Recorder
-from outcrier.orders import OrderBook, Side
+from outcrier.orders import ORDER_OP, Op, OrderBook, Side
 
 Read = Callable[[str], OrderFile]
 
@@ -84,6 +84,18 @@ def test_the_likeliest_order_is_nearer_to_the_truth_than_the_newest_on_es(es_sco
     assert likeliest.error_of_newest.high <= 0.65
     assert likeliest.fill_bias_to_newest.high < 0
     assert abs(likeliest.fill_bias.value) < abs(found[NEWEST].fill_bias.value)
+
+
+def test_errors_by_age_and_place_are_parts_of_the_same_looks(es_scores: Scores) -> None:
+    for parts in (es_scores.by_age, es_scores.by_place):
+        assert parts.looks.sum() == es_scores.looks.sum()
+        assert parts.off.sum(axis=0) == pytest.approx(es_scores.off.sum(axis=1))
+    found = {each.rule: each for each in score("ES", "", 0, 1, scores=es_scores, cancels=Cancels()).rules}
+    newest, oldest = found[NEWEST], found[f"inferred, {Rule.OLDEST}"]
+    assert newest.error_by_age == sorted(newest.error_by_age), "what is wrong stays wrong"
+    assert newest.error_of_queue.value < oldest.error_of_queue.value < 1
+    # Who believes that the oldest leave has nobody before an order that is far back.
+    assert oldest.error_by_place[2] > 2 * oldest.error_by_place[0]
 
 
 def test_the_place_of_a_cancelled_order_is_nearer_too(es_run: tuple[Scores, Cancels]) -> None:
@@ -174,6 +186,42 @@ def test_what_is_gone_is_shared_by_the_formula() -> None:
     )
 
 
+def test_a_window_tells_what_comes_in_and_what_was_gone_outside() -> None:
+    book, window = OrderBook(1), Window(2)
+    recorder = Recorder()
+    for number, price in enumerate((100, 99, 98, 97), 1):
+        recorder.add(number, Known(Side.BID, price, number), number)
+    recorder.add(9, Known(Side.ASK, 103, 5), 9)
+    file = recorder.file(0, 0, 1)
+    book.apply(file.ops, file.ts)
+    everything = {(Side.BID, price) for price in (100, 99, 98, 97)} | {(Side.ASK, 103)}
+    assert window.changes(book, everything) == [(Side.BID, 100, 1), (Side.BID, 99, 2), (Side.ASK, 103, 5)]
+    assert window.changes(book, {(Side.BID, 97)}) == [], "it is not one of the best"
+
+    def change(op: Op, number: int, price: int, qty: int) -> set[tuple[Side, int]]:
+        ops = np.zeros(1, ORDER_OP)
+        ops["op"], ops["order_id"], ops["side"], ops["price"], ops["qty"] = op, number, Side.BID, price, qty
+        assert book.apply(ops, np.array([20])) == []
+        return {(Side.BID, price)}
+
+    assert window.changes(book, change(Op.DELETE, 1, 100, 1)) == [(Side.BID, 100, 0), (Side.BID, 98, 3)]
+    assert window.changes(book, change(Op.ADD, 10, 101, 7)) == [(Side.BID, 101, 7)], "98 is out, not gone"
+    assert window.changes(book, change(Op.DELETE, 3, 98, 3)) == [], "nobody is told of it yet"
+    gone = window.changes(book, change(Op.DELETE, 2, 99, 2))
+    assert sorted(gone) == [(Side.BID, 97, 4), (Side.BID, 98, 0), (Side.BID, 99, 0)]
+    assert Window(0).changes(book, {(Side.BID, 97)}) == [(Side.BID, 97, 4)]
+
+
+def test_the_best_levels_alone_give_the_same_at_the_best(es: OrderFile, es_scores: Scores) -> None:
+    """Test orders join the best level, which hardly ever leaves the best twenty while they rest."""
+    bench = Bench(es.tick, starts(SETS["ES"], es, BLOCK_NS), 20)
+    scores = bench.run(batches(es))
+    narrow, whole = (each.off.sum(axis=1) / each.looks.sum() for each in (scores, es_scores))
+    assert (scores.placed == es_scores.placed).all()
+    assert narrow == pytest.approx(whole, rel=0.02)
+    assert not (narrow == whole).all()
+
+
 def test_batches_hold_all_events_of_their_time(es: OrderFile) -> None:
     whole = list(islice(batches(es), 3_000))
     assert all(len(batch.events) == 1 for batch in whole)
@@ -198,10 +246,13 @@ def scores_of(offs: list[float], fills: list[float]) -> Scores:
         looks=np.full(n, 2.0),
         off=off,
         bias=-off,
+        share=off / 10,
         filled=filled,
         filled_at=(filled * (np.arange(n) * HORIZON_NS + 3 * SECOND_NS)).astype(np.int64),
         was_filled=np.arange(n) < 2,
         was_filled_at=np.where(np.arange(n) < 2, np.arange(n) * HORIZON_NS + SECOND_NS, 0),
+        by_age=Parts(np.array([1.0, 2.0, 0.0]), np.full((3, len(RULES)), 8.0)),
+        by_place=Parts(np.array([4.0, 2.0, 1.0]), np.full((3, len(RULES)), 8.0)),
     )
 
 
@@ -212,6 +263,9 @@ def test_figures_are_sums_over_test_orders() -> None:
     newest = next(each for each in found.rules if each.rule == NEWEST)
     assert newest.error.value == 20 / 2 / 8
     assert newest.bias == -20 / 2 / 8
+    assert newest.error_of_queue.value == pytest.approx(2 / 8)
+    assert newest.error_by_age == [4.0, 2.0, 8 / 2]
+    assert newest.error_by_place == [1.0, 2.0, 4.0]
     assert newest.fill_bias.value == 25.0, "three of four, where two were"
     assert newest.fill_bias_beyond_truth.value == 75.0
     assert newest.fill_time_error_s == 2.0

@@ -71,9 +71,10 @@ def before(batch: Batch, book: OrderBook, inferred: list[Inference]) -> Cancel |
 def note(cancel: Cancel, told: list[NDArray[np.void]], found: Cancels) -> None:
     """Adds an event; `told`: the changes that each rule made of it."""
     picked, confidence = [], []
-    for queue, ops in zip(cancel.believed, told, strict=True):
+    for queue, every in zip(cancel.believed, told, strict=True):
+        ops = every[(every["side"] == cancel.side) & (every["price"] == cancel.price)]
         if not len(ops) or ops["op"][0] not in _GONE:
-            return
+            return  # The level was not told.
         at = int(np.flatnonzero(queue["order_id"] == ops["order_id"][0])[0])
         picked.append(int(queue["qty"][:at].sum()))
         confidence.append(int(ops["op_flags"][0] >> 8) / _CONFIDENCE_MAX)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from outcrier.inference import Print
 from outcrier.order_files import OrderEvent, OrderFile
-from outcrier.orders import Op, Side
+from outcrier.orders import Op, OrderBook, Side
 
 BUY = 1
 
@@ -66,3 +66,40 @@ def touch(event: OrderEvent, where: dict[int, tuple[Side, int]], touched: set[tu
             touched.add(where.get(number, level))
         touched.add(level)
         where[number] = level
+
+
+class Window:
+    """The best levels of a book, as a venue that publishes no others tells them: a level that comes in is
+    told with its quantity, one that goes out is not told any more, and one that is gone meanwhile is told to
+    be gone when its price is within the window again.
+    """
+
+    def __init__(self, depth: int) -> None:
+        """`depth`: levels a side; 0 = all."""
+        self._depth = depth
+        self._shown: dict[Side, set[int]] = {side: set() for side in Side}
+        self._told: dict[Side, set[int]] = {side: set() for side in Side}
+        """Prices whose last quantity that was told is above 0."""
+
+    def changes(self, book: OrderBook, touched: set[tuple[Side, int]]) -> list[tuple[Side, int, int]]:
+        """Levels that a message tells after a change of `touched`: side, price, quantity."""
+        if not self._depth:
+            return [(side, price, book.level(side, price).qty) for side, price in touched]
+        return [change for side in Side for change in self._of(side, book, touched)]
+
+    def _of(
+        self, side: Side, book: OrderBook, touched: set[tuple[Side, int]]
+    ) -> Iterator[tuple[Side, int, int]]:
+        rows = book.levels(side, self._depth)[:, :2].tolist()
+        now = dict(rows)
+        worst = rows[-1][0] if len(rows) == self._depth else None
+        told = self._told[side]
+        for price in [price for price in told if price not in now]:
+            if worst is None or (price > worst if side is Side.BID else price < worst):
+                told.discard(price)
+                yield side, price, 0
+        for price, qty in rows:
+            if (side, price) in touched or price not in self._shown[side]:
+                told.add(price)
+                yield side, price, qty
+        self._shown[side] = set(now)

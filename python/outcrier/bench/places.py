@@ -9,15 +9,15 @@ while the order is not filled. (As `mbo-queue` 0.7 does, with `truth_record_pric
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outcrier.bench import cancels
-from outcrier.bench.levels import Batch
+from outcrier.bench.levels import Batch, Window
 from outcrier.bench.models import MODELS, Floats, moved
 from outcrier.inference import Inference, Rule
 from outcrier.orders import Op, OrderBook, Place, Side
@@ -67,6 +67,30 @@ class Waiting:
         self.ahead = self.ahead[:, wanted]
 
 
+AGES_S: Final = (1, 10, HORIZON_NS // SECOND_NS)
+"""Ends of the parts by the age of a test order, in seconds."""
+THIRDS: Final = 3
+"""Parts by its true place: as much of the level before it."""
+
+
+@dataclass
+class Parts:
+    """Sums by a part that a look belongs to: looks, and absolute differences by rule."""
+
+    looks: Floats
+    off: Floats
+
+    @classmethod
+    def of(cls, count: int) -> Parts:
+        """So many parts."""
+        return cls(np.zeros(count), np.zeros((count, len(RULES))))
+
+    def add(self, part: NDArray[np.int64], off: Floats) -> None:
+        """Looks of test orders (columns of `off`), each of a part."""
+        np.add.at(self.looks, part, 1)
+        np.add.at(self.off, part, off.T)
+
+
 @dataclass
 class Scores:
     """What came out, by test order (columns) and rule (rows of `RULES`)."""
@@ -81,6 +105,8 @@ class Scores:
     """Sum of the absolute differences to the true quantity before it."""
     bias: Floats
     """The same with their signs."""
+    share: Floats
+    """Sum of the absolute differences as parts of the level."""
     filled: Floats
     """Part of each that is filled by each rule; by the first, the true place under the same rule of fills."""
     filled_at: NDArray[np.int64]
@@ -88,17 +114,22 @@ class Scores:
     was_filled: NDArray[np.bool_]
     """In truth."""
     was_filled_at: NDArray[np.int64]
+    by_age: Parts
+    by_place: Parts
 
 
 class Bench:
     """Takes messages of levels, and keeps test orders in the true book and with every rule."""
 
-    def __init__(self, tick: int, starts: Sequence[int]) -> None:
-        """`starts`: when test orders join, at the end of the first message then or later."""
+    def __init__(self, tick: int, starts: Sequence[int], depth: int = 0) -> None:
+        """`starts`: when test orders join, at the end of the first message then or later. `depth`: levels a
+        side that the rules are told of; 0 = all.
+        """
         self.book = OrderBook(tick)
         self.inferred = [Inference(tick, rule) for rule in Rule]
         self.cancels = cancels.Cancels()
         """From the first test order on."""
+        self._window = Window(depth)
         self._starts = list(starts)
         self._next = 0
         self._levels: dict[Level, Waiting] = {}
@@ -109,10 +140,13 @@ class Bench:
             looks=np.zeros(most),
             off=np.zeros((len(RULES), most)),
             bias=np.zeros((len(RULES), most)),
+            share=np.zeros((len(RULES), most)),
             filled=np.zeros((len(RULES), most)),
             filled_at=np.zeros((len(RULES), most), np.int64),
             was_filled=np.zeros(most, bool),
             was_filled_at=np.zeros(most, np.int64),
+            by_age=Parts.of(len(AGES_S)),
+            by_place=Parts.of(THIRDS),
         )
         self._placed = 0
 
@@ -120,8 +154,12 @@ class Bench:
         """All messages, and the scores of the test orders that joined."""
         for batch in messages:
             self.take(batch)
-        found = self._scores
-        return Scores(**{name: values[..., : self._placed] for name, values in vars(found).items()})
+        placed: dict[str, Any] = {
+            name: values[..., : self._placed]
+            for name, values in vars(self._scores).items()
+            if not isinstance(values, Parts)
+        }
+        return replace(self._scores, **placed)
 
     def take(self, batch: Batch) -> None:
         """One message."""
@@ -132,11 +170,11 @@ class Bench:
                     self._apply_one(event.ops[at : at + 1], event.ts[at : at + 1])
             elif len(event.ops):
                 self.book.apply(event.ops, event.ts)
-        levels = [(side, price, self.book.level(side, price).qty) for side, price in batch.touched]
+        levels = self._window.changes(self.book, batch.touched)
         told = [inferred.event(batch.trades, levels, batch.time) for inferred in self.inferred]
         if cancel is not None:
             cancels.note(cancel, told, self.cancels)
-        self._compare(batch)
+        self._compare(batch, {(side, price): qty for side, price, qty in levels})
         while self._next < len(self._starts) and self._starts[self._next] <= batch.time:
             self._join(batch.time)
             self._next += 1
@@ -164,7 +202,7 @@ class Bench:
             self._scores.was_filled[order.number] = True
             self._scores.was_filled_at[order.number] = ts
 
-    def _compare(self, batch: Batch) -> None:
+    def _compare(self, batch: Batch, told: Mapping[Level, int]) -> None:
         traded: dict[Level, int] = {}
         for trade in batch.trades:
             level = (trade.side, trade.price)
@@ -178,11 +216,14 @@ class Bench:
             here = traded.get(level, 0)
             far = worst.get(side)
             through = far is not None and (far < price if side is Side.BID else far > price)
-            if here or through or level in batch.touched:
-                self._move(level, waiting, here, through=through, batch=batch)
+            if here or through or level in told:
+                after = told.get(level, waiting.qty)
+                self._move(waiting, here, after, through=through, time=batch.time)
+            if level in told:
+                self._look(waiting, batch.time)
             self._retire(level, waiting, batch.time)
 
-    def _move(self, level: Level, waiting: Waiting, traded: int, *, through: bool, batch: Batch) -> None:
+    def _move(self, waiting: Waiting, traded: int, after: float, *, through: bool, time: int) -> None:
         scores = self._scores
         numbers = np.array([order.number for order in waiting.orders])
         before = scores.filled[:, numbers]
@@ -191,8 +232,7 @@ class Bench:
             now[:] = 1.0
         scores.filled[:, numbers] = now
         for rule, at in np.argwhere((before < 1.0) & (now >= 1.0)):
-            scores.filled_at[rule, numbers[at]] = batch.time
-        after = float(self.book.level(*level).qty)
+            scores.filled_at[rule, numbers[at]] = time
         for rule, share in enumerate(MODELS.values(), _FORMULAS.start):
             waiting.ahead[rule] = moved(share, waiting.ahead[rule], traded, waiting.qty, after)
         for at, order in enumerate(waiting.orders):
@@ -200,12 +240,22 @@ class Bench:
             for rule, place in enumerate(order.inferred, _FIRST_INFERRED):
                 waiting.ahead[rule, at] = _qty(place)
         waiting.qty = after
-        if level in batch.touched:
-            open_ = ~scores.was_filled[numbers]
-            off = waiting.ahead - waiting.ahead[0]
-            scores.looks[numbers[open_]] += 1
-            scores.off[:, numbers[open_]] += np.abs(off[:, open_])
-            scores.bias[:, numbers[open_]] += off[:, open_]
+
+    def _look(self, waiting: Waiting, time: int) -> None:
+        """Compares what each rule has before the orders of a level that are not filled."""
+        scores = self._scores
+        numbers = np.array([order.number for order in waiting.orders])
+        is_open = ~scores.was_filled[numbers]
+        numbers, ahead = numbers[is_open], waiting.ahead[:, is_open]
+        off = ahead - ahead[0]
+        level = max(waiting.qty, 1.0)
+        scores.looks[numbers] += 1
+        scores.off[:, numbers] += np.abs(off)
+        scores.bias[:, numbers] += off
+        scores.share[:, numbers] += np.abs(off) / level
+        age_s = (time - scores.placed[numbers]) // SECOND_NS
+        scores.by_age.add(np.searchsorted(AGES_S[:-1], age_s, side="right"), np.abs(off))
+        scores.by_place.add(np.minimum(THIRDS * ahead[0] // level, THIRDS - 1).astype(int), np.abs(off))
 
     def _retire(self, level: Level, waiting: Waiting, time: int) -> None:
         scores = self._scores

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from outcrier.bench.cancels import Cancels
 from outcrier.bench.models import Floats
-from outcrier.bench.places import HORIZON_NS, NEWEST, RULES, TRUTH, Scores
+from outcrier.bench.places import HORIZON_NS, NEWEST, RULES, TRUTH, Parts, Scores
 from outcrier.inference import Rule
 
 BLOCK_NS: Final = 2 * HORIZON_NS
@@ -44,6 +44,12 @@ class RuleScore(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     error: Figure
     """Mean absolute difference to the true quantity before a test order, in lots."""
+    error_of_queue: Figure
+    """The same as a part of the level."""
+    error_by_age: list[float]
+    """The same in lots, of test orders that joined less than 1, 10 and 60 s before."""
+    error_by_place: list[float]
+    """The same by the true place: in the first, second and last third of the level."""
     error_of_newest: Figure
     """The same as a part of what newest-first has."""
     bias: float
@@ -93,6 +99,8 @@ class SetScore(msgspec.Struct, frozen=True, kw_only=True):
     about: str
     every_ms: float
     """Messages of levels: all changes of so long together; 0 = each event."""
+    depth: int
+    """Levels a side that are told; 0 = all."""
     orders: int
     mean_queue: float
     """Lots before a test order when it joined."""
@@ -107,12 +115,22 @@ class SetScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def score(
-    recording: str, about: str, every_ms: float, lot: int, *, scores: Scores, cancels: Cancels
+    recording: str,
+    about: str,
+    every_ms: float,
+    lot: int,
+    *,
+    scores: Scores,
+    cancels: Cancels,
+    depth: int = 0,
 ) -> SetScore:
-    """The figures of a recording; `lot`: mantissa that counts as one."""
+    """The figures of a recording. `lot`: mantissa that counts as one; `depth`: levels a side that were told,
+    0 = all.
+    """
     blocks = _Blocks(scores.placed)
     looks = blocks.sums(scores.looks)
     off = blocks.sums(scores.off / lot)
+    share = blocks.sums(scores.share)
     gap = blocks.sums(_POINTS * (scores.filled - scores.was_filled))
     orders = blocks.sums(np.ones(len(scores.placed)))
     newest, truth = RULES.index(NEWEST), RULES.index(TRUTH)
@@ -121,6 +139,9 @@ def score(
         RuleScore(
             rule=name,
             error=_figure(blocks.draws(off[rule], looks)),
+            error_of_queue=_figure(blocks.draws(share[rule], looks)),
+            error_by_age=_by_part(scores.by_age, rule, lot),
+            error_by_place=_by_part(scores.by_place, rule, lot),
             error_of_newest=_figure(blocks.draws(off[rule], off[newest])),
             bias=float(scores.bias[rule].sum() / lot / scores.looks.sum()),
             fill_bias=_figure(blocks.draws(gap[rule], orders)),
@@ -134,6 +155,7 @@ def score(
         recording=recording,
         about=about,
         every_ms=every_ms,
+        depth=depth,
         orders=len(scores.placed),
         mean_queue=float(scores.qty.mean() / lot),
         filled=float(scores.was_filled.mean()),
@@ -165,6 +187,11 @@ def _cancel_rules(cancels: Cancels, lot: int) -> Iterator[CancelScore]:
                 if here.any()
             ],
         )
+
+
+def _by_part(parts: Parts, rule: int, lot: int) -> list[float]:
+    errors: list[float] = (parts.off[:, rule] / lot / np.maximum(parts.looks, 1)).tolist()
+    return errors
 
 
 def _fill_time_error(scores: Scores, rule: int) -> float | None:

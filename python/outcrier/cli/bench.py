@@ -33,8 +33,15 @@ def command() -> None:
     show_default=True,
     help="Levels come in messages of so long together; 0 = with each event. May be given several times.",
 )
+@click.option(
+    "--depth",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Only so many of the best levels a side are told; 0 = all.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a recording, batching and line.")
-def l3(recordings: tuple[str, ...], every_ms: tuple[float, ...], as_json: bool) -> None:
+def l3(recordings: tuple[str, ...], every_ms: tuple[float, ...], depth: int, as_json: bool) -> None:
     """Derive levels and trades from recorded orders, infer the orders from those alone, and say how far each
     rule is from the true place of test orders.
 
@@ -47,9 +54,17 @@ def l3(recordings: tuple[str, ...], every_ms: tuple[float, ...], as_json: bool) 
         chosen = order_set(name)
         file = chosen.read(folder / "l3")
         for every in every_ms:
-            bench = Bench(file.tick, starts(chosen, file, BLOCK_NS))
+            bench = Bench(file.tick, starts(chosen, file, BLOCK_NS), depth)
             scores = bench.run(batches(file, int(every * _MS)))
-            found = score(name, chosen.about, every, chosen.lot, scores=scores, cancels=bench.cancels)
+            found = score(
+                name,
+                chosen.about,
+                every,
+                chosen.lot,
+                scores=scores,
+                cancels=bench.cancels,
+                depth=depth,
+            )
             if as_json:
                 click.echo(json_line(found))
             else:
@@ -60,7 +75,8 @@ def l3(recordings: tuple[str, ...], every_ms: tuple[float, ...], as_json: bool) 
 
 
 def _table(found: SetScore, *, fills: bool) -> Table:
-    messages = f"levels every {found.every_ms:g} ms" if found.every_ms else "levels with each event"
+    levels = f"the best {found.depth} levels" if found.depth else "levels"
+    messages = f"{levels} every {found.every_ms:g} ms" if found.every_ms else f"{levels} with each event"
     table = Table(
         title=f"{found.recording}: {found.about}; {messages}; {found.orders:,} test orders,"
         f" {found.mean_queue:,.1f} lots before one, {100 * found.filled:.0f} % filled",
@@ -70,6 +86,7 @@ def _table(found: SetScore, *, fills: bool) -> Table:
     for column in (
         "rule",
         "error, lots",
+        "of the level",
         "of newest-first",
         "bias, lots",
         "fill bias, points",
@@ -83,6 +100,7 @@ def _table(found: SetScore, *, fills: bool) -> Table:
         table.add_row(
             each.rule,
             _text(each.error, ",.2f"),
+            _text(each.error_of_queue, ".2f"),
             _text(each.error_of_newest, ".2f"),
             f"{each.bias:+,.2f}",
             *(of_fills if fills else ["no aggressors", "", ""]),
