@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outcrier import _core
-from outcrier.orders import ORDER, ORDER_OP, Ahead, Place, Side
+from outcrier.orders import ORDER_OP, Queues, Side
 
 
 class Rule(enum.StrEnum):
@@ -63,7 +63,7 @@ class Print(NamedTuple):
     """ns since the epoch."""
 
 
-class Inference:
+class Inference(Queues):
     """The inferred orders of one instrument. A level is the venue's quantity after every event. Not
     thread-safe.
     """
@@ -72,7 +72,8 @@ class Inference:
         """`tick`: least distance of prices, 0 = unknown. Raises ValueError below 0, for unknown rules and for
         weights outside 0 to 4.
         """
-        self._core = _core.Inference(tick, rule, *weights)
+        self._inference = _core.Inference(tick, rule, *weights)
+        super().__init__(self._inference)
 
     def event(
         self, trades: Sequence[Print], levels: Sequence[tuple[Side, int, int]], ts: int
@@ -84,37 +85,15 @@ class Inference:
         Returns the changes of orders (`outcrier.orders.ORDER_OP`) with numbers of our own, the flag INFERRED
         and a confidence.
         """
-        return self._core.event(list(trades), list(levels), ts).view(ORDER_OP)
+        return self._inference.event(list(trades), list(levels), ts).view(ORDER_OP)
 
     def clear(self) -> None:
         """All orders are gone; a whole book follows."""
-        self._core.clear()
-
-    def __len__(self) -> int:
-        """Orders."""
-        return len(self._core)
-
-    def level(self, side: Side, price: int) -> Ahead:
-        """Quantity and orders of a level, zeros for none."""
-        return Ahead(*self._core.level(side, price))
-
-    def levels(self, side: Side, depth: int = 0) -> NDArray[np.int64]:
-        """Shape (levels, 3): price, quantity and orders of the best `depth` levels, best first; 0 = all."""
-        return self._core.levels(side, depth)
-
-    def queue(self, side: Side, price: int) -> NDArray[np.void]:
-        """The orders (`outcrier.orders.ORDER`) of a level, front first."""
-        return self._core.queue(side, price).view(ORDER)
-
-    def watch_back(self, side: Side, price: int) -> Place:
-        """Watches the place at the back of a level, as of an order that joins now and stays. Raises
-        ValueError if too many places are watched.
-        """
-        return Place(self._core, self._core.watch_back(side, price))
+        self._inference.clear()
 
     @property
     def counters(self) -> dict[str, int]:
         """Trades that no change of a level showed (unshown), that came after it (late) or were forgotten
         because too many waited (forgotten); changes that did not fit (refused).
         """
-        return self._core.counters()
+        return self._inference.counters()

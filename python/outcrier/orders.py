@@ -131,7 +131,36 @@ class Place:
         self.close()
 
 
-class OrderBook:
+class Queues:
+    """The orders of one instrument in their queues; a level is the sum of its orders at any moment."""
+
+    def __init__(self, queues: _core.OrderBook | _core.Inference) -> None:
+        self._queues = queues
+
+    def __len__(self) -> int:
+        """Orders of the book."""
+        return len(self._queues)
+
+    def level(self, side: Side, price: int) -> Ahead:
+        """Quantity and orders of a level, zeros for none: what an order that joins it has before it."""
+        return Ahead(*self._queues.level(side, price))
+
+    def levels(self, side: Side, depth: int = 0) -> NDArray[np.int64]:
+        """Shape (levels, 3): price, quantity and orders of the best `depth` levels, best first; 0 = all."""
+        return self._queues.levels(side, depth)
+
+    def queue(self, side: Side, price: int) -> NDArray[np.void]:
+        """The orders (`ORDER`) of a level, front first."""
+        return self._queues.queue(side, price).view(ORDER)
+
+    def watch_back(self, side: Side, price: int) -> Place:
+        """Watches the place at the back of a level, as of an order that joins now and stays. Raises
+        ValueError if too many places are watched.
+        """
+        return Place(self._queues, self._queues.watch_back(side, price))
+
+
+class OrderBook(Queues):
     """Every order of one instrument; a level is the sum of its orders at any moment.
 
     Priority is by arrival at a level; of venues that name a queue key (`priority`), by that. Changes cost
@@ -140,7 +169,8 @@ class OrderBook:
 
     def __init__(self, tick: int = 1) -> None:
         """`tick`: least distance of prices, 0 = unknown. Raises ValueError below 0."""
-        self._core = _core.OrderBook(tick)
+        self._book = _core.OrderBook(tick)
+        super().__init__(self._book)
 
     def apply(self, ops: NDArray[np.void], ts: NDArray[np.int64]) -> list[Fault]:
         """Makes changes (`ORDER_OP`) in their order, each at its time (ns since the epoch). Those that do not
@@ -149,70 +179,48 @@ class OrderBook:
         if ops.dtype != ORDER_OP:
             raise ValueError(f"changes are of {ops.dtype}, not of ORDER_OP")
         raw = np.ascontiguousarray(ops).view(np.uint8)
-        return [Fault(*fault) for fault in self._core.apply(raw, np.ascontiguousarray(ts, dtype=np.int64))]
+        return [Fault(*fault) for fault in self._book.apply(raw, np.ascontiguousarray(ts, dtype=np.int64))]
 
     def clear(self) -> None:
         """Removes all orders."""
-        self._core.clear()
-
-    def __len__(self) -> int:
-        """Orders of the book."""
-        return len(self._core)
+        self._book.clear()
 
     def get(self, order_id: int) -> Resting | None:
         """The order of a number."""
-        found = self._core.get(order_id)
+        found = self._book.get(order_id)
         return None if found is None else Resting(Side(found[0]), *found[1:])
 
     def best(self, side: Side) -> LevelSum | None:
         """The best level of a side."""
-        found = self._core.best(side)
+        found = self._book.best(side)
         return None if found is None else LevelSum(*found)
-
-    def level(self, side: Side, price: int) -> Ahead:
-        """Quantity and orders of a level, zeros for none: what an order that joins it has before it."""
-        return Ahead(*self._core.level(side, price))
-
-    def levels(self, side: Side, depth: int = 0) -> NDArray[np.int64]:
-        """Shape (levels, 3): price, quantity and orders of the best `depth` levels, best first; 0 = all."""
-        return self._core.levels(side, depth)
-
-    def queue(self, side: Side, price: int) -> NDArray[np.void]:
-        """The orders (`ORDER`) of a level, front first."""
-        return self._core.queue(side, price).view(ORDER)
 
     def orders(self) -> NDArray[np.void]:
         """All orders (`ORDER`): bids, then asks, best level first, each level from its front."""
-        return self._core.orders().view(ORDER)
+        return self._book.orders().view(ORDER)
 
     def ahead(self, order_id: int) -> Ahead | None:
         """What stands before an order, by a walk along its queue. Who asks often watches the place."""
-        found = self._core.ahead(order_id)
+        found = self._book.ahead(order_id)
         return None if found is None else Ahead(*found)
 
     def watch_order(self, order_id: int) -> Place:
         """Watches the place of an order, wherever it goes. Raises ValueError if there is no such order, or if
         too many places are watched.
         """
-        return Place(self._core, self._core.watch_order(order_id))
-
-    def watch_back(self, side: Side, price: int) -> Place:
-        """Watches the place at the back of a level, as of an order that joins now and stays. Raises
-        ValueError if too many places are watched.
-        """
-        return Place(self._core, self._core.watch_back(side, price))
+        return Place(self._book, self._book.watch_order(order_id))
 
     @property
     def executions(self) -> tuple[int, int]:
         """Executions so far, and how many of them were of the first order of its queue."""
-        return self._core.executions()
+        return self._book.executions()
 
     @property
     def checksum(self) -> int:
         """CRC32C over all orders, as ORDER_SNAPSHOT carries it."""
-        return self._core.checksum()
+        return self._book.checksum()
 
     @property
     def memory_bytes(self) -> int:
         """Bytes that the book holds."""
-        return self._core.memory_bytes()
+        return self._book.memory_bytes()
