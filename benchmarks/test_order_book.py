@@ -15,7 +15,7 @@ import pytest
 from benchmarks.frame import OURS, AtLeast, Limit, Measure, Row
 from outcrier.bench.sets import SETS
 from outcrier.order_files import OrderFile
-from outcrier.orders import OrderBook, Side
+from outcrier.orders import Op, OrderBook, Side
 
 PEER = "nautilus L3 book"
 
@@ -50,11 +50,11 @@ def expected(file: OrderFile) -> list[list[tuple[int, int, int]]]:
     left: dict[int, tuple[int, int, int]] = {}
     for op in file.ops[["op", "order_id", "price", "qty", "side"]].tolist():
         kind, number, price, qty, side = op
-        if kind == 7:
+        if kind == Op.CLEAR:
             left.clear()
-        elif kind == 4:
+        elif kind == Op.DELETE:
             del left[number]
-        elif kind == 5:
+        elif kind == Op.EXECUTE:
             of, at, before = left.pop(number)
             if before > qty:
                 left[number] = (of, at, before - qty)

@@ -72,6 +72,9 @@ ORDER_FLAGS: Final = ("inferred",)
 """Bits of ORDER_OPS.op_flags and ORDER_SNAPSHOT.order_flags; the confidence * 255 is their high byte."""
 ORDER_INFERRED: Final = 1
 """The first of them: the venue does not tell of the order."""
+ORDER_CONFIDENCE_SHIFT: Final = 8
+ORDER_CONFIDENCE_MAX: Final = 255
+"""Where the confidence begins in them, and what is full."""
 
 REASONS: Final = {
     0: "none",

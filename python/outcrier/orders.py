@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outcrier import _core
-from outcrier.layout import DTYPES, ORDER_INFERRED
+from outcrier.layout import DTYPES, ORDER_CONFIDENCE_MAX, ORDER_CONFIDENCE_SHIFT, ORDER_INFERRED
 
 ORDER_OP: Final = DTYPES["ops"]
 """A change of an order, as ORDER_OPS carries it: order_id, price, qty (add, modify: what is left; execute:
@@ -36,7 +36,7 @@ ORDER: Final = DTYPES["orders"]
 place, ns since the epoch), order_flags (as op_flags), reserved.
 """
 
-TOLD: Final = 255 << 8
+TOLD: Final = ORDER_CONFIDENCE_MAX << ORDER_CONFIDENCE_SHIFT
 """`op_flags` of what a venue tells: not inferred, full confidence."""
 
 INFERRED: Final = ORDER_INFERRED

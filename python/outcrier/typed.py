@@ -32,6 +32,8 @@ from outcrier.layout import (
     KIND_STATE,
     LIQUIDATION,
     MARK_MID_EVENT,
+    ORDER_CONFIDENCE_MAX,
+    ORDER_CONFIDENCE_SHIFT,
     ORDER_INFERRED,
     ORDER_OPERATIONS,
     ORDER_OPS,
@@ -380,7 +382,10 @@ class _Maker:
 
 def _certainty(flags: int) -> dict[str, Any]:
     """What `op_flags` and `order_flags` say."""
-    return {"inferred": bool(flags & ORDER_INFERRED), "confidence": (flags >> 8) / 255}
+    return {
+        "inferred": bool(flags & ORDER_INFERRED),
+        "confidence": (flags >> ORDER_CONFIDENCE_SHIFT) / ORDER_CONFIDENCE_MAX,
+    }
 
 
 def _given(value: float) -> float | None:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from outcrier.bench.levels import Batch
 from outcrier.inference import Inference
+from outcrier.layout import ORDER_CONFIDENCE_MAX, ORDER_CONFIDENCE_SHIFT
 from outcrier.orders import Op, OrderBook, Side
 
 _GONE: Final = (Op.DELETE, Op.MODIFY_KEEP)
-_CONFIDENCE_MAX: Final = 255
 
 
 @dataclass
@@ -77,7 +77,7 @@ def note(cancel: Cancel, told: list[NDArray[np.void]], found: Cancels) -> None:
             return  # The level was not told.
         at = int(np.flatnonzero(queue["order_id"] == ops["order_id"][0])[0])
         picked.append(int(queue["qty"][:at].sum()))
-        confidence.append(int(ops["op_flags"][0] >> 8) / _CONFIDENCE_MAX)
+        confidence.append(int(ops["op_flags"][0] >> ORDER_CONFIDENCE_SHIFT) / ORDER_CONFIDENCE_MAX)
     found.place.append(cancel.place)
     found.queue.append(cancel.queue)
     found.orders.append(cancel.orders)

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from outcrier.inference import Print
 from outcrier.order_files import OrderEvent, OrderFile
+from outcrier.order_files.common import BUY
 from outcrier.orders import Op, OrderBook, Side
-
-BUY = 1
 
 
 class Batch(NamedTuple):

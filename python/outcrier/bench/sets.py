@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from outcrier.bench.places import SECOND_NS
 from outcrier.errors import ConfigurationError
 from outcrier.order_files import OrderFile, read_bitstamp, read_dbn, read_lobster
-
-SECOND_NS: Final = 1_000_000_000
 
 _GOOG: Final = "lobster/GOOG_2012-06-21_34200000_57600000"
 _AAPL: Final = "lobster/AAPL_2012-06-21_34200000_57600000"

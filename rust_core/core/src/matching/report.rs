@@ -168,16 +168,6 @@ impl Output {
 
     /// Tells of a change of an order that is shown; `qty` and `ref_id` as the operation has them.
     pub(super) fn tell(&mut self, op: u8, order: &Order, qty: i64, ref_id: u64) {
-        self.ops.push(OrderOp {
-            order_id: order.id,
-            price: order.price,
-            qty,
-            ref_id,
-            priority: 0,
-            op,
-            side: order.side as u8,
-            op_flags: ORDER_TOLD,
-            reserved: 0,
-        });
+        self.ops.push(order.op(op, qty, ref_id, ORDER_TOLD));
     }
 }

@@ -372,17 +372,7 @@ impl Inference {
     }
 
     fn tell(&mut self, op: u8, order: &Order, qty: i64, ref_id: u64, confidence: f32) {
-        self.ops.push(OrderOp {
-            order_id: order.id,
-            price: order.price,
-            qty,
-            ref_id,
-            priority: 0,
-            op,
-            side: order.side as u8,
-            op_flags: flags(confidence),
-            reserved: 0,
-        });
+        self.ops.push(order.op(op, qty, ref_id, flags(confidence)));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Fault, ORDERS_MAX};
 use crate::book::Book;
-use crate::event::{Level, NOT_GIVEN, Side};
+use crate::event::{Level, NOT_GIVEN, OrderOp, Side};
 
 /// No order, no queue.
 const NONE: u32 = u32::MAX;
@@ -32,6 +32,23 @@ pub struct Order {
     pub side: Side,
     /// As on the wire: see [`crate::event::OrderOp::op_flags`].
     pub flags: u16,
+}
+
+impl Order {
+    /// A change of it as it stands on the wire; `qty` and `ref_id` as the operation has them.
+    pub(crate) fn op(&self, op: u8, qty: i64, ref_id: u64, op_flags: u16) -> OrderOp {
+        OrderOp {
+            order_id: self.id,
+            price: self.price,
+            qty,
+            ref_id,
+            priority: 0,
+            op,
+            side: self.side as u8,
+            op_flags,
+            reserved: 0,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
