@@ -223,8 +223,16 @@ def test_the_best_levels_alone_give_the_same_at_the_best(es: OrderFile, es_score
 
 
 def test_batches_hold_all_events_of_their_time(es: OrderFile) -> None:
-    whole = list(islice(batches(es), 3_000))
+    whole = list(batches(es))
+    assert len(whole) == len(es.times)
     assert all(len(batch.events) == 1 for batch in whole)
+    recorder = Recorder()
+    for number, time in enumerate((5, 5, 14, 15), 1):
+        recorder.add(number, Known(Side.BID, 100, 1), time)
+        recorder.end(time)
+    file = recorder.file(0, 0, 1)
+    assert [len(batch.events) for batch in batches(file)] == [1, 1, 1, 1], "those of one time too"
+    assert [len(batch.events) for batch in batches(file, 10)] == [3, 1]
     together = list(batches(es, 100_000_000))
     assert sum(len(batch.events) for batch in together) == len(es.times)
     assert sum(len(batch.trades) for batch in together) == 2972, "one trade has no aggressor"
