@@ -60,6 +60,7 @@ class Bench:
     digits: tuple[int, int] = (0, 0)
     replay: bool = True
     pack: bool = False
+    infer_orders: bool = False
     publisher: _core.Publisher = field(default_factory=_core.Publisher.memory)
     indices: dict[str, int] = field(default_factory=dict)
     naive: dict[str, NaiveBook] = field(default_factory=dict)
@@ -80,6 +81,7 @@ class Bench:
             replay=self.replay,
             pack=self.pack,
             start_ns=1,
+            infer_orders=self.infer_orders,
         )
 
     @staticmethod

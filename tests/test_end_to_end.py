@@ -24,6 +24,7 @@ from outcrier.capture.contents import instruments_of, scan
 from outcrier.capture.library import read_session
 from outcrier.capture.venue_replay import VenueReplay, open_feed
 from outcrier.layout import BBO, BOOK_DELTA, BOOK_SNAPSHOT, KIND_LOST, EventRow
+from outcrier.orders import Side
 from outcrier.silence import RCVBUF_BYTES_MIN
 from outcrier.venues import VENUES
 from sockets import Child, Net, Witness, levels, until
@@ -108,7 +109,7 @@ def test_a_replay_reaches_early_and_late_consumers_whole(
     children: list[Child] = []
 
     def start() -> Child:
-        options = ["--speed", "max", "--rate", "25000", "--json"]
+        options = ["--speed", "max", "--rate", "25000", "--orders", "--json"]
         children.append(Child(tmp_path, "replay", path, *options, *net.options()))
         return children[0]
 
@@ -124,11 +125,14 @@ def test_a_replay_reaches_early_and_late_consumers_whole(
     (end,) = summary["books"]
     assert (end["state"], end["source_seq"], summary["counters"]["gaps"]) == ("LIVE", expected.last, 0)
     frames = summary["counters"]["frames"]
-    assert frames > 96_000
+    assert frames > 110_000
     for reader in (early, late):
         assert levels(reader.sub, SYMBOL) == expected.sides(), "level for level"
         assert reader.sub.book(SYMBOL).hash == end["hash"]
         assert reader.sub.book(SYMBOL).source_seq == expected.last
+        orders = reader.sub.orders(SYMBOL)
+        sums = [orders.levels(side)[:, :2].tolist() for side in Side]
+        assert sums == [side.tolist() for side in reader.sub.book(SYMBOL).mantissas()]
         # Live once and for good, until the session ended.
         assert [state for state, _ in reader.changes()][-2:] == ["LIVE", "STALE"]
         flags = reader.channel["replay"], reader.channel["test"]
@@ -146,6 +150,7 @@ def test_a_replay_reaches_early_and_late_consumers_whole(
         assert (reader.channel["gaps"], reader.channel["given_up"]) == (0, 0)
         assert reader.sub.counters()["kernel_drops"] == 0
         assert [state for state, _ in reader.changes()].count("LIVE") == 1
+    assert early.sub.orders(SYMBOL).orders().tolist() == late.sub.orders(SYMBOL).orders().tolist()
     assert early.channel["frames"] == frames
     assert early.channel["chain_ok"]
     assert late.channel["frames"] < frames - 15_000, "it was not there before"

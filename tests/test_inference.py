@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from outcrier.inference import Inference, Print, Rule
-from outcrier.orders import INFERRED, Ahead, Op, Side
+from outcrier.orders import INFERRED, TOLD, Ahead, Op, Side
 
 S = 1_000_000_000
 BID = (Side.BID, 100)
@@ -104,10 +104,10 @@ def test_a_level_that_grows_while_it_trades_has_a_new_order() -> None:
 
 def test_a_book_that_begins_anew_says_so() -> None:
     inferred = of(Rule.LIKELIEST, 5, 3)
-    inferred.clear()
-    assert len(inferred) == 0
-    ops = inferred.event([], [(*BID, 9)], 2 * S)
+    ops = inferred.begin([(*BID, 9)], 2 * S)
     assert ops[["op", "order_id", "qty"]].tolist() == [(Op.CLEAR, 0, 0), (Op.ADD, 3, 9)], "numbers go on"
+    assert ops["op_flags"].tolist() == [TOLD | INFERRED, INFERRED], "of the level only the sum is known"
+    assert queue(inferred) == [9]
 
 
 def test_a_place_that_was_never_an_order_moves_up() -> None:

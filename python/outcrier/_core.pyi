@@ -17,6 +17,7 @@ __all__ = [
     "Inference",
     "LogReader",
     "LogWriter",
+    "MirroredOrders",
     "Monitor",
     "OrderBook",
     "Publisher",
@@ -311,6 +312,7 @@ class Feed:
         pack: bool = False,
         start_ns: int = 0,
         history_bytes_max: int = 0,
+        infer_orders: bool = False,
     ) -> Self:
         """Sends SESSION_START. `shapes` is the text of `outcrier.shape_json.to_json`.
 
@@ -320,7 +322,8 @@ class Feed:
         `prev_last_seq` is the number that `prev_session` ended with, 0 = unknown; `instruments` are the ids
         that will be added at once, as its digest tells them. `pack`: messages of one socket read share PACK
         frames. `start_ns` is the wall time of a replay's first message; 0 = now.
-        `history_bytes_max`: bytes for `history`, 0 = none are kept.
+        `history_bytes_max`: bytes for `history`, 0 = none are kept. `infer_orders`: the orders of each book
+        are inferred from levels and trades, and published.
         """
     def add_instrument(
         self,
@@ -606,6 +609,8 @@ class Receiver:
         self, venue: int, instrument: int, depth: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(bids, asks), each of shape (levels, 2): price and qty mantissa, best first; depth 0 = all."""
+    def orders(self, symbol: str) -> MirroredOrders:
+        """The orders of an instrument by the symbol of `find`; none before it is heard."""
     def top(
         self, venue: int, instrument: int, depth: int
     ) -> tuple[int, int, list[tuple[int, int]], list[tuple[int, int]]]:
@@ -734,6 +739,39 @@ class OrderBook:
         """Bytes that the book holds."""
 
 @final
+class MirroredOrders:
+    """The orders of one instrument as a receiver has them at the moment of each call; as `OrderBook`, and
+    empty while none are known.
+    """
+
+    def scale(self) -> tuple[int, int] | None:
+        """Exponents of prices and quantities; None: no orders are known."""
+    def __len__(self) -> int:
+        """Orders."""
+    def get(self, order_id: int) -> tuple[int, int, int, int] | None:
+        """As `OrderBook.get`."""
+    def best(self, side: int) -> tuple[int, int] | None:
+        """As `OrderBook.best`."""
+    def level(self, side: int, price: int) -> tuple[int, int]:
+        """As `OrderBook.level`."""
+    def levels(self, side: int, depth: int = 0) -> NDArray[np.int64]:
+        """As `OrderBook.levels`."""
+    def queue(self, side: int, price: int) -> NDArray[np.uint8]:
+        """As `OrderBook.queue`."""
+    def orders(self) -> NDArray[np.uint8]:
+        """As `OrderBook.orders`."""
+    def ahead(self, order_id: int) -> tuple[int, int] | None:
+        """As `OrderBook.ahead`."""
+    def watch_order(self, order_id: int) -> int:
+        """As `OrderBook.watch_order`. Raises ValueError also while no orders are known."""
+    def watch_back(self, side: int, price: int) -> int:
+        """As `OrderBook.watch_back`. Raises ValueError also while no orders are known."""
+    def watched(self, watch: int) -> tuple[int, int] | None:
+        """As `OrderBook.watched`; None also: the orders began anew since."""
+    def unwatch(self, watch: int) -> None:
+        """As `OrderBook.unwatch`."""
+
+@final
 class Inference:
     """The orders of one instrument, inferred: `outcrier.inference.Inference` without its types."""
 
@@ -747,8 +785,9 @@ class Inference:
         """Takes an event: trades (side of the resting order, price, quantity, number, time) and the levels
         that changed (side, price, quantity); the changes of orders as bytes of `ops`. Raises ValueError
         for other sides; nothing is taken then."""
-    def clear(self) -> None:
-        """All orders are gone; a whole book follows."""
+    def begin(self, levels: list[tuple[int, int, int]], ts: int) -> NDArray[np.uint8]:
+        """Takes a whole book (side, price, quantity) in place of what was known; the changes as in `event`.
+        Raises ValueError for other sides; nothing is taken then."""
     def __len__(self) -> int:
         """Orders."""
     def level(self, side: int, price: int) -> tuple[int, int]:

@@ -452,6 +452,16 @@ class VenueConfig(_Section, frozen=True):
             extra={"unit": "text; empty = the venue's usual one"},
         ),
     ] = ""
+    infer_orders: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Infer the orders of each book from its levels and trades, and publish them too (ORDER_OPS,"
+                " ORDER_SNAPSHOT): some four times the bytes."
+            ),
+            extra={"unit": "true or false"},
+        ),
+    ] = False
 
 
 def _default_venues() -> dict[str, VenueConfig]:

@@ -87,9 +87,13 @@ class Inference(Queues):
         """
         return self._inference.event(list(trades), list(levels), ts).view(ORDER_OP)
 
-    def clear(self) -> None:
-        """All orders are gone; a whole book follows."""
-        self._inference.clear()
+    def begin(self, levels: Sequence[tuple[Side, int, int]], ts: int) -> NDArray[np.void]:
+        """Takes a whole book, as levels (side, price, quantity), in place of what was known. Of its levels
+        only the sums are known: each is one order, without any confidence.
+
+        Returns the changes of orders: `Op.CLEAR` and the new ones.
+        """
+        return self._inference.begin(list(levels), ts).view(ORDER_OP)
 
     @property
     def counters(self) -> dict[str, int]:

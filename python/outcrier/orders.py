@@ -105,7 +105,7 @@ class Place:
     before it with every change, so looking costs nothing.
     """
 
-    def __init__(self, book: _core.OrderBook | _core.Inference, watch: int) -> None:
+    def __init__(self, book: _core.OrderBook | _core.MirroredOrders | _core.Inference, watch: int) -> None:
         self._book = book
         self._watch = watch
 
@@ -134,7 +134,7 @@ class Place:
 class Queues:
     """The orders of one instrument in their queues; a level is the sum of its orders at any moment."""
 
-    def __init__(self, queues: _core.OrderBook | _core.Inference) -> None:
+    def __init__(self, queues: _core.OrderBook | _core.MirroredOrders | _core.Inference) -> None:
         self._queues = queues
 
     def __len__(self) -> int:
@@ -160,7 +160,40 @@ class Queues:
         return Place(self._queues, self._queues.watch_back(side, price))
 
 
-class OrderBook(Queues):
+class Numbered(Queues):
+    """Orders that are found by their number."""
+
+    def __init__(self, orders: _core.OrderBook | _core.MirroredOrders) -> None:
+        super().__init__(orders)
+        self._orders = orders
+
+    def get(self, order_id: int) -> Resting | None:
+        """The order of a number."""
+        found = self._orders.get(order_id)
+        return None if found is None else Resting(Side(found[0]), *found[1:])
+
+    def best(self, side: Side) -> LevelSum | None:
+        """The best level of a side."""
+        found = self._orders.best(side)
+        return None if found is None else LevelSum(*found)
+
+    def orders(self) -> NDArray[np.void]:
+        """All orders (`ORDER`): bids, then asks, best level first, each level from its front."""
+        return self._orders.orders().view(ORDER)
+
+    def ahead(self, order_id: int) -> Ahead | None:
+        """What stands before an order, by a walk along its queue. Who asks often watches the place."""
+        found = self._orders.ahead(order_id)
+        return None if found is None else Ahead(*found)
+
+    def watch_order(self, order_id: int) -> Place:
+        """Watches the place of an order, wherever it goes. Raises ValueError if there is no such order, or if
+        too many places are watched.
+        """
+        return Place(self._orders, self._orders.watch_order(order_id))
+
+
+class OrderBook(Numbered):
     """Every order of one instrument; a level is the sum of its orders at any moment.
 
     Priority is by arrival at a level; of venues that name a queue key (`priority`), by that. Changes cost
@@ -184,31 +217,6 @@ class OrderBook(Queues):
     def clear(self) -> None:
         """Removes all orders."""
         self._book.clear()
-
-    def get(self, order_id: int) -> Resting | None:
-        """The order of a number."""
-        found = self._book.get(order_id)
-        return None if found is None else Resting(Side(found[0]), *found[1:])
-
-    def best(self, side: Side) -> LevelSum | None:
-        """The best level of a side."""
-        found = self._book.best(side)
-        return None if found is None else LevelSum(*found)
-
-    def orders(self) -> NDArray[np.void]:
-        """All orders (`ORDER`): bids, then asks, best level first, each level from its front."""
-        return self._book.orders().view(ORDER)
-
-    def ahead(self, order_id: int) -> Ahead | None:
-        """What stands before an order, by a walk along its queue. Who asks often watches the place."""
-        found = self._book.ahead(order_id)
-        return None if found is None else Ahead(*found)
-
-    def watch_order(self, order_id: int) -> Place:
-        """Watches the place of an order, wherever it goes. Raises ValueError if there is no such order, or if
-        too many places are watched.
-        """
-        return Place(self._book, self._book.watch_order(order_id))
 
     @property
     def executions(self) -> tuple[int, int]:

@@ -35,12 +35,14 @@ def replay_batches(
     prices: PriceKind = "decimal",
     venue: str | None = None,
     instruments: str | Path | None = None,
+    infer_orders: bool = False,
 ) -> Iterator[Batch]:
     """The batches that `Subscriber(accept={"replay"}).batches()` gives while `outcrier replay` plays them.
 
     `symbols`, `types` and `prices` as of `Subscriber`. Captures of one venue are one session; those of
     several venues are merged by their receive times. `venue` and `instruments` name what folder and list
-    beside the captures do not tell. Rows carry the flag REPLAY and no receive stamp of a kernel (`rx_ts` 0).
+    beside the captures do not tell. `infer_orders`: orders of the books, too (`batch.ops`, `batch.orders`),
+    inferred from levels and trades. Rows carry the flag REPLAY and no receive stamp of a kernel (`rx_ts` 0).
 
     Raises ConfigurationError for what cannot be, and CaptureError, with file and line, for a capture that is
     missing or damaged; batches before that line have been handed out.
@@ -54,7 +56,8 @@ def replay_batches(
     directory = Directory(receiver.instruments, receiver.channels, converter(prices))
     groups = group_by_venue([Path(capture) for capture in captures], venue)
     publisher = _core.Publisher.memory()
-    lines = open_replays(publisher, groups, None if instruments is None else Path(instruments))
+    listed = None if instruments is None else Path(instruments)
+    lines = open_replays(publisher, groups, listed, infer_orders=infer_orders)
     frames = _carry(publisher, receiver)
     for symbol, core in (wanted or {}).items():
         if receiver.find(core) is None:

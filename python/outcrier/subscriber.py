@@ -27,6 +27,7 @@ from outcrier.config import MulticastConfig, MulticastSections, SubscriberConfig
 from outcrier.errors import ConfigurationError, NetworkError
 from outcrier.events import Event
 from outcrier.gaps import Gap, gap_of
+from outcrier.order_views import OrdersView
 from outcrier.prices import PriceKind, converter
 from outcrier.pump import Pump
 from outcrier.reception import Address, join, make_receiver, read_keys
@@ -139,6 +140,7 @@ class Subscriber:
         # The rest of a batch. Taken from by next(): a broken-off iteration closes what it loops over.
         self._unread: Iterator[Event] = iter(())
         self._views: dict[str, BookView] = {}
+        self._order_views: dict[str, OrdersView] = {}
         self._watch = Watch(0, None)
         self._missing = dict(self._symbols or {})
         self._known = 0
@@ -436,6 +438,17 @@ class Subscriber:
                 raise ConfigurationError(f"{symbol} is not among the symbols of this subscriber")
             view = BookView(self._receiver, symbol, core_symbol(symbol), self._convert)
             self._views[symbol] = view
+        return view
+
+    def orders(self, symbol: str) -> OrdersView:
+        """A live view of the orders of `symbol`, where its publisher tells of any. Raises ConfigurationError
+        if it was not subscribed to.
+        """
+        book = self.book(symbol)
+        view = self._order_views.get(symbol)
+        if view is None:
+            view = OrdersView(self._receiver.orders(core_symbol(symbol)), book, self._convert)
+            self._order_views[symbol] = view
         return view
 
     def state(self, symbol: str) -> State:

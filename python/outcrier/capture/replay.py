@@ -77,28 +77,34 @@ def replay_into(
     publisher_id: int = 1,
     wire_ids: Mapping[str, int] | None = None,
     instruments: Path | None = None,
+    infer_orders: bool = False,
 ) -> VenueReplay:
     """Replays a group into a new feed, as fast as it goes, in this thread. The feed is left open.
 
-    `wire_ids` by native symbol; None numbers the instruments from 1. Raises CaptureError and
-    ConfigurationError.
+    `wire_ids` by native symbol; None numbers the instruments from 1. `infer_orders`: orders of the books,
+    too. Raises CaptureError and ConfigurationError.
     """
     prepared = _prepare(group, instruments)
-    replay = _define(_open(publisher, prepared, session, publisher_id, wire_ids), prepared, wire_ids)
+    feed = _open(publisher, prepared, session, publisher_id, wire_ids, infer_orders=infer_orders)
+    replay = _define(feed, prepared, wire_ids)
     for line in read_session(group.paths):
         replay.take(line)
     return replay
 
 
 def open_replays(
-    publisher: _core.Publisher, groups: Sequence[CaptureGroup], instruments: Path | None = None
+    publisher: _core.Publisher,
+    groups: Sequence[CaptureGroup],
+    instruments: Path | None = None,
+    *,
+    infer_orders: bool = False,
 ) -> Iterator[tuple[VenueReplay, CaptureLine]]:
     """Each line of `groups`, by the time it is due, with the replay that is to take it. No sockets, no pace.
 
     Raises CaptureError and ConfigurationError.
     """
     prepared = [_prepare(group, instruments) for group in groups]
-    replays = [_define(_open(publisher, each), each) for each in prepared]
+    replays = [_define(_open(publisher, each, infer_orders=infer_orders), each) for each in prepared]
     return ((replay, line) for _, replay, line in _schedule(prepared, replays))
 
 
@@ -108,6 +114,8 @@ def _open(
     session: int = 1,
     publisher_id: int = 1,
     wire_ids: Mapping[str, int] | None = None,
+    *,
+    infer_orders: bool = False,
 ) -> _core.Feed:
     """The feed of a replay; `wire_ids` None numbers the instruments from 1."""
     members = prepared.instruments
@@ -119,6 +127,7 @@ def _open(
         publisher_id=publisher_id,
         first_ns=prepared.found.first_ns,
         instruments=[ids[each.native_symbol] for each in members if each.status != Trading.DELISTED],
+        infer_orders=infer_orders,
     )
 
 
@@ -145,6 +154,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How long the end of the session is repeated."""
     instruments: Path | None = None
     """Instrument list to use instead of the one beside the captures."""
+    infer_orders: bool = False
+    """Orders of the books, too, inferred from levels and trades."""
 
     def check(self) -> None:
         """Raises ConfigurationError for a value that cannot be."""
@@ -198,7 +209,8 @@ class Replay:
             stack.enter_context(conductor)
             for each, state in zip(self._prepared, states, strict=True):
                 ids = state.ids(instrument.native_symbol for instrument in each.instruments)
-                feed = _open(publisher, each, state.next_session(wall_ns()), publisher_id, ids)
+                session, infer_orders = state.next_session(wall_ns()), self._options.infer_orders
+                feed = _open(publisher, each, session, publisher_id, ids, infer_orders=infer_orders)
                 conductor.feeds.append(feed)
                 self._replays.append(_define(feed, each, ids))
             seconds, loops, complete = self._play(conductor)

@@ -195,9 +195,10 @@ def open_feed(
     publisher_id: int,
     first_ns: int | None,
     instruments: Sequence[int] = (),
+    infer_orders: bool = False,
 ) -> _core.Feed:
     """A feed whose frames are flagged REPLAY, on the venue's own channel. `instruments` are the wire ids that
-    will be added at once.
+    will be added at once; `infer_orders`: orders of the books, too.
     """
     return _core.Feed(
         publisher,
@@ -210,4 +211,5 @@ def open_feed(
         instruments=instruments,
         replay=True,
         start_ns=first_ns or UNTIMED_STEP_NS,
+        infer_orders=infer_orders,
     )

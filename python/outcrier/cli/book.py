@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from outcrier.cli import book_orders
 from outcrier.cli.ctl import history as messages_of
 from outcrier.cli.output import (
     clean,
@@ -30,6 +31,7 @@ from outcrier.cli.output import (
 )
 from outcrier.config import Config
 from outcrier.events import flag_names
+from outcrier.order_views import OrdersView
 from outcrier.subscriber import Subscriber
 from outcrier.views import BOOK_PROOFS, BookView, Level, State
 
@@ -45,6 +47,13 @@ _REFRESH_S = 0.1
 @click.option("--watch", is_flag=True, help="Show it as it moves, until Ctrl-C.")
 @click.option(
     "--depth", type=click.IntRange(min=0), default=10, show_default=True, help="Levels a side; 0 = all."
+)
+@click.option(
+    "--orders",
+    is_flag=True,
+    help="Show the orders of each level, front first, where the publisher tells of any: those of the"
+    f" venue, or inferred ones (infer_orders in the configuration). {book_orders.UNSURE} marks what nobody"
+    " is sure of.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(
@@ -66,6 +75,7 @@ def command(  # noqa: PLR0917  # click calls by name
     symbol: str,
     watch: bool,  # click calls by name
     depth: int,
+    orders: bool,
     as_json: bool,
     timeout: float | None,
     history: int | None,
@@ -82,23 +92,24 @@ def command(  # noqa: PLR0917  # click calls by name
         timeout = 0.0 if watch else LIVE_WITHIN_S
     unopened = subscriber(wire, symbols=[symbol], types=["book"], timeout=timeout or None)
     if watch and not as_json and is_terminal():
-        asyncio.run(_watch_on_screen(unopened, symbol, depth))
+        asyncio.run(_watch_on_screen(unopened, symbol, depth, orders=orders))
         return
     with unopened as sub:
+        view, queues = sub.book(symbol), sub.orders(symbol) if orders else None
         if watch:
             with until_stopped():
-                _watch(sub, symbol, depth, as_json=as_json)
+                _watch(sub, view, queues, depth, as_json=as_json)
         else:
             sub.wait_live(timeout or None)
-            click.echo(
-                json_line(as_object(sub.book(symbol), depth)) if as_json else as_text(sub.book(symbol), depth)
-            )
+            click.echo(json_line(as_object(view, depth, queues)) if as_json else as_text(view, depth, queues))
 
 
-def _watch(sub: Subscriber, symbol: str, depth: int, *, as_json: bool) -> None:
-    view = sub.book(symbol)
+def _watch(sub: Subscriber, view: BookView, queues: OrdersView | None, depth: int, *, as_json: bool) -> None:
     for _ in sub.iter_batches():
-        click.echo(json_line(as_object(view, depth)) if as_json else as_line(view))
+        if as_json:
+            click.echo(json_line(as_object(view, depth, queues)))
+        else:
+            click.echo(as_line(view) if queues is None else as_text(view, depth, queues))
         time.sleep(_REFRESH_S)
 
 
@@ -133,22 +144,22 @@ def _noted() -> Iterator[_Note]:
         log.propagate = before
 
 
-async def _watch_on_screen(unopened: Subscriber, symbol: str, depth: int) -> None:
+async def _watch_on_screen(unopened: Subscriber, symbol: str, depth: int, *, orders: bool) -> None:
     """Draws on a timer, so that the state is seen also when nothing comes any more."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with unopened as sub:
-        view = sub.book(symbol)
+        view, queues = sub.book(symbol), sub.orders(symbol) if orders else None
         with _noted() as note, Live(auto_refresh=False, screen=True) as live:
             reading = asyncio.create_task(_read(sub, note))
             stopped = asyncio.create_task(stop.wait())
             try:
                 while not (reading.done() or stopped.done()):
-                    height = live.console.height
+                    height = live.console.height if queues is None else live.console.height // 2
                     levels = min(depth, height) if depth else height
-                    live.update(as_table(view, levels, note.text), refresh=True)
+                    live.update(as_table(view, levels, note.text, queues), refresh=True)
                     await asyncio.wait(
                         {reading, stopped}, timeout=_REFRESH_S, return_when=asyncio.FIRST_COMPLETED
                     )
@@ -165,10 +176,11 @@ async def _read(sub: Subscriber, note: _Note) -> None:
         note.heard()
 
 
-def as_object(view: BookView, depth: int) -> dict[str, Any]:
-    """A book as a JSON object; levels are [price, quantity], best first."""
+def as_object(view: BookView, depth: int, queues: OrdersView | None = None) -> dict[str, Any]:
+    """A book as a JSON object; levels are [price, quantity], best first, or objects with their orders."""
     info = view.info()
     bids, asks = view.top(depth)
+    sides = {"bids": bids, "asks": asks} if queues is None else book_orders.as_objects(queues, depth)
     return {
         "symbol": view.symbol,
         "state": view.state,
@@ -181,8 +193,7 @@ def as_object(view: BookView, depth: int) -> dict[str, Any]:
         "hash": f"{view.hash:016x}",
         "bid_levels": info.get("bids", 0),
         "ask_levels": info.get("asks", 0),
-        "bids": bids,
-        "asks": asks,
+        **sides,
     }
 
 
@@ -219,8 +230,11 @@ def _level(level: Level | None) -> str:
     return f"{level.qty} @ {level.price}" if level else "-"
 
 
-def as_text(view: BookView, depth: int) -> str:
-    """A book as plain text: quantity and price of the bids, price and quantity of the asks."""
+def as_text(view: BookView, depth: int, queues: OrdersView | None = None) -> str:
+    """A book as plain text: quantity and price of the bids, price and quantity of the asks; or its orders."""
+    if queues is not None:
+        lines = book_orders.as_lines(queues, depth)
+        return "\n".join([heading(view), book_orders.kind(queues), *lines])
     bids, asks = view.top(depth)
     rows = [f"{'bid qty':>16} {'bid':>14}   {'ask':<14} {'ask qty':<16}"]
     for index in range(max(len(bids), len(asks))):
@@ -230,10 +244,21 @@ def as_text(view: BookView, depth: int) -> str:
     return "\n".join([heading(view), *rows])
 
 
-def as_table(view: BookView, depth: int, note: str = "") -> Group:
+def as_table(view: BookView, depth: int, note: str = "", queues: OrdersView | None = None) -> Group:
     """A book for a terminal; `note` stands between its state and its levels. No line of the heading wraps."""
-    bids, asks = view.top(depth)
     live = view.state is State.LIVE
+    standing = Text(f"{_standing(view)} {_counts(view)}", no_wrap=True, overflow="ellipsis")
+    standing.stylize("bold" if live else "bold red", 0, len(_standing(view)))
+    parts = [Text(clean(view.symbol), style="bold", no_wrap=True, overflow="ellipsis"), standing]
+    if note:
+        parts.append(Text(note, style="yellow"))
+    if queues is None:
+        return Group(*parts, _levels_table(view, depth, live=live))
+    return Group(*parts, Text(book_orders.kind(queues)), book_orders.as_table(queues, depth, dim=not live))
+
+
+def _levels_table(view: BookView, depth: int, *, live: bool) -> Table:
+    bids, asks = view.top(depth)
     table = Table(box=None, header_style="dim", style="" if live else "dim")
     for name in ("bid qty", "bid"):
         style = "green" if name == "bid" else ""
@@ -244,9 +269,4 @@ def as_table(view: BookView, depth: int, note: str = "") -> Group:
         bid = (str(bids[index].qty), str(bids[index].price)) if index < len(bids) else ("", "")
         ask = (str(asks[index].price), str(asks[index].qty)) if index < len(asks) else ("", "")
         table.add_row(*bid, *ask)
-    standing = Text(f"{_standing(view)} {_counts(view)}", no_wrap=True, overflow="ellipsis")
-    standing.stylize("bold" if live else "bold red", 0, len(_standing(view)))
-    parts = [Text(clean(view.symbol), style="bold", no_wrap=True, overflow="ellipsis"), standing]
-    if note:
-        parts.append(Text(note, style="yellow"))
-    return Group(*parts, table)
+    return table

@@ -37,6 +37,9 @@ _EXIT_ABORTED = 130
     show_default=True,
     help="How often; 0 = until Ctrl-C.",
 )
+@click.option(
+    "--orders", "infer_orders", is_flag=True, help="Infer the orders of each book and publish them, too."
+)
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")
 @wire_options
 def command(  # noqa: PLR0917  # click calls by name
@@ -46,6 +49,7 @@ def command(  # noqa: PLR0917  # click calls by name
     loops: int,
     venue: str | None,
     instruments: Path | None,
+    infer_orders: bool,  # click calls by name
     as_json: bool,  # click calls by name
     wire: Config,
 ) -> int:
@@ -54,7 +58,7 @@ def command(  # noqa: PLR0917  # click calls by name
     Captures of one venue are one session. Several venues are played together, each on its own channel.
     """
     log_to_stderr()
-    options = Options(speed=speed, rate=rate, loops=loops, instruments=instruments)
+    options = Options(speed=speed, rate=rate, loops=loops, instruments=instruments, infer_orders=infer_orders)
     replay = Replay(group_by_venue(captures, venue), options)
     state_dir = Path(wire.feeder.state_dir or default_state_dir(os.environ))
     stop = threading.Event()

@@ -103,7 +103,7 @@ class _Feed:
             name: msgspec.structs.replace(venue, enabled=name in names)
             for name, venue in self._config.venues.items()
         }
-        config = msgspec.structs.replace(self._config, venues=venues)
+        config = _with_orders(msgspec.structs.replace(self._config, venues=venues))
         async with FeederService(config) as service:
             stop = asyncio.Event()
             running = asyncio.create_task(service.run(stop))
@@ -141,7 +141,7 @@ class _Feed:
             for group in groups:
                 stand_in = await asyncio.to_thread(StandIn, VENUES[group.venue], group.paths, loop=True)
                 stand_ins.append(await stack.enter_async_context(stand_in))
-            config = stand_in_config(stand_ins)
+            config = _with_orders(stand_in_config(stand_ins))
             # Sessions and instrument ids of a demo need not outlive it.
             state_dir = stack.enter_context(TemporaryDirectory(prefix="outcrier-demo-"))
             config = msgspec.structs.replace(
@@ -170,6 +170,14 @@ NO_CAPTURES: Final = (
     "into a folder and name that folder: OUTCRIER_DATA=FOLDER outcrier demo"
 )
 """How to get some, in two lines."""
+
+
+def _with_orders(config: Config) -> Config:
+    """The same with orders of every book: for `outcrier book --orders` beside the demo."""
+    venues = {
+        name: msgspec.structs.replace(venue, infer_orders=True) for name, venue in config.venues.items()
+    }
+    return msgspec.structs.replace(config, venues=venues)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -161,6 +161,7 @@ class VenueFeeder:
             instruments=[ids[each.native_symbol] for each in listed],
             test=self.test,
             history_bytes_max=self._history_bytes,
+            infer_orders=self._config.infer_orders,
         )
         text = f"{len(plan.instruments)} instruments, {len(plan.connections)} connections"
         self._log.log(mono_ns(), logging.INFO, "session", text + (", TEST" if self.test else ""))

@@ -113,7 +113,7 @@ impl Feed {
     #[new]
     #[pyo3(signature = (publisher, *, venue, channel, session, publisher_id, shapes, build, prev_session=0, prev_last_seq=0,
                         reason=1, instruments=Vec::new(), replay=false, test=false, pack=false, start_ns=0,
-                        history_bytes_max=0))]
+                        history_bytes_max=0, infer_orders=false))]
     fn new(
         publisher: &Publisher,
         venue: u16,
@@ -131,6 +131,7 @@ impl Feed {
         pack: bool,
         start_ns: i64,
         history_bytes_max: usize,
+        infer_orders: bool,
     ) -> PyResult<Self> {
         if channel == 0 || channel > wire::CHANNEL_NUMBER {
             return Err(value_error(format!(
@@ -159,6 +160,9 @@ impl Feed {
         let arrival = at(Arrival { recv_ts: now.wall_ns, mono_ns: now.mono_ns }, start_ns);
         let mut feed = feed::Feed::start(info, decoder, &mut machine, arrival).map_err(value_error)?;
         feed.keep_history(history_bytes_max);
+        if infer_orders {
+            feed.infer_orders();
+        }
         feed.flush(&mut machine);
         Ok(Self { feed, machine, read: None, copy: Vec::new(), wishes: Wishes::default() })
     }

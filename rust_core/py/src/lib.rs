@@ -5,6 +5,7 @@
 mod decoder;
 mod feed;
 mod log;
+mod mirrored;
 mod monitor;
 mod orders;
 mod outlet;
@@ -107,6 +108,8 @@ mod _core {
     use super::feed::Feed;
     #[pymodule_export]
     use super::log::{LogReader, LogWriter, log_survey};
+    #[pymodule_export]
+    use super::mirrored::MirroredOrders;
     #[pymodule_export]
     use super::monitor::Monitor;
     #[pymodule_export]

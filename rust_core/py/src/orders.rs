@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
-use outcrier_core::event::{OrderOp, RestingOrder, Side};
-use outcrier_core::orders::{self, Ahead, Fault, Queues, Rule, WatchId, Weights};
+use outcrier_core::event::{Level, OrderOp, RestingOrder, Side};
+use outcrier_core::orders::{self, Ahead, Fault, Order, Queues, Rule, WatchId, Weights};
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
@@ -16,33 +16,45 @@ use crate::value_error;
 #[pyclass(module = "outcrier._core")]
 pub(crate) struct OrderBook {
     book: orders::OrderBook,
-    watches: Watches,
+    watches: Watches<WatchId>,
 }
 
 /// Watched places by the number that Python has.
-#[derive(Default)]
-struct Watches {
-    open: HashMap<u64, WatchId>,
+pub(crate) struct Watches<W> {
+    pub(crate) open: HashMap<u64, W>,
     last: u64,
 }
 
-impl Watches {
-    fn add(&mut self, watch: Result<WatchId, Fault>) -> PyResult<u64> {
+impl<W> Default for Watches<W> {
+    fn default() -> Self {
+        Self { open: HashMap::new(), last: 0 }
+    }
+}
+
+impl<W: Copy> Watches<W> {
+    pub(crate) fn add(&mut self, watch: Result<W, Fault>) -> PyResult<u64> {
         let watch = watch.map_err(value_error)?;
         self.last += 1;
         self.open.insert(self.last, watch);
         Ok(self.last)
     }
 
-    fn get(&self, watch: u64) -> PyResult<WatchId> {
+    pub(crate) fn get(&self, watch: u64) -> PyResult<W> {
         self.open.get(&watch).copied().ok_or_else(|| PyKeyError::new_err("the watch has ended"))
     }
 }
 
 /// Quantity and number of orders.
-type Sum = (i64, u32);
+pub(crate) type Sum = (i64, u32);
 
-fn side(number: u8) -> PyResult<Side> {
+/// Side, price, quantity and time of an order.
+pub(crate) type Resting = (u8, i64, i64, i64);
+
+pub(crate) fn resting(order: Order) -> Resting {
+    (order.side as u8, order.price, order.qty, order.ts)
+}
+
+pub(crate) fn side(number: u8) -> PyResult<Side> {
     match number {
         1 => Ok(Side::Bid),
         2 => Ok(Side::Ask),
@@ -50,16 +62,16 @@ fn side(number: u8) -> PyResult<Side> {
     }
 }
 
-fn sum(ahead: Ahead) -> Sum {
+pub(crate) fn sum(ahead: Ahead) -> Sum {
     (ahead.qty, ahead.orders)
 }
 
-fn bytes_of<'py>(py: Python<'py>, orders: &[RestingOrder]) -> Bound<'py, PyArray1<u8>> {
+pub(crate) fn bytes_of<'py>(py: Python<'py>, orders: &[RestingOrder]) -> Bound<'py, PyArray1<u8>> {
     PyArray1::from_slice(py, orders.as_bytes())
 }
 
 /// Price, quantity and orders of the best levels.
-fn levels_of<'py>(
+pub(crate) fn levels_of<'py>(
     py: Python<'py>,
     queues: &Queues,
     side: Side,
@@ -76,7 +88,12 @@ fn levels_of<'py>(
 }
 
 /// The orders of a level, front first.
-fn queue_of<'py>(py: Python<'py>, queues: &Queues, side: Side, price: i64) -> Bound<'py, PyArray1<u8>> {
+pub(crate) fn queue_of<'py>(
+    py: Python<'py>,
+    queues: &Queues,
+    side: Side,
+    price: i64,
+) -> Bound<'py, PyArray1<u8>> {
     let orders: Vec<RestingOrder> =
         queues.queue(side, price).map(|handle| queues.order(handle).into()).collect();
     bytes_of(py, &orders)
@@ -128,8 +145,8 @@ impl OrderBook {
         self.book.queues().len()
     }
 
-    fn get(&self, order_id: u64) -> Option<(u8, i64, i64, i64)> {
-        self.book.get(order_id).map(|order| (order.side as u8, order.price, order.qty, order.ts))
+    fn get(&self, order_id: u64) -> Option<Resting> {
+        self.book.get(order_id).map(resting)
     }
 
     fn best(&self, side: u8) -> PyResult<Option<(i64, i64)>> {
@@ -194,7 +211,7 @@ impl OrderBook {
 #[pyclass(module = "outcrier._core")]
 pub(crate) struct Inference {
     inference: orders::Inference,
-    watches: Watches,
+    watches: Watches<WatchId>,
 }
 
 /// Beyond it an age of days would weigh nothing at all.
@@ -248,8 +265,18 @@ impl Inference {
         Ok(self.inference.take_ops(|ops| PyArray1::from_slice(py, ops.as_bytes())))
     }
 
-    fn clear(&mut self) {
-        self.inference.clear();
+    fn begin<'py>(
+        &mut self,
+        py: Python<'py>,
+        levels: Vec<(u8, i64, i64)>,
+        ts: i64,
+    ) -> PyResult<Bound<'py, PyArray1<u8>>> {
+        let levels: Vec<_> = levels
+            .into_iter()
+            .map(|(side, price, qty)| Ok((self::side(side)?, Level { price, qty })))
+            .collect::<PyResult<_>>()?;
+        self.inference.begin(levels.into_iter(), ts);
+        Ok(self.inference.take_ops(|ops| PyArray1::from_slice(py, ops.as_bytes())))
     }
 
     fn __len__(&self) -> usize {

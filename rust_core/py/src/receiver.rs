@@ -17,6 +17,7 @@ use pyo3::exceptions::{PyKeyError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::mirrored::MirroredOrders;
 use crate::publisher::keyring;
 use crate::sockets::{Groups, PollError, SocketSums, Sockets};
 use crate::{address, addresses, line, os_error, value_error};
@@ -55,6 +56,20 @@ impl Receiver {
         self.receiver.book(venue, instrument).ok_or_else(|| {
             PyKeyError::new_err(format!("instrument {instrument} of venue {venue} is not mirrored"))
         })
+    }
+
+    /// The orders of an instrument; `None` while none are known.
+    pub(crate) fn known_orders(&self, venue: u16, instrument: u32) -> Option<&receive::Orders> {
+        self.receiver.book(venue, instrument)?.orders.as_deref()
+    }
+
+    /// Venue and number of a symbol that was heard.
+    pub(crate) fn found(&self, symbol: &str) -> Option<(u16, u32)> {
+        self.receiver.find(symbol)
+    }
+
+    pub(crate) fn known_orders_mut(&mut self, venue: u16, instrument: u32) -> Option<&mut receive::Orders> {
+        self.receiver.orders_mut(venue, instrument)
     }
 
     /// When the receiver or its sockets have something to do.
@@ -231,6 +246,10 @@ impl Receiver {
             Ok(Array2::from_shape_vec((flat.len() / 2, 2), flat).map_err(value_error)?.into_pyarray(py))
         };
         Ok((side(Side::Bid)?, side(Side::Ask)?))
+    }
+
+    fn orders(slf: Py<Self>, symbol: String) -> MirroredOrders {
+        MirroredOrders::new(slf, symbol)
     }
 
     fn top(&self, venue: u16, instrument: u32, depth: usize) -> PyResult<Top> {

@@ -180,13 +180,11 @@ impl Feed {
         if !self.verify(event.instrument, change.checksum, host, arrival) {
             return false;
         }
+        let cut = self.proof.cut.with(levels, change.bids.len());
         let instrument = &mut self.instruments[event.instrument as usize];
-        let (levels, n_bids) = self.proof.cut.with(levels, change.bids.len());
         let counters = &mut self.journal.counters;
-        counters.book_events += 1;
-        counters.levels += levels.len() as u64;
         self.kinds.book.published += 1;
-        instrument.publish_delta(&mut self.channel, host, arrival, event, levels, n_bids);
+        instrument.publish_change(event, cut, counters, &mut self.channel, host, arrival);
         true
     }
 
@@ -224,12 +222,11 @@ impl Feed {
         if !self.verify(event.instrument, whole.checksum, host, arrival) {
             return;
         }
+        let cut = self.proof.cut.with(&self.difference.levels, self.difference.n_bids);
         let instrument = &mut self.instruments[event.instrument as usize];
-        let (levels, n_bids) = self.proof.cut.with(&self.difference.levels, self.difference.n_bids);
-        self.journal.counters.book_events += 1;
-        self.journal.counters.levels += levels.len() as u64;
+        let counters = &mut self.journal.counters;
         self.kinds.book.published += 1;
-        instrument.publish_delta(&mut self.channel, host, arrival, event, levels, n_bids);
+        instrument.publish_change(event, cut, counters, &mut self.channel, host, arrival);
     }
 
     fn hold(&mut self, event: &Event, decoded: &Decoded, arrival: Arrival) {
@@ -331,6 +328,7 @@ impl Feed {
         let instrument = &mut self.instruments[index as usize];
         instrument.held.clear(); // All of it is in the book: the next recovery begins anew.
         instrument.publish_book(&mut self.whole, &mut self.channel, host, arrival);
+        instrument.begin_orders(arrival);
         instrument.publish_orders(&mut self.channel, host, arrival);
         instrument.state = BookState::Live;
         let trading_status = std::mem::replace(&mut instrument.trading_status, status::state::LIVE);

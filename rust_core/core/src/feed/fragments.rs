@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::instrument::Instrument;
 use crate::event::{Level, RestingOrder, Side};
-use crate::orders::OrderBook;
+use crate::orders::Queues;
 use crate::publish::{Arrival, Channel, Host};
 use crate::wire::{self, checksum_kind, digest, flags};
 use zerocopy::{Immutable, IntoBytes};
@@ -41,16 +41,16 @@ impl<'a> Fragments<'a, Level> {
 }
 
 impl<'a> Fragments<'a, RestingOrder> {
-    /// `orders`: all of the book, as [`OrderBook::snapshot`] gives them.
+    /// `orders`: all of the book, as [`Queues::snapshot`] gives them.
     pub(super) fn of_orders(
         instrument: &Instrument,
-        book: &OrderBook,
+        queues: &Queues,
         orders: &'a [RestingOrder],
         last_channel_seq: u64,
         is_signed: bool,
     ) -> Self {
-        let n_bids = book.queues().len_of(Side::Bid);
-        Self::new(instrument, orders, (n_bids, book.checksum()), last_channel_seq, is_signed)
+        let n_bids = queues.len_of(Side::Bid);
+        Self::new(instrument, orders, (n_bids, queues.checksum()), last_channel_seq, is_signed)
     }
 }
 

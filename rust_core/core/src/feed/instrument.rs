@@ -2,6 +2,7 @@
 
 use super::fragments::{Fragments, parts, small};
 use super::held::HeldDiffs;
+use super::notice::FeedCounters;
 use super::orders::Orders;
 use super::overlap::Overlap;
 use super::quality::Quality;
@@ -296,8 +297,24 @@ impl Instrument {
         self.overlaps.iter_mut().map(Overlap::forget_places).sum()
     }
 
+    /// An event that is already applied, as its `levels`, so many of them bids: BOOK_DELTA, and what it says of orders.
+    pub(super) fn publish_change(
+        &mut self,
+        event: &Event,
+        (levels, n_bids): (&[Level], usize),
+        counters: &mut FeedCounters,
+        channel: &mut Channel,
+        host: &mut dyn Host,
+        arrival: Arrival,
+    ) {
+        counters.book_events += 1;
+        counters.levels += levels.len() as u64;
+        self.publish_delta(channel, host, arrival, event, levels, n_bids);
+        self.infer_change((levels, n_bids), event, counters, channel, host, arrival);
+    }
+
     /// BOOK_DELTA of one event that is already applied; split where it is too long, whole only at EVENT_END.
-    pub(crate) fn publish_delta(
+    fn publish_delta(
         &mut self,
         channel: &mut Channel,
         host: &mut dyn Host,
@@ -411,10 +428,11 @@ impl Instrument {
         let whole = is_live && kinds & wire::snap_kinds::L2 != 0;
         let levels: Vec<Level> = if whole { self.book.all_levels() } else { Vec::new() };
         let levels = whole.then(|| Fragments::of_levels(self, &levels, last_seq, to.is_signed()));
-        let book = self.orders.as_ref().filter(|_| is_live && kinds & wire::snap_kinds::L3 != 0);
-        let resting: Vec<RestingOrder> = book.iter().flat_map(|orders| orders.book().snapshot()).collect();
+        let queues = self.orders.as_ref().filter(|_| is_live && kinds & wire::snap_kinds::L3 != 0);
+        let queues = queues.map(|orders| orders.queues());
+        let resting: Vec<RestingOrder> = queues.iter().flat_map(|queues| queues.snapshot()).collect();
         let orders =
-            book.map(|orders| Fragments::of_orders(self, orders.book(), &resting, last_seq, to.is_signed()));
+            queues.map(|queues| Fragments::of_orders(self, queues, &resting, last_seq, to.is_signed()));
         let deriv = self.deriv.filter(|_| kinds & wire::snap_kinds::DERIV != 0);
         let n_fragments =
             levels.as_ref().map_or(0, Fragments::count) + orders.as_ref().map_or(0, Fragments::count);

@@ -15,6 +15,7 @@ mod fragments;
 mod held;
 mod history;
 mod image;
+mod inferred;
 mod instrument;
 mod kinds;
 mod latency;
@@ -118,6 +119,7 @@ pub struct Feed {
     whole: Vec<Level>,
     /// That the numbers run out was told.
     told_full: bool,
+    infers_orders: bool,
 }
 
 impl Feed {
@@ -160,6 +162,7 @@ impl Feed {
             fresh: Vec::new(),
             whole: Vec::new(),
             told_full: false,
+            infers_orders: false,
         })
     }
 
@@ -184,6 +187,9 @@ impl Feed {
         if has_book && self.decoder.shapes().iter().any(|shape| shape.keep_decimals) {
             let scale = Scale { price_exp: def.price_exp, qty_exp: def.qty_exp };
             instrument.printed = Some(Printed::new(def.tick_size, scale));
+        }
+        if self.infers_orders {
+            instrument.infer_orders();
         }
         let index = self
             .admit(native_symbol.as_bytes(), &mut instrument)

@@ -160,6 +160,18 @@ counters! {
         order_faults,
         /// Events of orders that came before all orders were known.
         orders_unknown,
+        /// Trades that no change of a level showed: hidden orders, or icebergs that came back at once.
+        inferred_unshown,
+        /// Trades that came after the change of their level.
+        inferred_late,
+        /// Trades that inference forgot because too many waited for the change of their level.
+        inferred_forgotten,
+        /// Changes of levels and trades that did not fit the inferred orders.
+        inferred_refused,
+        /// Trades without aggressor at a price that neither side has.
+        inferred_sideless,
+        /// Times the inferred orders of a book began anew because a change did not fit.
+        inferred_anew,
         /// Trades published.
         trades,
         /// Levels published.

@@ -1,14 +1,15 @@
 //! The orders of an instrument beside its levels: how their changes and the whole of them become frames.
 //!
-//! Whoever reads the venue gives all orders first and then every event that changes them. Both books of an instrument go stale
-//! together, because both come from the same exchange, and what left is forgotten: until all orders are given again the wire has
-//! none. Orders that turn out wrong say nothing against the levels, which are proven by themselves.
+//! A venue tells of them, or they are inferred from levels and trades (`inferred.rs`). Of a venue all orders come first and then every event
+//! that changes them. Both books of an instrument go stale together, because both come from the same exchange, and what left is
+//! forgotten: until all orders are given again the wire has none. Orders that turn out wrong say nothing against the levels,
+//! which are proven by themselves.
 
 use super::fragments::{Fragments, parts};
 use super::instrument::Instrument;
 use super::{BookState, Feed};
 use crate::event::{Ids, NOT_GIVEN, OrderOp, RestingOrder};
-use crate::orders::{Fault, OrderBook};
+use crate::orders::{Fault, Inference, OrderBook, Queues};
 use crate::publish::{Arrival, Channel, Host};
 use crate::wire::{self, flags, msg};
 
@@ -23,48 +24,74 @@ pub struct OrderEvent<'a> {
     pub ops: &'a [OrderOp],
 }
 
-/// The orders of an instrument that tells of them.
+/// Where orders come from.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lies in the box of the instrument's orders")]
+pub(super) enum Source {
+    /// The venue tells of them.
+    Told(OrderBook),
+    /// They are what levels and trades say.
+    Inferred(Inference),
+}
+
+/// The orders of an instrument that has any.
 #[derive(Debug)]
 pub(super) struct Orders {
     /// Empty while they are not known.
-    book: OrderBook,
-    is_whole: bool,
+    pub(super) source: Source,
+    pub(super) is_whole: bool,
     /// Exchange time of the last event.
-    exchange_ts: i64,
+    pub(super) exchange_ts: i64,
 }
 
 impl Orders {
     /// They are not known any more.
     pub(super) fn forget(&mut self) {
-        self.book.clear();
+        match &mut self.source {
+            Source::Told(book) => book.clear(),
+            Source::Inferred(inference) => inference.forget(),
+        }
         self.is_whole = false;
     }
 
-    pub(super) fn book(&self) -> &OrderBook {
-        &self.book
+    pub(super) fn queues(&self) -> &Queues {
+        match &self.source {
+            Source::Told(book) => book.queues(),
+            Source::Inferred(inference) => inference.queues(),
+        }
     }
 
-    /// The book at finer exponents; `None` if a number does not fit.
+    /// The orders at finer exponents; `None` if a number does not fit.
     pub(super) fn rescaled(&self, tick: i64, price_factor: i64, qty_factor: i64) -> Option<Box<Self>> {
-        let book = self.book.rescaled(tick, price_factor, qty_factor)?;
-        Some(Box::new(Self { book, ..*self }))
+        let source = match &self.source {
+            Source::Told(book) => Source::Told(book.rescaled(tick, price_factor, qty_factor)?),
+            Source::Inferred(inference) => {
+                Source::Inferred(inference.rescaled(tick, price_factor, qty_factor)?)
+            }
+        };
+        Some(Box::new(Self { source, ..*self }))
     }
 
-    /// Applies an event; if a part of it does not fit, nothing is known any more.
-    fn apply(&mut self, event: &OrderEvent<'_>) -> Result<(), Fault> {
+    /// Applies an event of the venue; if a part of it does not fit, nothing is known any more. `None`: no orders are known that
+    /// it could change.
+    fn apply(&mut self, event: &OrderEvent<'_>) -> Option<Result<(), Fault>> {
+        let Source::Told(book) = &mut self.source else { return None };
+        if !self.is_whole {
+            return None;
+        }
         let order_ts = if event.exchange_ts == NOT_GIVEN { 0 } else { event.exchange_ts };
-        let applied = event.ops.iter().try_for_each(|op| self.book.apply(op, order_ts).map(drop));
+        let applied = event.ops.iter().try_for_each(|op| book.apply(op, order_ts).map(drop));
         if applied.is_err() {
             self.forget();
         }
         self.exchange_ts = event.exchange_ts;
-        applied
+        Some(applied)
     }
 }
 
 impl Instrument {
     /// ORDER_OPS of one event that is already applied; split where it is too long, whole only at EVENT_END.
-    fn publish_ops(
+    pub(super) fn publish_ops(
         &mut self,
         channel: &mut Channel,
         host: &mut dyn Host,
@@ -88,9 +115,10 @@ impl Instrument {
     /// All orders in-band, where the instrument tells of them: RESET on the first fragment, EVENT_END on the last.
     pub(super) fn publish_orders(&mut self, channel: &mut Channel, host: &mut dyn Host, arrival: Arrival) {
         let Some(orders) = self.orders.take() else { return };
-        let resting: Vec<RestingOrder> = orders.book.snapshot().collect();
+        let queues = orders.queues();
+        let resting: Vec<RestingOrder> = queues.snapshot().collect();
         let (last_seq, is_signed) = (channel.last_seq(host), channel.is_signed());
-        let fragments = Fragments::of_orders(self, &orders.book, &resting, last_seq, is_signed);
+        let fragments = Fragments::of_orders(self, queues, &resting, last_seq, is_signed);
         let what = (msg::ORDER_SNAPSHOT, orders.exchange_ts);
         fragments.tell(self, what, (0, 0), channel, host, arrival);
         self.orders = Some(orders);
@@ -110,7 +138,8 @@ impl Feed {
         arrival: Arrival,
     ) -> bool {
         let Some(instrument) = self.with_orders(index) else { return false };
-        instrument.orders = Some(Box::new(Orders { book, is_whole: true, exchange_ts }));
+        instrument.orders =
+            Some(Box::new(Orders { source: Source::Told(book), is_whole: true, exchange_ts }));
         self.tell_orders(index, host, arrival);
         true
     }
@@ -129,11 +158,11 @@ impl Feed {
     ) -> Result<bool, Fault> {
         let Some(instrument) = self.with_orders(index) else { return Ok(false) };
         let is_live = instrument.state == BookState::Live;
-        let Some(orders) = instrument.orders.as_mut().filter(|orders| orders.is_whole) else {
+        let Some(applied) = instrument.orders.as_mut().and_then(|orders| orders.apply(event)) else {
             self.journal.counters.orders_unknown += 1;
             return Ok(false);
         };
-        if let Err(fault) = orders.apply(event) {
+        if let Err(fault) = applied {
             self.journal.counters.order_faults += 1;
             self.tell_orders(index, host, arrival);
             return Err(fault);
@@ -146,13 +175,14 @@ impl Feed {
         Ok(true)
     }
 
-    /// The orders of an instrument; `None` if it does not tell of any. Empty while they are not known.
+    /// The orders of an instrument; `None` if it has none to tell of. Empty while they are not known.
     #[must_use]
-    pub fn orders(&self, index: u32) -> Option<&OrderBook> {
-        self.known(index)?.orders.as_deref().map(Orders::book)
+    pub fn orders(&self, index: u32) -> Option<&Queues> {
+        self.known(index)?.orders.as_deref().map(Orders::queues)
     }
 
-    /// Whether the orders of an instrument are known; if not, it waits for [`Feed::on_orders`].
+    /// Whether the orders of an instrument are known; if not, it waits for [`Feed::on_orders`], or for its book where they are
+    /// inferred.
     #[must_use]
     pub fn has_orders(&self, index: u32) -> bool {
         let orders = self.known(index).and_then(|known| known.orders.as_deref());
@@ -172,7 +202,7 @@ impl Feed {
         self.instruments.get_mut(index as usize).filter(|known| known.has_book)
     }
 
-    fn tell_orders(&mut self, index: u32, host: &mut dyn Host, arrival: Arrival) {
+    pub(super) fn tell_orders(&mut self, index: u32, host: &mut dyn Host, arrival: Arrival) {
         let instrument = &mut self.instruments[index as usize];
         if instrument.state == BookState::Live {
             instrument.publish_orders(&mut self.channel, host, arrival);

@@ -78,6 +78,16 @@ impl Feed {
         self.journal.counters.trades += published;
         let instrument = &mut self.instruments[event.instrument as usize];
         instrument.publish_event(&mut self.channel, host, arrival, event, fresh);
+        if !is_liquidation {
+            instrument.infer_trades(
+                fresh,
+                event,
+                &mut self.journal.counters,
+                &mut self.channel,
+                host,
+                arrival,
+            );
+        }
         self.kind_of(&event.body).published += published;
     }
 }

@@ -6,6 +6,8 @@
 //! Trades and changes of levels come in messages of their own. A trade that comes first waits until its level changes; one that is no later than a
 //! change that shrank its level gives back what was taken for cancelled, at the back, and takes from the front.
 
+mod whole;
+
 use std::collections::VecDeque;
 
 use super::Fault;
@@ -24,6 +26,9 @@ const APART_NS: i64 = 500_000_000;
 
 /// Orders of a level that are looked at for one that was cancelled, the newest ones: an older one is hardly ever it.
 const SCAN_MAX: usize = 64;
+
+/// Times of a venue are whole multiples of one of these.
+const UNITS_NS: [i64; 3] = [1_000_000, 1_000, 1];
 
 /// Which order a quantity that is gone without a trade was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +79,13 @@ impl Weights {
     }
 }
 
+impl Default for Weights {
+    /// docs/l3.md says how little other ones change.
+    fn default() -> Self {
+        Self::new(0.5, 0.05, 0.001)
+    }
+}
+
 /// What was seen, in counts of changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InferenceCounters {
@@ -114,6 +126,10 @@ pub struct Inference {
     prints: VecDeque<Print>,
     shrunk: VecDeque<Shrunk>,
     ops: Vec<OrderOp>,
+    /// What all times of levels so far are multiples of.
+    unit_ns: i64,
+    /// The orders of a level are not its quantity.
+    is_off: bool,
     counters: InferenceCounters,
 }
 
@@ -129,6 +145,8 @@ impl Inference {
             prints: VecDeque::new(),
             shrunk: VecDeque::new(),
             ops: Vec::new(),
+            unit_ns: UNITS_NS[0],
+            is_off: false,
             counters: InferenceCounters::default(),
         }
     }
@@ -145,6 +163,17 @@ impl Inference {
         self.counters
     }
 
+    /// What was seen since the last time.
+    pub fn take_counters(&mut self) -> InferenceCounters {
+        std::mem::take(&mut self.counters)
+    }
+
+    /// Whether a change did not fit, so that the orders of a level are not its quantity; [`Inference::begin`] mends that.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.is_off
+    }
+
     /// The changes of orders since the last time, in their order.
     pub fn take_ops<T>(&mut self, take: impl FnOnce(&[OrderOp]) -> T) -> T {
         let taken = take(&self.ops);
@@ -158,6 +187,8 @@ impl Inference {
             self.counters.refused += 1;
             return;
         }
+        // Levels with times in milliseconds may show a trade that has microseconds beyond theirs.
+        let ts = ts - ts.rem_euclid(self.unit_ns);
         let mut print = Print { level, qty, trade_id, ts };
         self.forget_shrunk(ts);
         while print.qty > 0
@@ -204,6 +235,9 @@ impl Inference {
 
     /// The changes of an event are over. Trades of before it whose level did not change were refilled at once, where there is a level.
     pub fn end_event(&mut self, ts: i64) {
+        if ts % self.unit_ns != 0 {
+            self.unit_ns = UNITS_NS.into_iter().find(|unit| ts % unit == 0).unwrap_or(1);
+        }
         while let Some(print) = self.prints.front().filter(|print| print.ts < ts - APART_NS).copied() {
             self.prints.pop_front();
             self.counters.unshown += 1;
@@ -214,18 +248,6 @@ impl Inference {
                 self.join(print.level, taken, ts);
             }
         }
-    }
-
-    /// All orders are gone; a whole book follows.
-    pub fn clear(&mut self) {
-        self.queues.clear();
-        self.prints.clear();
-        self.shrunk.clear();
-        self.ops.push(OrderOp {
-            op: order_op::CLEAR,
-            op_flags: ORDER_INFERRED | 255 << ORDER_CONFIDENCE_SHIFT,
-            ..OrderOp::default()
-        });
     }
 
     /// Watches the place at the back of a level: [`super::OrderBook::watch_back`].
@@ -291,14 +313,18 @@ impl Inference {
         }
     }
 
-    fn join(&mut self, (side, price): (Side, i64), qty: i64, ts: i64) {
-        let order = Order { id: self.next_id, price, qty, priority: 0, ts, side, flags: flags(1.0) };
+    fn join(&mut self, level: (Side, i64), qty: i64, ts: i64) {
+        self.join_as(level, qty, ts, 1.0);
+    }
+
+    fn join_as(&mut self, (side, price): (Side, i64), qty: i64, ts: i64, confidence: f32) {
+        let order = Order { id: self.next_id, price, qty, priority: 0, ts, side, flags: flags(confidence) };
         if self.queues.add(&order).is_err() {
-            self.counters.refused += 1;
+            self.refuse();
             return;
         }
         self.next_id += 1;
-        self.tell(order_op::ADD, &order, qty, 0, 1.0);
+        self.tell(order_op::ADD, &order, qty, 0, confidence);
     }
 
     fn execute(&mut self, (side, price): (Side, i64), mut qty: i64, trade_id: u64) {
@@ -334,8 +360,13 @@ impl Inference {
         if qty == order.qty {
             self.queues.remove(handle);
         } else if self.queues.resize(handle, order.qty - qty).is_err() {
-            self.counters.refused += 1;
+            self.refuse();
         }
+    }
+
+    fn refuse(&mut self) {
+        self.counters.refused += 1;
+        self.is_off = true;
     }
 
     /// The order that a quantity was taken from, and how sure that is.

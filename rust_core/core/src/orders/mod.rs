@@ -19,7 +19,6 @@ pub use self::queues::{Handle, Order, Queues};
 use self::watch::WatchedQueues;
 pub use self::watch::{Ahead, WatchId};
 use crate::event::{OrderOp, RestingOrder, Side, order_op};
-use crate::wire::digest::{self, OrderBytes};
 
 /// Orders of a book. The fullest real one so far has 13,600 (CME ES in 2024); with all of them a book takes 90 MB.
 pub const ORDERS_MAX: usize = 1 << 20;
@@ -338,17 +337,13 @@ impl OrderBook {
 
     /// The orders in the order of a snapshot: bids, then asks, each best level first and its front first.
     pub fn snapshot(&self) -> impl Iterator<Item = RestingOrder> + '_ {
-        self.queues().orders(Side::Bid).chain(self.queues().orders(Side::Ask)).map(RestingOrder::from)
+        self.queues().snapshot()
     }
 
     /// CRC32C of all orders: "Checksum. Ours" of the wire format for 0x19.
     #[must_use]
     pub fn checksum(&self) -> u32 {
-        let bytes = |order: Order| OrderBytes { order_id: order.id, price: order.price, qty: order.qty };
-        let side = |side| (self.queues().len_of(side), self.queues().orders(side).map(bytes));
-        let mut crc = 0;
-        digest::book_bytes(side(Side::Bid), side(Side::Ask), |bytes| crc = crc32c::crc32c_append(crc, bytes));
-        crc
+        self.queues().checksum()
     }
 
     /// Bytes that the book holds, its own included.

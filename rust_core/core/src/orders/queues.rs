@@ -2,7 +2,8 @@
 
 use super::{Fault, ORDERS_MAX};
 use crate::book::Book;
-use crate::event::{Level, NOT_GIVEN, OrderOp, Side};
+use crate::event::{Level, NOT_GIVEN, OrderOp, RestingOrder, Side};
+use crate::wire::digest::{self, OrderBytes};
 
 /// No order, no queue.
 const NONE: u32 = u32::MAX;
@@ -340,6 +341,21 @@ impl Queues {
     pub fn orders(&self, side: Side) -> impl Iterator<Item = Order> + '_ {
         let queues = self.places.levels(side);
         queues.flat_map(move |place| self.queue(side, place.price)).map(|handle| self.order(handle))
+    }
+
+    /// All orders in the order of a snapshot: bids, then asks, each best level first and its front first.
+    pub fn snapshot(&self) -> impl Iterator<Item = RestingOrder> + '_ {
+        self.orders(Side::Bid).chain(self.orders(Side::Ask)).map(RestingOrder::from)
+    }
+
+    /// CRC32C of all orders: "Checksum. Ours" of the wire format for 0x19.
+    #[must_use]
+    pub fn checksum(&self) -> u32 {
+        let bytes = |order: Order| OrderBytes { order_id: order.id, price: order.price, qty: order.qty };
+        let side = |side| (self.len_of(side), self.orders(side).map(bytes));
+        let mut crc = 0;
+        digest::book_bytes(side(Side::Bid), side(Side::Ask), |bytes| crc = crc32c::crc32c_append(crc, bytes));
+        crc
     }
 
     /// Bytes that it holds, its own included.

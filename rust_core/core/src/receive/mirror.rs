@@ -85,6 +85,8 @@ pub struct Mirror {
     ever_known: bool,
     staged: Staged<(Side, Level)>,
     pub(super) staged_orders: Staged<Change>,
+    /// Times the orders began anew.
+    pub(super) wholes: u64,
 }
 
 impl Mirror {
@@ -116,6 +118,7 @@ impl Mirror {
             ever_known: false,
             staged: Staged::default(),
             staged_orders: Staged::default(),
+            wholes: 0,
         }
     }
 
@@ -230,7 +233,7 @@ impl Mirror {
         if let Some(levels) = books.levels {
             (self.book, self.price_exp, self.qty_exp) = (levels.book, levels.price_exp, levels.qty_exp);
         }
-        self.orders = books.orders.map(Into::into);
+        self.take_orders(books.orders);
         applied
     }
 

@@ -366,6 +366,12 @@ impl Receiver {
         of_venue.find_map(|channel| channel.mirror(instrument))
     }
 
+    /// The orders of a wanted instrument, to watch places in; `None` while none are known.
+    pub fn orders_mut(&mut self, venue: u16, instrument: u32) -> Option<&mut Orders> {
+        let mut of_venue = self.channels.iter_mut().filter(|channel| channel.venue() == venue);
+        of_venue.find_map(|channel| channel.orders_mut(instrument))
+    }
+
     /// All copies, by channel and instrument.
     pub fn mirrors(&self) -> impl Iterator<Item = &Mirror> {
         self.channels.iter().flat_map(Channel::mirrors)

@@ -15,12 +15,8 @@ pub struct Orders {
     pub price_exp: i8,
     /// Exponent of quantities.
     pub qty_exp: i8,
-}
-
-impl From<Scaled<OrderBook>> for Box<Orders> {
-    fn from(Scaled { book, price_exp, qty_exp }: Scaled<OrderBook>) -> Self {
-        Box::new(Orders { book, price_exp, qty_exp })
-    }
+    /// Counts upward with every whole that began them anew: the places that are watched end with it.
+    pub whole: u64,
 }
 
 /// A part of a split event.
@@ -32,7 +28,20 @@ pub(super) enum Change {
     Rests(Side, RestingOrder),
 }
 
+impl Orders {
+    /// `wholes` counts them.
+    fn new(Scaled { book, price_exp, qty_exp }: Scaled<OrderBook>, wholes: &mut u64) -> Box<Self> {
+        *wholes += 1;
+        Box::new(Self { book, price_exp, qty_exp, whole: *wholes })
+    }
+}
+
 impl Mirror {
+    /// The orders that a group has, in place of those before; without them there are none.
+    pub(super) fn take_orders(&mut self, orders: Option<Scaled<OrderBook>>) {
+        self.orders = orders.map(|orders| Orders::new(orders, &mut self.wholes));
+    }
+
     /// ORDER_OPS; `staged_others` as with [`Mirror::apply`].
     pub(super) fn order_ops(
         &mut self,
@@ -98,9 +107,10 @@ impl Mirror {
     fn orders_at(&mut self, header: &Header) -> Result<&mut Orders, Broken> {
         let Header { price_exp, qty_exp, .. } = *header;
         let tick = self.def.as_ref().map_or(0, |def| def.tick_size);
-        let orders = self
-            .orders
-            .get_or_insert_with(|| Scaled { book: OrderBook::new(tick), price_exp, qty_exp }.into());
+        let Self { orders, wholes, .. } = self;
+        let orders = orders.get_or_insert_with(|| {
+            Orders::new(Scaled { book: OrderBook::new(tick), price_exp, qty_exp }, wholes)
+        });
         if orders.book.queues().is_empty() {
             (orders.price_exp, orders.qty_exp) = (price_exp, qty_exp);
         }

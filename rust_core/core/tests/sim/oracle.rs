@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use outcrier_core::orders::OrderBook;
+use outcrier_core::orders::Queues;
 use outcrier_core::publish::Plane;
 use outcrier_core::receive::{Delivered, Lost, Mirror, Reported, Sink, StateChange, reason};
 use outcrier_core::wire::{flags, msg, status};
@@ -27,7 +27,7 @@ impl Held {
 
 /// A mirror that never heard of orders has none.
 pub(crate) fn orders_hash(mirror: &Mirror) -> u64 {
-    mirror.orders.as_ref().map_or_else(|| hash_of(&OrderBook::new(0)), |orders| hash_of(&orders.book))
+    mirror.orders.as_ref().map_or_else(|| hash_of(&Queues::new(0)), |orders| hash_of(orders.book.queues()))
 }
 
 /// What one consumer was told.

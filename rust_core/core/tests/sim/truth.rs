@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use outcrier_core::book::Book;
 use outcrier_core::event::{Level, OrderOp, RestingOrder, Side};
-use outcrier_core::orders::OrderBook;
+use outcrier_core::orders::{OrderBook, Queues};
 use outcrier_core::wire::{self, Frame, Header, Message, digest, flags, is_numbered, msg, status};
 
 /// An instrument at one of its numbers.
@@ -45,8 +45,8 @@ enum Change {
 }
 
 /// Everything that the wire says of the orders of a book, in the order in which they stand.
-pub(crate) fn hash_of(orders: &OrderBook) -> u64 {
-    let mut hash = orders.queues().len_of(Side::Bid) as u64;
+pub(crate) fn hash_of(orders: &Queues) -> u64 {
+    let mut hash = orders.len_of(Side::Bid) as u64;
     for order in orders.snapshot() {
         let RestingOrder { order_id, price, qty, priority, order_ts, order_flags, .. } = order;
         let fields = [price.cast_unsigned(), qty.cast_unsigned(), priority, order_ts.cast_unsigned()];
@@ -153,7 +153,7 @@ impl Session {
             staged: Vec::new(),
             reset: false,
             orders: OrderBook::new(0),
-            orders_hash: hash_of(&OrderBook::new(0)),
+            orders_hash: hash_of(&Queues::new(0)),
             staged_orders: Vec::new(),
             orders_reset: false,
         });
@@ -239,7 +239,7 @@ impl Instrument {
                 }
             }
         }
-        self.orders_hash = hash_of(&self.orders);
+        self.orders_hash = hash_of(self.orders.queues());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use outcrier_core::chaos::Plan;
-use outcrier_core::orders::OrderBook;
+use outcrier_core::orders::Queues;
 use outcrier_core::receive::{ChannelState, Reported, reason};
 use outcrier_core::wire::status;
 
@@ -95,8 +95,8 @@ impl Script {
                 assert_eq!((mirror.source_seq, mirror.trading), (source_seq, at.trading));
                 let book = publisher.feed.book(index).expect("an instrument");
                 assert_eq!(mirror.book.hash(), book.hash());
-                let nothing = OrderBook::new(0);
-                let ours = mirror.orders.as_ref().map_or(&nothing, |orders| &orders.book);
+                let nothing = Queues::new(0);
+                let ours = mirror.orders.as_ref().map_or(&nothing, |orders| orders.book.queues());
                 let theirs = publisher.feed.orders(index).unwrap_or(&nothing);
                 assert!(ours.snapshot().eq(theirs.snapshot()), "orders of instrument {index}");
                 assert_eq!(ours.checksum(), theirs.checksum());

@@ -19,6 +19,7 @@ use super::instrument::{Held, Shared, Tracked};
 use super::line::{Arrival, Line};
 use super::mirror::Mirror;
 use super::numbers::Numbers;
+use super::orders::Orders;
 use super::plane::{Item, Pushed, SnapshotPlane};
 use super::registry::{Registry, Wants};
 use super::requester::Requester;
@@ -163,6 +164,10 @@ impl Channel {
 
     pub(super) fn mirror(&self, instrument: u32) -> Option<&Mirror> {
         self.tracked.get(instrument).map(|tracked| &tracked.mirror)
+    }
+
+    pub(super) fn orders_mut(&mut self, instrument: u32) -> Option<&mut Orders> {
+        self.tracked.get_mut(instrument)?.mirror.orders.as_deref_mut()
     }
 
     pub(super) fn mirrors(&self) -> impl Iterator<Item = &Mirror> {

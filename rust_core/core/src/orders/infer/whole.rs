@@ -1,0 +1,50 @@
+//! Whole books: where inference begins, and the same orders at finer exponents.
+
+use super::{Inference, flags};
+use crate::event::{Level, OrderOp, Side, order_op};
+use crate::orders::queues::Order;
+use crate::orders::watch::WatchedQueues;
+
+impl Inference {
+    /// Begins with a whole book in place of what was known. Of its levels only the sums are known, so each is one order without
+    /// any confidence, which stands for all that are there.
+    pub fn begin(&mut self, levels: impl Iterator<Item = (Side, Level)>, ts: i64) {
+        self.forget();
+        self.ops.push(OrderOp { op: order_op::CLEAR, op_flags: flags(1.0), ..OrderOp::default() });
+        for (side, level) in levels {
+            self.join_as((side, level.price), level.qty, ts, 0.0);
+        }
+    }
+
+    /// Nothing is known any more; [`Inference::begin`] comes next.
+    pub fn forget(&mut self) {
+        self.queues.clear();
+        self.prints.clear();
+        self.shrunk.clear();
+        self.ops.clear();
+        self.is_off = false;
+    }
+
+    /// The same at finer exponents; `None` if a number does not fit. Watches stay behind.
+    #[must_use]
+    pub fn rescaled(&self, tick: i64, price_factor: i64, qty_factor: i64) -> Option<Self> {
+        let finer = |level: (Side, i64), qty: i64| {
+            Some(((level.0, level.1.checked_mul(price_factor)?), qty.checked_mul(qty_factor)?))
+        };
+        let mut queues = WatchedQueues::new(tick);
+        for side in [Side::Bid, Side::Ask] {
+            for order in self.queues().orders(side) {
+                let ((_, price), qty) = finer((side, order.price), order.qty)?;
+                queues.append(&Order { price, qty, ..order }).ok()?;
+            }
+        }
+        let mut scaled = Self { queues, ..self.clone() };
+        for print in &mut scaled.prints {
+            (print.level, print.qty) = finer(print.level, print.qty)?;
+        }
+        for shrunk in &mut scaled.shrunk {
+            (shrunk.level, shrunk.qty) = finer(shrunk.level, shrunk.qty)?;
+        }
+        Some(scaled)
+    }
+}

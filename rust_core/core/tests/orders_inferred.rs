@@ -1,0 +1,141 @@
+//! Inferred orders: whatever levels and trades come, a level is its quantity, and the changes that are told make the same book.
+
+use std::collections::HashMap;
+
+use outcrier_core::event::{Level, ORDER_INFERRED, Side, order_op};
+use outcrier_core::orders::{Inference, ORDERS_MAX, OrderBook, Rule, Weights};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+enum Input {
+    Trade(Side, i64, i64, i64),
+    Levels(Vec<(Side, i64, i64)>, i64),
+    Whole(Vec<(Side, i64, i64)>),
+    Finer,
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Bid), Just(Side::Ask)]
+}
+
+fn levels() -> impl Strategy<Value = Vec<(Side, i64, i64)>> {
+    prop::collection::vec((side(), 1_i64..6, prop_oneof![Just(0), 1_i64..40]), 1..5)
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        4 => (side(), 1_i64..6, 1_i64..20, -300..300_i64)
+            .prop_map(|(side, price, qty, ms)| Input::Trade(side, price, qty, ms)),
+        8 => (levels(), 0..200_i64).prop_map(|(levels, ms)| Input::Levels(levels, ms)),
+        1 => levels().prop_map(Input::Whole),
+        1 => Just(Input::Finer),
+    ]
+}
+
+/// Takes what is told into a copy, and holds it to the inferred orders.
+fn follow(inference: &mut Inference, copy: &mut OrderBook, ts: i64) {
+    inference.take_ops(|ops| {
+        for op in ops {
+            assert_ne!(op.op_flags & ORDER_INFERRED, 0);
+            copy.apply(op, ts).unwrap();
+            assert!(op.op != order_op::CLEAR || copy.queues().is_empty());
+        }
+    });
+    let told = copy.snapshot().map(|order| (order.order_id, order.price, order.qty));
+    let known = inference.queues().snapshot().map(|order| (order.order_id, order.price, order.qty));
+    assert!(told.eq(known), "the changes make the orders");
+    assert_eq!(copy.checksum(), inference.queues().checksum());
+}
+
+proptest! {
+    #[test]
+    fn a_level_is_its_quantity_and_the_changes_make_the_orders(
+        inputs in prop::collection::vec(input(), 1..60), rule in 0..Rule::ALL.len(),
+    ) {
+        let mut inference = Inference::new(1, Rule::ALL[rule], Weights::default());
+        let (mut copy, mut truth) = (OrderBook::new(1), HashMap::<(Side, i64), i64>::new());
+        let (mut now, mut scale) = (1_000_000_000_000_i64, 1_i64);
+        for (number, input) in inputs.into_iter().enumerate() {
+            match input {
+                Input::Trade(side, price, qty, ms) => {
+                    let ts = now + ms * 1_000_000;
+                    inference.trade((side, price * scale), qty * scale, number as u64, ts);
+                }
+                Input::Levels(levels, ms) => {
+                    now += ms * 1_000_000;
+                    for (side, price, qty) in levels {
+                        truth.insert((side, price * scale), qty * scale);
+                        inference.level((side, price * scale), qty * scale, now);
+                    }
+                    inference.end_event(now);
+                }
+                Input::Whole(levels) => {
+                    let whole: HashMap<_, _> =
+                        levels.into_iter().filter(|(_, _, qty)| *qty > 0).map(|(side, price, qty)| ((side, price * scale), qty * scale)).collect();
+                    inference.begin(whole.iter().map(|(&(side, price), &qty)| (side, Level { price, qty })), now);
+                    prop_assert_eq!(inference.queues().len(), whole.len());
+                    prop_assert!(inference.queues().snapshot().all(|order| order.order_flags == ORDER_INFERRED));
+                    truth = whole;
+                }
+                // Whoever copied it hears all orders anew.
+                Input::Finer if scale < 1_000 => {
+                    follow(&mut inference, &mut copy, now);
+                    scale *= 10;
+                    inference = inference.rescaled(1, 10, 10).unwrap();
+                    copy = copy.rescaled(1, 10, 10).unwrap();
+                    truth = truth.into_iter().map(|((side, price), qty)| ((side, price * 10), qty * 10)).collect();
+                }
+                Input::Finer => {}
+            }
+            follow(&mut inference, &mut copy, now);
+            for (&(side, price), &qty) in &truth {
+                prop_assert_eq!(inference.queues().level(side, price).0, qty, "level {:?} {}", side, price);
+            }
+            prop_assert!(!inference.is_off());
+        }
+        prop_assert_eq!(inference.counters().refused, 0);
+    }
+}
+
+#[test]
+fn a_book_that_is_full_says_so_and_begins_anew() {
+    let mut inference = Inference::new(1, Rule::NewestFirst, Weights::default());
+    let level = |price| (Side::Bid, Level { price, qty: 1 });
+    inference.begin((1..=ORDERS_MAX as i64).map(level), 0);
+    assert!(!inference.is_off());
+    inference.level((Side::Bid, 7), 3, 1);
+    assert!(inference.is_off(), "the level is 1 and should be 3");
+    assert_eq!(inference.take_counters().refused, 1);
+    inference.begin((1..=3).map(level), 2);
+    assert!(!inference.is_off());
+    inference.level((Side::Bid, 2), 3, 3);
+    assert_eq!((inference.queues().level(Side::Bid, 2), inference.queues().len()), ((3, 2), 4));
+    assert_eq!(inference.counters().refused, 0);
+}
+
+/// Times of a venue's levels are in milliseconds, those of its trades in nanoseconds: the trade is not later than the change that
+/// it made.
+#[test]
+fn a_trade_belongs_to_the_change_within_its_millisecond() {
+    let mut inference = Inference::new(1, Rule::NewestFirst, Weights::default());
+    let at = |ms: i64| 1_700_000_000_000_000_000 + ms * 1_000_000;
+    for (qty, ms) in [(5, 0), (8, 1)] {
+        inference.level((Side::Ask, 10), qty, at(ms));
+        inference.end_event(at(ms));
+    }
+    inference.trade((Side::Ask, 10), 5, 77, at(2) + 345_678);
+    inference.level((Side::Ask, 10), 3, at(2));
+    let last = inference.take_ops(|ops| *ops.last().unwrap());
+    assert_eq!(
+        (last.op, last.order_id, last.ref_id),
+        (order_op::EXECUTE, 1, 77),
+        "the front, not the newest"
+    );
+    // Once a level has come with microseconds, that is how exact its times are.
+    inference.level((Side::Ask, 10), 4, at(3) + 1_000);
+    inference.end_event(at(3) + 1_000);
+    inference.trade((Side::Ask, 10), 1, 78, at(4) + 345_678);
+    inference.level((Side::Ask, 10), 3, at(4));
+    let last = inference.take_ops(|ops| *ops.last().unwrap());
+    assert_eq!(last.op, order_op::DELETE, "the trade was later: the newest is gone");
+}
