@@ -10,6 +10,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput};
 use outcrier_core::book::Book;
 use outcrier_core::event::{Level, Side};
+use outcrier_core::orders::{Inference, Rule, Weights};
 use outcrier_core::retransmit::{Kept, Limits, Store};
 use outcrier_core::wire::{self, BookSnapshot, FrameBuf, Header, zeroed};
 
@@ -36,36 +37,102 @@ fn apply(books: &mut [Book], set_of: &Set) -> i64 {
     sum
 }
 
+/// Between two messages of a set: what the venues batch their changes by.
+const MESSAGE_NS: i64 = 100_000_000;
+
+/// The books with the orders that are inferred from them.
+#[derive(Clone)]
+struct Inferred {
+    books: Vec<Book>,
+    orders: Vec<Inference>,
+}
+
+/// As [`apply`], with orders.
+fn infer(Inferred { books, orders }: &mut Inferred, set_of: &Set) -> (i64, usize) {
+    let (mut sum, mut ops, mut now_ns) = (0, 0, 0);
+    for message in &set_of.messages {
+        now_ns += MESSAGE_NS;
+        for &update in message {
+            set(books, update);
+        }
+        let inference = &mut orders[message[0].book];
+        for update in message {
+            inference.level((update.side, update.level.price), update.level.qty, now_ns);
+        }
+        inference.end_event(now_ns);
+        ops += inference.take_ops(|ops| black_box(ops).len());
+        let book = &books[message[0].book];
+        sum ^= book.best(Side::Bid).map_or(0, |level| level.price);
+        sum ^= book.best(Side::Ask).map_or(0, |level| level.price);
+    }
+    (sum, ops)
+}
+
 #[expect(clippy::print_stdout, reason = "the answer is what the caller reads")]
 fn say(bench: &str, answer: u32) {
     println!("answer {bench} {answer:08x}");
 }
 
-fn level_update(criterion: &mut Criterion) {
+/// A level of books alone, and of books with the orders inferred from them.
+fn levels(criterion: &mut Criterion) {
     let Some(folder) = captures::folder() else {
-        say("level_update: no captures, set OUTCRIER_DATA", 0);
+        say("levels: no captures, set OUTCRIER_DATA", 0);
         return;
     };
-    let mut group = criterion.benchmark_group("level_update");
     // A capture takes longer to read than to measure, so only those are read that the command line names, or all.
-    let named: Vec<String> = std::env::args().filter(|argument| argument.contains("level_update/")).collect();
+    let named: Vec<String> = std::env::args().filter(|argument| argument.contains('/')).collect();
     let is_asked = |source: &&Source| named.is_empty() || named.iter().any(|name| name.contains(source.name));
     for source in SETS.iter().filter(is_asked) {
         let read = captures::read(&folder, source);
-        let mut fresh: Vec<Book> = read.ticks.iter().map(|&tick| Book::new(tick)).collect();
-        assert_eq!(fresh.len(), read.books);
-        for &update in &read.snapshot {
-            set(&mut fresh, update);
-        }
-        let mut books = fresh.clone();
-        apply(&mut books, &read);
-        let sides = |book: &Book| [Side::Bid, Side::Ask].map(|side| book.levels(side).collect());
-        say(&format!("level_update/{}", source.name), captures::answer(books.iter().map(sides)));
-        group.throughput(Throughput::Elements(read.updates() as u64));
-        group.bench_function(source.name, |bencher| {
-            bencher.iter_batched_ref(|| fresh.clone(), |books| apply(books, &read), BatchSize::LargeInput);
-        });
+        level_update(criterion, source, &read);
+        order_inference(criterion, source, &read);
     }
+}
+
+fn fresh_books(read: &Set) -> Vec<Book> {
+    let mut fresh: Vec<Book> = read.ticks.iter().map(|&tick| Book::new(tick)).collect();
+    assert_eq!(fresh.len(), read.books);
+    for &update in &read.snapshot {
+        set(&mut fresh, update);
+    }
+    fresh
+}
+
+fn level_update(criterion: &mut Criterion, source: &Source, read: &Set) {
+    let fresh = fresh_books(read);
+    let mut books = fresh.clone();
+    apply(&mut books, read);
+    let sides = |book: &Book| [Side::Bid, Side::Ask].map(|side| book.levels(side).collect());
+    say(&format!("level_update/{}", source.name), captures::answer(books.iter().map(sides)));
+    let mut group = criterion.benchmark_group("level_update");
+    group.throughput(Throughput::Elements(read.updates() as u64));
+    group.bench_function(source.name, |bencher| {
+        bencher.iter_batched_ref(|| fresh.clone(), |books| apply(books, read), BatchSize::LargeInput);
+    });
+    group.finish();
+}
+
+fn order_inference(criterion: &mut Criterion, source: &Source, read: &Set) {
+    let books = fresh_books(read);
+    let begun = |book: &Book, tick: i64| {
+        let mut inference = Inference::new(tick, Rule::Likeliest, Weights::default());
+        let of = |side| book.levels(side).map(move |level| (side, level));
+        inference.begin(of(Side::Bid).chain(of(Side::Ask)), 0);
+        inference.take_ops(|_| ());
+        inference
+    };
+    let orders = books.iter().zip(&read.ticks).map(|(book, &tick)| begun(book, tick)).collect();
+    let fresh = Inferred { books, orders };
+    let mut inferred = fresh.clone();
+    infer(&mut inferred, read);
+    let sides = |of: &Inference| [Side::Bid, Side::Ask].map(|side| of.queues().levels(side).collect());
+    // The levels as sums of orders: the same answer as of the books.
+    say(&format!("order_inference/{}", source.name), captures::answer(inferred.orders.iter().map(sides)));
+    let mut group = criterion.benchmark_group("order_inference");
+    group.throughput(Throughput::Elements(read.updates() as u64));
+    group.bench_function(source.name, |bencher| {
+        bencher.iter_batched_ref(|| fresh.clone(), |inferred| infer(inferred, read), BatchSize::LargeInput);
+    });
     group.finish();
 }
 
@@ -130,7 +197,7 @@ fn keep(criterion: &mut Criterion) {
 
 fn main() {
     let mut criterion = Criterion::default().without_plots().configure_from_args();
-    level_update(&mut criterion);
+    levels(&mut criterion);
     encode(&mut criterion);
     keep(&mut criterion);
     criterion.final_summary();
