@@ -16,7 +16,7 @@ from outcrier import _core
 from outcrier.capture.library import group_by_venue, sessions_of_all
 from outcrier.capture.replay import open_replays
 from outcrier.cli import book_orders
-from outcrier.order_views import OrdersView
+from outcrier.order_views import SHOWN, OrdersView
 from outcrier.orders import INFERRED, Ahead, Side
 from outcrier.prices import to_decimal
 from outcrier.recorded import replay_batches
@@ -110,7 +110,7 @@ def test_a_book_begins_with_an_order_a_level_that_nobody_is_sure_of(live: Live) 
     assert {level.orders for level in bids + asks} == {1}
     first = view.queued(Side.BID)[0]
     assert (first.qty, first.inferred, first.confidence) == (bids[0].qty, True, 0.0)
-    assert book_orders.kind(view) == f"{len(bids) + len(asks):,} orders, inferred"
+    assert view.kind == f"{len(bids) + len(asks):,} orders, inferred"
 
 
 def test_trades_take_from_the_front_and_growth_joins_the_back(live: Live) -> None:
@@ -228,7 +228,7 @@ def test_orders_are_shown_from_the_front(live: Live) -> None:
     best, first = view.top(1)[0][0], view.queued(Side.BID)
     _, price, qty, orders, *queue = shown[3].split()
     assert (Decimal(price), Decimal(qty), int(orders)) == (best.price, best.qty, best.orders)
-    expected = [f"{'' if order.confidence else '~'}{order.qty}" for order in first[: book_orders.SHOWN]]
-    assert (queue[: book_orders.SHOWN], sum(order.qty for order in first)) == (expected, best.qty)
+    expected = [f"{'' if order.confidence else '~'}{order.qty}" for order in first[:SHOWN]]
+    assert (queue[:SHOWN], sum(order.qty for order in first)) == (expected, best.qty)
     objects = book_orders.as_objects(view, 1)
     assert [each["qty"] for each in objects["bids"][0]["orders"]] == [o.qty for o in view.queued(Side.BID)]

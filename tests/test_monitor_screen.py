@@ -21,6 +21,7 @@ from outcrier.monitor.follower import Followed, Follower
 from outcrier.monitor.reporter import Reporter
 from outcrier.monitor.udp_navigator import Look
 from outcrier.monitor.udp_screen import UdpScreen
+from outcrier.orders import ORDER
 from outcrier.reception import Address
 from wire_reference import crc32c
 
@@ -387,3 +388,42 @@ def test_a_socket_that_fails_ends_the_screen_with_the_error(frames: list[bytes])
         await screen.pilot.pause()
 
     assert str(run(frames, steps).return_value) == "the interface is gone"
+
+
+def test_an_instrument_with_orders_opens_their_queues(capture: CaptureFinder) -> None:
+    publisher = _core.Publisher.memory()
+    feed = replay_into(publisher, group_by_venue([capture(USDM)])[0], infer_orders=True)
+    assert feed.feed.counters()["order_ops"] > 10_000
+    told = [frame for plane, frame in publisher.take() if plane == 0]
+
+    async def steps(screen: Screen) -> None:
+        for frame in told:
+            screen.monitor.datagram(0, frame, START + SECOND)
+        await screen.sample(1)
+        await screen.press("3", "enter")
+        await screen.sample(2)
+        await screen.sample(3)
+        book = screen.follower
+        assert book is not None
+        orders = book.receiver.orders("BTC/USDT:PERP@2")
+        assert f"{len(orders):,} orders, inferred; Enter shows their queues" in screen.text()
+        await screen.press("enter")
+        await screen.sample(4)
+        shown = screen.text()
+        assert shown[1].endswith(f" > {PERP} > orders")
+        rows = [line.split() for line in shown if line.split()[:1] in (["ask"], ["bid"])]
+        assert [row[0] for row in rows] == ["ask"] * 10 + ["bid"] * 10
+        bid = rows[10]
+        price, qty, count = orders.levels(1, 1)[0].tolist()
+        price_exp, qty_exp = orders.scale() or (0, 0)
+        assert bid[1:4] == [
+            f"{price / 10**-price_exp:.{-price_exp}f}",
+            f"{qty / 10**-qty_exp:.3f}",
+            f"{count}",
+        ]
+        queue = orders.queue(1, price).view(ORDER)["qty"].tolist()
+        assert [each.removeprefix("~") for each in bid[4:6]] == [f"{each / 1000:.3f}" for each in queue[:2]]
+        await screen.press("escape", "escape")
+        assert screen.navigator.symbol is None
+
+    run(told, steps)

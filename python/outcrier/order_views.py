@@ -10,6 +10,12 @@ from outcrier.orders import INFERRED, Numbered, Place, Side
 from outcrier.prices import Convert, Number
 from outcrier.views import BookView, State
 
+SHOWN: Final = 12
+"""Orders of a level that fit a line of a terminal."""
+
+UNSURE: Final = "~"
+"""Stands before an order that nobody is sure of: it stands for all that were there when the book began."""
+
 
 class QueueLevel(NamedTuple):
     """One price level as its orders."""
@@ -35,6 +41,12 @@ class QueuedOrder(NamedTuple):
     """Nobody told of it; it stands for what must be there."""
     confidence: float
     """0 to 1. An inferred order of 0 stands for all that were at its price when the book began."""
+
+
+def front(queue: list[QueuedOrder]) -> str:
+    """The quantities of a queue from its front, as many as a line shows."""
+    shown = " ".join(f"{'' if each.confidence else UNSURE}{each.qty}" for each in queue[:SHOWN])
+    return shown + (f" … {len(queue) - SHOWN} more" if len(queue) > SHOWN else "")
 
 
 class OrdersView(Numbered):
@@ -64,6 +76,15 @@ class OrdersView(Numbered):
     def scale(self) -> tuple[int, int] | None:
         """Exponents of prices and quantities; None while no orders are known."""
         return self._mirrored.scale()
+
+    @property
+    def kind(self) -> str:
+        """How many orders there are and who tells of them."""
+        if self.scale is None:
+            return "no orders: the publisher tells of none, or its book is not whole"
+        queued = self.queued(Side.BID) or self.queued(Side.ASK)
+        is_inferred = bool(queued) and queued[0].inferred
+        return f"{len(self):,} orders, {'inferred' if is_inferred else 'told by the venue'}"
 
     def top(self, depth: int = 1) -> tuple[list[QueueLevel], list[QueueLevel]]:
         """(bids, asks), at most `depth` levels each, best first; 0 = all levels."""

@@ -31,7 +31,7 @@ from outcrier.cli.output import (
 )
 from outcrier.config import Config
 from outcrier.events import flag_names
-from outcrier.order_views import OrdersView
+from outcrier.order_views import UNSURE, OrdersView
 from outcrier.subscriber import Subscriber
 from outcrier.views import BOOK_PROOFS, BookView, Level, State
 
@@ -52,7 +52,7 @@ _REFRESH_S = 0.1
     "--orders",
     is_flag=True,
     help="Show the orders of each level, front first, where the publisher tells of any: those of the"
-    f" venue, or inferred ones (infer_orders in the configuration). {book_orders.UNSURE} marks what nobody"
+    f" venue, or inferred ones (infer_orders in the configuration). {UNSURE} marks what nobody"
     " is sure of.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -234,7 +234,7 @@ def as_text(view: BookView, depth: int, queues: OrdersView | None = None) -> str
     """A book as plain text: quantity and price of the bids, price and quantity of the asks; or its orders."""
     if queues is not None:
         lines = book_orders.as_lines(queues, depth)
-        return "\n".join([heading(view), book_orders.kind(queues), *lines])
+        return "\n".join([heading(view), queues.kind, *lines])
     bids, asks = view.top(depth)
     rows = [f"{'bid qty':>16} {'bid':>14}   {'ask':<14} {'ask qty':<16}"]
     for index in range(max(len(bids), len(asks))):
@@ -254,7 +254,7 @@ def as_table(view: BookView, depth: int, note: str = "", queues: OrdersView | No
         parts.append(Text(note, style="yellow"))
     if queues is None:
         return Group(*parts, _levels_table(view, depth, live=live))
-    return Group(*parts, Text(book_orders.kind(queues)), book_orders.as_table(queues, depth, dim=not live))
+    return Group(*parts, Text(queues.kind), book_orders.as_table(queues, depth, dim=not live))
 
 
 def _levels_table(view: BookView, depth: int, *, live: bool) -> Table:

@@ -6,25 +6,10 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from outcrier.order_views import OrdersView, QueuedOrder
+from outcrier.order_views import OrdersView, QueuedOrder, QueueLevel, front
 from outcrier.orders import Side
 
-SHOWN: Final = 12
-"""Orders of a level that fit a line of a terminal."""
-
-UNSURE: Final = "~"
-"""Stands before an order that nobody is sure of: it stands for all that were there when the book began."""
-
 _TITLES: Final = {Side.BID: "bid", Side.ASK: "ask"}
-
-
-def kind(view: OrdersView) -> str:
-    """How many orders there are and who tells of them."""
-    if view.scale is None:
-        return "no orders: the publisher tells of none, or its book is not whole"
-    queued = view.queued(Side.BID) or view.queued(Side.ASK)
-    is_inferred = bool(queued) and queued[0].inferred
-    return f"{len(view):,} orders, {'inferred' if is_inferred else 'told by the venue'}"
 
 
 def as_objects(view: OrdersView, depth: int) -> dict[str, list[dict[str, Any]]]:
@@ -43,7 +28,7 @@ def as_lines(view: OrdersView, depth: int) -> list[str]:
     lines = [f"     {'price':>14} {'qty':>16} {'orders':>6}  front first"]
     for side in (Side.ASK, Side.BID):
         rows = [
-            f"{_TITLES[side]:>4} {level.price!s:>14} {level.qty!s:>16} {level.orders:>6}  {_queue(queue)}"
+            f"{_TITLES[side]:>4} {level.price!s:>14} {level.qty!s:>16} {level.orders:>6}  {front(queue)}"
             for level, queue in _levels(view, side, depth)
         ]
         lines += reversed(rows) if side is Side.ASK else rows
@@ -63,7 +48,7 @@ def as_table(view: OrdersView, depth: int, *, dim: bool) -> Table:
                 f"[{style}]{level.price}[/]",
                 str(level.qty),
                 str(level.orders),
-                _queue(queue),
+                front(queue),
             )
             for level, queue in _levels(view, side, depth)
         ]
@@ -72,11 +57,6 @@ def as_table(view: OrdersView, depth: int, *, dim: bool) -> Table:
     return table
 
 
-def _levels(view: OrdersView, side: Side, depth: int) -> list[tuple[Any, list[QueuedOrder]]]:
+def _levels(view: OrdersView, side: Side, depth: int) -> list[tuple[QueueLevel, list[QueuedOrder]]]:
     levels = view.top(depth)[0 if side is Side.BID else 1]
     return [(level, view.queued(side, at)) for at, level in enumerate(levels)]
-
-
-def _queue(queue: list[QueuedOrder]) -> str:
-    shown = " ".join(f"{'' if each.confidence else UNSURE}{each.qty}" for each in queue[:SHOWN])
-    return shown + (f" … {len(queue) - SHOWN} more" if len(queue) > SHOWN else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
@@ -11,7 +12,11 @@ import numpy as np
 
 from outcrier._core import STATES, layouts
 from outcrier.layout import REASONS, STATUS
+from outcrier.order_views import OrdersView, front
+from outcrier.orders import Side
+from outcrier.prices import to_decimal
 from outcrier.reception import make_receiver
+from outcrier.views import BookView
 from outcrier.wanted import core_symbol
 
 DEPTH: Final = 10
@@ -44,6 +49,17 @@ class Seen(msgspec.Struct, frozen=True):
     reason: str
 
 
+class QueueShown(msgspec.Struct, frozen=True):
+    """A level as its orders."""
+
+    side: str
+    price: str
+    qty: str
+    orders: int
+    front: str
+    """Quantities of its orders, the front first."""
+
+
 class Followed(msgspec.Struct, frozen=True):
     """What a consumer has of the instrument."""
 
@@ -61,6 +77,10 @@ class Followed(msgspec.Struct, frozen=True):
     recv_ts: int
     history: tuple[Seen, ...]
     """The oldest first."""
+    orders: str = ""
+    """How many orders there are and who tells of them."""
+    queues: tuple[QueueShown, ...] = ()
+    """Levels as their orders, from the best one on, a side after the other."""
 
 
 class Follower:
@@ -80,6 +100,8 @@ class Follower:
             manifest_key=manifest_key,
         )
         self._core = core
+        view = BookView(self.receiver, symbol, core, to_decimal)
+        self._orders = OrdersView(self.receiver.orders(core), view, to_decimal)
         self._history: deque[Seen] = deque(maxlen=HISTORY)
 
     def poll(self) -> None:
@@ -116,7 +138,15 @@ class Follower:
             info["exchange_ts"],
             info["recv_ts"],
             tuple(self._history),
+            self._orders.kind,
+            tuple(self._queues()),
         )
+
+    def _queues(self) -> Iterator[QueueShown]:
+        for side, levels in zip(Side, self._orders.top(DEPTH), strict=True):
+            for at, level in enumerate(levels):
+                shown = front(self._orders.queued(side, at))
+                yield QueueShown(side.name.lower(), f"{level.price:f}", f"{level.qty:f}", level.orders, shown)
 
     def _remember(self, state: str, reason: str, at_ns: int) -> None:
         if not self._history or self._history[-1].state != state:

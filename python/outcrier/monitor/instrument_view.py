@@ -9,12 +9,20 @@ from outcrier.monitor.report import Report
 from outcrier.monitor.screen import age, rate
 from outcrier.monitor.styles import clock, proof_part, state_part
 from outcrier.monitor.table import Column, Line, Row, Table
+from outcrier.order_views import UNSURE
 
 _COLUMNS: Final = (
     Column("at (UTC)", 12, right=False),
     Column("who", 10, right=False),
     Column("state", 12, right=False),
     Column("reason", 12, right=False, fills=True),
+)
+_QUEUE_COLUMNS: Final = (
+    Column("", 3, right=False),
+    Column("price", 14),
+    Column("quantity", 14),
+    Column("orders", 6),
+    Column(f"front first; {UNSURE} = nobody is sure", 24, right=False, fills=True),
 )
 _WIDTH: Final = 18
 _BID_HEAD: Final = f"{'bid quantity':>{_WIDTH}} {'bid':>{_WIDTH}}"
@@ -51,8 +59,26 @@ def instrument(report: Report, symbol: str, followed: Followed | None) -> Table:
     # The last one first, also of those told at once.
     told.reverse()
     told.sort(key=lambda each: each[0], reverse=True)
-    rows = [Row((clock(at_ns), who, state_part(state), reason)) for at_ns, who, state, reason in told]
+    opens = ("orders", symbol) if followed is not None and followed.queues else None
+    rows = [Row((clock(at_ns), who, state_part(state), reason), opens) for at_ns, who, state, reason in told]
     return Table(notes, _COLUMNS, rows, "no state told yet")
+
+
+def queues(symbol: str, followed: Followed | None) -> Table:
+    """The levels of an instrument as their orders."""
+    notes: list[Line] = [((symbol, "bold"),)]
+    if followed is None:
+        notes.append((("joining the groups as a consumer ...", "dim"),))
+        return Table(notes, _QUEUE_COLUMNS, [], "")
+    notes[0] = (*notes[0], ("  consumer: ", ""), state_part(followed.state), (f"  {followed.orders}", ""))
+    styles = {"bid": "green", "ask": "red"}
+    asks = [each for each in followed.queues if each.side == "ask"]
+    bids = [each for each in followed.queues if each.side == "bid"]
+    rows = [
+        Row(((each.side, styles[each.side]), each.price, each.qty, f"{each.orders:,}", each.front))
+        for each in (*reversed(asks), *bids)
+    ]
+    return Table(notes, _QUEUE_COLUMNS, rows, "no orders are known")
 
 
 def _book(followed: Followed) -> list[Line]:
@@ -67,6 +93,8 @@ def _book(followed: Followed) -> list[Line]:
         ),
         ((_HEAD, "dim"),),
     ]
+    if followed.queues:
+        lines.insert(1, ((f"{followed.orders}; Enter shows their queues", ""),))
     for index in range(max(len(followed.bids), len(followed.asks))):
         bid, bid_qty = followed.bids[index] if index < len(followed.bids) else ("", "")
         ask, ask_qty = followed.asks[index] if index < len(followed.asks) else ("", "")

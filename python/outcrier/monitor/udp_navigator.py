@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from outcrier.monitor.follower import Followed
-from outcrier.monitor.instrument_view import instrument
+from outcrier.monitor.instrument_view import instrument, queues
 from outcrier.monitor.navigator import Navigator, Place
 from outcrier.monitor.report import Report, Wish
 from outcrier.monitor.table import Table
@@ -27,15 +27,20 @@ class UdpNavigator(Navigator[Look]):
         super().__init__(tuple(PAGES))
 
     @property
+    def path(self) -> list[str]:
+        *above, last = super().path
+        return [*above, "orders" if self.place.page == "orders" else last]
+
+    @property
     def symbol(self) -> str | None:
         """The instrument to be followed."""
-        return self.place.name if self.place.page == "instrument" else None
+        return self.place.name if self.place.page in {"instrument", "orders"} else None
 
     @property
     def wish(self) -> Wish:
         """The instruments to be sampled."""
         place = self.place
-        if place.page == "instrument":
+        if self.symbol is not None:
             return Wish(text=place.name.rpartition("@")[0])
         if place.page == "channel":
             return Wish(place.channel, place.filter.partition("@")[0])
@@ -43,9 +48,11 @@ class UdpNavigator(Navigator[Look]):
 
     def page(self, shown: Look) -> Table:
         place, report = self.place, shown.report
-        if place.page == "instrument":
+        if self.symbol is not None:
             followed = shown.followed
             known = followed if followed is not None and followed.symbol == place.name else None
+            if place.page == "orders":
+                return queues(place.name, known)
             return instrument(report, place.name, known)
         if place.page == "channel":
             return channel(report, place.channel or 0)
@@ -61,4 +68,6 @@ class UdpNavigator(Navigator[Look]):
                 return Place("venue", name=name)
             case ("instrument", str(name)):
                 return Place("instrument", name=name)
+            case ("orders", str(name)):
+                return Place("orders", name=name)
         return None

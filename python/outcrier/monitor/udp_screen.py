@@ -16,6 +16,7 @@ udp_monitor counts what is on the wire. It keeps no books, sends nothing, and sl
   1 ... 8, Tab, left, right    the pages
   up, down, PgUp, PgDn         move the cursor; Home, End; j, k
   Enter                        open: channel or venue > its instruments > one instrument
+                               > the queues of its orders, where there are any
   Esc                          back; ends a filter
   /                            filter rows by a part of any column; Enter keeps it, Esc drops it
   ?                            this help
