@@ -457,7 +457,7 @@ class VenueConfig(_Section, frozen=True):
         Meta(
             description=(
                 "Infer the orders of each book from its levels and trades, and publish them too (ORDER_OPS,"
-                " ORDER_SNAPSHOT): some four times the bytes."
+                " ORDER_SNAPSHOT): two to three times the bytes."
             ),
             extra={"unit": "true or false"},
         ),
