@@ -50,14 +50,26 @@ class OurFeed:
         return books
 
 
-def our_feed(messages: MessageSet, listed: Sequence[Instrument], publisher: _core.Publisher) -> OurFeed:
+def our_feed(
+    messages: MessageSet,
+    listed: Sequence[Instrument],
+    publisher: _core.Publisher,
+    *,
+    infer_orders: bool = False,
+) -> OurFeed:
     """A feed with the books of the set's snapshots, which have already left."""
-    ours = begun_feed(messages, listed, publisher)
+    ours = begun_feed(messages, listed, publisher, infer_orders=infer_orders)
     publisher.take()
     return ours
 
 
-def begun_feed(messages: MessageSet, listed: Sequence[Instrument], publisher: _core.Publisher) -> OurFeed:
+def begun_feed(
+    messages: MessageSet,
+    listed: Sequence[Instrument],
+    publisher: _core.Publisher,
+    *,
+    infer_orders: bool = False,
+) -> OurFeed:
     """The same, its first frames still at hand."""
     venue = venue_by_name(messages.venue)
     feed = _core.Feed(
@@ -68,6 +80,7 @@ def begun_feed(messages: MessageSet, listed: Sequence[Instrument], publisher: _c
         publisher_id=1,
         shapes=venue.shapes_json,
         build="benchmark",
+        infer_orders=infer_orders,
     )
     indices = {}
     for wire_id, instrument in enumerate(listed, 1):

@@ -25,6 +25,16 @@ ROW = Row(
     ),
 )
 
+ORDERS = Row(
+    "L2 level update with its orders",
+    "ns/level",
+    (),
+    (
+        "ours: criterion, the same with `Inference::level` for each level and `end_event` after each message:"
+        " less the row above it is what orders cost on top; the bar is 20 ns."
+    ),
+)
+
 pytestmark = pytest.mark.parametrize("on", list(SETS))
 
 
@@ -33,6 +43,13 @@ def test_ours(measure: Measure, messages: MessageSet, criterion: Criterion, on: 
     estimate = criterion.run("level_update/" + on.lower().replace("-", "").replace(" ", "_"))
     assert estimate.answer == f"{zlib.crc32(book_bytes(messages.books)):08x}"
     measure.value(ROW, OURS, estimate.ns, on=on, criterion_median=round(estimate.median_ns, 2))
+
+
+@pytest.mark.record_only
+def test_orders(measure: Measure, messages: MessageSet, criterion: Criterion, on: str) -> None:
+    estimate = criterion.run("order_inference/" + on.lower().replace("-", "").replace(" ", "_"))
+    assert estimate.answer == f"{zlib.crc32(book_bytes(messages.books)):08x}", "the sums are the books"
+    measure.value(ORDERS, OURS, estimate.ns, on=on, criterion_median=round(estimate.median_ns, 2))
 
 
 @pytest.mark.peer

@@ -26,6 +26,13 @@ ROW = Row(
     "ours: `Feed.on_frame` for each message, live clock, frames copied to the memory publisher.",
 )
 
+WITH_ORDERS = Row(
+    "raw text → book and orders → frames, from Python",
+    "ns/message",
+    (AtMost(0.30, "json.loads"),),
+    "ours: the same feed with `infer_orders`: a frame more for each message that changes orders.",
+)
+
 PEERS = {
     "ccxt pro": "ccxt_pro",
     "cryptofeed": "cryptofeed",
@@ -37,8 +44,9 @@ PEERS = {
 pytestmark = pytest.mark.parametrize("on", list(SETS))
 
 
-def test_ours(measure: Measure, messages: MessageSet, data_dir: Path, on: str) -> None:
-    listed = instruments(data_dir, messages)
+@pytest.mark.parametrize("row", [ROW, WITH_ORDERS], ids=["levels", "orders"])
+def test_ours(measure: Measure, messages: MessageSet, data_dir: Path, on: str, row: Row) -> None:
+    listed, has_orders = instruments(data_dir, messages), row is WITH_ORDERS
 
     def run(ours: OurFeed) -> None:
         on_frame = ours.feed.on_frame
@@ -49,13 +57,14 @@ def test_ours(measure: Measure, messages: MessageSet, data_dir: Path, on: str) -
         # The venue's list is older than the capture, so an exponent may be refined once.
         kinds = {kind for kind, *_ in ours.feed.notices()} - {"REFINED"}
         assert len(ours.publisher.take()) >= len(messages.messages)
+        assert (ours.feed.counters()["order_ops"] > messages.levels / 2) == has_orders
         return answer_of(ours.books()), kinds
 
     measure.time(
-        ROW,
+        row,
         OURS,
         on=on,
-        setup=lambda: our_feed(messages, listed, _core.Publisher.memory()),
+        setup=lambda: our_feed(messages, listed, _core.Publisher.memory(), infer_orders=has_orders),
         run=run,
         answer=answer,
         expected=(messages.answer, set()),
@@ -65,7 +74,8 @@ def test_ours(measure: Measure, messages: MessageSet, data_dir: Path, on: str) -
 
 
 @pytest.mark.peer
-def test_json_loads(measure: Measure, messages: MessageSet, on: str) -> None:
+@pytest.mark.parametrize("row", [ROW, WITH_ORDERS], ids=["levels", "orders"])
+def test_json_loads(measure: Measure, messages: MessageSet, on: str, row: Row) -> None:
     def run(found: list[int]) -> None:
         loads = json.loads
         for message in messages.messages:
@@ -77,7 +87,7 @@ def test_json_loads(measure: Measure, messages: MessageSet, on: str) -> None:
         return sum(len(each["b"]) + len(each["a"]) for each in decoded if each["e"] == "depthUpdate")
 
     measure.time(
-        ROW,
+        row,
         "json.loads",
         on=on,
         setup=list,
