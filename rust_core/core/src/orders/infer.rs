@@ -11,7 +11,7 @@ mod whole;
 use std::collections::VecDeque;
 
 use super::Fault;
-use super::queues::{Handle, Order, Queues};
+use super::queues::{Handle, Order, QueueAt, Queues};
 use super::watch::{Ahead, WatchId, WatchedQueues};
 use crate::event::{ORDER_CONFIDENCE_SHIFT, ORDER_INFERRED, OrderOp, Side, order_op};
 
@@ -219,17 +219,19 @@ impl Inference {
             self.counters.refused += 1;
             return;
         }
-        let mut left = self.queues().level(level.0, level.1).0;
+        let mut queue = self.queues().at(level.0, level.1);
+        let mut left = queue.map_or(0, |queue| self.queues().qty_at(queue));
         if !self.prints.is_empty() {
             left = self.take_prints(level, left, ts);
+            queue = self.queues().at(level.0, level.1);
         }
         if left < qty {
-            self.join(level, qty - left, ts);
-        } else if left > qty {
+            self.join_as(level, queue, qty - left, ts, 1.0);
+        } else if let Some(queue) = queue.filter(|_| left > qty) {
             if qty > 0 {
                 self.note_shrunk(level, left - qty, ts);
             }
-            self.cancel(level, left - qty, ts);
+            self.cancel(queue, left - qty, ts);
         }
     }
 
@@ -314,12 +316,21 @@ impl Inference {
     }
 
     fn join(&mut self, level: (Side, i64), qty: i64, ts: i64) {
-        self.join_as(level, qty, ts, 1.0);
+        let queue = self.queues().at(level.0, level.1);
+        self.join_as(level, queue, qty, ts, 1.0);
     }
 
-    fn join_as(&mut self, (side, price): (Side, i64), qty: i64, ts: i64, confidence: f32) {
+    #[inline]
+    fn join_as(
+        &mut self,
+        (side, price): (Side, i64),
+        queue: Option<QueueAt>,
+        qty: i64,
+        ts: i64,
+        confidence: f32,
+    ) {
         let order = Order { id: self.next_id, price, qty, priority: 0, ts, side, flags: flags(confidence) };
-        if self.queues.add(&order).is_err() {
+        if self.queues.push(&order, queue).is_err() {
             self.refuse();
             return;
         }
@@ -340,10 +351,10 @@ impl Inference {
     }
 
     /// Takes a quantity from orders by the rule.
-    fn cancel(&mut self, (side, price): (Side, i64), mut qty: i64, ts: i64) {
-        while qty > 0
-            && let Some((handle, confidence)) = self.pick((side, price), qty, ts)
-        {
+    fn cancel(&mut self, queue: QueueAt, mut qty: i64, ts: i64) {
+        // The queue ends with its last order, and the quantity with it.
+        while qty > 0 {
+            let (handle, confidence) = self.pick(queue, qty, ts);
             let order = self.queues().order(handle);
             let taken = qty.min(order.qty);
             self.take(handle, &order, taken);
@@ -370,23 +381,27 @@ impl Inference {
     }
 
     /// The order that a quantity was taken from, and how sure that is.
-    fn pick(&self, (side, price): (Side, i64), qty: i64, ts: i64) -> Option<(Handle, f32)> {
+    #[inline]
+    fn pick(&self, queue: QueueAt, qty: i64, ts: i64) -> (Handle, f32) {
         let queues = self.queues();
-        let newest = queues.last(side, price)?;
+        let newest = queues.last_at(queue);
+        if newest == queues.first_at(queue) {
+            return (newest, 1.0);
+        }
         let from_newest =
             || std::iter::successors(Some(newest), |handle| queues.previous(*handle)).take(SCAN_MAX);
         match self.rule {
-            Rule::NewestFirst => Some((newest, 1.0)),
-            Rule::OldestFirst => queues.first(side, price).map(|first| (first, 1.0)),
+            Rule::NewestFirst => (newest, 1.0),
+            Rule::OldestFirst => (queues.first_at(queue), 1.0),
             Rule::ExactSize => {
-                Some((from_newest().find(|handle| queues.order(*handle).qty == qty).unwrap_or(newest), 1.0))
+                (from_newest().find(|handle| queues.qty_and_ts(*handle).0 == qty).unwrap_or(newest), 1.0)
             }
             Rule::Likeliest => {
                 let (mut best, mut highest, mut sum) = (newest, 0.0, 0.0);
                 for handle in from_newest() {
-                    let order = queues.order(handle);
-                    let age = u64::try_from(ts - order.ts).unwrap_or(0);
-                    let of_qty = match order.qty.cmp(&qty) {
+                    let (its_qty, since) = queues.qty_and_ts(handle);
+                    let age = u64::try_from(ts - since).unwrap_or(0);
+                    let of_qty = match its_qty.cmp(&qty) {
                         std::cmp::Ordering::Equal => 1.0,
                         std::cmp::Ordering::Greater => self.weights.larger,
                         std::cmp::Ordering::Less => self.weights.smaller,
@@ -397,7 +412,7 @@ impl Inference {
                         (best, highest) = (handle, weight);
                     }
                 }
-                Some((best, highest / sum))
+                (best, highest / sum)
             }
         }
     }

@@ -53,6 +53,7 @@ impl Order {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))] // An order is looked at by one line of the cache.
 struct Node {
     id: u64,
     qty: i64,
@@ -83,6 +84,10 @@ pub(super) struct Gone {
     pub(super) order: Order,
     pub(super) rank: u64,
 }
+
+/// The queue of a level while it has orders: found once, it is used for all that one change does there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct QueueAt(u32);
 
 /// Orders by price and time. Nothing is looked up by number here: see [`super::OrderBook`].
 #[derive(Clone, Debug)]
@@ -161,15 +166,30 @@ impl Queues {
     /// Puts an order where `place` as a priority puts it.
     #[inline]
     fn put(&mut self, order: &Order, place: u64) -> Result<Handle, Fault> {
+        let queue = self.at(order.side, order.price);
+        self.put_into(order, queue, place)
+    }
+
+    /// Puts an order into a queue that was found, where `place` as a priority puts it; `None` = there is none at its level.
+    #[inline]
+    fn put_into(&mut self, order: &Order, queue: Option<QueueAt>, place: u64) -> Result<Handle, Fault> {
         check(order)?;
         if self.free_nodes.is_empty() && self.nodes.len() >= ORDERS_MAX {
             return Err(Fault::Full);
         }
-        let queue = self.find_number(order.side, order.price);
-        if let Some(queue) = queue {
+        if let Some(QueueAt(queue)) = queue {
             self.queues[queue as usize].qty.checked_add(order.qty).ok_or(Fault::Overflow)?;
         }
-        Ok(self.join(order, queue, place))
+        Ok(self.join(order, queue.map(|QueueAt(queue)| queue), place))
+    }
+
+    /// The same at the back of a queue that was found, `None` = there is none at its level.
+    ///
+    /// # Errors
+    /// As [`Queues::add`].
+    #[inline]
+    pub(super) fn push(&mut self, order: &Order, queue: Option<QueueAt>) -> Result<Handle, Fault> {
+        self.put_into(order, queue, 0)
     }
 
     /// Takes an order out and puts another one in as [`Queues::add`] does.
@@ -312,6 +332,37 @@ impl Queues {
     #[must_use]
     pub fn previous(&self, handle: Handle) -> Option<Handle> {
         some(self.nodes[handle.0 as usize].prev)
+    }
+
+    /// The queue of a level, if it has orders.
+    #[inline]
+    pub(super) fn at(&self, side: Side, price: i64) -> Option<QueueAt> {
+        self.find_number(side, price).map(QueueAt)
+    }
+
+    /// Quantity of a queue.
+    #[inline]
+    pub(super) fn qty_at(&self, QueueAt(queue): QueueAt) -> i64 {
+        self.queues[queue as usize].qty
+    }
+
+    /// The order at the back of a queue.
+    #[inline]
+    pub(super) fn last_at(&self, QueueAt(queue): QueueAt) -> Handle {
+        Handle(self.queues[queue as usize].last)
+    }
+
+    /// The order at the front of a queue.
+    #[inline]
+    pub(super) fn first_at(&self, QueueAt(queue): QueueAt) -> Handle {
+        Handle(self.queues[queue as usize].first)
+    }
+
+    /// The quantity of an order, and when it took its place.
+    #[inline]
+    pub(super) fn qty_and_ts(&self, handle: Handle) -> (i64, i64) {
+        let node = &self.nodes[handle.0 as usize];
+        (node.qty, node.ts)
     }
 
     /// Quantity and number of orders of a level; zeros = there is none.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::queues::{Handle, Order, Queues};
+use super::queues::{Handle, Order, QueueAt, Queues};
 use super::{Fault, WATCHES_MAX};
 use crate::event::Side;
 
@@ -24,6 +24,14 @@ impl WatchedQueues {
     #[inline]
     pub(super) fn add(&mut self, order: &Order) -> Result<Handle, Fault> {
         let handle = self.queues.add(order)?;
+        self.see_joined(handle);
+        Ok(handle)
+    }
+
+    /// [`Queues::push`].
+    #[inline]
+    pub(super) fn push(&mut self, order: &Order, queue: Option<QueueAt>) -> Result<Handle, Fault> {
+        let handle = self.queues.push(order, queue)?;
         self.see_joined(handle);
         Ok(handle)
     }

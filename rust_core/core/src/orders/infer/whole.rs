@@ -12,7 +12,8 @@ impl Inference {
         self.forget();
         self.ops.push(OrderOp { op: order_op::CLEAR, op_flags: flags(1.0), ..OrderOp::default() });
         for (side, level) in levels {
-            self.join_as((side, level.price), level.qty, ts, 0.0);
+            let queue = self.queues().at(side, level.price);
+            self.join_as((side, level.price), queue, level.qty, ts, 0.0);
         }
     }
 
