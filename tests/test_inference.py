@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from outcrier.inference import Inference, Print, Rule
+from outcrier.inference import Best, Inference, Print, Rule
 from outcrier.orders import INFERRED, TOLD, Ahead, Op, Side
 
 S = 1_000_000_000
@@ -134,3 +134,13 @@ def test_trades_that_wait_are_bounded() -> None:
     inferred = of(Rule.LIKELIEST, 5)
     inferred.event([sold(1, S, number) for number in range(1_030)], [], S)
     assert inferred.counters["forgotten"] == 6
+
+
+def test_best_prices_tell_what_came_and_went_between_two_messages() -> None:
+    """Of 5 and 3, the 5 left and others came: told by levels alone, nothing happened."""
+    told = {}
+    for bests in ([], [Best(*BID, 3, 2 * S), Best(*BID, 8, 2 * S + 1)]):
+        inferred = of(Rule.EXACT, 5, 3)
+        inferred.event([], [(*BID, 8)], 3 * S, bests)
+        told[len(bests)] = [(int(order["order_id"]), int(order["qty"])) for order in inferred.queue(*BID)]
+    assert told == {0: [(1, 5), (2, 3)], 2: [(2, 3), (3, 5)]}

@@ -63,6 +63,16 @@ class Print(NamedTuple):
     """ns since the epoch."""
 
 
+class Best(NamedTuple):
+    """The best level of a side at a time."""
+
+    side: Side
+    price: int
+    qty: int
+    ts: int
+    """ns since the epoch."""
+
+
 class Inference(Queues):
     """The inferred orders of one instrument. A level is the venue's quantity after every event. Not
     thread-safe.
@@ -76,16 +86,22 @@ class Inference(Queues):
         super().__init__(self._inference)
 
     def event(
-        self, trades: Sequence[Print], levels: Sequence[tuple[Side, int, int]], ts: int
+        self,
+        trades: Sequence[Print],
+        levels: Sequence[tuple[Side, int, int]],
+        ts: int,
+        bests: Sequence[Best] = (),
     ) -> NDArray[np.void]:
         """Takes what one message of the venue says: its trades, and the levels (side, price, quantity; 0 =
         gone) that changed, at a time (ns since the epoch). A trade may also come before or after the change
-        of its level, by half a second at most.
+        of its level, by half a second at most. `bests`: what a venue that tells changes of levels together
+        told of its best levels in between, in their order; each goes before the message of levels that is not
+        older.
 
         Returns the changes of orders (`outcrier.orders.ORDER_OP`) with numbers of our own, the flag INFERRED
         and a confidence.
         """
-        return self._inference.event(list(trades), list(levels), ts).view(ORDER_OP)
+        return self._inference.event(list(trades), list(levels), ts, list(bests)).view(ORDER_OP)
 
     def begin(self, levels: Sequence[tuple[Side, int, int]], ts: int) -> NDArray[np.void]:
         """Takes a whole book, as levels (side, price, quantity), in place of what was known. Of its levels

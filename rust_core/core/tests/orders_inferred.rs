@@ -9,6 +9,7 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 enum Input {
     Trade(Side, i64, i64, i64),
+    Best(Side, i64, i64, i64),
     Levels(Vec<(Side, i64, i64)>, i64),
     Whole(Vec<(Side, i64, i64)>),
     Finer,
@@ -26,6 +27,8 @@ fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
         4 => (side(), 1_i64..6, 1_i64..20, -300..300_i64)
             .prop_map(|(side, price, qty, ms)| Input::Trade(side, price, qty, ms)),
+        4 => (side(), 1_i64..6, 1_i64..40, -100..300_i64)
+            .prop_map(|(side, price, qty, ms)| Input::Best(side, price, qty, ms)),
         8 => (levels(), 0..200_i64).prop_map(|(levels, ms)| Input::Levels(levels, ms)),
         1 => levels().prop_map(Input::Whole),
         1 => Just(Input::Finer),
@@ -60,6 +63,9 @@ proptest! {
                 Input::Trade(side, price, qty, ms) => {
                     let ts = now + ms * 1_000_000;
                     inference.trade((side, price * scale), qty * scale, number as u64, ts);
+                }
+                Input::Best(side, price, qty, ms) => {
+                    inference.best((side, price * scale), qty * scale, now + ms * 1_000_000);
                 }
                 Input::Levels(levels, ms) => {
                     now += ms * 1_000_000;
@@ -111,6 +117,42 @@ fn a_book_that_is_full_says_so_and_begins_anew() {
     inference.level((Side::Bid, 2), 3, 3);
     assert_eq!((inference.queues().level(Side::Bid, 2), inference.queues().len()), ((3, 2), 4));
     assert_eq!(inference.counters().refused, 0);
+}
+
+/// Between two messages of levels the best one grew by 3 and shrank by 3: the order that left was there before, and another one
+/// stands behind the rest.
+#[test]
+fn best_prices_tell_what_came_and_went_between_two_messages() {
+    let told = |with_best: bool, names_it: bool| {
+        let mut inference = Inference::new(1, Rule::ExactSize, Weights::default());
+        let level = (Side::Bid, 10);
+        for (at, qty) in [(1, 3), (2, 8)] {
+            inference.level(level, qty, at);
+            inference.end_event(at);
+        }
+        if with_best {
+            inference.best(level, 8, 2);
+            inference.best(level, 5, 3);
+            inference.best(level, 5, 3);
+            inference.best((Side::Ask, 12), 4, 3);
+            inference.best(level, 8, 4);
+            inference.best(level, 9, 6); // After the message: it waits.
+        }
+        if names_it {
+            inference.level(level, 8, 5);
+        }
+        inference.end_event(5);
+        assert_eq!(inference.queues().level(Side::Ask, 12), (0, 0), "levels alone say what there is");
+        let queue = inference.queues().queue(Side::Bid, 10);
+        queue
+            .map(|handle| inference.queues().order(handle))
+            .map(|order| (order.id, order.qty, order.ts))
+            .collect::<Vec<_>>()
+    };
+    for names_it in [true, false] {
+        assert_eq!(told(false, names_it), [(1, 3, 1), (2, 5, 2)]);
+        assert_eq!(told(true, names_it), [(2, 5, 2), (3, 3, 4)]);
+    }
 }
 
 /// Times of a venue's levels are in milliseconds, those of its trades in nanoseconds: the trade is not later than the change that

@@ -246,7 +246,12 @@ impl Inference {
         trades: Vec<Print>,
         levels: Vec<(u8, i64, i64)>,
         ts: i64,
+        bests: Vec<(u8, i64, i64, i64)>,
     ) -> PyResult<Bound<'py, PyArray1<u8>>> {
+        let bests: Vec<_> = bests
+            .into_iter()
+            .map(|(side, price, qty, ts)| Ok(((self::side(side)?, price), qty, ts)))
+            .collect::<PyResult<_>>()?;
         let trades: Vec<_> = trades
             .into_iter()
             .map(|(side, price, qty, id, ts)| Ok(((self::side(side)?, price), qty, id, ts)))
@@ -255,6 +260,9 @@ impl Inference {
             .into_iter()
             .map(|(side, price, qty)| Ok(((self::side(side)?, price), qty)))
             .collect::<PyResult<_>>()?;
+        for (level, qty, ts) in bests {
+            self.inference.best(level, qty, ts);
+        }
         for (level, qty, id, ts) in trades {
             self.inference.trade(level, qty, id, ts);
         }

@@ -53,6 +53,9 @@ impl Feed {
                     self.kind_of(&event.body).published += 1;
                     let instrument = &mut self.instruments[event.instrument as usize];
                     instrument.publish_event(&mut self.channel, host, arrival, event, &[]);
+                    if let Body::Bbo(bbo) = &event.body {
+                        instrument.infer_best(bbo, event.exchange_ts);
+                    }
                 }
             }
             self.count_marks(event.instrument);

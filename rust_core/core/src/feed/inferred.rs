@@ -8,7 +8,7 @@ use super::instrument::Instrument;
 use super::notice::FeedCounters;
 use super::orders::{OrderEvent, Orders, Source};
 use crate::event::{
-    AGGRESSOR_BUY, AGGRESSOR_SELL, Event, Ids, Level, NOT_GIVEN, Side, TRADE_BLOCK, TRADE_CANCEL,
+    AGGRESSOR_BUY, AGGRESSOR_SELL, Bbo, Event, Ids, Level, NOT_GIVEN, Side, TRADE_BLOCK, TRADE_CANCEL,
     TRADE_CORRECTION, TRADE_OFF_BOOK, Trade,
 };
 use crate::orders::{Inference, Rule, Weights};
@@ -111,6 +111,21 @@ impl Instrument {
         if is_inferred {
             // The numbers of trades are none of the book's.
             self.tell_inferred(event.exchange_ts, Ids::default(), counters, channel, host, arrival);
+        }
+    }
+
+    /// The best prices of an event, which come at once where changes of levels come together. Without a time of the exchange nobody
+    /// knows what of the levels they show.
+    pub(super) fn infer_best(&mut self, bbo: &Bbo, exchange_ts: i64) {
+        let Some(inference) = self.orders.as_mut().and_then(|orders| orders.inference()) else { return };
+        if exchange_ts == NOT_GIVEN {
+            return;
+        }
+        for (side, price, qty) in [(Side::Bid, bbo.bid_px, bbo.bid_qty), (Side::Ask, bbo.ask_px, bbo.ask_qty)]
+        {
+            if price != NOT_GIVEN && qty > 0 {
+                inference.best((side, price), qty, exchange_ts);
+            }
         }
     }
 

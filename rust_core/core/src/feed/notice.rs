@@ -164,7 +164,7 @@ counters! {
         inferred_unshown,
         /// Trades that came after the change of their level.
         inferred_late,
-        /// Trades that inference forgot because too many waited for the change of their level.
+        /// Trades and best prices that inference forgot because too many waited for the change of their level.
         inferred_forgotten,
         /// Changes of levels and trades that did not fit the inferred orders.
         inferred_refused,

@@ -6,10 +6,12 @@
 //! Trades and changes of levels come in messages of their own. A trade that comes first waits until its level changes; one that is no later than a
 //! change that shrank its level gives back what was taken for cancelled, at the back, and takes from the front.
 
+mod glimpse;
 mod whole;
 
 use std::collections::VecDeque;
 
+use self::glimpse::Glimpse;
 use super::Fault;
 use super::queues::{Handle, Order, QueueAt, Queues};
 use super::watch::{Ahead, WatchId, WatchedQueues};
@@ -93,7 +95,7 @@ pub struct InferenceCounters {
     pub unshown: u64,
     /// Trades that came after the change of their level.
     pub late: u64,
-    /// Trades that were forgotten because too many waited.
+    /// Trades, and best prices, that were forgotten because too many waited.
     pub forgotten: u64,
     /// Changes that did not fit: quantities below zero, levels beyond 64 bits.
     pub refused: u64,
@@ -125,6 +127,12 @@ pub struct Inference {
     next_id: u64,
     prints: VecDeque<Print>,
     shrunk: VecDeque<Shrunk>,
+    /// Best prices that wait for their message of levels.
+    glimpses: VecDeque<Glimpse>,
+    /// The last best price and quantity of bids and asks.
+    last_best: [(i64, i64); 2],
+    /// Time of the last message of levels.
+    told_ts: i64,
     ops: Vec<OrderOp>,
     /// What all times of levels so far are multiples of.
     unit_ns: i64,
@@ -144,6 +152,9 @@ impl Inference {
             next_id: 1,
             prints: VecDeque::new(),
             shrunk: VecDeque::new(),
+            glimpses: VecDeque::new(),
+            last_best: [(0, 0); 2],
+            told_ts: i64::MIN,
             ops: Vec::new(),
             unit_ns: UNITS_NS[0],
             is_off: false,
@@ -219,6 +230,15 @@ impl Inference {
             self.counters.refused += 1;
             return;
         }
+        if !self.glimpses.is_empty() {
+            self.see_level(level, ts);
+        }
+        self.settle(level, qty, ts);
+    }
+
+    /// Orders come or go until the level has its quantity.
+    #[inline]
+    fn settle(&mut self, level: (Side, i64), qty: i64, ts: i64) {
         let mut queue = self.queues().at(level.0, level.1);
         let mut left = queue.map_or(0, |queue| self.queues().qty_at(queue));
         if !self.prints.is_empty() {
@@ -237,6 +257,10 @@ impl Inference {
 
     /// The changes of an event are over. Trades of before it whose level did not change were refilled at once, where there is a level.
     pub fn end_event(&mut self, ts: i64) {
+        if !self.glimpses.is_empty() {
+            self.see_others(ts);
+        }
+        self.told_ts = ts;
         if ts % self.unit_ns != 0 {
             self.unit_ns = UNITS_NS.into_iter().find(|unit| ts % unit == 0).unwrap_or(1);
         }

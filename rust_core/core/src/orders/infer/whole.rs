@@ -22,6 +22,8 @@ impl Inference {
         self.queues.clear();
         self.prints.clear();
         self.shrunk.clear();
+        self.glimpses.clear();
+        self.last_best = [(0, 0); 2];
         self.ops.clear();
         self.is_off = false;
     }
@@ -46,6 +48,10 @@ impl Inference {
         for shrunk in &mut scaled.shrunk {
             (shrunk.level, shrunk.qty) = finer(shrunk.level, shrunk.qty)?;
         }
+        for glimpse in &mut scaled.glimpses {
+            (glimpse.level, glimpse.qty) = finer(glimpse.level, glimpse.qty)?;
+        }
+        scaled.last_best = [(0, 0); 2];
         Some(scaled)
     }
 }
