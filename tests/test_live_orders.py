@@ -72,10 +72,28 @@ def test_the_orders_of_a_level_are_its_quantity_after_every_message(venue: str, 
             heard.hear(publisher.take())
             most = max(most, heard.check())
         assert replay is not None
+        late = joined_late(replay.feed, publisher, heard)
+        for row in heard.receiver.instruments():
+            if row["state"] == "LIVE":
+                known, joined = (
+                    each.receiver.orders(f"{row['symbol']}@{row['venue']}") for each in (heard, late)
+                )
+                assert np.array_equal(known.orders(), joined.orders()), row["symbol"]
         told, counters = heard.receiver.counters(), replay.feed.counters()
         assert (told["bad_order"], counters["inferred_refused"], counters["inferred_anew"]) == (0, 0, 0)
         assert counters["inferred_forgotten"] == 0
         assert most > 0 or not counters["book_events"]
+
+
+def joined_late(feed: _core.Feed, publisher: _core.Publisher, heard: Heard) -> Heard:
+    """A consumer that has what the snapshot plane says until it is whole."""
+    late = Heard()
+    while not all(late.receiver.whole_cycles().values()) or not late.receiver.whole_cycles():
+        feed.tick()
+        sent = publisher.take()
+        for each in (heard, late):
+            each.hear(sent)
+    return late
 
 
 class Live:
@@ -156,14 +174,7 @@ def _with_levels(view: OrdersView) -> Iterator[tuple[np.void, tuple[int, int]]]:
 
 def test_late_joiners_have_the_same_orders(live: Live) -> None:
     live.play(2_000)
-    late = Heard()
-    for _ in range(4_000):  # A group every millisecond, a cycle of all instruments each second.
-        live.bench.feed.tick()
-        sent = live.bench.publisher.take()
-        live.heard.hear(sent)
-        late.hear(sent)
-        if len(late.view("BTCUSDT@2")):
-            break
+    late = joined_late(live.bench.feed, live.bench.publisher, live.heard)
     assert np.array_equal(late.view("BTCUSDT@2").orders(), live.view.orders())
     live.bench.take(next(live.lines))
     sent = live.bench.publisher.take()

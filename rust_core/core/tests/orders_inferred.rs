@@ -62,7 +62,7 @@ proptest! {
             match input {
                 Input::Trade(side, price, qty, ms) => {
                     let ts = now + ms * 1_000_000;
-                    inference.trade((side, price * scale), qty * scale, number as u64, ts);
+                    inference.trade((side, price * scale), qty * scale, number as u64, ts, now);
                 }
                 Input::Best(side, price, qty, ms) => {
                     inference.best((side, price * scale), qty * scale, now + ms * 1_000_000);
@@ -151,7 +151,7 @@ fn best_prices_tell_what_came_and_went_between_two_messages() {
     };
     for names_it in [true, false] {
         assert_eq!(told(false, names_it), [(1, 3, 1), (2, 5, 2)]);
-        assert_eq!(told(true, names_it), [(2, 5, 2), (3, 3, 4)]);
+        assert_eq!(told(true, names_it), [(2, 5, 2), (3, 3, 5)]);
     }
 }
 
@@ -165,7 +165,7 @@ fn a_trade_belongs_to_the_change_within_its_millisecond() {
         inference.level((Side::Ask, 10), qty, at(ms));
         inference.end_event(at(ms));
     }
-    inference.trade((Side::Ask, 10), 5, 77, at(2) + 345_678);
+    inference.trade((Side::Ask, 10), 5, 77, at(2) + 345_678, at(2));
     inference.level((Side::Ask, 10), 3, at(2));
     let last = inference.take_ops(|ops| *ops.last().unwrap());
     assert_eq!(
@@ -176,7 +176,7 @@ fn a_trade_belongs_to_the_change_within_its_millisecond() {
     // Once a level has come with microseconds, that is how exact its times are.
     inference.level((Side::Ask, 10), 4, at(3) + 1_000);
     inference.end_event(at(3) + 1_000);
-    inference.trade((Side::Ask, 10), 1, 78, at(4) + 345_678);
+    inference.trade((Side::Ask, 10), 1, 78, at(4) + 345_678, at(4));
     inference.level((Side::Ask, 10), 3, at(4));
     let last = inference.take_ops(|ops| *ops.last().unwrap());
     assert_eq!(last.op, order_op::DELETE, "the trade was later: the newest is gone");

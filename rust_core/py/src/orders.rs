@@ -263,8 +263,8 @@ impl Inference {
         for (level, qty, ts) in bests {
             self.inference.best(level, qty, ts);
         }
-        for (level, qty, id, ts) in trades {
-            self.inference.trade(level, qty, id, ts);
+        for (level, qty, id, traded_ts) in trades {
+            self.inference.trade(level, qty, id, traded_ts, ts);
         }
         for (level, qty) in levels {
             self.inference.level(level, qty, ts);

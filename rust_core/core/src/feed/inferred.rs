@@ -6,7 +6,7 @@
 use super::Feed;
 use super::instrument::Instrument;
 use super::notice::FeedCounters;
-use super::orders::{OrderEvent, Orders, Source};
+use super::orders::{OrderEvent, Orders, Source, time_of};
 use crate::event::{
     AGGRESSOR_BUY, AGGRESSOR_SELL, Bbo, Event, Ids, Level, NOT_GIVEN, Side, TRADE_BLOCK, TRADE_CANCEL,
     TRADE_CORRECTION, TRADE_OFF_BOOK, Trade,
@@ -105,7 +105,8 @@ impl Instrument {
             // Without a time of its own it is no later than what the book shows next.
             let times = [trade.trade_ts, event.exchange_ts, *exchange_ts];
             let ts = times.into_iter().find(|ts| *ts != NOT_GIVEN).unwrap_or(arrival.recv_ts);
-            inference.trade((side, trade.price), trade.qty, trade.trade_id, ts);
+            let told_ts = time_of(event.exchange_ts, arrival);
+            inference.trade((side, trade.price), trade.qty, trade.trade_id, ts, told_ts);
             is_inferred = true;
         }
         if is_inferred {
@@ -175,9 +176,4 @@ impl Feed {
             instrument.infer_orders();
         }
     }
-}
-
-/// The exchange's time of an event, else when it came.
-fn time_of(exchange_ts: i64, arrival: Arrival) -> i64 {
-    if exchange_ts == NOT_GIVEN { arrival.recv_ts } else { exchange_ts }
 }

@@ -74,12 +74,12 @@ impl Orders {
 
     /// Applies an event of the venue; if a part of it does not fit, nothing is known any more. `None`: no orders are known that
     /// it could change.
-    fn apply(&mut self, event: &OrderEvent<'_>) -> Option<Result<(), Fault>> {
+    fn apply(&mut self, event: &OrderEvent<'_>, arrival: Arrival) -> Option<Result<(), Fault>> {
         let Source::Told(book) = &mut self.source else { return None };
         if !self.is_whole {
             return None;
         }
-        let order_ts = if event.exchange_ts == NOT_GIVEN { 0 } else { event.exchange_ts };
+        let order_ts = time_of(event.exchange_ts, arrival);
         let applied = event.ops.iter().try_for_each(|op| book.apply(op, order_ts).map(drop));
         if applied.is_err() {
             self.forget();
@@ -87,6 +87,11 @@ impl Orders {
         self.exchange_ts = event.exchange_ts;
         Some(applied)
     }
+}
+
+/// The exchange's time of an event, else when it came: orders that join by it have that for their time.
+pub(super) fn time_of(exchange_ts: i64, arrival: Arrival) -> i64 {
+    if exchange_ts == NOT_GIVEN { arrival.recv_ts } else { exchange_ts }
 }
 
 impl Instrument {
@@ -158,7 +163,7 @@ impl Feed {
     ) -> Result<bool, Fault> {
         let Some(instrument) = self.with_orders(index) else { return Ok(false) };
         let is_live = instrument.state == BookState::Live;
-        let Some(applied) = instrument.orders.as_mut().and_then(|orders| orders.apply(event)) else {
+        let Some(applied) = instrument.orders.as_mut().and_then(|orders| orders.apply(event, arrival)) else {
             self.journal.counters.orders_unknown += 1;
             return Ok(false);
         };

@@ -108,6 +108,8 @@ struct Print {
     qty: i64,
     trade_id: u64,
     ts: i64,
+    /// Time of the event that told of it.
+    told_ts: i64,
 }
 
 /// What of a level was taken for cancelled.
@@ -192,15 +194,15 @@ impl Inference {
         taken
     }
 
-    /// A trade against resting orders of a side; mantissas, nanoseconds.
-    pub fn trade(&mut self, level: (Side, i64), qty: i64, trade_id: u64, ts: i64) {
+    /// A trade against resting orders of a side, at a time of its own and of the event that tells of it; mantissas, nanoseconds.
+    pub fn trade(&mut self, level: (Side, i64), qty: i64, trade_id: u64, ts: i64, told_ts: i64) {
         if qty <= 0 {
             self.counters.refused += 1;
             return;
         }
         // Levels with times in milliseconds may show a trade that has microseconds beyond theirs.
         let ts = ts - ts.rem_euclid(self.unit_ns);
-        let mut print = Print { level, qty, trade_id, ts };
+        let mut print = Print { level, qty, trade_id, ts, told_ts };
         self.forget_shrunk(ts);
         while print.qty > 0
             && let Some(at) = self.shrunk.iter().position(|shrunk| shrunk.level == level && shrunk.ts >= ts)
@@ -233,16 +235,16 @@ impl Inference {
         if !self.glimpses.is_empty() {
             self.see_level(level, ts);
         }
-        self.settle(level, qty, ts);
+        self.settle(level, qty, ts, ts);
     }
 
-    /// Orders come or go until the level has its quantity.
+    /// Orders come or go until the level has a quantity that was seen at `seen_ts` and is told in an event of `ts`.
     #[inline]
-    fn settle(&mut self, level: (Side, i64), qty: i64, ts: i64) {
+    fn settle(&mut self, level: (Side, i64), qty: i64, seen_ts: i64, ts: i64) {
         let mut queue = self.queues().at(level.0, level.1);
         let mut left = queue.map_or(0, |queue| self.queues().qty_at(queue));
         if !self.prints.is_empty() {
-            left = self.take_prints(level, left, ts);
+            left = self.take_prints(level, left, seen_ts);
             queue = self.queues().at(level.0, level.1);
         }
         if left < qty {
@@ -321,7 +323,7 @@ impl Inference {
         let taken = qty.min(print.qty);
         if taken > 0 {
             self.execute(print.level, taken, print.trade_id);
-            self.join(print.level, taken, print.ts);
+            self.join(print.level, taken, print.told_ts);
         }
     }
 

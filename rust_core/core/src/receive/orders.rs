@@ -122,7 +122,7 @@ impl Mirror {
     }
 }
 
-/// When orders of an event took their place; 0 where the exchange does not say.
+/// When orders of an event took their place: as the exchange says, else when its message came.
 fn order_ts(header: &Header) -> i64 {
-    if header.has(flags::NO_EXCH_TS) { 0 } else { header.exchange_ts }
+    if header.has(flags::NO_EXCH_TS) { header.recv_ts } else { header.exchange_ts }
 }

@@ -228,7 +228,7 @@ impl Instrument {
         if std::mem::take(&mut self.orders_reset) {
             self.orders.clear();
         }
-        let ts = if header.has(flags::NO_EXCH_TS) { 0 } else { header.exchange_ts };
+        let ts = if header.has(flags::NO_EXCH_TS) { header.recv_ts } else { header.exchange_ts };
         for change in self.staged_orders.drain(..) {
             match change {
                 Change::Op(op) => {

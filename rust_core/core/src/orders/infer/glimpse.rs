@@ -44,7 +44,7 @@ impl Inference {
         while let Some(glimpse) = self.glimpses.get(at).copied() {
             if glimpse.level == level && glimpse.ts <= ts {
                 self.glimpses.remove(at);
-                self.settle(level, glimpse.qty, glimpse.ts);
+                self.settle(level, glimpse.qty, glimpse.ts, ts);
             } else {
                 at += 1;
             }
@@ -59,7 +59,7 @@ impl Inference {
             let (qty, _) = self.queues().level(level.0, level.1);
             if qty > 0 {
                 self.see_level(level, ts);
-                self.settle(level, qty, ts);
+                self.settle(level, qty, ts, ts);
             } else {
                 // It came and went.
                 self.glimpses.retain(|glimpse| glimpse.level != level || glimpse.ts > ts);
