@@ -17,6 +17,7 @@ __all__ = [
     "Inference",
     "LogReader",
     "LogWriter",
+    "Market",
     "MirroredOrders",
     "Monitor",
     "OrderBook",
@@ -810,6 +811,48 @@ class Inference:
     def counters(self) -> dict[str, int]:
         """unshown (trades that no change of a level showed), late (that came after it), forgotten (too many
         waited), refused (changes that do not fit)."""
+
+@final
+class Market:
+    """A simulated market: orders drawn by a seed, matched by an engine for each instrument. It has no clock:
+    its time are nanoseconds since its beginning. Instruments are numbered from 0, prices and quantities are
+    mantissas.
+    """
+
+    PRICE_EXP: Final[int]
+    """price = mantissa * 10**PRICE_EXP, of all instruments."""
+    QTY_EXP: Final[int]
+    TICK: Final[int]
+    """Least distance of prices, as a mantissa."""
+    LOT: Final[int]
+    """Least quantity, as a mantissa."""
+    INSTRUMENTS_MAX: Final[int]
+    RATE_MAX: Final[int]
+    def __init__(self, seed: int, instruments: int, rate: int) -> None:
+        """`rate`: requests a second of each instrument in the mean, 0 = those of the recording that the rates
+        are from (12). Raises ValueError for more than INSTRUMENTS_MAX or RATE_MAX, and for no instrument.
+        """
+    def advance(
+        self, until: int, most: int
+    ) -> list[
+        tuple[
+            int,
+            int,
+            int,
+            list[tuple[int, int, int, int, int, int]],
+            list[tuple[int, int, int, int]],
+            list[tuple[int, int, int]],
+        ]
+    ]:
+        """The next events up to a time, in their order, `most` at most: instrument, number (from 1, one by
+        one), time, changes of orders (operation, order, side, price, quantity, reference, as `ops`), trades
+        (price, quantity, number, aggressor) and the levels that they touched (side, price, quantity now).
+        Fewer than `most`: the market is at that time.
+        """
+    def book(self, instrument: int) -> OrderBook:
+        """A copy of the orders as the last event left them. Raises IndexError for no instrument."""
+    def seq(self, instrument: int) -> int:
+        """Number of the last event; 0 before the first. Raises IndexError for no instrument."""
 
 class Monitor:
     """Counts what is on every group, without books; frames with REPLAY and TEST too.

@@ -8,7 +8,7 @@
 //!   [`retransmit`] keeps them for whoever lost some;
 //! * consumer: [`receive`] checks frames, follows the state of every instrument and keeps a mirror of its book;
 //! * between them: [`chaos`] is the bad network that both are tried with;
-//! * instead of a venue: [`matching`] is an exchange's own side of [`orders`].
+//! * instead of a venue: [`matching`] is an exchange's own side of [`orders`], [`market`] draws orders for it by a seed.
 #![forbid(unsafe_code)]
 
 #[cfg(not(target_endian = "little"))]
@@ -23,6 +23,7 @@ mod draw;
 pub mod event;
 pub mod feed;
 pub mod instrument;
+pub mod market;
 pub mod matching;
 pub mod orders;
 pub mod publish;

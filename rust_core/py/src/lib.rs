@@ -5,6 +5,7 @@
 mod decoder;
 mod feed;
 mod log;
+mod market;
 mod mirrored;
 mod monitor;
 mod orders;
@@ -108,6 +109,8 @@ mod _core {
     use super::feed::Feed;
     #[pymodule_export]
     use super::log::{LogReader, LogWriter, log_survey};
+    #[pymodule_export]
+    use super::market::Market;
     #[pymodule_export]
     use super::mirrored::MirroredOrders;
     #[pymodule_export]
