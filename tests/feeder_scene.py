@@ -16,7 +16,8 @@ import msgspec
 from naive import NaiveBook
 from outcrier import _core
 from outcrier.capture.faults import Fault
-from outcrier.capture.stand_in import StandIn, stand_in_config
+from outcrier.capture.server import stand_in_config
+from outcrier.capture.stand_in import StandIn
 from outcrier.config import Config, FeederConfig
 from outcrier.feeder.service import FeederService
 from outcrier.venue_numbers import VENUE_NUMBERS

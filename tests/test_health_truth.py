@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from outcrier import _core
-from outcrier.capture.stand_in import StandIn, stand_in_config
+from outcrier.capture.server import stand_in_config
+from outcrier.capture.stand_in import StandIn
 from outcrier.config import Config, FeederConfig
 from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.service import FeederService

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from conftest import captures_folder
 from outcrier.capture.connection import stream_breaches
 from outcrier.capture.format import read_capture
-from outcrier.capture.stand_in import MESSAGE_BYTES_MAX
+from outcrier.capture.server import MESSAGE_BYTES_MAX
 from outcrier.errors import ConfigurationError
 from outcrier.feeder.plan import Change, Planner, spec_of
 from outcrier.instruments import Instrument

@@ -22,7 +22,8 @@ from outcrier.capture.format import CaptureLine, encode_line, read_capture
 from outcrier.capture.library import group_by_venue
 from outcrier.capture.record import Limits, RecordSummary, record
 from outcrier.capture.replay import replay_into
-from outcrier.capture.stand_in import StandIn, stand_in_config
+from outcrier.capture.server import stand_in_config
+from outcrier.capture.stand_in import StandIn
 from outcrier.capture.venue_replay import VenueSummary
 from outcrier.capture.writer import BLOCK_BYTES, CaptureWriter
 from outcrier.config import Config, VenueConfig

@@ -26,7 +26,8 @@ from outcrier.capture.contents import instrument_lists, scan
 from outcrier.capture.exchange import Exchange
 from outcrier.capture.faults import Fault
 from outcrier.capture.format import read_capture
-from outcrier.capture.stand_in import StandIn, stand_in_config
+from outcrier.capture.server import stand_in_config
+from outcrier.capture.stand_in import StandIn
 from outcrier.config import load, render
 from outcrier.errors import CaptureError, ConfigurationError, NetworkError
 from outcrier.feeder.plan import Planner

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from made_venue import MadeVenue
+from outcrier.capture.answering import Emission
 from outcrier.capture.book import RecordedBook
 from outcrier.capture.contents import instrument_lists, message_text, scan
-from outcrier.capture.exchange import Emission, Exchange
+from outcrier.capture.exchange import Exchange
 from outcrier.capture.faults import (
     KINDS,
     MESSAGE_KINDS,

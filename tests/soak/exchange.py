@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import msgspec
 
+from outcrier.capture.answering import Emission
 from outcrier.capture.connection import Connection
-from outcrier.capture.exchange import Emission
 from outcrier.capture.faults import ABORT, Fault, FaultKind
 from outcrier.capture.stand_in import StandIn
 from outcrier.clock import wall_ns

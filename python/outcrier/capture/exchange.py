@@ -10,43 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
-import msgspec
-
+from outcrier.capture.answering import Answering, Emission
 from outcrier.capture.book import RecordedBook
 from outcrier.capture.contents import Scan, book_symbol_of, message_text
 from outcrier.capture.decoding import Shapes
 from outcrier.capture.format import CaptureLine
 from outcrier.capture.library import read_session
-from outcrier.errors import ConfigurationError
 from outcrier.instruments import to_core_kwargs
 from outcrier.shapes import Shape
 from outcrier.venues import Venue
-from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
-
-_MINUTE_S: Final = 60.0
-
-_NOT_FOUND: Final = Answer(404, '{"error":"Not Found"}')
-
-
-class Emission(msgspec.Struct, frozen=True):
-    """A recorded message to push to those who subscribed its stream."""
-
-    stream: str
-    text: str
-    symbol: str | None
-    """Native symbol; None for a stream of the whole venue."""
-    is_book: bool
-    """Whether the stream feeds a book."""
-
-
-def side_of(venue: Venue) -> ExchangeSide:
-    """How the exchange answers. Raises ConfigurationError for a venue whose other end is not known."""
-    side: ExchangeSide | None = getattr(venue, "exchange", None)
-    if side is None:
-        raise ConfigurationError(f"{venue.name} cannot be stood in for: its exchange's side is not known")
-    return side
+from outcrier.venues.exchange_side import Client, StandInBook
 
 
 def copy_names(symbols: Sequence[str], copies: int) -> dict[str, tuple[str, ...]]:
@@ -56,7 +30,7 @@ def copy_names(symbols: Sequence[str], copies: int) -> dict[str, tuple[str, ...]
     return {symbol: tuple(f"X{number}{symbol}" for number in range(1, copies + 1)) for symbol in symbols}
 
 
-class Exchange:
+class Exchange(Answering):
     """Use `take` for every line; the books, states and answers are then those of that moment."""
 
     def __init__(
@@ -72,12 +46,7 @@ class Exchange:
         `copies`: more names for a recorded symbol. Each of its messages is pushed under those too, renamed by
         the exchange's side; a thousand instruments of one recording load a feeder as real ones do.
         """
-        self.venue = venue
-        self.side = side_of(venue)
-        self.instruments = dict(lists)
-        """Bodies of the instrument list, by the target of the request."""
-        self.junk = 0
-        """Recorded messages of a book that no book can take: not sent, as the exchange would not have."""
+        super().__init__(venue, lists)
         self._shapes = Shapes(venue)
         self._depths = {shape.name: shape.depth for shape in venue.shapes if isinstance(shape, Shape)}
         self._symbols = frozenset(found.symbols)
@@ -95,8 +64,6 @@ class Exchange:
         self._stream_books: dict[str, RecordedBook] = {}
         self._by_symbol: dict[str, StandInBook] = {}
         self._states: dict[str, str | None] = {}
-        self._minute = 0
-        self._weight = 0
         self.restart()
 
     def restart(self) -> None:
@@ -183,9 +150,9 @@ class Exchange:
 
     # Books.
 
-    def book(self, symbol: str) -> StandInBook | None:
-        """The book of an instrument so far: the one that REST tells, else that of its first stream."""
-        return self._by_symbol.get(symbol)
+    @property
+    def books(self) -> Mapping[str, StandInBook]:
+        return self._by_symbol
 
     def begin(self, client: Client, stream: str) -> list[str]:
         """What a client is sent at the beginning of a stream, at the present state."""
@@ -219,28 +186,6 @@ class Exchange:
                 book.apply(event, text, self.venue.printed(text))
                 seeds[symbol] = book
         return seeds
-
-    # REST.
-
-    def rest(self, target: str, now_s: float) -> Answer:
-        """Answers a GET; `now_s` counts the weight used in this minute."""
-        answer = self.side.rest(target, self.instruments, self._by_symbol)
-        if answer is None:
-            return _NOT_FOUND
-        return self._weighed(self.side.weight(target), now_s, answer)
-
-    def _weighed(self, weight: int, now_s: float, answer: Answer) -> Answer:
-        limits = self.venue.limits
-        minute = int(now_s // _MINUTE_S)
-        if minute != self._minute:
-            self._minute, self._weight = minute, 0
-        self._weight += weight
-        headers = {limits.weight_header: str(self._weight)} if limits.weight_header else {}
-        if self._weight > limits.weight_per_minute:
-            seconds = int((minute + 1) * _MINUTE_S - now_s) + 1
-            answer = self.side.limited(seconds)
-            headers["Retry-After"] = str(seconds)
-        return Answer(answer.status, answer.body, headers | answer.headers)
 
 
 def _is_old(last: int | None, book: int | None) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from outcrier.capture.exchange import Exchange
+from outcrier.capture.answering import Answering
 from outcrier.capture.faults import Fault, Injection, RequestKind, Schedule
 from outcrier.clock import wall_ns
 from outcrier.venues.exchange_side import Answer
@@ -68,7 +68,7 @@ class FaultLog:
 class Requests:
     """Answers requests as the exchange does, or as a fault has it."""
 
-    def __init__(self, exchange: Exchange, schedule: Schedule, counters: Counters, log: FaultLog) -> None:
+    def __init__(self, exchange: Answering, schedule: Schedule, counters: Counters, log: FaultLog) -> None:
         self._exchange, self._side = exchange, exchange.side
         self._schedule = schedule
         self._counters = counters

@@ -1,77 +1,45 @@
-"""A local server that stands in for an exchange: WebSocket and REST on one port, played from captures.
+"""A stand-in of an exchange that is played from captures.
 
-The venue's `exchange` (`outcrier.venues.exchange_side`) answers; this drives it with recorded messages. All
-connections share one playing, so that what belongs together stays together. It starts with the first
-subscription and goes on at the recorded pace (or faster), heard or not, as an exchange does. A stream that
-begins in the middle begins with the whole book of that moment, where the venue sends one in the stream.
-
-At the end of the captures every connection is closed, and the next subscription starts them anew; with `loop`
-they begin anew without that, where the exchange may send a whole book in a stream at any time. Nobody
-connected for IDLE_S ends the playing too. What did not happen in the recording is counted as injected.
+It goes on at the recorded pace (or faster). At the end of the captures every connection is closed, and the
+next subscription starts them anew; with `loop` they begin anew without that, where the exchange may send a
+whole book in a stream at any time. What did not happen in the recording is counted as injected.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-import msgspec
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-
-from outcrier.capture.connection import Connection, MessageLimits, stream_breaches
+from outcrier.capture.answering import Emission, side_of
 from outcrier.capture.contents import instrument_lists, scan
-from outcrier.capture.exchange import Emission, Exchange, copy_names, side_of
-from outcrier.capture.faults import ABORT, MESSAGE_KINDS, Fault, Injection, Schedule, hurt
+from outcrier.capture.exchange import Exchange, copy_names
+from outcrier.capture.faults import Fault
 from outcrier.capture.format import Pace
 from outcrier.capture.library import read_session
-from outcrier.capture.requests import Counters, FaultLog, Requests
-from outcrier.clock import wall_ns
-from outcrier.config import Config, VenueConfig
-from outcrier.errors import ConfigurationError, NetworkError
+from outcrier.capture.server import IDLE_S, SLICE_S, StandInServer
+from outcrier.config import VenueConfig
+from outcrier.errors import ConfigurationError
 from outcrier.shapes import Shape
 from outcrier.venues.base import Venue
-from outcrier.venues.exchange_side import Breach
-
-_log = logging.getLogger("outcrier.capture")
-
-IDLE_S: Final = 5.0
-"""How long the captures go on with nobody connected: longer than a reconnect, shorter than a person's
-patience.
-"""
 
 LOOP_S: Final = 60.0
 """Where clients must be cut before the captures begin anew, a quiet market follows a recording that is
 shorter than this: a recording of some messages would else be a venue that is cut all the time.
 """
 
-SLICE_S: Final = 0.5
-"""Longest single wait, so that an end is noticed within a second."""
-
 YIELD_EVERY: Final = 64
 """Messages without a wait before other tasks get their turn."""
-
-MESSAGE_BYTES_MAX: Final = 65_536
-"""Longest message taken from a client: OKX allows 64 KB of arguments."""
 
 COPIES_MAX: Final = 9_999
 """Names have four digits at most."""
 
-SILENCE_FACTOR: Final = 2.0
-"""A client that owes signs of life is cut when it has missed this many."""
 
-_CLOSE_GOING_AWAY: Final = 1001
-_CLOSE_POLICY: Final = 1008
+class StandIn(StandInServer):
+    """The server of captures of one venue."""
 
-
-class StandIn:
-    """The server; use as an async context manager. `ws_url` and `rest_url` are the bases to configure."""
+    exchange: Exchange
 
     def __init__(
         self,
@@ -94,99 +62,22 @@ class StandIn:
         Raises CaptureError for a damaged capture, ConfigurationError for a venue or speed that cannot be
         played.
         """
-        self.venue = venue
-        self._side = side_of(venue)
+        side = side_of(venue)
         if speed is not None and not speed > 0:
             raise ConfigurationError(f"speed {speed} is not above 0")
-        self.counters = Counters()
-        self._log = FaultLog(self.counters)
         self._paths = tuple(paths)
-        self._host, self._port = host, port
         self._speed = speed
         self._repeats = loop
-        self._loop = loop and self._side.restarts_books
+        self._begins_anew = loop and side.restarts_books
         self._quiet_until_s = 0.0
-        self._schedule = Schedule(faults)
-        self._held: dict[str, list[str]] = {}
-        """Messages held back by streams, to be sent after the next one."""
         self.found = scan(venue, self._paths, instruments)
         self._copies = copy_names(self.found.symbols, copies)
         lists = instrument_lists(venue, self._paths, self.found, instruments, self._copies)
-        self.exchange = Exchange(venue, self._paths, self.found, lists, self._copies)
-        self._connections: dict[Connection, None] = {}
-        """In the order of their opening."""
-        self._subscribers: dict[str, list[Connection]] = {}
-        """By stream, since a client's subscriptions changed last."""
-        self._requests = Requests(self.exchange, self._schedule, self.counters, self._log)
-        self._limits = MessageLimits(venue, self._side)
-        """Of all clients together: they have one address."""
-        self._server: Server | None = None
-        self._playing: asyncio.Task[None] | None = None
-        self._ends: set[asyncio.Task[None]] = set()
-        """Of connections that were told of it."""
-
-    async def __aenter__(self) -> Self:
-        keepalive = self.venue.keepalive
-        try:
-            self._server = await serve(
-                self._serve_client,
-                self._host,
-                self._port,
-                process_request=lambda _, request: self._requests.answer(request, len(self._connections)),
-                ping_interval=keepalive.ping_every_s or None,
-                ping_timeout=keepalive.pong_within_s or None,
-                max_size=MESSAGE_BYTES_MAX,
-                compression=None,
-                close_timeout=SLICE_S,
-                server_header=None,
-            )
-        except OSError as error:
-            reason = "in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-            raise NetworkError(f"port {self._port} on {self._host}: {reason}") from error
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        tasks = [*self._ends, *([] if self._playing is None else [self._playing])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    @property
-    def injections(self) -> Sequence[Injection]:
-        """Faults with their times, the latest ones."""
-        return self._log.latest
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        if self._server is None:
-            return self._port
-        number: int = next(iter(self._server.sockets)).getsockname()[1]
-        return number
-
-    @property
-    def ws_url(self) -> str:
-        """Base of the WebSocket URLs."""
-        return f"ws://{self._host}:{self.port}"
-
-    @property
-    def rest_url(self) -> str:
-        """Base of the REST URLs."""
-        return f"http://{self._host}:{self.port}"
-
-    def inject(self, fault: Fault) -> None:
-        """One more fault, from now on."""
-        self._schedule.add(fault, asyncio.get_running_loop().time())
+        exchange = Exchange(venue, self._paths, self.found, lists, self._copies)
+        super().__init__(exchange, host=host, port=port, faults=faults)
 
     def venue_config(self) -> VenueConfig:
-        """The feeder's configuration of this venue that fits the captures: endpoints, symbols, channels,
-        speed. Of channels that carry the same, the one met first.
-        """
+        """What fits the captures. Of channels that carry the same, the one met first."""
         channels: dict[str, str] = {}
         groups: dict[str, str] = {}
         for stream in self.found.streams:
@@ -218,138 +109,7 @@ class StandIn:
         lacking = set(self.found.symbols) - set(self.found.books) if by_rest and self.found.books else set()
         return [symbol for symbol in self.found.symbols if symbol not in lacking]
 
-    def config(self) -> Config:
-        """The whole configuration: this venue and no other."""
-        return stand_in_config([self])
-
-    # WebSocket.
-
-    async def _serve_client(self, socket: ServerConnection) -> None:
-        target = "" if socket.request is None else socket.request.path
-        per_address = self.venue.limits.messages_per_address
-        limits = self._limits if per_address else MessageLimits(self.venue, self._side)
-        connection = Connection(socket, self._side, target, limits)
-        self.counters.connections += 1
-        self._connections[connection] = None
-        if await self._is_spoilt(connection):
-            self._forget(connection)
-            return
-        sender = asyncio.create_task(connection.send_all())
-        beats = asyncio.create_task(self._heartbeats(connection))
-        try:
-            self._say(connection, *connection.begin())
-            await self._read(connection)
-        except ConnectionClosed:
-            pass
-        finally:
-            self._forget(connection)
-            sender.cancel()
-            beats.cancel()
-            await asyncio.gather(sender, beats, return_exceptions=True)
-
-    async def _is_spoilt(self, connection: Connection) -> bool:
-        """Whether a fault had the connection, which is over then."""
-        target, now_s = connection.client.target, asyncio.get_running_loop().time()
-        if (fault := self._requests.fault("close_connects", target, now_s)) is not None:
-            await self._cut(connection, fault.code)
-            return True
-        if self._requests.fault("mute_connects", target, now_s) is None:
-            return False
-        with contextlib.suppress(ConnectionClosed):
-            async for _ in connection.socket:
-                pass
-        return True
-
-    async def _cut(self, connection: Connection, code: int) -> None:
-        """Closes a connection, or cuts it without a word."""
-        if code == ABORT:
-            connection.abort()
-        else:
-            self._forget(connection)
-            await connection.socket.close(code, "on purpose")
-
-    async def _announced(self, connection: Connection, fault: Fault) -> None:
-        """The end of a connection that was told of it."""
-        await asyncio.sleep(fault.seconds)
-        await self._cut(connection, fault.code)
-
-    async def _read(self, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        keepalive, side = self.venue.keepalive, self._side
-        silence_s = SILENCE_FACTOR * keepalive.client_ping_every_s if keepalive.client_ping else 0.0
-        deadline_s = side.first_subscription_s
-        while True:
-            has_asked = bool(connection.client.streams or connection.client.marks)
-            waiting = deadline_s if deadline_s and not has_asked else silence_s
-            try:
-                async with asyncio.timeout(waiting or None):
-                    message = await connection.socket.recv()
-            except TimeoutError:
-                kind = "silence" if has_asked else "first_subscription"
-                self.counters.breach(kind)
-                await connection.socket.close(_CLOSE_POLICY, kind)
-                return
-            text = message if isinstance(message, str) else message.decode("utf-8", errors="replace")
-            if not await self._kept(connection, connection.breaches(loop.time(), text)):
-                return
-            answers, begun = connection.ask(text)
-            if not await self._kept(connection, stream_breaches(self.venue, connection.client)):
-                return
-            self._say(connection, answers, begun)
-
-    async def _kept(self, connection: Connection, breaches: Iterable[Breach]) -> bool:
-        """Whether the client stays: what it went beyond is counted and answered as the venue does."""
-        for kind in breaches:
-            self.counters.breach(kind)
-            answers = self._side.on_breach(connection.client, kind)
-            if answers is None:
-                await connection.drained()
-                await connection.socket.close(_CLOSE_POLICY, "Too many requests")
-                return False
-            for text in answers:
-                connection.put(text)
-        return True
-
-    def _say(self, connection: Connection, answers: Iterable[str], begun: Iterable[str]) -> None:
-        """Answers, then what begins, at the present state: nothing recorded may come between."""
-        starts = connection.client.streams and (self._playing is None or self._playing.done())
-        if starts:
-            # Anew: not with the books that the recording ended with, whose numbers are ahead of it.
-            self.exchange.restart()
-        for text in answers:
-            connection.put(text)
-        for stream in begun:
-            for text in self.exchange.begin(connection.client, stream):
-                connection.put(text)
-                self.counters.whole_books += 1
-        self._subscribers.clear()
-        if starts:
-            self._schedule.start(asyncio.get_running_loop().time())
-            self._playing = asyncio.create_task(self._guarded())
-
-    async def _heartbeats(self, connection: Connection) -> None:
-        every_s = self._side.heartbeat_every_s
-        while every_s:
-            await asyncio.sleep(every_s)
-            if connection.silent_until_s < asyncio.get_running_loop().time():
-                for text in self._side.heartbeat(connection.client):
-                    connection.put(text)
-
-    def _forget(self, connection: Connection) -> None:
-        self._connections.pop(connection, None)
-        self._subscribers.clear()
-
     # Playing.
-
-    async def _guarded(self) -> None:
-        """Plays; what goes wrong is said, and everybody is sent away rather than left in silence."""
-        try:
-            while await self._play() and self._loop:
-                self.counters.inject("loop")
-        except Exception:  # noqa: BLE001 - nobody awaits the task
-            self.counters.failed += 1
-            _log.exception("venue=%s: the playing broke off", self.venue.name)
-            await self._dismiss_all()
 
     async def _play(self) -> bool:
         """Plays the captures once; False if nobody was there any more."""
@@ -375,41 +135,6 @@ class StandIn:
         await self._end()
         return True
 
-    async def _emit(self, emission: Emission) -> float:
-        """Sends one message to those who want it. Returns the seconds that the playing was held up on
-        purpose.
-        """
-        texts = [emission.text]
-        late = self._held.pop(emission.stream, [])
-        afterwards = []
-        for fault in self._schedule.on_message(emission.stream, asyncio.get_running_loop().time()):
-            if fault.kind not in MESSAGE_KINDS:
-                afterwards.append(fault)
-            elif (hurt_texts := self._hurt(fault, emission, texts)) is not None:
-                texts = hurt_texts
-                self._schedule.done(fault)
-                self._log.note(fault, emission.stream)
-        await self._push_all(emission, [*texts, *late])
-        held_s = 0.0
-        for fault in afterwards:
-            self._schedule.done(fault)
-            held_s += await self._break(fault)
-        return held_s
-
-    def _hurt(self, fault: Fault, emission: Emission, texts: list[str]) -> list[str] | None:
-        """What is sent instead of `texts`; None where the fault finds nothing to hurt."""
-        if fault.kind == "reorder":
-            self._held[emission.stream] = texts
-            return []
-        book = self.exchange.book(emission.symbol or "") if emission.is_book else None
-        changed: list[str] = []
-        for text in texts:
-            instead = hurt(fault, text, book)
-            if instead is None:
-                return None
-            changed += instead
-        return changed
-
     async def _push_all(self, emission: Emission, texts: Sequence[str]) -> None:
         """Sends messages to the subscribers of their stream, and of its copies."""
         await self._push(emission.stream, texts)
@@ -417,55 +142,9 @@ class StandIn:
             if self._listeners(stream):
                 await self._push(stream, [self.exchange.renamed(emission, text, name) for text in texts])
 
-    def _listeners(self, stream: str) -> list[Connection]:
-        found = self._subscribers.get(stream)
-        if found is None:
-            found = self._subscribers[stream] = [
-                each for each in self._connections if self._side.wants(each.client, stream)
-            ]
-        return found
-
-    async def _push(self, stream: str, texts: Sequence[str]) -> None:
-        now_s = asyncio.get_running_loop().time()
-        for connection in list(self._listeners(stream)) if texts else ():
-            if connection.silent_until_s > now_s:
-                continue
-            if not await connection.room():
-                self.counters.slow += 1
-                self._forget(connection)
-                connection.abort()
-                continue
-            for text in texts:
-                connection.put(text)
-                self.counters.messages += 1
-
-    async def _break(self, fault: Fault) -> float:
-        """What happens to sockets, or to all. Returns the seconds that the playing is held up."""
-        if fault.kind == "stall":
-            self._log.note(fault, f"{fault.seconds} s")
-            await asyncio.sleep(fault.seconds)
-            return fault.seconds
-        loop = asyncio.get_running_loop()
-        hit = list(self._connections)[: 1 if fault.one else None]
-        self._log.note(fault, f"{len(hit)} connections")
-        for connection in hit:
-            if fault.kind == "close":
-                await self._cut(connection, fault.code)
-            elif fault.kind == "announce":
-                for text in self._side.farewell(connection.client, wall_ns() // 1_000_000):
-                    connection.put(text)
-                self._ends.add(end := asyncio.create_task(self._announced(connection, fault)))
-                end.add_done_callback(self._ends.discard)
-            else:
-                until_s = loop.time() + fault.seconds if fault.seconds else float("inf")
-                connection.freeze(until_s, half_open=fault.kind == "half_open")
-                if fault.seconds:
-                    loop.call_later(fault.seconds, connection.thaw)
-        return 0.0
-
     async def _end(self) -> None:
         """The captures are over: everybody gets what is queued and is sent away, unless they begin anew."""
-        if self._loop:
+        if self._begins_anew:
             return
         left_s = self._quiet_until_s - asyncio.get_running_loop().time()
         while left_s > 0 and self._connections:
@@ -473,20 +152,3 @@ class StandIn:
             left_s -= SLICE_S
         self.counters.inject("end")
         await self._dismiss_all()
-
-    async def _dismiss_all(self) -> None:
-        await asyncio.gather(*(self._dismiss(connection) for connection in list(self._connections)))
-
-    async def _dismiss(self, connection: Connection) -> None:
-        if not await connection.drained():
-            self.counters.slow += 1
-        self._forget(connection)
-        await connection.socket.close(_CLOSE_GOING_AWAY, "end of the recording")
-
-
-def stand_in_config(stand_ins: Sequence[StandIn]) -> Config:
-    """A feeder's configuration of the venues that `stand_ins` (entered) stand in for, and of no other."""
-    config = Config()
-    venues = {name: msgspec.structs.replace(venue, enabled=False) for name, venue in config.venues.items()}
-    venues |= {stand_in.venue.name: stand_in.venue_config() for stand_in in stand_ins}
-    return msgspec.structs.replace(config, venues=venues)

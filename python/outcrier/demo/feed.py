@@ -19,7 +19,8 @@ from typing import Final
 import msgspec
 
 from outcrier.capture.library import data_folder, demo_groups
-from outcrier.capture.stand_in import StandIn, stand_in_config
+from outcrier.capture.server import stand_in_config
+from outcrier.capture.stand_in import StandIn
 from outcrier.config import Config
 from outcrier.demo.messages import ENCODER, Failed, Message, Notice, Playing, Venue, Venues
 from outcrier.errors import NetworkError, OutcrierError
