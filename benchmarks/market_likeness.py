@@ -34,13 +34,10 @@ EVENTS_AT_ONCE: Final = 10_000
 def simulated(hours: int) -> Iterator[OrderEvent]:
     """The events of one instrument, the opening orders first."""
     market = Market(SEED, 1, 0)
-    book = market.book(0)
-    opening = book.orders().view(DTYPES["orders"])
-    sides = [book.get(order_id) for order_id in opening["order_id"].tolist()]
     rows: list[tuple[int, ...]] = [
-        (order["order_id"], order["price"], order["qty"], 0, 0, Op.ADD, known[0], TOLD, 0)
-        for order, known in zip(opening, sides, strict=True)
-        if known is not None
+        (order_id, price, qty, 0, 0, Op.ADD, side, TOLD, 0)
+        for side, orders in zip(Side, market.orders(0), strict=True)
+        for order_id, price, qty in orders
     ]
     yield _event(0, rows, [])
     until = hours * HOUR_S * SECOND_NS

@@ -16,7 +16,7 @@ import msgspec
 from naive import NaiveBook
 from outcrier import _core
 from outcrier.capture.faults import Fault
-from outcrier.capture.server import stand_in_config
+from outcrier.capture.server import StandInServer, stand_in_config
 from outcrier.capture.stand_in import StandIn
 from outcrier.config import Config, FeederConfig
 from outcrier.feeder.service import FeederService
@@ -91,7 +91,7 @@ def set_list(stand_in: StandIn, body: Any) -> None:
     stand_in.exchange.instruments[target] = json.dumps(body)
 
 
-def config_of(stand_ins: list[StandIn], directory: Path, **feeder: Any) -> Config:
+def config_of(stand_ins: Sequence[StandInServer], directory: Path, **feeder: Any) -> Config:
     config = stand_in_config(stand_ins)
     return msgspec.structs.replace(config, feeder=FeederConfig(state_dir=str(directory / "state"), **feeder))
 

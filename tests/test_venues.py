@@ -35,7 +35,7 @@ CaptureFinder = Callable[[str], Path]
 
 @pytest.fixture(scope="module")
 def recorded_facts(data_dir: Path) -> dict[str, VenueFacts]:
-    return {venue.name: facts_of(venue, data_dir) for venue in VENUES.values()}
+    return {venue.name: facts_of(venue, data_dir) for venue in venue_doc.EXCHANGES}
 
 
 @pytest.mark.parametrize("name", venue_doc.DOCUMENTS)

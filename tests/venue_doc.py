@@ -18,6 +18,10 @@ BLOCK = re.compile(r"(?<=<!-- venues -->\n).*(?=<!-- /venues -->)", re.DOTALL)
 """What stands between the markers of a document."""
 
 
+EXCHANGES = [venue for venue in VENUES.values() if not venue.simulation]
+"""What the documents tell of: a simulation is no exchange, and docs/sim.md has its protocol."""
+
+
 def table(facts: Iterable[VenueFacts]) -> str:
     """README's: one line a venue."""
     rows = [
@@ -92,7 +96,7 @@ def written(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    FACTS = [facts_of(venue, captures_folder()) for venue in VENUES.values()]
+    FACTS = [facts_of(venue, captures_folder()) for venue in EXCHANGES]
     for name, block in DOCUMENTS.items():
         text = (ROOT / name).read_text()
         (ROOT / name).write_text(BLOCK.sub(lambda _, block=block: block(FACTS), text))  # type: ignore[misc]

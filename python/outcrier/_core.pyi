@@ -849,8 +849,14 @@ class Market:
         (price, quantity, number, aggressor) and the levels that they touched (side, price, quantity now).
         Fewer than `most`: the market is at that time.
         """
-    def book(self, instrument: int) -> OrderBook:
-        """A copy of the orders as the last event left them. Raises IndexError for no instrument."""
+    def orders(self, instrument: int) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
+        """All bids and asks as the last event left them (number, price, quantity): best level first, each
+        from the front of its queue. Raises IndexError for no instrument.
+        """
+    def best(self, instrument: int) -> tuple[tuple[int, int, int] | None, tuple[int, int, int] | None]:
+        """Price, quantity and orders of the best bid and ask; None where a side is empty. Raises IndexError
+        for no instrument.
+        """
     def seq(self, instrument: int) -> int:
         """Number of the last event; 0 before the first. Raises IndexError for no instrument."""
 

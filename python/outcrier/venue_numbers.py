@@ -69,6 +69,7 @@ TABLE: Final[dict[str, Entry]] = {
     "ls": Entry(43, "LS", "stocks"),
     "zerodha": Entry(44, "ZERODHA", "stocks"),
     "okx_2022": Entry(45, "OKX", "all_2022"),
+    "sim": Entry(126, "SIM", "simulation"),
 }
 """Venues by name; a number that is given may still wait for its connector (`outcrier venues`)."""
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from conformance import simulated
 from conformance.reference import Reference, references
 from conftest import captures_folder
 from outcrier.venues import VENUES, Venue
@@ -47,11 +48,15 @@ class Recording:
 
 
 def path_of(name: str) -> Path:
+    if name == simulated.NAME:
+        return simulated.path()
     return captures_folder() / "captures" / f"{name}.jsonl.gz"
 
 
 def names_of(venue: Venue) -> list[str]:
-    """Recordings that the venue names."""
+    """Recordings that the venue names; of a simulation what stands for them."""
+    if venue.simulation:
+        return [simulated.NAME]
     folder = captures_folder() / "captures"
     found = [path for pattern in venue.captures for path in folder.glob(f"{pattern}.jsonl.gz")]
     names = {f"{path.parent.name}/{path.name.removesuffix('.jsonl.gz')}" for path in found}

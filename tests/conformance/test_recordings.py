@@ -108,7 +108,7 @@ def test_the_manifest_states_no_hole_in_what_is_recorded(data_dir: object) -> No
     """`Numbers` asserts of each file what is stated here of all: holes only where the manifest says so."""
     del data_dir
     for recording in ALL:
-        if not recording.reference.means - {Means.WHOLE, Means.CHECKSUM}:
+        if recording.venue.simulation or not recording.reference.means - {Means.WHOLE, Means.CHECKSUM}:
             continue
         for name in recording.names:
             verified = manifest()[name]["verified"] or ""
@@ -127,6 +127,8 @@ def shares() -> dict[str, tuple[int, int]]:
     found: Counter[str] = Counter()
     right: Counter[str] = Counter()
     for recording in ALL:
+        if recording.venue.simulation:
+            continue  # Its sides are right by its making.
         told = told_by(recording)
         found[recording.venue.name] += told.agree + told.differ
         right[recording.venue.name] += told.agree

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance import simulated
 from conformance.recordings import REFERENCES, samples_of
 from conftest import captures_folder
 from core_events import Decoder, Reader
@@ -53,6 +54,10 @@ def lists_of(name: str) -> list[list[bytes]]:
         for path in sorted(captures.glob(f"{pattern}.jsonl.gz")):
             bodies = [line.data for line in read_capture(path) if line.kind == "http"]
             found.append(list(dict.fromkeys(bodies)))
+    if VENUES[name].simulation:
+        found.append(
+            [line.data for line in read_capture(simulated.path().with_name("sim_instruments.jsonl"))]
+        )
     return found + [[path.read_bytes()] for path in samples_of(*REFERENCES[name].lists)]
 
 

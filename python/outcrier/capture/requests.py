@@ -32,6 +32,8 @@ class Counters(msgspec.Struct):
     """Messages of books of the recording that were not sent: their numbers are none."""
     failed: int = 0
     """Playings that broke off: a capture that is damaged, or a fault of ours."""
+    late: int = 0
+    """Times that a simulated market waited, because it was too far behind its rate."""
     slow: int = 0
     """Connections cut because they took nothing."""
     whole_books: int = 0

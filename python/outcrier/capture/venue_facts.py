@@ -55,6 +55,8 @@ class VenueFacts(msgspec.Struct, frozen=True):
     venue: str
     exchange: str
     product: str
+    simulation: bool
+    """It is no exchange: its orders are drawn."""
     old_dialect: str
     """Why an old protocol is kept; empty = the protocol of today."""
     documentation: str
@@ -102,6 +104,7 @@ def facts_of(venue: Venue, folder: Path | None) -> VenueFacts:
         venue=venue.name,
         exchange=exchange,
         product=product,
+        simulation=venue.simulation,
         old_dialect=venue.old_dialect,
         documentation=venue.documentation,
         rule=_rule(venue),

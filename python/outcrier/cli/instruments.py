@@ -10,9 +10,10 @@ import click
 import msgspec
 
 from outcrier.cli.output import clean, json_line, log_to_stderr, subscriber, wire_options
-from outcrier.config import Config
+from outcrier.config import Config, VenueConfig
 from outcrier.errors import NetworkError
 from outcrier.feeder.http import HttpClient
+from outcrier.feeder.plan import check_venue
 from outcrier.feeder.rest import VenueRest
 from outcrier.feeder.snapshots import WeightPool
 from outcrier.feeder.transport import TransportError
@@ -81,9 +82,11 @@ async def _from_venues(config: Config, only: str | None) -> list[dict[str, Any]]
     async with HttpClient() as http:
         for name in names:
             venue = VENUES[name]
+            settings = config.venues.get(name, VenueConfig())
+            check_venue(venue, settings)
             pool = WeightPool(venue.limits.weight_per_minute)
             try:
-                listed = await VenueRest(venue, config.venues[name].rest_url, http, pool).instruments()
+                listed = await VenueRest(venue, settings.rest_url, http, pool).instruments()
             except TransportError as error:
                 raise NetworkError(str(error)) from error
             rows += [_listed_row(instrument) for instrument in listed.catalogue]

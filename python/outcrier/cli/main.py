@@ -22,6 +22,7 @@ VERBS: Final = (
     "gaps",
     "replay",
     "venue",
+    "sim",
     "venues",
     "record",
     "log",
@@ -35,8 +36,8 @@ VERBS: Final = (
 
 EXIT_CODES: Final = """\b
 Exit codes:
-  0    it did what was asked; Ctrl-C or SIGTERM ended demo, run, venue, record, chaos, udp_monitor,
-       websocket_monitor, tail, book --watch or replay --loop 0
+  0    it did what was asked; Ctrl-C or SIGTERM ended demo, run, venue, sim, record, chaos,
+       udp_monitor, websocket_monitor, tail, book --watch or replay --loop 0
   1    unexpected: a fault of Outcrier, please report it
   2    usage, bad configuration, unknown venue or symbol
   3    data: a capture or log is missing, truncated or corrupt, or cannot be written

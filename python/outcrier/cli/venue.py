@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from outcrier.capture.faults import KINDS, parse_fault
 from outcrier.capture.library import venue_of
+from outcrier.capture.server import StandInServer
 from outcrier.capture.stand_in import COPIES_MAX, StandIn
 from outcrier.cli.all_venues import serve_all
 from outcrier.cli.output import capture_options, json_line, log_to_stderr
@@ -95,21 +97,25 @@ def command(  # noqa: PLR0917  # click calls by name
         loop=loop,
         copies=copies,
     )
-    asyncio.run(_serve(stand_in, config_out))
+    asyncio.run(serve(stand_in, stand_in.found.symbols, stand_in.found.remarks(), config_out))
     click.echo(json_line(stand_in.counters))
 
 
-async def _serve(stand_in: StandIn, config_out: Path | None) -> None:
+async def serve(
+    server: StandInServer, symbols: Sequence[str], remarks: Sequence[str], config_out: Path | None
+) -> None:
+    """Runs a stand-in until SIGINT or SIGTERM and says where it is. Raises ConfigurationError where the
+    configuration cannot be written, NetworkError for a port in use.
+    """
     stop = asyncio.Event()
     stop_on_signals(stop)
-    async with stand_in:
+    async with server:
         if config_out is not None:
             try:
-                config_out.write_text(render(stand_in.config()), encoding="utf-8")  # noqa: ASYNC240  # once, at the start
+                config_out.write_text(render(server.config()), encoding="utf-8")  # noqa: ASYNC240  # once, at the start
             except OSError as error:
                 raise ConfigurationError(f"{config_out}: {error.strerror}") from error
-        symbols = ", ".join(stand_in.found.symbols)
-        click.echo(f"{stand_in.venue.name} at {stand_in.ws_url} and {stand_in.rest_url}: {symbols}")
-        for remark in stand_in.found.remarks():
+        click.echo(f"{server.venue.name} at {server.ws_url} and {server.rest_url}: {', '.join(symbols)}")
+        for remark in remarks:
             click.echo(remark, err=True)
         await stop.wait()

@@ -87,6 +87,8 @@ def _identity(each: VenueFacts) -> Iterator[str]:
     yield each.venue
     yield f"{each.exchange} {each.product}"
     yield f"docs {each.documentation}"
+    if each.simulation:
+        yield "SIMULATION, not a market"
     if each.old_dialect:
         yield f"OLD DIALECT: {each.old_dialect}"
 

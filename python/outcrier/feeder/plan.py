@@ -225,7 +225,14 @@ def plan_venue(venue: Venue, catalogue: Catalogue, config: VenueConfig, *, limit
 
 
 def check_venue(venue: Venue, config: VenueConfig) -> None:
-    """Raises ConfigurationError for what can be refused before anything is connected: channels and speeds."""
+    """Raises ConfigurationError for what can be refused before anything is connected: a venue without an
+    address, channels and speeds.
+    """
+    for key, own in (("ws_url", venue.ws_url), ("rest_url", venue.rest_url)):
+        if not (own or getattr(config, key)):
+            raise ConfigurationError(
+                f"venues.{venue.name}.{key}: {venue.name} has no address of its own; name your server's"
+            )
     speeds_of(venue, config.channels or venue.default_channels, config)
 
 

@@ -223,8 +223,11 @@ class Venue(ABC):
 
     name: str
     ws_url: str
-    """Base of the WebSocket URLs, without path."""
+    """Base of the WebSocket URLs, without path; empty = none of its own: the configuration names one."""
     rest_url: str
+    """Base of the REST URLs; empty as `ws_url`."""
+    simulation: bool = False
+    """It is no exchange: its orders are drawn. It has no URL of its own, so all of it is TEST."""
     ws_hosts: frozenset[str]
     """Published host names; anything else is a test and is published with the flag TEST."""
     rest_hosts: frozenset[str]
@@ -265,11 +268,12 @@ class Venue(ABC):
 
     def is_published(self, *, ws_url: str | None = None, rest_url: str | None = None) -> bool:
         """Whether the endpoints are the venue's own: published hosts, encrypted. None = the default, which
-        is.
+        is, except of a venue that has none.
         """
-        return (ws_url is None or _is_own(ws_url, "wss", self.ws_hosts)) and (
-            rest_url is None or _is_own(rest_url, "https", self.rest_hosts)
+        ws, rest = (
+            own if url is None else url for own, url in ((self.ws_url, ws_url), (self.rest_url, rest_url))
         )
+        return _is_own(ws, "wss", self.ws_hosts) and _is_own(rest, "https", self.rest_hosts)
 
     def check_channels(self, channels: Iterable[str], speeds: Mapping[str, str] | None = None) -> None:
         """Raises ConfigurationError, with what is allowed, for an unknown channel or speed or two forms of

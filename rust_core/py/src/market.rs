@@ -1,10 +1,10 @@
 //! `Market`: instruments whose orders are drawn by a seed.
 
+use outcrier_core::event::{OrderOp, Side, Trade as PublicTrade};
 use outcrier_core::market::{self, LOT, PRICE_EXP, QTY_EXP, Settings, TICK};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 
-use crate::orders::OrderBook;
 use crate::value_error;
 
 /// A simulated market.
@@ -19,13 +19,16 @@ type Op = (u8, u64, u8, i64, i64, u64);
 type Trade = (i64, i64, u64, u8);
 /// Side, price, quantity.
 type Level = (u8, i64, i64);
+/// Number, price, quantity.
+type Resting = (u64, i64, i64);
+/// Price, quantity, orders.
+type Best = (i64, i64, u32);
 /// Instrument, number, time, changes of orders, trades, levels.
 type Event = (u32, u64, i64, Vec<Op>, Vec<Trade>, Vec<Level>);
 
 fn event_of(event: &market::PublicEvent<'_>) -> Event {
-    let op = |op: &outcrier_core::event::OrderOp| (op.op, op.order_id, op.side, op.price, op.qty, op.ref_id);
-    let trade =
-        |trade: &outcrier_core::event::Trade| (trade.price, trade.qty, trade.trade_id, trade.aggressor);
+    let op = |op: &OrderOp| (op.op, op.order_id, op.side, op.price, op.qty, op.ref_id);
+    let trade = |trade: &PublicTrade| (trade.price, trade.qty, trade.trade_id, trade.aggressor);
     (
         event.instrument,
         event.seq,
@@ -66,8 +69,17 @@ impl Market {
         events
     }
 
-    fn book(&self, instrument: u32) -> PyResult<OrderBook> {
-        self.market.book(instrument).cloned().map(OrderBook::of).ok_or_else(|| self.none(instrument))
+    fn orders(&self, instrument: u32) -> PyResult<(Vec<Resting>, Vec<Resting>)> {
+        let queues = self.market.book(instrument).ok_or_else(|| self.none(instrument))?.queues();
+        let side = |side| queues.orders(side).map(|order| (order.id, order.price, order.qty)).collect();
+        Ok((side(Side::Bid), side(Side::Ask)))
+    }
+
+    fn best(&self, instrument: u32) -> PyResult<(Option<Best>, Option<Best>)> {
+        let queues = self.market.book(instrument).ok_or_else(|| self.none(instrument))?.queues();
+        let best =
+            |side| queues.best(side).map(|level| (level.price, level.qty, queues.level(side, level.price).1));
+        Ok((best(Side::Bid), best(Side::Ask)))
     }
 
     fn seq(&self, instrument: u32) -> PyResult<u64> {

@@ -34,7 +34,7 @@ use crate::draw::Draw;
 use crate::event::{OrderOp, Side, Trade};
 use crate::orders::OrderBook;
 
-/// Instruments of a market. Each has some 2,000 orders, 0.4 MB.
+/// Instruments of a market. Each opens with some 2,000 orders, 1 MB.
 pub const INSTRUMENTS_MAX: u32 = 1_000;
 
 /// Requests a second of an instrument: 8,000 times those of the set, at which time is still told apart by nanoseconds.

@@ -1,0 +1,44 @@
+"""What the simulated venue's messages say, by `json` and `Decimal` alone, from docs/sim.md."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from conformance.reference import Means, Reference
+from plain_events import Bbo, Book, Event, Level, Trade, words
+
+
+def sim(message: Any) -> list[Event] | None:
+    if not isinstance(message, dict):
+        return None
+    symbol, time, seq = message.get("symbol", ""), message.get("time"), message.get("seq")
+    match message.get("channel"):
+        case "book":
+            bids, asks = (levels(message[side]) for side in ("bids", "asks"))
+            snapshot = message["type"] == "snapshot"
+            return [Book(symbol, time, snapshot, bids, asks, last=seq, prev=message.get("prev"))]
+        case "trades":
+            return [
+                Trade(
+                    *(symbol, time, Decimal(row["price"]), Decimal(row["qty"])),
+                    *(words(row["taker"], "buy", "sell"), str(row["id"])),
+                )
+                for row in message["trades"]
+            ]
+        case "best":
+            return [Bbo(symbol, time, side(message, "bid"), side(message, "ask"))]
+    return None
+
+
+def levels(rows: list[list[str]]) -> list[Level]:
+    return [(Decimal(price), Decimal(qty)) for price, qty in rows]
+
+
+def side(message: Any, name: str) -> tuple[Decimal, Decimal, int] | None:
+    if message[name] is None:
+        return None
+    return Decimal(message[name]), Decimal(message[f"{name}_qty"]), message[f"{name}_orders"]
+
+
+REFERENCES = {"sim": Reference(lambda: sim, frozenset({Means.CHAIN}))}
