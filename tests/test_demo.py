@@ -18,7 +18,7 @@ from rich.console import Console
 
 from feed_bench import lines
 from outcrier.demo.feed import reasons
-from outcrier.demo.messages import DECODER, ENCODER, Failed, Notice, Playing, Venue, Venues
+from outcrier.demo.messages import DECODER, ENCODER, SIMULATION, Failed, Notice, Playing, Venue, Venues
 from outcrier.demo.screen import Row, View, duration, line, screen, size, summary
 from outcrier.demo.stats import STAGES, LastTrade, Rates, Reservoir, Stats
 from outcrier.feeder.transport import Reason, TransportError
@@ -106,7 +106,7 @@ def test_the_busiest_stay_in_their_rows() -> None:
     assert stats.busiest(3) == ["C@x", "A@y", "B@y"]
 
 
-def view(*, test: bool) -> View:
+def view(*, test: bool, simulation: bool = False) -> View:
     rows = [
         Row(
             "BTC/USDT@binance",
@@ -121,7 +121,8 @@ def view(*, test: bool) -> View:
     venues = [Venue("binance", 1, 2, 1, 2, 1234, 3, 0, 0, "refused")]
     stages = dict.fromkeys(STAGES)
     return View(
-        12.0, test, ("binance/x.jsonl.gz",), "no exchange", Rates(1234.5, 2_000_000), 5000, 1, 2, 1, 2, rows,
+        12.0, test, simulation, ("binance/x.jsonl.gz",), "no exchange", Rates(1234.5, 2_000_000), 5000, 1, 2,
+        1, 2, rows,
         {**stages, "in the feeder": (831.0, 443_000.0)}, venues, "239.192.90.1:9001 at 127.0.0.1",
     )  # fmt: skip
 
@@ -233,6 +234,24 @@ def test_quantities_are_shown_whole_at_80_columns_where_they_fit() -> None:
     assert rows["BTC/USDT@binance"][1:] == ["LIVE", "TEST", "3.4", "61,829.76", "61,829.77", "0.5"]
 
 
+@pytest.mark.parametrize(("width", "height"), [(160, 40), (80, 24), (40, 8), (28, 6)])
+def test_every_screen_of_a_simulation_says_so(width: int, height: int) -> None:
+    of = view(test=True, simulation=True)
+    for each in (of, of._replace(rows=(), sources=("SIM1-USD",) * 20, notice="x" * 500)):
+        console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
+        console.print(screen(each))
+        assert isinstance(console.file, io.StringIO)
+        assert SIMULATION in console.file.getvalue().splitlines()[0]
+    assert SIMULATION not in shown(view(test=True))
+
+
+def test_every_line_of_a_simulation_says_so() -> None:
+    of = view(test=True, simulation=True)
+    assert line(of).startswith("  12s simulation, not a market, TEST 1,234 frames/s")
+    assert summary(of).startswith("simulation, not a market: 12.0 s, 1,234 messages from 1 venues")
+    assert SIMULATION not in line(view(test=True)) + summary(view(test=True))
+
+
 def test_the_plain_line_and_the_summary() -> None:
     text = line(view(test=True))
     assert text.startswith(
@@ -275,6 +294,7 @@ def test_messages_of_the_child_come_back_equal() -> None:
     messages = [
         Notice(text="x"),
         Playing(test=True, sources=("a", "b")),
+        Playing(test=True, sources=("a", "b"), simulation=True),
         Venues(venues=(Venue("binance", 1, 1, 2, 2, 3, 0, 0, 0, ""),)),
         Failed(text="y", exit_code=4),
     ]
@@ -333,9 +353,8 @@ def test_books_move_and_ctrl_c_ends_with_a_summary(
         rest, errors = process.communicate(timeout=20)
     assert process.returncode == 0, errors
     assert len(tops) > 3, output
-    assert output[0].startswith("no exchange can be reached: ") or output[1].startswith(
-        "no exchange can be reached: "
-    )
+    assert output[0].startswith("no exchange can be reached: ")
+    assert not any(SIMULATION in text for text in [*output, rest])
     assert any(text.startswith("TEST: ") for text in output)
     assert rest.splitlines()[-1].startswith("TEST, not the exchanges themselves: ")
     assert "0 gaps and 0 frames lost" in rest.splitlines()[-1]
@@ -363,15 +382,40 @@ def test_what_is_reached_is_shown_and_captures_are_left_alone(
     assert "messages from 3 venues" in output.splitlines()[-1]
 
 
-def test_without_captures_two_lines_tell_how_to_get_some(
+def test_without_captures_it_is_a_simulation_and_every_line_says_so(
     demo: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with demo(OUTCRIER_DATA=str(empty)) as process:
+        assert process.stdout is not None
+        output: list[str] = []
+        tops: set[str] = set()
+        for text in process.stdout:
+            output.append(text)
+            tops.update(part for part in text.split(" | ") if "@sim LIVE " in part)
+            if len(tops) > 3:
+                break
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    assert output[0].startswith("simulation, not a market: no exchange can be reached: ")
+    assert "OUTCRIER_DATA" in output[0]
+    # The subscriber may have to say something of its buffer.
+    told = [text for text in [*output, *rest.splitlines()] if "frames/s" in text or "SIM1-USD" in text]
+    assert len(told) > 2
+    assert all("simulation, not a market" in text for text in told)
+    last = rest.splitlines()[-1]
+    assert last.startswith("simulation, not a market: ")
+    assert "0 gaps and 0 frames lost" in last
+    assert errors == ""
+
+
+def test_a_folder_that_is_none_is_said_and_not_played_around(
+    demo: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    with demo(OUTCRIER_DATA=str(tmp_path / "missing")) as process:
         output, errors = process.communicate(timeout=30)
-    assert process.returncode == 4
-    assert "no exchange can be reached: " in output
-    assert len(errors.splitlines()) == 2
-    assert errors.startswith("outcrier: error: there are no captures to play instead")
-    assert "OUTCRIER_DATA=FOLDER outcrier demo" in errors
+    assert process.returncode == 2
+    assert "is not a folder" in errors
+    assert SIMULATION not in output

@@ -18,8 +18,9 @@ def command(seconds: float | None, wire: Config) -> None:
     """Show live books: exchange frames, decoded, over UDP multicast, to a subscriber, on one screen.
 
     The exchanges in limited mode; if none can be reached it says why and plays the captures found through
-    OUTCRIER_DATA (default: ../shared/data) through local stand-ins, marked TEST. Where stdout is no terminal
-    it prints a line a second.
+    OUTCRIER_DATA (default: ../shared/data) through local stand-ins, marked TEST. Without captures it plays
+    the venue `sim`, and says in its first line and on every screen: simulation, not a market. Where stdout is
+    no terminal it prints a line a second.
     """
     plain = not is_terminal()
     if plain:

@@ -1,5 +1,5 @@
 """The child of the demo: the real feeder on the exchanges; if none can be reached, on captures through stand-
-in venues.
+in venues; without captures, on the simulated venue.
 
 It reads its configuration from stdin, tells what it does on stdout (`outcrier.demo.messages`) and ends when
 stdin is closed, so that it never outlives the process with the screen.
@@ -19,11 +19,12 @@ from typing import Final
 import msgspec
 
 from outcrier.capture.library import data_folder, demo_groups
-from outcrier.capture.server import stand_in_config
+from outcrier.capture.server import StandInServer, stand_in_config
+from outcrier.capture.simulation import SimulatedExchange, Simulation
 from outcrier.capture.stand_in import StandIn
 from outcrier.config import Config
-from outcrier.demo.messages import ENCODER, Failed, Message, Notice, Playing, Venue, Venues
-from outcrier.errors import NetworkError, OutcrierError
+from outcrier.demo.messages import ENCODER, SIMULATION, Failed, Message, Notice, Playing, Venue, Venues
+from outcrier.errors import OutcrierError
 from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.service import FeederService
 from outcrier.feeder.status import VenueStatus
@@ -40,6 +41,10 @@ REACH_S: Final = 4.0
 """How long the exchanges have to answer: a handshake across the world takes 1 s, and books shall move within
 10 s.
 """
+
+SEED: Final = 1
+INSTRUMENTS: Final = 8
+"""Of the simulation: a screen of moving books, the same ones each time."""
 
 STATUS_S: Final = 1.0
 """How often venues are told of."""
@@ -80,14 +85,12 @@ class _Feed:
             if errors is None:
                 return
             if any(error.reason is Reason.REGION for error in errors):
-                tell(Notice(text=f"{reasons(errors)}; trying Binance US"))
-                errors_us = await self._live(REGION_VENUES)
+                errors_us = await self._live(REGION_VENUES, f"{reasons(errors)}; Binance US instead")
                 if errors_us is None:
                     return
                 errors += errors_us
             if not self._stop.is_set():
-                tell(Notice(text=f"no exchange can be reached: {reasons(errors)}"))
-                await self._captures()
+                await self._instead(f"no exchange can be reached: {reasons(errors)}")
         finally:
             closed.cancel()
 
@@ -98,8 +101,8 @@ class _Feed:
         await reader.read()
         self._stop.set()
 
-    async def _live(self, names: Sequence[str]) -> list[TransportError] | None:
-        """Publishes the exchanges until the end; or tells why none of them can be reached."""
+    async def _live(self, names: Sequence[str], notice: str = "") -> list[TransportError] | None:
+        """Publishes the exchanges until the end, `notice` told before; or gives why none can be reached."""
         venues = {
             name: msgspec.structs.replace(venue, enabled=name in names)
             for name, venue in self._config.venues.items()
@@ -123,6 +126,8 @@ class _Feed:
                 errors = reached.result()
                 if errors is not None:
                     return errors
+                if notice:
+                    tell(Notice(text=notice))
                 test = any(venue.test for venue in service.status() if venue.error is None)
                 tell(Playing(test=test, sources=tuple(names)))
                 await self._tell_until_end(service, running)
@@ -131,30 +136,43 @@ class _Feed:
                 stop.set()
                 await running
 
-    async def _captures(self) -> None:
-        """Publishes captures through stand-in venues until the end. Raises NetworkError if there are none."""
+    async def _instead(self, why: str) -> None:
+        """Publishes what is here until the end: captures, else the simulation."""
         folder = data_folder()
         groups = [] if folder is None else demo_groups(folder)
-        if not groups:
-            raise NetworkError(NO_CAPTURES)
         async with AsyncExitStack() as stack:
-            stand_ins = []
-            for group in groups:
-                stand_in = await asyncio.to_thread(StandIn, VENUES[group.venue], group.paths, loop=True)
-                stand_ins.append(await stack.enter_async_context(stand_in))
-            config = _with_orders(stand_in_config(stand_ins))
-            # Sessions and instrument ids of a demo need not outlive it.
-            state_dir = stack.enter_context(TemporaryDirectory(prefix="outcrier-demo-"))
-            config = msgspec.structs.replace(
-                config,
-                feeder=msgspec.structs.replace(self._config.feeder, state_dir=state_dir),
-                multicast=self._config.multicast,
-            )
-            service = await stack.enter_async_context(FeederService(config))
-            tell(Playing(test=True, sources=tuple(name for group in groups for name in _names(group.paths))))
-            running = asyncio.create_task(service.run(self._stop))
-            await self._tell_until_end(service, running)
-            await running
+            servers: list[StandInServer] = []
+            if groups:
+                tell(Notice(text=why))
+                for group in groups:
+                    stand_in = await asyncio.to_thread(StandIn, VENUES[group.venue], group.paths, loop=True)
+                    servers.append(await stack.enter_async_context(stand_in))
+                playing = Playing(
+                    test=True, sources=tuple(name for group in groups for name in _names(group.paths))
+                )
+            else:
+                tell(Notice(text=f"{SIMULATION}: {why}; {NO_CAPTURES}"))
+                exchange = SimulatedExchange(seed=SEED, instruments=INSTRUMENTS)
+                servers.append(await stack.enter_async_context(Simulation(exchange)))
+                playing = Playing(test=True, simulation=True, sources=exchange.symbols)
+            await self._publish(stack, servers, playing)
+
+    async def _publish(
+        self, stack: AsyncExitStack, servers: Sequence[StandInServer], playing: Playing
+    ) -> None:
+        config = _with_orders(stand_in_config(servers))
+        # Sessions and instrument ids of a demo need not outlive it.
+        state_dir = stack.enter_context(TemporaryDirectory(prefix="outcrier-demo-"))
+        config = msgspec.structs.replace(
+            config,
+            feeder=msgspec.structs.replace(self._config.feeder, state_dir=state_dir),
+            multicast=self._config.multicast,
+        )
+        service = await stack.enter_async_context(FeederService(config))
+        tell(playing)
+        running = asyncio.create_task(service.run(self._stop))
+        await self._tell_until_end(service, running)
+        await running
 
     async def _tell_until_end(self, service: FeederService, running: asyncio.Task[None]) -> None:
         stopped = asyncio.create_task(self._stop.wait())
@@ -167,10 +185,9 @@ class _Feed:
 
 
 NO_CAPTURES: Final = (
-    "there are no captures to play instead; put some (captures/VENUE/*.jsonl.gz and their MANIFEST.json)\n"
-    "into a folder and name that folder: OUTCRIER_DATA=FOLDER outcrier demo"
+    "no captures either: captures/VENUE/*.jsonl.gz and their MANIFEST.json in the folder of OUTCRIER_DATA"
 )
-"""How to get some, in two lines."""
+"""How to get some."""
 
 
 def _with_orders(config: Config) -> Config:

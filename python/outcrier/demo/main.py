@@ -15,7 +15,17 @@ from rich.live import Live
 
 from outcrier.clock import mono_ns, wall_ns
 from outcrier.config import Config
-from outcrier.demo.messages import DECODER, ENCODER, Failed, Message, Notice, Playing, Venue, Venues
+from outcrier.demo.messages import (
+    DECODER,
+    ENCODER,
+    SIMULATION,
+    Failed,
+    Message,
+    Notice,
+    Playing,
+    Venue,
+    Venues,
+)
 from outcrier.demo.screen import Row, View, line, screen, summary
 from outcrier.demo.stats import Stats
 from outcrier.errors import CaptureError, ConfigurationError, NetworkError, OutcrierError
@@ -31,6 +41,9 @@ LINE_S: Final = 1.0
 
 CHILD_END_S: Final = 0.8
 """How long the child has to end its sessions; the whole demo ends within a second."""
+
+EARLY_MAX: Final = 16
+"""Plain lines that wait for the first word of the child; it comes within some seconds."""
 
 ROWS: Final = 12
 """Instruments on the screen."""
@@ -71,8 +84,11 @@ class Demo:
         self._echo = echo
         self._stats = Stats()
         self._test = False
+        self._simulation = False
         self._sources: tuple[str, ...] = ()
         self._notice = ""
+        self._early: list[str] | None = []
+        """Plain lines that wait for the child's first word, which says what is played; None = it came."""
         self._venues: tuple[Venue, ...] = ()
         self._failure: OutcrierError | None = None
         self._start_ns = mono_ns()
@@ -112,6 +128,7 @@ class Demo:
             for task in tasks:
                 if not task.cancelled() and task.exception() is not None:
                     raise task.exception() or AssertionError
+        self._begin()
         if self._failure is not None:
             raise self._failure
         self._echo(summary(last))
@@ -122,8 +139,20 @@ class Demo:
     def note(self, text: str) -> None:
         """Something to tell once."""
         self._notice = text
-        if self._plain:
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        """A plain line, where lines are printed."""
+        if self._plain and self._early is None:
             self._echo(text)
+        elif self._plain and self._early is not None and len(self._early) < EARLY_MAX:
+            self._early.append(text)
+
+    def _begin(self, first: str = "") -> None:
+        """What is played is known: `first`, then the lines that waited."""
+        early, self._early = self._early, None
+        for text in [*([first] if first else []), *(early or ())]:
+            self._say(text)
 
     # The child.
 
@@ -152,11 +181,14 @@ class Demo:
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Notice):
-            self.note(message.text)
+            self._notice = message.text
+            self._begin(message.text)
         elif isinstance(message, Playing):
             self._test, self._sources, self._playing_ns = message.test, message.sources, mono_ns()
-            if self._plain:
-                self._echo(f"{'TEST' if message.test else 'live'}: {', '.join(message.sources)}")
+            self._simulation = message.simulation
+            word = "TEST" if message.test else "live"
+            word = f"{SIMULATION}, TEST" if message.simulation else word
+            self._begin(f"{word}: {', '.join(message.sources)}")
         elif isinstance(message, Venues):
             self._venues = message.venues
         else:
@@ -175,9 +207,9 @@ class Demo:
                 live = stack.enter_context(Live(console=Console(), auto_refresh=False, screen=True))
             while True:
                 await asyncio.sleep(LINE_S if live is None else SCREEN_S)
-                if live is None:
+                if live is None and self._early is None:
                     self._echo(line(self._view(sub, LINE_ROWS)))
-                else:
+                elif live is not None:
                     live.update(screen(self._view(sub, ROWS)), refresh=True)
 
     def _view(self, sub: Subscriber, rows: int) -> View:
@@ -191,6 +223,7 @@ class Demo:
         return View(
             seconds=(now_ns - self._start_ns) / 1e9,
             test=self._test,
+            simulation=self._simulation,
             sources=self._sources,
             notice=self._notice,
             rates=self._stats.rates(now_ns, counters),

@@ -6,6 +6,9 @@ from typing import Final
 
 import msgspec
 
+SIMULATION: Final = "simulation, not a market"
+"""What the demo's first line and every screen say of the simulated venue."""
+
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The tag tells which."""
@@ -23,7 +26,9 @@ class Playing(_Message, frozen=True):
     test: bool
     """From endpoints that are not the venue's own, such as stand-ins; every frame is flagged TEST."""
     sources: tuple[str, ...]
-    """Names of the venues, or of the captures."""
+    """Names of the venues, or of the captures; instruments of a simulation."""
+    simulation: bool = False
+    """No market: orders are drawn."""
 
 
 class Venue(msgspec.Struct, frozen=True):

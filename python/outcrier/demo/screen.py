@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from outcrier.demo.messages import Venue
+from outcrier.demo.messages import SIMULATION, Venue
 from outcrier.demo.stats import LastTrade, Rates
 from outcrier.prices import Number
 from outcrier.views import Level, State
@@ -36,6 +36,8 @@ class View(NamedTuple):
     seconds: float
     """Since the start."""
     test: bool
+    simulation: bool
+    """No market; said on every screen and line."""
     sources: tuple[str, ...]
     notice: str
     """What the feeder had to say last; empty = nothing."""
@@ -146,7 +148,10 @@ def _width(table: Table, console: Console) -> int:
 
 
 def _heading(view: View, *, wide: bool) -> RenderableType:
-    text = Text.assemble(("OUTCRIER ", "bold"), no_wrap=not wide, overflow="ellipsis" if not wide else None)
+    text = Text(no_wrap=not wide, overflow="ellipsis" if not wide else None)
+    if view.simulation:  # First, so that no terminal is too narrow for it.
+        text.append(f" {SIMULATION} ", style="bold black on yellow").append(" ")
+    text.append("OUTCRIER ", style="bold")
     if view.test:
         text.append(" TEST ", style="bold white on red")
         text.append(f"  {', '.join(view.sources)}")
@@ -238,7 +243,7 @@ def _venues(view: View, *, errors: bool = True) -> Table:
 
 def line(view: View) -> str:
     """The same in a line, for a log or a pipe."""
-    word = "TEST " if view.test else ""
+    word = f"{SIMULATION}, TEST " if view.simulation else "TEST " if view.test else ""
     rates = f"{view.rates.frames:,.0f} frames/s {size(view.rates.bytes)}/s"
     books = f"{view.live}/{view.books} live"
     parts = [f"{view.seconds:4.0f}s {word}{rates} {view.gaps:,} gaps {view.lost:,} lost {books}"]
@@ -252,6 +257,7 @@ def line(view: View) -> str:
 def summary(view: View) -> str:
     """What there was, at the end."""
     word = "TEST, not the exchanges themselves: " if view.test else ""
+    word = f"{SIMULATION}: " if view.simulation else word
     messages = sum(venue.messages for venue in view.venues)
     source_gaps = sum(venue.gaps for venue in view.venues)
     books = f"{view.live}/{view.books} books live"
