@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import captures_folder
+from outcrier._core import Market
 from outcrier.capture.connection import stream_breaches
 from outcrier.capture.format import read_capture
 from outcrier.capture.server import MESSAGE_BYTES_MAX
@@ -24,6 +25,7 @@ from outcrier.feeder.plan import Change, Planner, spec_of
 from outcrier.instruments import Instrument
 from outcrier.venues import VENUES, Venue
 from outcrier.venues.exchange_side import Client
+from outcrier.venues.sim_exchange import listing
 
 RELATIVES = {
     "bybit_inverse": "bybit_linear",
@@ -43,6 +45,9 @@ DRAWN = 40
 @cache
 def instruments_of(name: str) -> tuple[Instrument, ...]:
     source = VENUES[RELATIVES.get(name, name)]
+    if source.simulation:
+        symbols = (f"SIM{number}-USD" for number in range(1, Market.INSTRUMENTS_MAX + 1))
+        return tuple(source.parse_instruments(listing(symbols))[0])
     paths = [captures_folder() / "captures" / f"{each}.jsonl.gz" for each in source.instrument_lists]
     paths = [path for each in paths for path in each.parent.glob(each.name)] if paths else []
     if not paths:

@@ -103,18 +103,12 @@ fn tick_of(tick: i64) -> PyResult<i64> {
     if tick < 0 { Err(value_error(format!("tick {tick} is below 0"))) } else { Ok(tick) }
 }
 
-impl OrderBook {
-    pub(crate) fn of(book: orders::OrderBook) -> Self {
-        Self { book, watches: Watches::default() }
-    }
-}
-
 #[pymethods]
 impl OrderBook {
     #[new]
     #[pyo3(signature = (tick=1))]
     fn new(tick: i64) -> PyResult<Self> {
-        Ok(Self::of(orders::OrderBook::new(tick_of(tick)?)))
+        Ok(Self { book: orders::OrderBook::new(tick_of(tick)?), watches: Watches::default() })
     }
 
     fn apply(
