@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import signal
 import subprocess
@@ -70,6 +71,10 @@ class Reader:
         self.seqs = {"book": -1, "orders": -1}
         self.best: dict[str, Any] = {}
         self.traded = self.executed = 0
+        self.fills: list[tuple[str, int]] = []
+        """Of trades: side of the order that stood, and number."""
+        self.executions: list[tuple[str, int]] = []
+        """The same of orders."""
 
     def take(self, message: Any) -> None:
         match message["channel"], message.get("type"):
@@ -80,9 +85,14 @@ class Reader:
                 self.seqs[channel] = message["seq"]
                 (self.book if channel == "book" else self.order)(message, kind)
             case "best", _:
+                same = {key: value for key, value in message.items() if key not in {"seq", "time"}}
+                assert same.items() - self.best.items(), "told where it changed"
                 self.best = message
             case "trades", _:
                 self.traded += sum(int(trade["qty"]) for trade in message["trades"])
+                self.fills += [
+                    ({"buy": "ask", "sell": "bid"}[t["taker"]], t["id"]) for t in message["trades"]
+                ]
 
     def book(self, message: Any, kind: str) -> None:
         for side, levels in self.levels.items():
@@ -116,6 +126,7 @@ class Reader:
             for row in rows
         ]
         self.executed += sum(op[2] for op in ops if op[5] == Op.EXECUTE)
+        self.executions += [(row["side"], row["trade"]) for row in rows if row["op"] == "execute"]
         times = np.full(len(ops), message["time"], np.int64)
         assert self.orders.apply(np.array(ops, ORDER_OP), times) == []
 
@@ -146,7 +157,7 @@ def test_orders_levels_and_best_prices_are_those_of_the_engine_at_every_event() 
             kinds |= {row["op"] for row in message.get("ops", ())}
         events += 1
         assert reader.sums() == reader.levels
-        assert reader.traded == reader.executed
+        assert (reader.traded, reader.fills) == (reader.executed, reader.executions)
         bids, asks = reader.levels.values()
         assert (Decimal(reader.best["bid"]), Decimal(reader.best["ask"])) == (max(bids), min(asks))
         assert Decimal(reader.best["bid_qty"]) == bids[max(bids)]
@@ -275,6 +286,9 @@ def test_a_venue_without_an_address_needs_one_in_the_configuration() -> None:
             check_venue(SIM, VenueConfig(enabled=True, **given))
     check_venue(SIM, VenueConfig(**ws, **rest))
     # Whatever it is called, it is no exchange.
+    named = copy.copy(SIM)
+    named.ws_hosts = named.rest_hosts = frozenset({"sim.example"})
+    assert not named.is_published(ws_url="wss://sim.example", rest_url="https://sim.example")
     assert not SIM.is_published()
     assert not SIM.is_published(ws_url="wss://stream.binance.com", rest_url="https://api.binance.com")
 

@@ -76,7 +76,7 @@ class SimulatedExchange(Answering):
         """The market's time."""
         self._begin_ns = clock()
         """The wall's time at the market's beginning, had it never waited."""
-        self._told: dict[int, tuple[Best, Best]] = {}
+        self._told: list[tuple[Best, Best]] = [self._market.best(each) for each in self._numbers.values()]
         """Best prices by instrument as they were told last."""
         self._books = _Books(self)
 
@@ -98,7 +98,7 @@ class SimulatedExchange(Answering):
                 continue
             if channel == "best":
                 now = self._market.best(number)
-                if self._told.get(number) == now:
+                if self._told[number] == now:
                     continue
                 self._told[number] = now
             yield channel, f"{channel}:{self.symbols[number]}"

@@ -268,12 +268,13 @@ class Venue(ABC):
 
     def is_published(self, *, ws_url: str | None = None, rest_url: str | None = None) -> bool:
         """Whether the endpoints are the venue's own: published hosts, encrypted. None = the default, which
-        is, except of a venue that has none.
+        is. A simulation has none.
         """
         ws, rest = (
             own if url is None else url for own, url in ((self.ws_url, ws_url), (self.rest_url, rest_url))
         )
-        return _is_own(ws, "wss", self.ws_hosts) and _is_own(rest, "https", self.rest_hosts)
+        are_own = _is_own(ws, "wss", self.ws_hosts) and _is_own(rest, "https", self.rest_hosts)
+        return are_own and not self.simulation
 
     def check_channels(self, channels: Iterable[str], speeds: Mapping[str, str] | None = None) -> None:
         """Raises ConfigurationError, with what is allowed, for an unknown channel or speed or two forms of
