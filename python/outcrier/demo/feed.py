@@ -23,7 +23,7 @@ from outcrier.capture.server import StandInServer, stand_in_config
 from outcrier.capture.simulation import SimulatedExchange, Simulation
 from outcrier.capture.stand_in import StandIn
 from outcrier.config import Config
-from outcrier.demo.messages import ENCODER, SIMULATION, Failed, Message, Notice, Playing, Venue, Venues
+from outcrier.demo.messages import ENCODER, Failed, Message, Notice, Playing, Venue, Venues
 from outcrier.errors import OutcrierError
 from outcrier.feeder.loops import loop_factory
 from outcrier.feeder.service import FeederService
@@ -151,10 +151,10 @@ class _Feed:
                     test=True, sources=tuple(name for group in groups for name in _names(group.paths))
                 )
             else:
-                tell(Notice(text=f"{SIMULATION}: {why}; {NO_CAPTURES}"))
+                tell(Notice(text=f"{why}; {NO_CAPTURES}", simulation=True))
                 exchange = SimulatedExchange(seed=SEED, instruments=INSTRUMENTS)
                 servers.append(await stack.enter_async_context(Simulation(exchange)))
-                playing = Playing(test=True, simulation=True, sources=exchange.symbols)
+                playing = Playing(test=True, sources=exchange.symbols)
             await self._publish(stack, servers, playing)
 
     async def _publish(

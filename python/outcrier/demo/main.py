@@ -144,7 +144,7 @@ class Demo:
     def _say(self, text: str) -> None:
         """A plain line, where lines are printed."""
         if self._plain and self._early is None:
-            self._echo(text)
+            self._echo(f"{SIMULATION}: {text}" if self._simulation else text)
         elif self._plain and self._early is not None and len(self._early) < EARLY_MAX:
             self._early.append(text)
 
@@ -181,14 +181,11 @@ class Demo:
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Notice):
-            self._notice = message.text
+            self._notice, self._simulation = message.text, message.simulation
             self._begin(message.text)
         elif isinstance(message, Playing):
             self._test, self._sources, self._playing_ns = message.test, message.sources, mono_ns()
-            self._simulation = message.simulation
-            word = "TEST" if message.test else "live"
-            word = f"{SIMULATION}, TEST" if message.simulation else word
-            self._begin(f"{word}: {', '.join(message.sources)}")
+            self._begin(f"{'TEST' if message.test else 'live'}: {', '.join(message.sources)}")
         elif isinstance(message, Venues):
             self._venues = message.venues
         else:

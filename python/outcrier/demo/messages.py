@@ -18,6 +18,8 @@ class Notice(_Message, frozen=True):
     """Something to tell once, such as why no exchange is heard."""
 
     text: str
+    simulation: bool = False
+    """What follows is none of a market."""
 
 
 class Playing(_Message, frozen=True):
@@ -27,8 +29,6 @@ class Playing(_Message, frozen=True):
     """From endpoints that are not the venue's own, such as stand-ins; every frame is flagged TEST."""
     sources: tuple[str, ...]
     """Names of the venues, or of the captures; instruments of a simulation."""
-    simulation: bool = False
-    """No market: orders are drawn."""
 
 
 class Venue(msgspec.Struct, frozen=True):
