@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from outcrier.inference import Best, Inference, Print, Rule
+from outcrier.inference import Best, Inference, Interval, Likely, Print, Rule
 from outcrier.orders import INFERRED, TOLD, Ahead, Op, Side
 
 S = 1_000_000_000
@@ -60,6 +62,68 @@ def test_an_order_of_just_that_quantity_was_cancelled(rule: Rule) -> None:
 def test_the_younger_of_two_alike_is_likelier() -> None:
     inferred = of(Rule.LIKELIEST, 3, 5, 3)
     assert inferred.event([], [(*BID, 8)], 100 * S)["order_id"].tolist() == [3]
+
+
+def test_drawn_rules_take_from_before_a_place_as_often_as_their_formulas_share() -> None:
+    """Of a level of 40 orders of 1, 30 before a place: by docs of hftbacktest 2.4, "Queue Models"."""
+    for rule, share in (
+        (Rule.PROPORTIONAL, 30 / 40),
+        (Rule.LOGARITHMIC, math.log1p(30) / (math.log1p(30) + math.log1p(10))),
+    ):
+        inferred = of(rule, *[1] * 40)
+        before = 0
+        for draw in range(1_000):
+            numbers = inferred.queue(*BID)["order_id"][:30]
+            ops = inferred.event([], [(*BID, 39)], 50 * S)
+            before += int(ops["order_id"][0] in numbers)
+            confidence = int(ops["op_flags"][0]) >> 8
+            assert confidence == int(255 / 40) or rule is Rule.LOGARITHMIC
+            inferred.event([], [(*BID, 40)], 50 * S + draw)
+        assert before / 1_000 == pytest.approx(share, abs=0.03)
+        again = of(rule, *[1] * 40)
+        same = [again.event([], [(*BID, 39 - at)], 50 * S)["order_id"][0] for at in range(20)]
+        other = of(rule, *[1] * 40)
+        assert same == [other.event([], [(*BID, 39 - at)], 50 * S)["order_id"][0] for at in range(20)]
+
+
+def test_a_place_has_a_distribution_beside_the_one_guess() -> None:
+    inferred = of(Rule.LIKELIEST, 5, 3)
+    with inferred.watch_back(*BID) as place:
+        assert place.distribution == [Likely(8, 1.0)]
+        assert place.interval(0.5) == Interval(8, 8, 1.0)
+        inferred.event([], [(*BID, 11)], 2 * S)
+        inferred.event([], [(*BID, 8)], 4 * S)
+        assert place.ahead == Ahead(8, 2), "the newest of just that quantity is behind"
+        (less, at_least), (more, at_most) = place.distribution
+        assert (less, more) == (5, 8)
+        assert at_least + at_most == pytest.approx(1)
+        assert 0.3 < at_least < 0.5
+        assert place.expected == pytest.approx(5 * at_least + 8 * at_most)
+        assert (place.quantile(0.1), place.quantile(0.5)) == (5, 8)
+        assert place.interval() == Interval(5, 8, 1.0)
+        assert place.fill_probability(1, 4 * S) is None
+        for wrong in (-0.1, 1.1):
+            with pytest.raises(ValueError, match=rf"probability {wrong} is not within 0 to 1"):
+                place.interval(wrong)
+        for seconds in (0, 257):
+            with pytest.raises(ValueError, match=r"ns are not within 1 ns to 256 s"):
+                place.fill_probability(seconds, 4 * S)
+    with pytest.raises(KeyError, match="the watch has ended"):
+        _ = place.expected
+
+
+def test_the_probability_of_a_fill_is_how_often_places_like_it_were_reached() -> None:
+    inferred = of(Rule.LIKELIEST, 5, 3)
+    with inferred.watch_back(*BID) as place:
+        for second in range(2, 82):
+            # Each fourth second trades one more than is before the place, and is refilled at once.
+            trades = [] if second % 4 else [sold(9, second * S)]
+            inferred.event(trades, [(*BID, 8)], second * S)
+        ahead = inferred.watch_back(*BID)
+        assert ahead.fill_probability(0.5, 81 * S) == 0
+        assert ahead.fill_probability(1, 81 * S) == pytest.approx(20 / 79)
+        assert ahead.fill_probability(4, 81 * S) == 1
+        assert place.ahead == Ahead(0, 0)
 
 
 def test_a_trade_takes_from_the_front() -> None:
@@ -126,7 +190,9 @@ def test_what_cannot_be_is_refused_and_counted() -> None:
     with pytest.raises(ValueError, match=r"side 0 is neither 1 \(bid\) nor 2 \(ask\)"):
         inferred.event([sold(1, S)], [(0, 100, 7)], S)  # type: ignore[list-item]
     assert queue(inferred) == [5]
-    with pytest.raises(ValueError, match='rule "best" is none of newest, oldest, exact, likeliest'):
+    with pytest.raises(
+        ValueError, match='rule "best" is none of newest, oldest, proportional, logarithmic, exact, lik'
+    ):
         Inference(1, "best")  # type: ignore[arg-type]
 
 

@@ -730,6 +730,8 @@ class OrderBook:
         """The same of the place at the back of a level, as of an order that joins now and stays."""
     def watched(self, watch: int) -> tuple[int, int] | None:
         """Quantity and orders before it; None: its order is gone. Raises KeyError after `unwatch`."""
+    def ahead_of(self, watches: list[int]) -> NDArray[np.int64]:
+        """Shape (watches, 2): `watched` of each; -1 for one whose order is gone."""
     def unwatch(self, watch: int) -> None:
         """Ends a watch; a number that is none is ignored."""
     def executions(self) -> tuple[int, int]:
@@ -769,6 +771,8 @@ class MirroredOrders:
         """As `OrderBook.watch_back`. Raises ValueError also while no orders are known."""
     def watched(self, watch: int) -> tuple[int, int] | None:
         """As `OrderBook.watched`; None also: the orders began anew since."""
+    def ahead_of(self, watches: list[int]) -> NDArray[np.int64]:
+        """As `OrderBook.ahead_of`; -1 also where the orders began anew since."""
     def unwatch(self, watch: int) -> None:
         """As `OrderBook.unwatch`."""
 
@@ -777,7 +781,7 @@ class Inference:
     """The orders of one instrument, inferred: `outcrier.inference.Inference` without its types."""
 
     def __init__(self, tick: int, rule: str, exponent: float, larger: float, smaller: float) -> None:
-        """`rule`: newest, oldest, exact or likeliest; then its weights. Raises ValueError for others, for
+        """`rule`: a value of `outcrier.inference.Rule`; then its weights. Raises ValueError for others, for
         weights outside 0 to 4, and for ticks below 0.
         """
     def event(
@@ -806,8 +810,25 @@ class Inference:
         """As `OrderBook.watch_back`."""
     def watched(self, watch: int) -> tuple[int, int] | None:
         """As `OrderBook.watched`."""
+    def ahead_of(self, watches: list[int]) -> NDArray[np.int64]:
+        """As `OrderBook.ahead_of`."""
     def unwatch(self, watch: int) -> None:
         """As `OrderBook.unwatch`."""
+    def believed(self, watch: int) -> list[tuple[int, float]]:
+        """Quantities that may stand before a watched place, the least first, and their probabilities. This
+        and the next four raise KeyError if the watch has ended."""
+    def expected(self, watch: int) -> float:
+        """Their mean."""
+    def quantile(self, watch: int, probability: float) -> int:
+        """The least that is not exceeded with a probability. Raises ValueError outside 0 to 1."""
+    def interval(self, watch: int, probability: float) -> tuple[int, int, float]:
+        """The least and the largest, and how probable what is between them is. Raises ValueError outside 0
+        to 1."""
+    def outlook(self, watches: list[int], within: list[float]) -> NDArray[np.float64]:
+        """Shape (watches, 2 + 3 x within): `expected`, the median, and `interval` for each probability."""
+    def fill_probability(self, watch: int, now: int, within_ns: int) -> float | None:
+        """That it is reached, from a time (ns since the epoch) on; None: not known yet. Raises ValueError for
+        more than 256 s."""
     def counters(self) -> dict[str, int]:
         """unshown (trades that no change of a level showed), late (that came after it), forgotten (too many
         waited), refused (changes that do not fit)."""

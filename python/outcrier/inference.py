@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outcrier import _core
-from outcrier.orders import ORDER_OP, Queues, Side
+from outcrier.orders import ORDER_OP, Place, Queues, Side
 
 
 class Rule(enum.StrEnum):
@@ -29,6 +29,12 @@ class Rule(enum.StrEnum):
 
     NEWEST = "newest"
     OLDEST = "oldest"
+    PROPORTIONAL = "proportional"
+    """One that is drawn (by a seed, always the same): each lot of the level is as likely to be gone."""
+    LOGARITHMIC = "logarithmic"
+    """One that is drawn: what is gone stood within the first f of t with probability ln(1 + f) / (ln(1 + f) +
+    ln(1 + t - f)).
+    """
     EXACT = "exact"
     """The newest of just that quantity, otherwise the newest."""
     LIKELIEST = "likeliest"
@@ -73,6 +79,67 @@ class Best(NamedTuple):
     """ns since the epoch."""
 
 
+class Interval(NamedTuple):
+    """Quantities from `low` to `high`."""
+
+    low: int
+    high: int
+    probability: float
+    """That it is one of them: at least what was asked for, since quantities are whole."""
+
+
+class Likely(NamedTuple):
+    """A quantity that may stand before a place."""
+
+    qty: int
+    probability: float
+
+
+class InferredPlace(Place):
+    """A watched place of an inferred queue. `ahead` is what the rule has before it, one guess; beside it a
+    distribution of at most 16 quantities is kept, which is exact when the place joins and widens with
+    everything that is gone without a trade. All raise KeyError once closed.
+    """
+
+    def __init__(self, inference: _core.Inference, watch: int) -> None:
+        super().__init__(inference, watch)
+        self._inference = inference
+
+    @property
+    def expected(self) -> float:
+        """The mean quantity before it."""
+        return self._inference.expected(self.watch)
+
+    def quantile(self, probability: float) -> int:
+        """The least quantity that is not exceeded with a probability; 0.5: the median. Raises ValueError
+        outside 0 to 1.
+        """
+        return self._inference.quantile(self.watch, probability)
+
+    def interval(self, probability: float = 0.8) -> Interval:
+        """Quantities that leave at most (1 - probability) / 2 outside on either side. Raises ValueError
+        outside 0 to 1.
+        """
+        return Interval(*self._inference.interval(self.watch, probability))
+
+    @property
+    def distribution(self) -> list[Likely]:
+        """What may stand before it, the least quantity first; the probabilities sum to 1."""
+        return [Likely(*each) for each in self._inference.believed(self.watch)]
+
+    def fill_probability(self, seconds: float, now: int) -> float | None:
+        """That it is reached within so many seconds (at most 256) from `now` (ns since the epoch) on: that
+        what may stand before it trades, and more, or anything at a worse price. It is the part of the last
+        256 seconds' best prices, of both sides, after which a place as far from the best price, with as much
+        before it, was reached by the trades that followed.
+
+        None: fewer than 16 such times are over since the first place was watched, or they began within less
+        than so many seconds, or its side is empty. Looks through the trades of the last minutes, 2,048 at
+        most, for each of those seconds. Raises ValueError for other times.
+        """
+        return self._inference.fill_probability(self.watch, now, round(seconds * 1e9))
+
+
 class Inference(Queues):
     """The inferred orders of one instrument. A level is the venue's quantity after every event. Not
     thread-safe.
@@ -110,6 +177,17 @@ class Inference(Queues):
         Returns the changes of orders: `Op.CLEAR` and the new ones.
         """
         return self._inference.begin(list(levels), ts).view(ORDER_OP)
+
+    def watch_back(self, side: Side, price: int) -> InferredPlace:
+        """As `Queues.watch_back`."""
+        return InferredPlace(self._inference, self._inference.watch_back(side, price))
+
+    def outlook(self, places: Sequence[InferredPlace], within: Sequence[float]) -> NDArray[np.float64]:
+        """Shape (places, 2 + 3 x within): the mean and the median of what is before each place, then low,
+        high and probability of its interval for each of `within`. In one call, for who watches many;
+        quantities beyond 2^53 are rounded. Raises as they do.
+        """
+        return self._inference.outlook([place.watch for place in places], list(within))
 
     @property
     def counters(self) -> dict[str, int]:

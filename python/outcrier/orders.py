@@ -15,6 +15,7 @@ Prices and quantities are integer mantissas; whoever gives the changes knows the
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -107,17 +108,18 @@ class Place:
 
     def __init__(self, book: _core.OrderBook | _core.MirroredOrders | _core.Inference, watch: int) -> None:
         self._book = book
-        self._watch = watch
+        self.watch: Final = watch
+        """Its number in the book."""
 
     @property
     def ahead(self) -> Ahead | None:
         """What stands before it; None: the order whose place it was is gone. Raises KeyError once closed."""
-        found = self._book.watched(self._watch)
+        found = self._book.watched(self.watch)
         return None if found is None else Ahead(*found)
 
     def close(self) -> None:
         """Ends the watch."""
-        self._book.unwatch(self._watch)
+        self._book.unwatch(self.watch)
 
     def __enter__(self) -> Self:
         return self
@@ -152,6 +154,12 @@ class Queues:
     def queue(self, side: Side, price: int) -> NDArray[np.void]:
         """The orders (`ORDER`) of a level, front first."""
         return self._queues.queue(side, price).view(ORDER)
+
+    def ahead_of(self, places: Sequence[Place]) -> NDArray[np.int64]:
+        """Shape (places, 2): quantity and orders before each of this book's places, -1 where the order is
+        gone. In one call, for who watches many. Raises KeyError if one is closed.
+        """
+        return self._queues.ahead_of([place.watch for place in places])
 
     def watch_back(self, side: Side, price: int) -> Place:
         """Watches the place at the back of a level, as of an order that joins now and stays. Raises

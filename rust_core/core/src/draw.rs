@@ -26,6 +26,11 @@ impl Draw {
         self.below(end as u64) as usize
     }
 
+    /// From 0 to below 1, in steps of 2^-53.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     pub(crate) fn chance(&mut self, ppm: u32) -> bool {
         ppm > 0 && self.below(PPM.into()) < u64::from(ppm)
     }

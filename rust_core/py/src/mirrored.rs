@@ -54,6 +54,11 @@ impl MirroredOrders {
     }
 }
 
+/// What stands before a place that was watched in a whole; nobody knows once the orders began anew.
+fn watched(orders: &receive::Orders, (whole, id): (u64, WatchId)) -> Option<Ahead> {
+    (orders.whole == whole).then(|| orders.book.watched(id)).flatten()
+}
+
 #[pymethods]
 impl MirroredOrders {
     fn scale(&self, py: Python<'_>) -> Option<(i8, i8)> {
@@ -112,10 +117,12 @@ impl MirroredOrders {
     }
 
     fn watched(&self, py: Python<'_>, watch: u64) -> PyResult<Option<Sum>> {
-        let (whole, id) = self.watches.get(watch)?;
-        let ahead: Option<Ahead> =
-            self.read(py, None, |orders| (orders.whole == whole).then(|| orders.book.watched(id)).flatten());
-        Ok(ahead.map(sum))
+        let watch = self.watches.get(watch)?;
+        Ok(self.read(py, None, |orders| watched(orders, watch)).map(sum))
+    }
+
+    fn ahead_of<'py>(&self, py: Python<'py>, watches: Vec<u64>) -> PyResult<Bound<'py, PyArray2<i64>>> {
+        self.watches.ahead_of(py, &watches, |watch| self.read(py, None, |orders| watched(orders, watch)))
     }
 
     fn unwatch(&mut self, py: Python<'_>, watch: u64) {

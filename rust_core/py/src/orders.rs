@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
 use outcrier_core::event::{Level, OrderOp, RestingOrder, Side};
-use outcrier_core::orders::{self, Ahead, Fault, Order, Queues, Rule, WatchId, Weights};
+use outcrier_core::orders::{
+    self, Ahead, Belief, FILL_HORIZON_MAX_NS, Fault, Order, Queues, Rule, WatchId, Weights,
+};
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
@@ -41,6 +43,22 @@ impl<W: Copy> Watches<W> {
 
     pub(crate) fn get(&self, watch: u64) -> PyResult<W> {
         self.open.get(&watch).copied().ok_or_else(|| PyKeyError::new_err("the watch has ended"))
+    }
+
+    /// What stands before each of several places: rows of quantity and orders.
+    pub(crate) fn ahead_of<'py>(
+        &self,
+        py: Python<'py>,
+        watches: &[u64],
+        ahead: impl Fn(W) -> Option<Ahead>,
+    ) -> PyResult<Bound<'py, PyArray2<i64>>> {
+        let mut rows = Vec::with_capacity(2 * watches.len());
+        for watch in watches {
+            let found = ahead(self.get(*watch)?).map_or([-1, -1], |each| [each.qty, each.orders.into()]);
+            rows.extend(found);
+        }
+        let rows = Array2::from_shape_vec((watches.len(), 2), rows).map_err(value_error)?;
+        Ok(rows.into_pyarray(py))
     }
 }
 
@@ -187,6 +205,10 @@ impl OrderBook {
         Ok(self.book.watched(self.watches.get(watch)?).map(sum))
     }
 
+    fn ahead_of<'py>(&self, py: Python<'py>, watches: Vec<u64>) -> PyResult<Bound<'py, PyArray2<i64>>> {
+        self.watches.ahead_of(py, &watches, |watch| self.book.watched(watch))
+    }
+
     fn unwatch(&mut self, watch: u64) {
         if let Some(watch) = self.watches.open.remove(&watch) {
             self.book.unwatch(watch);
@@ -212,6 +234,21 @@ impl OrderBook {
 pub(crate) struct Inference {
     inference: orders::Inference,
     watches: Watches<WatchId>,
+}
+
+impl Inference {
+    fn belief(&self, watch: u64) -> PyResult<&Belief> {
+        let watch = self.watches.get(watch)?;
+        self.inference.believed(watch).ok_or_else(|| PyKeyError::new_err("the watch has ended"))
+    }
+}
+
+fn part(name: &str, value: f64) -> PyResult<f64> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(value_error(format!("{name} {value} is not within 0 to 1")))
+    }
 }
 
 /// Beyond it an age of days would weigh nothing at all.
@@ -312,10 +349,59 @@ impl Inference {
         Ok(self.inference.watched(self.watches.get(watch)?).map(sum))
     }
 
+    fn ahead_of<'py>(&self, py: Python<'py>, watches: Vec<u64>) -> PyResult<Bound<'py, PyArray2<i64>>> {
+        self.watches.ahead_of(py, &watches, |watch| self.inference.watched(watch))
+    }
+
     fn unwatch(&mut self, watch: u64) {
         if let Some(watch) = self.watches.open.remove(&watch) {
             self.inference.unwatch(watch);
         }
+    }
+
+    fn believed(&self, watch: u64) -> PyResult<Vec<(i64, f32)>> {
+        Ok(self.belief(watch)?.quantities().iter().map(|each| (each.qty, each.probability)).collect())
+    }
+
+    fn expected(&self, watch: u64) -> PyResult<f64> {
+        Ok(self.belief(watch)?.expected())
+    }
+
+    fn quantile(&self, watch: u64, probability: f64) -> PyResult<i64> {
+        Ok(self.belief(watch)?.quantile(part("probability", probability)?))
+    }
+
+    fn interval(&self, watch: u64, probability: f64) -> PyResult<(i64, i64, f32)> {
+        let found = self.belief(watch)?.interval(part("probability", probability)?);
+        Ok((found.low, found.high, found.probability))
+    }
+
+    fn outlook<'py>(
+        &self,
+        py: Python<'py>,
+        watches: Vec<u64>,
+        within: Vec<f64>,
+    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        let columns = 2 + 3 * within.len();
+        let mut rows = Vec::with_capacity(columns * watches.len());
+        for watch in &watches {
+            let belief = self.belief(*watch)?;
+            rows.extend([belief.expected(), belief.quantile(0.5) as f64]);
+            for probability in &within {
+                let found = belief.interval(part("probability", *probability)?);
+                rows.extend([found.low as f64, found.high as f64, found.probability.into()]);
+            }
+        }
+        let rows = Array2::from_shape_vec((watches.len(), columns), rows).map_err(value_error)?;
+        Ok(rows.into_pyarray(py))
+    }
+
+    fn fill_probability(&self, watch: u64, now: i64, within_ns: i64) -> PyResult<Option<f64>> {
+        if !(1..=FILL_HORIZON_MAX_NS).contains(&within_ns) {
+            let most = FILL_HORIZON_MAX_NS / 1_000_000_000;
+            return Err(value_error(format!("{within_ns} ns are not within 1 ns to {most} s")));
+        }
+        Ok(self.inference.fill_probability(self.watches.get(watch)?, now, within_ns))
     }
 
     fn counters(&self) -> HashMap<&'static str, u64> {

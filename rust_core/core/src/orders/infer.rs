@@ -13,7 +13,10 @@ use std::collections::VecDeque;
 
 use self::glimpse::Glimpse;
 use super::Fault;
+use super::belief::{Belief, Beliefs, Gone};
 use super::queues::{Handle, Order, QueueAt, Queues};
+use super::rule::{Picker, Rule, Weights};
+use super::tape::{self, Tape};
 use super::watch::{Ahead, WatchId, WatchedQueues};
 use crate::event::{ORDER_CONFIDENCE_SHIFT, ORDER_INFERRED, OrderOp, Side, order_op};
 
@@ -26,67 +29,8 @@ const SHRUNK_MAX: usize = 1_024;
 /// A trade and the change of its level are at most so far apart: venues that send both batch the changes by 100 ms, or 250.
 const APART_NS: i64 = 500_000_000;
 
-/// Orders of a level that are looked at for one that was cancelled, the newest ones: an older one is hardly ever it.
-const SCAN_MAX: usize = 64;
-
 /// Times of a venue are whole multiples of one of these.
 const UNITS_NS: [i64; 3] = [1_000_000, 1_000, 1];
-
-/// Which order a quantity that is gone without a trade was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// The newest.
-    NewestFirst,
-    /// The oldest.
-    OldestFirst,
-    /// The newest of just that quantity, otherwise the newest.
-    ExactSize,
-    /// The likeliest by quantity and age: see [`Weights`].
-    Likeliest,
-}
-
-impl Rule {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::NewestFirst, Self::OldestFirst, Self::ExactSize, Self::Likeliest];
-
-    /// The rule in a word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NewestFirst => "newest",
-            Self::OldestFirst => "oldest",
-            Self::ExactSize => "exact",
-            Self::Likeliest => "likeliest",
-        }
-    }
-}
-
-/// What [`Rule::Likeliest`] weighs by. An order's weight is that of its age times that of how its quantity compares.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Weights {
-    /// By the binary logarithm of the age in nanoseconds.
-    pub age: [f32; 64],
-    /// It was more than what is gone: it was reduced.
-    pub larger: f32,
-    /// It was less: others are gone with it.
-    pub smaller: f32,
-}
-
-impl Weights {
-    /// `(age + 1 s)^-exponent`, and what an order of more or less than what is gone weighs.
-    #[must_use]
-    pub fn new(exponent: f32, larger: f32, smaller: f32) -> Self {
-        let age = std::array::from_fn(|bits| ((1_u64 << bits) as f32 / 1e9 + 1.0).powf(-exponent));
-        Self { age, larger, smaller }
-    }
-}
-
-impl Default for Weights {
-    /// docs/l3.md says how little other ones change.
-    fn default() -> Self {
-        Self::new(0.5, 0.05, 0.001)
-    }
-}
 
 /// What was seen, in counts of changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,8 +68,10 @@ struct Shrunk {
 #[derive(Clone, Debug)]
 pub struct Inference {
     queues: WatchedQueues,
-    rule: Rule,
-    weights: Weights,
+    picker: Picker,
+    beliefs: Beliefs,
+    /// From the first watched place on.
+    tape: Option<Box<Tape>>,
     next_id: u64,
     prints: VecDeque<Print>,
     shrunk: VecDeque<Shrunk>,
@@ -149,8 +95,9 @@ impl Inference {
     pub fn new(tick: i64, rule: Rule, weights: Weights) -> Self {
         Self {
             queues: WatchedQueues::new(tick),
-            rule,
-            weights,
+            picker: Picker::new(rule, weights),
+            beliefs: Beliefs::new(),
+            tape: None,
             next_id: 1,
             prints: VecDeque::new(),
             shrunk: VecDeque::new(),
@@ -200,6 +147,9 @@ impl Inference {
             self.counters.refused += 1;
             return;
         }
+        if let Some(tape) = &mut self.tape {
+            tape.trade(level, qty, ts);
+        }
         // Levels with times in milliseconds may show a trade that has microseconds beyond theirs.
         let ts = ts - ts.rem_euclid(self.unit_ns);
         let mut print = Print { level, qty, trade_id, ts, told_ts };
@@ -242,11 +192,13 @@ impl Inference {
     #[inline]
     fn settle(&mut self, level: (Side, i64), qty: i64, seen_ts: i64, ts: i64) {
         let mut queue = self.queues().at(level.0, level.1);
-        let mut left = queue.map_or(0, |queue| self.queues().qty_at(queue));
+        let before = queue.map_or(0, |queue| self.queues().qty_at(queue));
+        let mut left = before;
         if !self.prints.is_empty() {
             left = self.take_prints(level, left, seen_ts);
             queue = self.queues().at(level.0, level.1);
         }
+        self.believe(level, left, qty, left < before, ts);
         if left < qty {
             self.join_as(level, queue, qty - left, ts, 1.0);
         } else if let Some(queue) = queue.filter(|_| left > qty) {
@@ -276,6 +228,12 @@ impl Inference {
                 self.join(print.level, taken, ts);
             }
         }
+        if let Some(tape) = &mut self.tape
+            && tape.is_due(ts)
+        {
+            let best = |side| self.queues.queues.best(side).map(|level| level.price);
+            tape.start(ts, best(Side::Bid), best(Side::Ask));
+        }
     }
 
     /// Watches the place at the back of a level: [`super::OrderBook::watch_back`].
@@ -283,13 +241,33 @@ impl Inference {
     /// # Errors
     /// [`Fault::Full`].
     pub fn watch_back(&mut self, side: Side, price: i64) -> Result<WatchId, Fault> {
-        self.queues.watch_back(side, price)
+        let id = self.queues.watch_back(side, price)?;
+        self.beliefs.begin(id.0, self.queues().level(side, price).0);
+        self.tape.get_or_insert_default();
+        Ok(id)
     }
 
     /// What stands before a watched place.
     #[must_use]
     pub fn watched(&self, id: WatchId) -> Option<Ahead> {
         self.queues.watched(id)
+    }
+
+    /// What may stand before a watched place, each quantity with its probability; [`Inference::watched`] is the rule's one guess.
+    #[must_use]
+    pub fn believed(&self, id: WatchId) -> Option<&Belief> {
+        self.queues.level_of(id).and_then(|_| self.beliefs.get(id.0))
+    }
+
+    /// How probable it is that a watched place is reached within a time of at most [`super::FILL_HORIZON_MAX_NS`]: that what may
+    /// stand before it trades, and one lot more, or anything at a worse price. By how places like it fared in the
+    /// last minutes; `None` until 16 such times are over since the first place was watched, and while its side is empty.
+    #[must_use]
+    pub fn fill_probability(&self, id: WatchId, now: i64, within_ns: i64) -> Option<f64> {
+        let (side, price) = self.queues.level_of(id)?;
+        let best = self.queues().best(side)?.price;
+        let ahead = self.beliefs.get(id.0)?;
+        self.tape.as_ref()?.reached(tape::distance(side, best, price), ahead, now, within_ns)
     }
 
     /// Ends a watch.
@@ -316,9 +294,25 @@ impl Inference {
         left
     }
 
+    /// What may stand before the places of a level that had so much left after its trades, and has so much now.
+    #[inline]
+    fn believe(&mut self, level: (Side, i64), left: i64, now: i64, traded: bool, ts: i64) {
+        let places = self.queues.watches_at(level);
+        if places.is_empty() {
+            return;
+        }
+        if left > now {
+            let gone = Gone { qty: left - now, of: left, traded, ts };
+            self.beliefs.cancel(places, &self.queues.queues, level, &gone);
+        } else {
+            self.beliefs.hide(places, left);
+        }
+    }
+
     /// A trade tells that what seemed cancelled was executed.
     fn came_late(&mut self, print: &Print) {
         self.counters.late += 1;
+        self.beliefs.restore(self.queues.watches_at(print.level), print.qty);
         let (qty, _) = self.queues().level(print.level.0, print.level.1);
         let taken = qty.min(print.qty);
         if taken > 0 {
@@ -365,6 +359,7 @@ impl Inference {
     }
 
     fn execute(&mut self, (side, price): (Side, i64), mut qty: i64, trade_id: u64) {
+        self.beliefs.execute(self.queues.watches_at((side, price)), qty);
         while qty > 0
             && let Some(first) = self.queues().first(side, price)
         {
@@ -380,7 +375,7 @@ impl Inference {
     fn cancel(&mut self, queue: QueueAt, mut qty: i64, ts: i64) {
         // The queue ends with its last order, and the quantity with it.
         while qty > 0 {
-            let (handle, confidence) = self.pick(queue, qty, ts);
+            let (handle, confidence) = self.picker.pick(&self.queues.queues, queue, qty, ts);
             let order = self.queues().order(handle);
             let taken = qty.min(order.qty);
             self.take(handle, &order, taken);
@@ -404,43 +399,6 @@ impl Inference {
     fn refuse(&mut self) {
         self.counters.refused += 1;
         self.is_off = true;
-    }
-
-    /// The order that a quantity was taken from, and how sure that is.
-    #[inline]
-    fn pick(&self, queue: QueueAt, qty: i64, ts: i64) -> (Handle, f32) {
-        let queues = self.queues();
-        let newest = queues.last_at(queue);
-        if newest == queues.first_at(queue) {
-            return (newest, 1.0);
-        }
-        let from_newest =
-            || std::iter::successors(Some(newest), |handle| queues.previous(*handle)).take(SCAN_MAX);
-        match self.rule {
-            Rule::NewestFirst => (newest, 1.0),
-            Rule::OldestFirst => (queues.first_at(queue), 1.0),
-            Rule::ExactSize => {
-                (from_newest().find(|handle| queues.qty_and_ts(*handle).0 == qty).unwrap_or(newest), 1.0)
-            }
-            Rule::Likeliest => {
-                let (mut best, mut highest, mut sum) = (newest, 0.0, 0.0);
-                for handle in from_newest() {
-                    let (its_qty, since) = queues.qty_and_ts(handle);
-                    let age = u64::try_from(ts - since).unwrap_or(0);
-                    let of_qty = match its_qty.cmp(&qty) {
-                        std::cmp::Ordering::Equal => 1.0,
-                        std::cmp::Ordering::Greater => self.weights.larger,
-                        std::cmp::Ordering::Less => self.weights.smaller,
-                    };
-                    let weight = self.weights.age[age.checked_ilog2().unwrap_or(0) as usize] * of_qty;
-                    sum += weight;
-                    if weight > highest {
-                        (best, highest) = (handle, weight);
-                    }
-                }
-                (best, highest / sum)
-            }
-        }
     }
 
     fn tell(&mut self, op: u8, order: &Order, qty: i64, ref_id: u64, confidence: f32) {

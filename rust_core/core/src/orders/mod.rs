@@ -6,16 +6,22 @@
 //!
 //! Priority is by arrival at a level; venues that name a queue key are kept by it. A place is never inferred from anything else.
 
+mod belief;
 pub(crate) mod ids;
 mod infer;
 mod queues;
+mod rule;
+mod tape;
 mod watch;
 
 use std::fmt;
 
+pub use self::belief::{Belief, Interval, Likely};
 use self::ids::Ids;
-pub use self::infer::{Inference, InferenceCounters, Rule, Weights};
+pub use self::infer::{Inference, InferenceCounters};
 pub use self::queues::{Handle, Order, Queues};
+pub use self::rule::{Rule, Weights};
+pub use self::tape::FILL_HORIZON_MAX_NS;
 use self::watch::WatchedQueues;
 pub use self::watch::{Ahead, WatchId};
 use crate::event::{OrderOp, RestingOrder, Side, order_op};

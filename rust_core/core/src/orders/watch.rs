@@ -114,6 +114,20 @@ impl WatchedQueues {
         self.watches.ahead(id)
     }
 
+    /// Numbers of the watches at a level.
+    #[inline]
+    pub(super) fn watches_at(&self, level: (Side, i64)) -> &[u32] {
+        if self.watches.is_empty() {
+            return &[];
+        }
+        self.watches.by_level.get(&level).map_or(&[], Vec::as_slice)
+    }
+
+    /// The level of a watched place.
+    pub(super) fn level_of(&self, id: WatchId) -> Option<(Side, i64)> {
+        self.watches.all.get(id.0 as usize)?.map(|watch| watch.level)
+    }
+
     pub(super) fn unwatch(&mut self, id: WatchId) {
         self.watches.end(id);
     }
@@ -135,7 +149,7 @@ impl WatchedQueues {
 
 /// A place that is watched, until [`super::OrderBook::unwatch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct WatchId(u32);
+pub struct WatchId(pub(super) u32);
 
 /// What stands before a place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

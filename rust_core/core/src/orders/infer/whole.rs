@@ -2,7 +2,9 @@
 
 use super::{Inference, flags};
 use crate::event::{Level, OrderOp, Side, order_op};
+use crate::orders::belief::Beliefs;
 use crate::orders::queues::Order;
+use crate::orders::tape::Tape;
 use crate::orders::watch::WatchedQueues;
 
 impl Inference {
@@ -20,6 +22,10 @@ impl Inference {
     /// Nothing is known any more; [`Inference::begin`] comes next.
     pub fn forget(&mut self) {
         self.queues.clear();
+        self.beliefs.clear();
+        if let Some(tape) = &mut self.tape {
+            **tape = Tape::default();
+        }
         self.prints.clear();
         self.shrunk.clear();
         self.glimpses.clear();
@@ -41,7 +47,8 @@ impl Inference {
                 queues.append(&Order { price, qty, ..order }).ok()?;
             }
         }
-        let mut scaled = Self { queues, ..self.clone() };
+        let (beliefs, tape) = (Beliefs::new(), None);
+        let mut scaled = Self { queues, beliefs, tape, ..self.clone() };
         for print in &mut scaled.prints {
             (print.level, print.qty) = finer(print.level, print.qty)?;
         }
