@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import islice, pairwise
+from collections.abc import Callable, Iterator
+from itertools import islice, pairwise, takewhile
 from pathlib import Path
 
 import msgspec
@@ -11,11 +11,24 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from outcrier.bench.blocks import BLOCK_NS
 from outcrier.bench.cancels import Cancels
-from outcrier.bench.levels import Window, batches
+from outcrier.bench.found import (
+    AWAY,
+    HORIZON_NS,
+    MEDIAN,
+    NEWEST,
+    RULES,
+    SECOND_NS,
+    TRUTH,
+    WITHIN,
+    Parts,
+    Scores,
+)
+from outcrier.bench.levels import Batch, Window, batches
 from outcrier.bench.models import MODELS, moved
-from outcrier.bench.places import HORIZON_NS, NEWEST, RULES, SECOND_NS, TRUTH, Bench, Parts, Scores
-from outcrier.bench.score import BLOCK_NS, SetScore, score
+from outcrier.bench.places import Bench
+from outcrier.bench.score import SetScore, score
 from outcrier.bench.sets import SETS, order_set, starts
 from outcrier.cli.main import cli
 from outcrier.errors import ConfigurationError
@@ -52,6 +65,11 @@ def es_scores(es_run: tuple[Scores, Cancels]) -> Scores:
     return es_run[0]
 
 
+def until(time: int, file: OrderFile) -> Iterator[Batch]:
+    """Its events up to then."""
+    return takewhile(lambda batch: batch.time <= time, batches(file))
+
+
 def test_the_baselines_on_es_are_the_known_ones(es_scores: Scores) -> None:
     """README of the L3 data, by another program: errors 2.62, 6.51, 6.26, 6.24, 10.38 lots, fill bias -1.5,
     +2.2, +1.0, +3.0, +8.1 points; the true place -0.2.
@@ -73,7 +91,7 @@ def test_inferred_orders_and_formulas_agree_where_they_say_the_same(es_scores: S
     """Two programs that share nothing: orders in queues, and one number a place."""
     for formula, inferred in (("always behind", Rule.NEWEST), ("always before", Rule.OLDEST)):
         one, other = RULES.index(formula), RULES.index(f"inferred, {inferred}")
-        assert (es_scores.off[one] == es_scores.off[other]).all()
+        assert (es_scores.off[one] == es_scores.off[other]).all(), "at all levels"
         assert (es_scores.filled[one] == es_scores.filled[other]).all()
         assert (es_scores.filled_at[one] == es_scores.filled_at[other]).all()
 
@@ -87,9 +105,13 @@ def test_the_likeliest_order_is_nearer_to_the_truth_than_the_newest_on_es(es_sco
 
 
 def test_errors_by_age_and_place_are_parts_of_the_same_looks(es_scores: Scores) -> None:
+    best = es_scores.away == 0
     for parts in (es_scores.by_age, es_scores.by_place):
-        assert parts.looks.sum() == es_scores.looks.sum()
-        assert parts.off.sum(axis=0) == pytest.approx(es_scores.off.sum(axis=1))
+        assert parts.looks.sum() == es_scores.looks[best].sum()
+        assert parts.sums.sum(axis=0) == pytest.approx(es_scores.off[:, best].sum(axis=1))
+    for parts in (es_scores.intervals.by_age, es_scores.intervals.by_place):
+        assert parts.looks.sum() == es_scores.looks[best].sum()
+    assert es_scores.intervals.by_away.looks.sum() == es_scores.looks.sum()
     found = {each.rule: each for each in score("ES", "", 0, 1, scores=es_scores, cancels=Cancels()).rules}
     newest, oldest = found[NEWEST], found[f"inferred, {Rule.OLDEST}"]
     assert newest.error_by_age == sorted(newest.error_by_age), "what is wrong stays wrong"
@@ -133,22 +155,26 @@ def test_cancels_are_looked_at_where_one_order_alone_is_gone() -> None:
     bench.run(batches(file))
     found = bench.cancels
     assert (found.place, found.queue, found.orders) == ([5, 5], [14, 11], [3, 2])
-    newest, oldest, exact, likeliest = range(4)
+    newest, oldest, _, _, exact, likeliest = range(6)
     assert [each[exact] for each in found.picked] == [5, 5]
     assert [each[newest] for each in found.picked] == [8, 8], "the last one has less since"
     assert [each[oldest] for each in found.picked] == [0, 0]
     assert found.picked[0][likeliest] == 5
-    assert found.inferred[0] == (3, 3, 3, 3)
+    assert found.inferred[0] == (3,) * 6
     assert found.confidence[0][exact] == 1.0 > found.confidence[0][likeliest]
 
 
 @pytest.mark.parametrize("name", ["AAPL-50", "Bitstamp"])
 def test_it_is_so_on_recordings_that_its_weights_were_not_chosen_on(name: str, read: Read) -> None:
     file, chosen = read(name), SETS[name]
-    bench = Bench(file.tick, starts(chosen, file, BLOCK_NS))
-    told = score(name, "", 0, chosen.lot, scores=bench.run(batches(file)), cancels=bench.cancels)
+    when = starts(chosen, file, BLOCK_NS)[:1_200]
+    bench = Bench(file.tick, when, asks=chosen.has_aggressors)
+    scores = bench.run(until(when[-1] + HORIZON_NS, file))
+    told = score(name, "", 0, chosen.lot, scores=scores, cancels=bench.cancels)
     found = {each.rule: each for each in told.rules}
-    assert found[f"inferred, {Rule.LIKELIEST}"].error_of_newest.high <= 0.65
+    assert found[f"inferred, {Rule.LIKELIEST}"].error_of_newest.value <= 0.65
+    assert found[MEDIAN].error_of_newest.value <= 0.75
+    assert bool(told.fills) is chosen.has_aggressors
 
 
 @pytest.mark.parametrize("every_ms", [0, 10, 100])
@@ -214,12 +240,16 @@ def test_a_window_tells_what_comes_in_and_what_was_gone_outside() -> None:
 
 def test_the_best_levels_alone_give_the_same_at_the_best(es: OrderFile, es_scores: Scores) -> None:
     """Test orders join the best level, which hardly ever leaves the best twenty while they rest."""
-    bench = Bench(es.tick, starts(SETS["ES"], es, BLOCK_NS), 20)
-    scores = bench.run(batches(es))
-    narrow, whole = (each.off.sum(axis=1) / each.looks.sum() for each in (scores, es_scores))
-    assert (scores.placed == es_scores.placed).all()
-    assert narrow == pytest.approx(whole, rel=0.02)
-    assert not (narrow == whole).all()
+    when = starts(SETS["ES"], es, BLOCK_NS)[:600]
+    scores = Bench(es.tick, when, 20).run(until(when[-1] + HORIZON_NS, es))
+    same = es_scores.select((es_scores.placed <= scores.placed[-1]) & (es_scores.away == 0))
+    scores = scores.select(scores.away == 0)
+    narrow, whole = (each.off.sum(axis=1) / each.looks.sum() for each in (scores, same))
+    assert (scores.placed == same.placed).all()
+    drawn = [f"inferred, {rule}" for rule in (Rule.PROPORTIONAL, Rule.LOGARITHMIC)]
+    wanted = [name not in drawn for name in RULES]
+    assert narrow[wanted] == pytest.approx(whole[wanted], rel=0.05)
+    assert not (narrow[wanted] == whole[wanted]).all()
 
 
 def test_batches_hold_all_events_of_their_time(es: OrderFile) -> None:
@@ -242,26 +272,33 @@ def test_batches_hold_all_events_of_their_time(es: OrderFile) -> None:
 
 
 def scores_of(offs: list[float], fills: list[float]) -> Scores:
-    """Of test orders that join every minute; only newest-first is off, and it alone fills."""
-    n = len(offs)
-    off = np.zeros((len(RULES), n))
-    filled = np.zeros((len(RULES), n))
-    off[RULES.index(NEWEST)] = offs
-    filled[RULES.index(NEWEST)] = fills
-    return Scores(
-        placed=np.arange(n) * HORIZON_NS,
-        qty=np.full(n, 6.0),
-        looks=np.full(n, 2.0),
-        off=off,
-        bias=-off,
-        share=off / 10,
-        filled=filled,
-        filled_at=(filled * (np.arange(n) * HORIZON_NS + 3 * SECOND_NS)).astype(np.int64),
-        was_filled=np.arange(n) < 2,
-        was_filled_at=np.where(np.arange(n) < 2, np.arange(n) * HORIZON_NS + SECOND_NS, 0),
-        by_age=Parts(np.array([1.0, 2.0, 0.0]), np.full((3, len(RULES)), 8.0)),
-        by_place=Parts(np.array([4.0, 2.0, 1.0]), np.full((3, len(RULES)), 8.0)),
-    )
+    """Of test orders that join every minute; only newest-first is off, and it alone fills. One more joined
+    another level.
+    """
+    n, newest = len(offs), RULES.index(NEWEST)
+    scores = Scores.of(n + 1)
+    scores.placed = np.arange(n + 1) * HORIZON_NS
+    scores.away[n] = 3
+    scores.qty[:] = 6
+    scores.looks[:] = 2
+    scores.off[newest] = [*offs, 5.0]
+    scores.bias[:] = -scores.off
+    scores.share[:] = scores.off / 10
+    scores.filled[newest, :n] = fills
+    scores.filled_at[newest] = scores.filled[newest] * (scores.placed + 3 * SECOND_NS)
+    scores.was_filled[:2] = True
+    scores.was_filled_at[:2] = scores.placed[:2] + SECOND_NS
+    scores.by_age = Parts(np.array([1.0, 2.0, 0.0]), np.full((3, len(RULES)), 8.0))
+    scores.by_place = Parts(np.array([4.0, 2.0, 1.0]), np.full((3, len(RULES)), 8.0))
+    intervals = scores.intervals
+    intervals.said[:], intervals.held[:], intervals.width[:] = 1.9, [[2.0, 1.0, 2.0, 1.0, 0.0]] * 3, 4.0
+    intervals.by_away.add(np.array([3]), np.array([[0.5], [0.8], [0.95], [0], [1], [1], [2], [4], [6]]))
+    asks = scores.asks
+    asks.order, asks.time, asks.seconds = [0, 1, 2, 4], [0, 0, 0, 0], [1, 10, 1, 1]
+    asks.probability = [0.75, 0.5, 0.25, 0.25]
+    scores.counts.by_away.add(np.array([0, 1]), np.array([[4.0, 6.0]] + [[1.0, 2.0]] * len(Rule)))
+    scores.counts.by_time.add(np.array([0, 9]), np.array([[4.0, 6.0]] + [[1.0, 3.0]] * len(Rule)))
+    return scores
 
 
 def test_figures_are_sums_over_test_orders() -> None:
@@ -283,21 +320,74 @@ def test_figures_are_sums_over_test_orders() -> None:
     # Two blocks of two minutes: a draw has one of them twice, or both.
     assert (newest.error.low, newest.error.high) == (6 / 2 / 4, 14 / 2 / 4)
     assert (newest.error_of_newest.low, newest.error_of_newest.high) == (1.0, 1.0)
+    assert newest.error_by_away == [20 / 2 / 8, 0.0, 0.0, 5 / 2 / 2, 0.0]
+
+
+def test_intervals_fills_and_order_counts_are_told_by_their_parts() -> None:
+    found = score("x", "", 0, 2, scores=scores_of([2, 4, 6, 8], [1, 1, 1, 0]), cancels=Cancels())
+    assert [each.within for each in found.intervals] == list(WITHIN)
+    of_80 = found.intervals[1]
+    assert (of_80.said, of_80.held.value, of_80.width) == (4 * 1.9 / 8, 6 / 8, 4 * 4 / 8 / 2)
+    assert (of_80.held.low, of_80.held.high) == (0.75, 0.75), "both blocks have the same"
+    assert (of_80.by_away[3].said, of_80.by_away[3].held, of_80.by_away[3].width) == (0.8, 1.0, 2.0)
+    assert of_80.by_away[0].held == 0.0
+    one, best, ten, _ = found.fills
+    assert (one.seconds, one.best, one.asks) == (1, False, 3)
+    # The first was filled within its second; of the two others neither was.
+    assert one.filled == pytest.approx(1 / 3)
+    assert one.brier == pytest.approx((0.25**2 + 0.25**2 + 0.25**2) / 3)
+    assert one.brier_of_base.value == pytest.approx(one.brier / (1 / 3 * 2 / 3))
+    assert [(bin_.said, bin_.filled, bin_.asks) for bin_ in one.bins] == [(0.25, 0.0, 2), (0.75, 1.0, 1)]
+    assert (best.best, best.asks) == (True, 2)
+    assert (ten.seconds, ten.filled) == (10, 0.0), "its fill came a minute later than it asked"
+    counts = found.count_rules[0]
+    assert (counts.rule, counts.error) == (Rule.NEWEST, 3 / 10)
+    assert counts.by_away[:2] == [1 / 4, 2 / 6]
+    assert (counts.by_time[0], counts.by_time[9]) == (1 / 4, 3 / 6)
+
+
+def test_intervals_hold_what_they_say_on_the_half_hour_that_they_were_not_fitted_on(
+    es: OrderFile, es_scores: Scores
+) -> None:
+    late = es_scores.placed >= SETS["ES"].begins_ns + 1_800 * SECOND_NS
+    found = score("ES", "", 0, 1, scores=es_scores.select(late), cancels=Cancels())
+    rules = {each.rule: each for each in found.rules}
+    assert rules[MEDIAN].error_of_newest.high <= 0.7
+    held = [each.held.value for each in found.intervals]
+    assert held[0] > 0.5
+    assert held[1] == pytest.approx(0.8, abs=0.06)
+    assert held[2] == pytest.approx(0.95, abs=0.09)
+    assert all(each.said >= each.within for each in found.intervals)
+
+
+def test_fills_come_about_as_often_as_they_are_said_to(es_scores: Scores) -> None:
+    found = score("ES", "", 0, 1, scores=es_scores, cancels=Cancels())
+    fills = {each.seconds: each for each in found.fills if not each.best}
+    assert list(fills) == [1, 10, 60]
+    for each in fills.values():
+        assert each.brier_of_base.high < 1, "better than the base rate, which nobody knows beforehand"
+        assert each.said == pytest.approx(each.filled, rel=0.15)
+        for bin_ in each.bins:
+            assert bin_.asks < 500 or bin_.filled == pytest.approx(bin_.said, abs=0.1)
+    assert (es_scores.away == 0).sum() == 6_960
+    assert len(set(es_scores.away.tolist())) == len(AWAY)
 
 
 def test_the_command_tells_figures_as_json_and_as_a_table(read: Read, data_dir: Path) -> None:
     read("AAPL-50")
     environ = {"OUTCRIER_DATA": str(data_dir), "COLUMNS": "180"}
-    words = ["bench", "l3", "AAPL-50", "--every-ms", "100"]
+    words = ["bench", "l3", "AAPL-50", "--every-ms", "100", "--from-s", "3000"]
     told = CliRunner().invoke(cli, [*words, "--json"], env=environ, catch_exceptions=False)
     found = msgspec.json.decode(told.output, type=SetScore)
-    assert (found.recording, found.every_ms, found.orders) == ("AAPL-50", 100, 6958)
+    assert (found.recording, found.every_ms, found.from_s, found.orders) == ("AAPL-50", 100, 3000, 958)
     assert [each.rule for each in found.rules] == list(RULES)
     shown = CliRunner().invoke(cli, words, env=environ, catch_exceptions=False).output
-    assert (
-        "AAPL-50: NASDAQ, 50 levels, an hour of 2012-06-21; levels every 100 ms; 6,958 test orders" in shown
-    )
+    assert "AAPL-50: NASDAQ, 50 levels, an hour of 2012-06-21; levels every 100 ms; 958 test orders" in shown
     likeliest = next(each for each in found.rules if each.rule == "inferred, likeliest")
+    of_80 = found.intervals[1]
+    assert f"{100 * of_80.held.value:.1f} [{100 * of_80.held.low:.1f}" in shown
+    assert f"{found.fills[0].brier:.4f}" in shown
+    assert f"{found.count_rules[0].error:.2f}" in shown
     assert f"{likeliest.error.value:,.2f} [{likeliest.error.low:,.2f}, {likeliest.error.high:,.2f}]" in shown
 
 

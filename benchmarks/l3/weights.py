@@ -1,21 +1,22 @@
 """What the weights of the likeliest order are worth: fitted on the first half hour of ES, tried on the
 second.
 
-    OUTCRIER_DATA=... python -m benchmarks.l3_weights
+    OUTCRIER_DATA=... python -m benchmarks.l3.weights
 
 Prints the error of each combination in parts of that of newest-first, by half, best on the first half first.
-Takes three minutes.
+Takes six minutes.
 """
 
 from __future__ import annotations
 
 from itertools import product
 
+from outcrier.bench.found import NEWEST, RULES, SECOND_NS
 from outcrier.bench.levels import batches
-from outcrier.bench.places import NEWEST, RULES, SECOND_NS, Bench
+from outcrier.bench.places import Bench
 from outcrier.bench.sets import SETS
 from outcrier.capture.library import data_folder
-from outcrier.inference import Inference, Rule, Weights
+from outcrier.inference import Rule, Weights
 
 HALF_NS = 1_800 * SECOND_NS
 ORDERS = range(3_480)
@@ -37,11 +38,9 @@ def main() -> None:
     messages = list(batches(file))
     rows = []
     for values in product(EXPONENTS, LARGER, SMALLER):
-        bench = Bench(file.tick, [chosen.begins_ns + second * SECOND_NS for second in ORDERS])
-        bench.inferred[list(Rule).index(Rule.LIKELIEST)] = Inference(
-            file.tick, Rule.LIKELIEST, Weights(*values)
-        )
-        scores = bench.run(messages)
+        when = [chosen.begins_ns + second * SECOND_NS for second in ORDERS]
+        scores = Bench(file.tick, when, asks=False, weights=Weights(*values)).run(messages)
+        scores = scores.select(scores.away == 0)
         is_first = scores.placed < chosen.begins_ns + HALF_NS
         halves = [
             float(

@@ -1,10 +1,4 @@
-"""What a score says of each rule, with intervals: values only.
-
-Test orders that join within the same two minutes see the same market, so whole blocks of that length are
-drawn again, with replacement (block bootstrap; Kunsch, "The Jackknife and the Bootstrap for General
-Stationary Observations", 1989). Rules are compared order by order: both sides of a ratio come from the same
-draw.
-"""
+"""What a score says of each rule, with intervals: values only."""
 
 from __future__ import annotations
 
@@ -13,29 +7,16 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from outcrier.bench.blocks import Blocks, Figure, figure
 from outcrier.bench.cancels import Cancels
-from outcrier.bench.models import Floats
-from outcrier.bench.places import HORIZON_NS, NEWEST, RULES, TRUTH, Parts, Scores
+from outcrier.bench.found import AWAY, NEWEST, RULES, TRUTH, Counts, Parts, Scores
+from outcrier.bench.likely import FillScore, IntervalScore, fill_scores, interval_scores
 from outcrier.inference import Rule
 
-BLOCK_NS: Final = 2 * HORIZON_NS
-DRAWS: Final = 2_000
-_SEED: Final = 2026
-_TAILS: Final = (2.5, 97.5)
-"""Percentiles of an interval of 95 %."""
 _POINTS: Final = 100.0
 _BINS: Final = 10
 """Of confidence."""
-
-
-class Figure(msgspec.Struct, frozen=True):
-    """A value and its interval of 95 %."""
-
-    value: float
-    low: float
-    high: float
 
 
 class RuleScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +31,8 @@ class RuleScore(msgspec.Struct, frozen=True, kw_only=True):
     """The same in lots, of test orders that joined less than 1, 10 and 60 s before."""
     error_by_place: list[float]
     """The same by the true place: in the first, second and last third of the level."""
+    error_by_away: list[float]
+    """The same by the level that they joined (`found.AWAY`). All other figures are of the best one's."""
     error_of_newest: Figure
     """The same as a part of what newest-first has."""
     bias: float
@@ -92,6 +75,18 @@ class CancelScore(msgspec.Struct, frozen=True, kw_only=True):
     """By tenths of confidence; those without a pick are left out."""
 
 
+class CountScore(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of orders of the best levels, each second, as one rule has it."""
+
+    rule: str
+    error: float
+    """Mean absolute difference as a part of the mean true number, of the eleven best levels."""
+    by_away: list[float]
+    """By level (`found.AWAY`)."""
+    by_time: list[float]
+    """By tenths of the recording: whether it grows."""
+
+
 class SetScore(msgspec.Struct, frozen=True, kw_only=True):
     """All rules on one recording with one batching."""
 
@@ -101,6 +96,8 @@ class SetScore(msgspec.Struct, frozen=True, kw_only=True):
     """Messages of levels: all changes of so long together; 0 = each event."""
     depth: int
     """Levels a side that are told; 0 = all."""
+    from_s: float
+    """Test orders joined from so many seconds after the market opened on."""
     orders: int
     mean_queue: float
     """Lots before a test order when it joined."""
@@ -112,6 +109,11 @@ class SetScore(msgspec.Struct, frozen=True, kw_only=True):
     messages of several events have none.
     """
     cancel_rules: list[CancelScore]
+    count_rules: list[CountScore]
+    intervals: list[IntervalScore]
+    """Of the distribution of what is before a test order."""
+    fills: list[FillScore]
+    """Empty where trades do not say who took."""
 
 
 def score(
@@ -123,11 +125,19 @@ def score(
     scores: Scores,
     cancels: Cancels,
     depth: int = 0,
+    from_s: float = 0,
 ) -> SetScore:
     """The figures of a recording. `lot`: mantissa that counts as one; `depth`: levels a side that were told,
-    0 = all.
+    0 = all; `from_s`: when test orders began to join.
     """
-    blocks = _Blocks(scores.placed)
+    by_away = Parts.of(len(AWAY))
+    np.add.at(by_away.looks, scores.away, scores.looks)
+    np.add.at(by_away.sums, scores.away, scores.off.T)
+    intervals = interval_scores(scores, lot)
+    fills = fill_scores(scores)
+    counts = scores.counts
+    scores = scores.select(scores.away == 0)
+    blocks = Blocks(scores.placed)
     looks = blocks.sums(scores.looks)
     off = blocks.sums(scores.off / lot)
     share = blocks.sums(scores.share)
@@ -138,15 +148,16 @@ def score(
     rules = [
         RuleScore(
             rule=name,
-            error=_figure(blocks.draws(off[rule], looks)),
-            error_of_queue=_figure(blocks.draws(share[rule], looks)),
+            error=figure(blocks.draws(off[rule], looks)),
+            error_of_queue=figure(blocks.draws(share[rule], looks)),
             error_by_age=_by_part(scores.by_age, rule, lot),
             error_by_place=_by_part(scores.by_place, rule, lot),
-            error_of_newest=_figure(blocks.draws(off[rule], off[newest])),
+            error_by_away=_by_part(by_away, rule, lot),
+            error_of_newest=figure(blocks.draws(off[rule], off[newest])),
             bias=float(scores.bias[rule].sum() / lot / scores.looks.sum()),
-            fill_bias=_figure(blocks.draws(gap[rule], orders)),
-            fill_bias_beyond_truth=_figure(blocks.draws(gap[rule] - gap[truth], orders)),
-            fill_bias_to_newest=_figure(np.abs(blocks.draws(gap[rule], orders)) - missed),
+            fill_bias=figure(blocks.draws(gap[rule], orders)),
+            fill_bias_beyond_truth=figure(blocks.draws(gap[rule] - gap[truth], orders)),
+            fill_bias_to_newest=figure(np.abs(blocks.draws(gap[rule], orders)) - missed),
             fill_time_error_s=_fill_time_error(scores, rule),
         )
         for rule, name in enumerate(RULES)
@@ -156,12 +167,16 @@ def score(
         about=about,
         every_ms=every_ms,
         depth=depth,
+        from_s=from_s,
         orders=len(scores.placed),
         mean_queue=float(scores.qty.mean() / lot),
         filled=float(scores.was_filled.mean()),
         rules=rules,
         cancels=len(cancels.place),
         cancel_rules=list(_cancel_rules(cancels, lot)),
+        count_rules=list(_count_rules(counts)),
+        intervals=intervals,
+        fills=fills,
     )
 
 
@@ -190,8 +205,17 @@ def _cancel_rules(cancels: Cancels, lot: int) -> Iterator[CancelScore]:
 
 
 def _by_part(parts: Parts, rule: int, lot: int) -> list[float]:
-    errors: list[float] = (parts.off[:, rule] / lot / np.maximum(parts.looks, 1)).tolist()
+    errors: list[float] = (parts.means()[:, rule] / lot).tolist()
     return errors
+
+
+def _count_rules(counts: Counts) -> Iterator[CountScore]:
+    for rule, name in enumerate(Rule, 1):
+        whole, away, time = (
+            (sums[..., rule] / np.maximum(sums[..., 0], 1)).tolist()
+            for sums in (counts.by_away.sums.sum(axis=0), counts.by_away.sums, counts.by_time.sums)
+        )
+        yield CountScore(rule=name, error=whole, by_away=away, by_time=time)
 
 
 def _fill_time_error(scores: Scores, rule: int) -> float | None:
@@ -200,31 +224,3 @@ def _fill_time_error(scores: Scores, rule: int) -> float | None:
         return None
     late = np.abs(scores.filled_at[rule][both] - scores.was_filled_at[both])
     return float(late.mean() / 1e9)
-
-
-class _Blocks:
-    """Blocks of test orders by the time at which they joined, and how often each is in each draw."""
-
-    def __init__(self, placed: NDArray[np.int64]) -> None:
-        numbers = (placed - placed.min()) // BLOCK_NS
-        _, self._of = np.unique(numbers, return_inverse=True)
-        self._count = int(self._of.max()) + 1
-        picks = np.random.default_rng(_SEED).integers(self._count, size=(DRAWS, self._count))
-        self._weights = np.stack([np.bincount(row, minlength=self._count) for row in picks]).astype(float)
-
-    def sums(self, values: Floats) -> Floats:
-        """Sums by block; the last axis of `values` is by test order."""
-        found = np.zeros((*values.shape[:-1], self._count))
-        np.add.at(found.T, self._of, values.T)
-        return found
-
-    def draws(self, above: Floats, below: Floats) -> Floats:
-        """The ratio of two sums, and that of each draw."""
-        whole = np.vstack([np.ones(self._count), self._weights])
-        sums = whole @ below
-        return np.divide(whole @ above, sums, out=np.zeros_like(sums), where=sums > 0)
-
-
-def _figure(draws: Floats) -> Figure:
-    low, high = np.percentile(draws[1:], _TAILS)
-    return Figure(float(draws[0]), float(low), float(high))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from outcrier.bench.places import SECOND_NS
+from outcrier.bench.found import SECOND_NS
 from outcrier.errors import ConfigurationError
 from outcrier.order_files import OrderFile, read_bitstamp, read_dbn, read_lobster
 
@@ -78,8 +78,10 @@ def order_set(name: str) -> OrderSet:
     return found
 
 
-def starts(chosen: OrderSet, file: OrderFile, before_ns: int) -> range:
-    """When test orders join, the last one `before_ns` before the file ends."""
+def starts(chosen: OrderSet, file: OrderFile, before_ns: int, from_s: float = 0) -> range:
+    """When test orders join: from so many seconds after the first possible time on, the last one `before_ns`
+    before the file ends.
+    """
     every, first = (seconds * SECOND_NS for seconds in chosen.starts_s)
-    begin = (chosen.begins_ns or int(file.times[0])) + first
+    begin = (chosen.begins_ns or int(file.times[0])) + first + int(from_s * SECOND_NS)
     return range(begin, int(file.times[-1]) - before_ns, every)

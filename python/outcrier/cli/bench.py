@@ -7,9 +7,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from outcrier.bench.blocks import BLOCK_NS, Figure
+from outcrier.bench.found import AWAY
 from outcrier.bench.levels import batches
 from outcrier.bench.places import Bench
-from outcrier.bench.score import BLOCK_NS, Figure, SetScore, score
+from outcrier.bench.score import SetScore, score
 from outcrier.bench.sets import SETS, order_set, starts
 from outcrier.capture.library import ENVIRONMENT_KEY, data_folder
 from outcrier.cli.output import json_line
@@ -40,8 +42,17 @@ def command() -> None:
     show_default=True,
     help="Only so many of the best levels a side are told; 0 = all.",
 )
+@click.option(
+    "--from-s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Test orders join from so many seconds after the first ones would on.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a recording, batching and line.")
-def l3(recordings: tuple[str, ...], every_ms: tuple[float, ...], depth: int, as_json: bool) -> None:
+def l3(
+    recordings: tuple[str, ...], every_ms: tuple[float, ...], depth: int, from_s: float, as_json: bool
+) -> None:
     """Derive levels and trades from recorded orders, infer the orders from those alone, and say how far each
     rule is from the true place of test orders.
 
@@ -54,7 +65,10 @@ def l3(recordings: tuple[str, ...], every_ms: tuple[float, ...], depth: int, as_
         chosen = order_set(name)
         file = chosen.read(folder / "l3")
         for every in every_ms:
-            bench = Bench(file.tick, starts(chosen, file, BLOCK_NS), depth)
+            when = starts(chosen, file, BLOCK_NS, from_s)
+            if not when:
+                raise ConfigurationError(f"--from-s {from_s:g}: {name} has no test orders so late")
+            bench = Bench(file.tick, when, depth, asks=chosen.has_aggressors)
             scores = bench.run(batches(file, int(every * _MS)))
             found = score(
                 name,
@@ -64,26 +78,36 @@ def l3(recordings: tuple[str, ...], every_ms: tuple[float, ...], depth: int, as_
                 scores=scores,
                 cancels=bench.cancels,
                 depth=depth,
+                from_s=from_s,
             )
             if as_json:
                 click.echo(json_line(found))
             else:
                 console = Console()
-                console.print(_table(found, fills=chosen.has_aggressors))
+                tables = [_table(found, fills=chosen.has_aggressors), _away(found), _intervals(found)]
+                if found.fills:
+                    tables.append(_fills(found))
                 if found.cancels:
-                    console.print(_cancels(found))
+                    tables.append(_cancels(found))
+                tables.append(_counts(found))
+                for table in tables:
+                    console.print(table)
+
+
+def _of(title: str, *columns: str) -> Table:
+    """An empty table whose first column is words, the others figures."""
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    for at, column in enumerate(columns):
+        table.add_column(column, justify="right" if at else "left")
+    return table
 
 
 def _table(found: SetScore, *, fills: bool) -> Table:
     levels = f"the best {found.depth} levels" if found.depth else "levels"
     messages = f"{levels} every {found.every_ms:g} ms" if found.every_ms else f"{levels} with each event"
-    table = Table(
-        title=f"{found.recording}: {found.about}; {messages}; {found.orders:,} test orders,"
+    table = _of(
+        f"{found.recording}: {found.about}; {messages}; {found.orders:,} test orders,"
         f" {found.mean_queue:,.1f} lots before one, {100 * found.filled:.0f} % filled",
-        box=SIMPLE_HEAD,
-        title_justify="left",
-    )
-    for column in (
         "rule",
         "error, lots",
         "of the level",
@@ -92,8 +116,7 @@ def _table(found: SetScore, *, fills: bool) -> Table:
         "fill bias, points",
         "beyond the truth's",
         "fill time, s",
-    ):
-        table.add_column(column, justify="left" if column == "rule" else "right")
+    )
     for each in found.rules:
         time = "" if each.fill_time_error_s is None else f"{each.fill_time_error_s:.2f}"
         of_fills = [_text(each.fill_bias, "+.2f"), _text(each.fill_bias_beyond_truth, "+.2f"), time]
@@ -113,20 +136,15 @@ def _text(figure: Figure, form: str) -> str:
 
 
 def _cancels(found: SetScore) -> Table:
-    table = Table(
-        title=f"{found.cancels:,} cancelled orders: the place of the one that a rule picks",
-        box=SIMPLE_HEAD,
-        title_justify="left",
-    )
-    for column in (
+    table = _of(
+        f"{found.cancels:,} cancelled orders: the place of the one that a rule picks",
         "rule",
         "error, lots",
         "of the queue",
         "right",
         "number of orders, error",
         "right, by confidence",
-    ):
-        table.add_column(column, justify="left" if column == "rule" else "right")
+    )
     for each in found.cancel_rules:
         bins = " ".join(f"{bin_.confidence:.2f}:{bin_.right:.2f}" for bin_ in each.calibration)
         table.add_row(
@@ -137,4 +155,71 @@ def _cancels(found: SetScore) -> Table:
             f"{each.order_count_error:.2f}",
             bins,
         )
+    return table
+
+
+def _away(found: SetScore) -> Table:
+    table = _of("Error in lots by the level that test orders joined", "rule", *AWAY)
+    for each in found.rules:
+        table.add_row(each.rule, *(f"{error:,.2f}" for error in each.error_by_away))
+    return table
+
+
+def _intervals(found: SetScore) -> Table:
+    table = _of(
+        "Intervals of what is before a test order, in %",
+        "asked for",
+        "said",
+        "held",
+        "width, lots",
+        "held below 1 s",
+        "10 s",
+        "60 s",
+        *AWAY,
+    )
+    for each in found.intervals:
+        held = [f"{100 * part.held:.1f}" for part in (*each.by_age, *each.by_away)]
+        width = f"{each.width:,.2f}"
+        of_held = (each.held.value, each.held.low, each.held.high)
+        value, low, high = (f"{100 * part:.1f}" for part in of_held)
+        table.add_row(
+            f"{100 * each.within:g}", f"{100 * each.said:.1f}", f"{value} [{low}, {high}]", width, *held
+        )
+    return table
+
+
+def _fills(found: SetScore) -> Table:
+    table = _of(
+        "Probability of a fill within so many seconds",
+        "seconds",
+        "levels",
+        "asked",
+        "said",
+        "filled",
+        "Brier score",
+        "of the base rate's",
+        "filled, by probability",
+    )
+    for each in found.fills:
+        bins = " ".join(f"{bin_.said:.2f}:{bin_.filled:.2f}" for bin_ in each.bins)
+        table.add_row(
+            str(each.seconds),
+            "the best" if each.best else "all",
+            f"{each.asks:,}",
+            f"{each.said:.3f}",
+            f"{each.filled:.3f}",
+            f"{each.brier:.4f}",
+            _text(each.brier_of_base, ".2f"),
+            bins,
+        )
+    return table
+
+
+def _counts(found: SetScore) -> Table:
+    table = _of(
+        "Number of orders of a level: error as a part of it", "rule", "all", *AWAY, "by tenths of the time"
+    )
+    for each in found.count_rules:
+        parts = [f"{error:.2f}" for error in (each.error, *each.by_away)]
+        table.add_row(each.rule, *parts, " ".join(f"{error:.2f}" for error in each.by_time))
     return table

@@ -1,0 +1,1 @@
+"""What stands behind the score of inferred orders: docs/l3.md."""
