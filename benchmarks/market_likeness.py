@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.market_rates import OPENING_NS, SET, WINDOW
 from outcrier._core import Market
-from outcrier.bench.places import SECOND_NS
+from outcrier.bench.found import SECOND_NS
 from outcrier.bench.sets import SETS
 from outcrier.capture.library import data_folder
 from outcrier.layout import DTYPES

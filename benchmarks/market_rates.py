@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from outcrier.bench.places import SECOND_NS
+from outcrier.bench.found import SECOND_NS
 from outcrier.bench.sets import SETS
 from outcrier.capture.library import data_folder
 from outcrier.order_files import OrderFile
