@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from outcrier import _core
-from plain_events import Bbo, Book, Candle, Deriv, Event, Ticker, Trade, Trading
+from plain_events import Bbo, Book, Candle, Deriv, Event, Order, Orders, Ticker, Trade, Trading
 
 CONNECTION = 3
 ID_IS_HASH = 1
@@ -66,7 +66,7 @@ class Reader:
         first, last, prev = event["ids"]
         covers = None if first == last else first
         assert covers is None or event["type"] == "book"
-        if event["type"] in {"book", "trades", "bbo"}:
+        if event["type"] in {"book", "trades", "bbo", "orders"}:
             assert event["exps"] == self.decoder.scale(event["instrument"])
 
         def price(mantissa: int | None) -> Any:
@@ -120,10 +120,23 @@ class Reader:
                         *(event["volume"], event["turnover"], event["trade_count"]),
                     )
                 ]
-            case _:
-                is_status = event["type"] == "trading"
-                fields = {} if is_status else deriv_fields(event, price)
-                return [Trading(symbol, time, event["state"]) if is_status else Deriv(symbol, time, fields)]
+            case kind:
+                if kind == "trading":
+                    other: Event = Trading(symbol, time, event["state"])
+                elif kind == "orders":
+                    rows = tuple(order_of(row, price, qty) for row in event["orders"])
+                    other = Orders(symbol, time, event["snapshot"], rows, last, event["checksum"])
+                else:
+                    other = Deriv(symbol, time, deriv_fields(event, price))
+                return [other]
+
+
+def order_of(row: dict[str, Any], price: Any, qty: Any) -> Order:
+    return Order(
+        *(row["verb"], row["key"], row["side"] == 1, price(row["price"])),
+        None if row["qty"] is None else qty(row["qty"]),
+        *(row["ts"], row["trade_id"], row["decimals"]),
+    )
 
 
 def deriv_fields(event: dict[str, Any], price: Any) -> dict[str, Any]:

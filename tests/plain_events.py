@@ -90,7 +90,44 @@ class Trading(NamedTuple):
     state: int
 
 
-Event = Book | Trade | Bbo | Ticker | Candle | Deriv | Trading
+class Order(NamedTuple):
+    """A row of an order message: `key` is the number of its id, a text of 6 bits a character."""
+
+    verb: str
+    key: int
+    is_bid: bool
+    price: Decimal | None
+    qty: Decimal | None
+    time: int | None = None
+    trade_id: int = 0
+    decimals: tuple[int, int] = (0, 0)
+    """Of price and quantity as printed, where there is a checksum over them."""
+
+
+class Orders(NamedTuple):
+    symbol: str
+    time: int | None
+    snapshot: bool
+    rows: tuple[Order, ...]
+    last: int | None = None
+    checksum: int | None = None
+
+
+_ID_LETTERS = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def text_key(text: str) -> int:
+    key = 0
+    for letter in text:
+        key = key * 64 + _ID_LETTERS.index(letter) + 1
+    return key
+
+
+def uuid_key(text: str) -> int:
+    return int(text.replace("-", ""), 16)
+
+
+Event = Book | Trade | Bbo | Ticker | Candle | Deriv | Trading | Orders
 Plain = Callable[[Any], list[Event] | None]
 
 

@@ -61,7 +61,7 @@ QUOTED = [
 
 def test_messages_that_no_capture_has() -> None:
     counts = check_contents(COINBASE_EXCHANGE, [text.encode() for text in QUOTED], coinbase_exchange)
-    assert counts == {"trade": 1, "book": 3, "ticker": 1, "bbo": 1}
+    assert counts == {"trade": 1, "orders": 1, "book": 3, "ticker": 1, "bbo": 1}
 
 
 def read(text: str) -> list[Any]:
@@ -73,8 +73,11 @@ def read(text: str) -> list[Any]:
 
 def test_the_side_of_a_match_is_the_makers(capture: Callable[[str], Path]) -> None:
     """sell: the maker sold, somebody bought. A ticker of the same trade has the taker's side."""
-    (trade,) = read(MATCH)
+    trade, execution = read(MATCH)
     assert (trade.aggressor, trade.id, trade.last) == (1, "1081862675", 134_905_860_111)
+    assert [(row.verb, row.is_bid, row.trade_id) for row in execution.rows] == [
+        ("execute", False, 1_081_862_675)
+    ]
     messages = [json.loads(frame) for frame in received(capture(CAPTURE))]
     tickers = [message for message in messages if message["type"] == "ticker"]
     takers = {(ticker["product_id"], str(ticker["trade_id"])): ticker["side"] for ticker in tickers}

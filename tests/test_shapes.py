@@ -12,7 +12,7 @@ import pytest
 from outcrier import _core
 from outcrier.errors import ConfigurationError
 from outcrier.shape_json import to_json
-from outcrier.shapes import AnyShape, Shape, TradingShape, book_proof
+from outcrier.shapes import AnyShape, Checksum, OrdersShape, Shape, SideWords, TradingShape, book_proof
 from outcrier.venue_numbers import VENUE_NUMBERS
 from outcrier.venues import VENUES, bitfinex, venue_by_name
 
@@ -124,6 +124,71 @@ def test_all_lists_are_needed_unless_the_shape_says_that_empty_ones_are_left_out
             for message, reason in reasons.items():
                 assert decoder.decode(1, message) == (decoder.FAULT if reason else decoder.HANDLED)
                 assert decoder.reason == reason
+
+
+ORDERS: dict[str, Any] = {"name": "orders", "instrument": "s", "id": "text", "verb": "add"}
+ONE: dict[str, Any] = {"id": "i", "price": "p", "qty": "q", "side": "d"}
+WORDS = SideWords(("b",), ("a",))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"order": {"price": "p"}, "side": WORDS}, "order: allowed is a field id"),
+        ({"order": {**ONE, "size": "q"}, "side": WORDS}, "order: allowed is id, price, .* instead of .*size"),
+        ({"order": ONE}, "side: allowed is SideWords with a field side"),
+        ({"order": {"id": 0}, "bids": "b"}, "bids: allowed is together with asks"),
+        ({"order": {"id": 0, "side": 1}, "bids": "b", "asks": "a", "side": WORDS}, "side: allowed is"),
+        ({"order": {**ONE, "verb": "e"}, "side": WORDS}, "verb: allowed is words together with a field verb"),
+        ({"order": ONE, "side": WORDS, "verb": {"n": "add"}}, "verb: allowed is words together with"),
+        ({"order": ONE, "side": WORDS, "by_time": True}, "by_time: allowed is only with a field time"),
+        ({"order": ONE, "side": WORDS, "checksum": Checksum("c", "okx")}, 'checksum: allowed is "kraken"'),
+        ({"order": ONE, "side": WORDS, "id": "hash"}, "unknown variant `hash`"),
+    ],
+)
+def test_a_mistake_in_orders_is_named(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        feed_of(to_json([OrdersShape(**{**ORDERS, **fields})]))
+
+
+def test_an_order_by_position_and_number() -> None:
+    """No venue so far has orders in arrays that name their verb, or ids that are numbers."""
+    shape = OrdersShape(
+        name="orders",
+        instrument="s",
+        bids="b",
+        asks="a",
+        order={"verb": 0, "id": 1, "price": 4, "qty": 2, "time": 3},
+        id="number",
+        time_unit="ms",
+        verb={"n": "add", "c": "modify", "x": "delete", "t": "execute", "k": "pass"},
+    )
+    decoder = _core.Decoder(to_json([shape]))
+    decoder.add("AB", -1, 0)
+    for _ in range(8):
+        message = (
+            b'{"s":"AB","b":[["n",18446744073709551615,"3",5,"1.5"],["k",1]],"a":[["x","7"],["t",8,"2"]]}'
+        )
+        assert decoder.decode(1, message) == decoder.HANDLED, decoder.reason
+        (event,) = decoder.events()
+        said = [
+            (row["verb"], row["key"], row["side"], row["price"], row["qty"], row["ts"])
+            for row in event["orders"]
+        ]
+        assert said == [
+            ("add", 2**64 - 1, 1, 15, 3, 5_000_000),
+            ("delete", 7, 2, None, None, None),
+            ("execute", 8, 2, None, 2, None),
+        ]
+        for bad, reason in (
+            (b"18446744073709551616", "bad order id"),
+            (b"-1", "bad order id"),
+            (b'"x"', "bad"),
+        ):
+            assert decoder.decode(1, message.replace(b"18446744073709551615", bad)) == decoder.FAULT
+            assert decoder.reason.startswith(reason)
+        assert decoder.decode(1, b'{"s":"AB","b":[["new",1]],"a":[]}') == decoder.FAULT
+        assert decoder.reason == "unknown verb"
 
 
 def test_which_venues_leave_out_empty_lists() -> None:

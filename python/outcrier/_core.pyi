@@ -396,6 +396,12 @@ class Feed:
     def on_snapshot(self, index: int, body: bytes, recv_ns: int = 0) -> int:
         """Takes the REST answer with an instrument's book. Same return; a snapshot older than the held diffs
         gives the notice SNAPSHOT_OLD."""
+    def want_orders(self, index: int) -> bool:
+        """From now on the orders of an instrument are those that messages tell (`OrdersShape`). False: no
+        shape is about orders, or the instrument has no book."""
+    def on_orders_snapshot(self, index: int, body: bytes, recv_ns: int = 0) -> int:
+        """Takes the REST answer with all orders of an instrument. Same return; one older than the held events
+        gives the notice ORDERS_SNAPSHOT_OLD."""
     def connected(self, indices: Sequence[int], recv_ns: int = 0, connection: int = 0) -> None:
         """The streams of these instruments are subscribed, on `connection` (0 = not told): those without a
         book are live by that, STATUS(live). On the new connection of an overlap it says that what changes
@@ -474,7 +480,7 @@ class Feed:
         candle, deriv (with liquidations)."""
     def activity(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Messages so far, and the monotonic time of the last one in nanoseconds (0 = none), each of shape
-        (indices, 6): book, trade, bbo, ticker, candle, deriv (with liquidations). Bounds of the time
+        (indices, 7): book, trade, bbo, ticker, candle, deriv (with liquidations), orders. Bounds of the time
         are those of a read."""
     def books_not_live(self) -> int:
         """Books that are recovering or stale."""
@@ -485,7 +491,9 @@ class Feed:
         kind: GAP (without an index: on the whole connection that the text names), FAULT, NEED_SNAPSHOT (fetch
         the REST book, or subscribe anew where the stream sends it), SNAPSHOT_OLD (fetch again), LIVE, STALE,
         REFINED, TRADING (a message told another trading status: from expected to got), UNKNOWN_INSTRUMENT,
-        HELD_OVERFLOW, SWITCHED (see `overlap`), SESSION_FULL (frame numbers run out: begin a new session).
+        HELD_OVERFLOW; the same of orders: ORDERS_NEED_SNAPSHOT, ORDERS_SNAPSHOT_OLD, ORDERS_LIVE,
+        ORDERS_STALE, ORDERS_HELD_OVERFLOW; SWITCHED (see `overlap`), SESSION_FULL (frame numbers run out:
+        begin a new session).
         """
     def faults(self) -> list[tuple[str, int, int, bytes]]:
         """The last 64 faults: (reason, recv_ns, connection, frame cut to 4,096 bytes)."""
@@ -520,6 +528,9 @@ class Feed:
     def instr_seq(self, index: int) -> int: ...
     def book(self, index: int, depth: int = 0) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """(bids, asks) as (price, qty) mantissas, best first; depth 0 = all."""
+    def orders(self, index: int) -> list[tuple[int, int, int, int, int, int]] | None:
+        """(side, number, price, qty, priority, time) of every order: bids, then asks, best level first, each
+        from the front of its queue. None while they are not known."""
     def book_hash(self, index: int) -> int: ...
     def scale(self, index: int) -> tuple[int, int]:
         """(price_exp, qty_exp) in force."""

@@ -17,6 +17,7 @@ from outcrier.shapes import (
     Bound,
     CandleShape,
     Chain,
+    Checksum,
     ConnectionPlusOne,
     DerivShape,
     Differs,
@@ -27,6 +28,7 @@ from outcrier.shapes import (
     LiquidationShape,
     NoSequence,
     OneOf,
+    OrdersShape,
     Path,
     Place,
     PlusOne,
@@ -194,18 +196,6 @@ def _book(shape: Shape) -> _Json:
         lists = [{"at": _place(shape.levels), "remove": False}]
     else:
         lists = []
-    side: _Json | None = None
-    if isinstance(shape.side, SideWords):
-        side = {"type": "words", "bid": list(shape.side.bid), "ask": list(shape.side.ask)}
-    elif shape.side is not None:
-        side = {"type": "sign"}
-    match shape.snapshot:
-        case bool():
-            snapshot: _Json = {"type": "always" if shape.snapshot else "never"}
-        case str():
-            snapshot = {"type": "first_after_bind"}
-        case tests:
-            snapshot = {"type": "when", "tests": _tests(tests)}
     return {
         "type": "book",
         "bids": _maybe(shape.bids),
@@ -214,14 +204,55 @@ def _book(shape: Shape) -> _Json:
         "omits_empty": shape.omits_empty,
         "one": shape.one,
         "level": _level(shape),
-        "side": side,
-        "snapshot": snapshot,
+        "side": _side(shape.side),
+        "snapshot": _snapshot(shape.snapshot),
         "ignore_zero_price": shape.ignore_zero_price,
         "scaled": shape.scaled,
         "depth": shape.depth,
-        "checksum": None
-        if shape.checksum is None
-        else {"at": _place(shape.checksum.at), "algorithm": shape.checksum.algorithm},
+        "checksum": _checksum(shape.checksum),
+    }
+
+
+def _side(side: SideWords | str | None) -> _Json | None:
+    if isinstance(side, SideWords):
+        return {"type": "words", "bid": list(side.bid), "ask": list(side.ask)}
+    return None if side is None else {"type": "sign"}
+
+
+def _snapshot(snapshot: bool | str | Tests) -> _Json:
+    match snapshot:
+        case bool():
+            return {"type": "always" if snapshot else "never"}
+        case str():
+            return {"type": "first_after_bind"}
+        case tests:
+            return {"type": "when", "tests": _tests(tests)}
+
+
+def _checksum(checksum: Checksum | None) -> _Json | None:
+    return None if checksum is None else {"at": _place(checksum.at), "algorithm": checksum.algorithm}
+
+
+def _orders(shape: OrdersShape) -> _Json:
+    verb: _Json
+    if isinstance(shape.verb, str):
+        verb = {"type": "always", "verb": shape.verb}
+    else:
+        verb = {"type": "words", "words": dict(shape.verb)}
+    return {
+        "type": "orders",
+        "bids": _maybe(shape.bids),
+        "asks": _maybe(shape.asks),
+        "fields": {name: _place(where) for name, where in shape.order.items()},
+        "id": shape.id,
+        "time_unit": shape.time_unit,
+        "side": _side(shape.side),
+        "verb": verb,
+        "snapshot": _snapshot(shape.snapshot),
+        "by_time": shape.by_time,
+        "absent": list(shape.absent),
+        "depth": shape.depth,
+        "checksum": _checksum(shape.checksum),
     }
 
 
@@ -297,6 +328,8 @@ def _state(shape: BaseShape) -> _Json:
     match shape:
         case DerivShape():
             return _deriv(shape)
+        case OrdersShape():
+            return _orders(shape)
         case TradingShape():
             states = [{"state": state, "tests": _tests(tests)} for state, tests in shape.states]
             return {"type": "trading", "states": states}

@@ -344,8 +344,8 @@ class BaseShape:
     is read and was always there under `name.-key` once it is gone.
 
     The first shape whose conditions hold takes a frame, and after it those that follow it with `also` and
-    whose conditions hold: tickers often carry statistics, best prices and the state of a derivative at once.
-    Neither may be a book.
+    whose conditions hold: tickers often carry statistics, best prices and the state of a derivative at once,
+    a match is a trade and the execution of an order. Neither may be a book.
     """
 
     name: str
@@ -506,8 +506,61 @@ class TradingShape(BaseShape):
     states: tuple[tuple[int, Tests], ...]
 
 
+OrderVerb: TypeAlias = Literal["add", "modify", "delete", "execute", "pass"]
+"""What a row says of its order: it is new; so much is left of it, or it has another price; it is gone; so
+much of it traded; nothing, but a number of the sequence is taken.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrdersShape(BaseShape):
+    """A message about single orders (L3): all of them, or changes.
+
+    `bids` and `asks` are arrays of orders, which must both be there; without them the message is about one
+    order. `order` names the places of its fields, in the row or in the message: "id", "price", "qty", "side"
+    (with `side`, where there are no lists), "verb" (with words in `verb`), "time" (of the place in the
+    queue), "trade_id" (of an execution). Quantities are what is left, of an execution what traded; 0 left is
+    the end of an order. A change without price leaves it.
+
+    `id`: "number"; or "uuid" or "text" (letters, digits and hyphens, at most 21), which become numbers of the
+    session. Any other id is a fault: two ids are never taken for one order.
+
+    `by_time`: the orders of a level stand by their own times (Kraken). Otherwise a new order stands at the
+    back, and a change keeps the place if it leaves price and side and no larger quantity.
+
+    `absent`: verbs that mean nothing for orders which are not on the book (Coinbase tells the end of orders
+    that never rested); otherwise such a change does not fit: all orders are forgotten and asked for.
+    `snapshot`, `depth` and `checksum` ("kraken" only: over the orders of the best ten levels, each side in
+    order of the queues) as in `Shape`, but not "first_after_bind"; `sequence` as there, of the order messages
+    alone. All shapes about orders of a venue follow one rule.
+
+    A message that is a trade too is a TradeShape, and an OrdersShape with `also` behind it.
+    """
+
+    bids: Where | None = None
+    asks: Where | None = None
+    order: Mapping[str, Where]
+    id: Literal["number", "uuid", "text"] = "number"
+    time_unit: Unit = "rfc3339"
+    side: SideWords | None = None
+    verb: OrderVerb | Mapping[str, OrderVerb]
+    snapshot: bool | Tests = False
+    by_time: bool = False
+    absent: tuple[OrderVerb, ...] = ()
+    depth: int | None = None
+    checksum: Checksum | None = None
+
+
 AnyShape: TypeAlias = (
-    Shape | TradeShape | LiquidationShape | BboShape | TickerShape | CandleShape | DerivShape | TradingShape
+    Shape
+    | TradeShape
+    | LiquidationShape
+    | BboShape
+    | TickerShape
+    | CandleShape
+    | DerivShape
+    | TradingShape
+    | OrdersShape
 )
 
 

@@ -6,7 +6,23 @@ from decimal import Decimal
 from typing import Any
 
 from conformance.reference import Means, Reference
-from plain_events import Bbo, Book, Candle, Event, Ticker, Trade, best, pairs, prices, real, rfc3339, words
+from plain_events import (
+    Bbo,
+    Book,
+    Candle,
+    Event,
+    Order,
+    Orders,
+    Ticker,
+    Trade,
+    best,
+    pairs,
+    prices,
+    real,
+    rfc3339,
+    uuid_key,
+    words,
+)
 
 
 def base_units(row: Any, field: str) -> float | None:
@@ -87,13 +103,14 @@ def coinbase_exchange(message: Any) -> list[Event] | None:
             )
             return [Book(symbol, time, snapshot=False, bids=bids, asks=asks)]
         case "match" | "last_match":
-            return [
-                Trade(
-                    *(symbol, time, Decimal(message["price"]), Decimal(message["size"])),
-                    *(words(message["side"], "sell", "buy"), str(message["trade_id"]), 0, 1),
-                    message["sequence"],
-                )
-            ]
+            trade = Trade(
+                *(symbol, time, Decimal(message["price"]), Decimal(message["size"])),
+                *(words(message["side"], "sell", "buy"), str(message["trade_id"]), 0, 1),
+                message["sequence"],
+            )
+            return [trade, *_orders(message)] if message["type"] == "match" else [trade]
+        case "received" | "open" | "done" | "change":
+            return _orders(message)
         case "ticker":
             figures = prices(message, "price", "open_24h", "high_24h", "low_24h")
             found: list[Event] = [
@@ -105,6 +122,28 @@ def coinbase_exchange(message: Any) -> list[Event] | None:
                 found.append(Bbo(symbol, time, bid, ask, message["sequence"]))
             return found
     return None
+
+
+def _orders(message: Any) -> list[Event]:
+    """A message of the channel `full`, by "Full Channel" of the documentation."""
+    rows: tuple[Order, ...] = ()
+    if message["type"] != "received" and not (message["type"] == "change" and "new_size" not in message):
+        verb, id_name, size = {
+            "open": ("add", "order_id", "remaining_size"),
+            "done": ("delete", "order_id", ""),
+            "change": ("modify", "order_id", "new_size"),
+            "match": ("execute", "maker_order_id", "size"),
+        }[message["type"]]
+        price = message.get("new_price") if verb == "modify" else message["price"] if verb == "add" else None
+        trade = message["trade_id"] if verb == "execute" else 0
+        is_bid = {"buy": True, "sell": False}[message["side"]]
+        order = Order(
+            *(verb, uuid_key(message[id_name]), is_bid, None if price is None else Decimal(price)),
+            *(Decimal(message[size]) if size else None, None, trade),
+        )
+        rows = (order,)
+    time = rfc3339(message.get("time"))
+    return [Orders(message["product_id"], time, snapshot=False, rows=rows, last=message["sequence"])]
 
 
 REFERENCES = {

@@ -14,6 +14,8 @@ from plain_events import (
     Candle,
     Deriv,
     Event,
+    Order,
+    Orders,
     Ticker,
     Trade,
     Trading,
@@ -26,10 +28,21 @@ from plain_events import (
     prices,
     real,
     rfc3339,
+    text_key,
     words,
 )
 
 OFF_BOOK = 64
+
+
+def _order(row: Any, *, is_bid: bool) -> Order:
+    """An order of `level3`; what a deletion says of its quantity means nothing."""
+    verb = row.get("event", "add")
+    return Order(
+        *(verb, text_key(row["order_id"]), is_bid, Decimal(row["limit_price"])),
+        None if verb == "delete" else Decimal(row["order_qty"]),
+        *(rfc3339(row["timestamp"]), 0, (decimals(row["limit_price"]), decimals(row["order_qty"]))),
+    )
 
 
 def kraken(message: Any) -> list[Event] | None:
@@ -51,6 +64,12 @@ def kraken(message: Any) -> list[Event] | None:
                 )
                 snapshot = message["type"] == "snapshot"
                 found.append(Book(symbol, time, snapshot, bids, asks, checksum=row["checksum"], marks=marks))
+            case "level3":
+                rows = tuple(
+                    _order(each, is_bid=side == "bids") for side in ("bids", "asks") for each in row[side]
+                )
+                is_whole = message["type"] == "snapshot"
+                found.append(Orders(symbol, time, is_whole, rows, checksum=row["checksum"]))
             case "trade":
                 found.append(
                     Trade(

@@ -30,6 +30,7 @@ from outcrier.shapes import (
     book_proof,
 )
 from outcrier.symbols import Kind, Symbol, is_asset
+from outcrier.venues import coinbase_orders as orders
 from outcrier.venues import frames
 from outcrier.venues.base import (
     Ack,
@@ -121,7 +122,21 @@ _BBO: Final = BboShape(
     ask_qty="best_ask_size",
 )
 
-_SHAPES: Final[tuple[AnyShape, ...]] = (_UPDATE, _MATCH, _TICKER, _BBO, _SNAPSHOT)
+_SHAPES: Final[tuple[AnyShape, ...]] = (
+    _UPDATE,
+    _MATCH,
+    orders.MATCH,
+    _TICKER,
+    _BBO,
+    _SNAPSHOT,
+    orders.RECEIVED,
+    orders.OPEN,
+    orders.DONE,
+    orders.CHANGE_PRICE,
+    orders.CHANGE_SIZE,
+    orders.CHANGE_FUNDS,
+    orders.BOOK,
+)
 
 _CHANNEL_OF_TYPE: Final = {
     "snapshot": "level2_batch",

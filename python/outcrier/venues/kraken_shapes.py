@@ -12,6 +12,7 @@ from outcrier.shapes import (
     Checksum,
     IntervalWords,
     NoSequence,
+    OrdersShape,
     Shape,
     SideWords,
     TickerShape,
@@ -38,6 +39,58 @@ _BOOK: Final = Shape(
     level={"price": "price", "qty": "qty"},
     snapshot={payload("type"): "snapshot"},
     depth=DEPTH,
+    checksum=Checksum("checksum", "kraken"),
+)
+
+LEVEL3_DEPTH: Final = 10
+"""Levels a side of `level3`, of 10, 100, 1,000. The checksum is over ten: with more of them nothing would
+prove the rest, which costs five and twenty times as much of what an account may subscribe.
+"""
+
+# Changes of orders behind the ten levels may come, and are of orders that were cut here. The checksum is over
+# every order that is kept: it tells if one is missing. Prices and quantities are sent with all their digits
+# (guide spot-ws-l3-v2), because it is over their text. A level's orders stand by `timestamp`, "the time the
+# order was inserted or amended", as in Kraken's own client (krakenfx/api-go, pkg/book).
+_LEVEL3_ORDER: Final[dict[str, str]] = {
+    "id": "order_id",
+    "price": "limit_price",
+    "qty": "order_qty",
+    "time": "timestamp",
+}
+
+_LEVEL3_SNAPSHOT: Final = OrdersShape(
+    name="level3_snapshot",
+    when={"channel": "level3", "type": "snapshot"},
+    each="data",
+    instrument="symbol",
+    exchange_time=_TIME,
+    sequence=NoSequence(splice="in_stream"),
+    bids="bids",
+    asks="asks",
+    order=_LEVEL3_ORDER,
+    id="text",
+    verb="add",
+    snapshot=True,
+    by_time=True,
+    depth=LEVEL3_DEPTH,
+    checksum=Checksum("checksum", "kraken"),
+)
+
+_LEVEL3: Final = OrdersShape(
+    name="level3",
+    when={"channel": "level3", "type": "update"},
+    each="data",
+    instrument="symbol",
+    exchange_time=_TIME,
+    sequence=NoSequence(splice="in_stream"),
+    bids="bids",
+    asks="asks",
+    order={**_LEVEL3_ORDER, "verb": "event"},
+    id="text",
+    verb={"add": "add", "modify": "modify", "delete": "delete"},
+    by_time=True,
+    absent=("modify", "delete"),
+    depth=LEVEL3_DEPTH,
     checksum=Checksum("checksum", "kraken"),
 )
 
@@ -102,4 +155,12 @@ _OHLC: Final = CandleShape(
     known=(payload("type"), "vwap"),
 )
 
-SHAPES: Final[tuple[AnyShape, ...]] = (_BOOK, _TRADE, _TICKER, _TICKER_BBO, _OHLC)
+SHAPES: Final[tuple[AnyShape, ...]] = (
+    _BOOK,
+    _TRADE,
+    _TICKER,
+    _TICKER_BBO,
+    _OHLC,
+    _LEVEL3_SNAPSHOT,
+    _LEVEL3,
+)

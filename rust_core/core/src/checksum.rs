@@ -3,6 +3,8 @@
 //! They are over text as the venue printed it, so a level keeps its decimals beside it ([`Printed`]). The digits themselves
 //! are those of the mantissa: `1.500` is 15 at 10^-1 with three decimals.
 
+mod orders;
+
 use serde::Deserialize;
 
 use crate::book::{BestLevel, BestLevels, Book, Printed, TEXT_MAX};

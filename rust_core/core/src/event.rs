@@ -140,6 +140,42 @@ pub struct RestingOrder {
     pub reserved: [u8; 6],
 }
 
+/// What a row of an order message does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OrderVerb {
+    /// A new order.
+    Add,
+    /// Another quantity that is left, or another price; nothing left is the end of the order.
+    Modify,
+    /// The order is gone without a trade.
+    Delete,
+    /// So much of the order traded.
+    Execute,
+}
+
+/// One row of an order message as a shape reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderRow {
+    /// The venue's id: the number, or the text packed without loss.
+    pub key: u128,
+    /// Price mantissa; [`NOT_GIVEN`] where the row has none.
+    pub price: i64,
+    /// Quantity mantissa: what is left, of an execution what traded; [`NOT_GIVEN`] where the row has none.
+    pub qty: i64,
+    /// When the order took its place, nanoseconds since the epoch; [`NOT_GIVEN`] where the row has none.
+    pub order_ts: i64,
+    /// Of an execution; 0 = none.
+    pub trade_id: u64,
+    /// What it does.
+    pub verb: OrderVerb,
+    /// Side of the order.
+    pub side: Side,
+    /// Digits after the point of the price as sent.
+    pub price_decimals: u8,
+    /// Digits after the point of the quantity as sent.
+    pub qty_decimals: u8,
+}
+
 /// Best bid and ask, 40 bytes as on the wire (0x13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -320,6 +356,17 @@ pub enum Body {
     Deriv(DerivState),
     /// Trading status, one of `crate::wire::status::state`.
     Trading(u8),
+    /// Orders in `Decoded::orders`; none where the message only takes a number. `snapshot` replaces all.
+    Orders {
+        /// All orders instead of changes.
+        snapshot: bool,
+        /// The rows.
+        rows: Run,
+        /// The venue's own checksum.
+        checksum: Option<VenueChecksum>,
+        /// The shape: index in `Decoder::shapes`.
+        shape: u16,
+    },
 }
 
 /// One event about one instrument.
@@ -361,6 +408,8 @@ pub struct Decoded {
     pub levels: Vec<Level>,
     /// Trades and liquidations.
     pub trades: Vec<Trade>,
+    /// Rows of order messages.
+    pub orders: Vec<OrderRow>,
     /// One for each of `levels` if the shape declares ids, level sequences or a checksum over text; else empty.
     pub extras: Vec<LevelExtra>,
     /// The shape that took the frame: index in `Decoder::shapes`.
@@ -370,7 +419,9 @@ pub struct Decoded {
     /// Instruments of which the frame has book events that nobody gets, because one part of it cannot be read, each once: their
     /// books miss something. Only where there are no events.
     pub unread_books: Vec<u32>,
-    /// Book events may be lost with the frame of which nobody can tell whose they are.
+    /// The same of their orders.
+    pub unread_orders: Vec<u32>,
+    /// Book or order events may be lost with the frame of which nobody can tell whose they are.
     pub unread_unnamed: bool,
 }
 
@@ -387,6 +438,7 @@ impl Decoded {
         self.events.clear();
         self.levels.clear();
         self.trades.clear();
+        self.orders.clear();
         self.extras.clear();
         self.shape = 0;
     }
@@ -394,13 +446,15 @@ impl Decoded {
     /// Forgets what is lost with the frame.
     pub(crate) fn forget_losses(&mut self) {
         self.unread_books.clear();
+        self.unread_orders.clear();
         self.unread_unnamed = false;
     }
 
-    /// Notes that a book event of an instrument is lost.
-    pub(crate) fn lose_book(&mut self, instrument: u32) {
-        if !self.unread_books.contains(&instrument) {
-            self.unread_books.push(instrument);
+    /// Notes that a book event of an instrument is lost, or one of its orders.
+    pub(crate) fn lose(&mut self, instrument: u32, is_book: bool) {
+        let lost = if is_book { &mut self.unread_books } else { &mut self.unread_orders };
+        if !lost.contains(&instrument) {
+            lost.push(instrument);
         }
     }
 
@@ -408,6 +462,12 @@ impl Decoded {
     #[must_use]
     pub fn levels(&self, run: Run) -> &[Level] {
         &self.levels[run.start as usize..][..run.len as usize]
+    }
+
+    /// The order rows of a run.
+    #[must_use]
+    pub fn orders(&self, run: Run) -> &[OrderRow] {
+        &self.orders[run.start as usize..][..run.len as usize]
     }
 
     /// The trades of a run.

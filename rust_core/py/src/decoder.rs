@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use outcrier_core::event::{Body, Decoded, Event, LevelExtra, NOT_GIVEN, Run, Trade, present};
+use outcrier_core::event::{
+    Body, Decoded, Event, LevelExtra, NOT_GIVEN, OrderRow, OrderVerb, Run, Trade, present,
+};
 use outcrier_core::instrument::{InstrumentTable, Scale};
 use outcrier_core::shape::{self, Outcome};
 use pyo3::exceptions::PyIndexError;
@@ -196,6 +198,12 @@ impl Decoder {
                 dict.set_item("ask_extras", self.extras(*asks))?;
                 dict.set_item("checksum", checksum.map(|checksum| checksum.0))?;
             }
+            Body::Orders { snapshot, rows, checksum, .. } => {
+                dict.set_item("type", "orders")?;
+                dict.set_item("snapshot", *snapshot)?;
+                dict.set_item("orders", self.orders(py, *rows)?)?;
+                dict.set_item("checksum", checksum.map(|checksum| checksum.0))?;
+            }
             Body::Trades(run) => {
                 dict.set_item("type", "trades")?;
                 dict.set_item("trades", self.trades(py, *run)?)?;
@@ -266,6 +274,22 @@ impl Decoder {
         extras.iter().map(tuple).collect()
     }
 
+    fn orders<'py>(&self, py: Python<'py>, run: Run) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let dict = |row: &OrderRow| {
+            let dict = PyDict::new(py);
+            dict.set_item("key", row.key)?;
+            dict.set_item("verb", verb_name(row.verb))?;
+            dict.set_item("side", row.side as u8)?;
+            dict.set_item("price", given(row.price))?;
+            dict.set_item("qty", given(row.qty))?;
+            dict.set_item("ts", given(row.order_ts))?;
+            dict.set_item("trade_id", row.trade_id)?;
+            dict.set_item("decimals", (row.price_decimals, row.qty_decimals))?;
+            Ok(dict)
+        };
+        self.out.orders(run).iter().map(dict).collect()
+    }
+
     fn trades<'py>(&self, py: Python<'py>, run: Run) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let dict = |trade: &Trade| {
             let dict = PyDict::new(py);
@@ -280,6 +304,15 @@ impl Decoder {
             Ok(dict)
         };
         self.out.trades(run).iter().map(dict).collect()
+    }
+}
+
+fn verb_name(verb: OrderVerb) -> &'static str {
+    match verb {
+        OrderVerb::Add => "add",
+        OrderVerb::Modify => "modify",
+        OrderVerb::Delete => "delete",
+        OrderVerb::Execute => "execute",
     }
 }
 

@@ -7,6 +7,7 @@ use numpy::{IntoPyArray, PyArray2};
 use outcrier_core::event::{Level, Side};
 use outcrier_core::feed::{self, ACTIVITY_KINDS, Activity};
 use outcrier_core::instrument::Scale;
+use outcrier_core::orders::Order;
 use outcrier_core::publish::{Arrival, Opening, SessionInfo};
 use outcrier_core::shape::Decoder;
 use outcrier_core::wire::{self, InstrumentDef};
@@ -30,6 +31,9 @@ pub(crate) struct Feed {
     copy: Vec<u8>,
     wishes: Wishes,
 }
+
+/// (side, number, price, quantity, priority, time) of an order, as mantissas.
+type OrderTold = (u8, u64, i64, i64, u64, i64);
 
 /// (bids, asks) as mantissas.
 type Sides = (Vec<(i64, i64)>, Vec<(i64, i64)>);
@@ -296,6 +300,22 @@ impl Feed {
         Ok(bits(self.act(recv_ns, |feed, machine, arrival| feed.on_snapshot(index, body, machine, arrival))))
     }
 
+    fn want_orders(&mut self, index: u32) -> PyResult<bool> {
+        self.settled_def(index)?;
+        Ok(self.feed.want_orders(index))
+    }
+
+    #[pyo3(signature = (index, body, recv_ns=0))]
+    fn on_orders_snapshot(&mut self, index: u32, body: &[u8], recv_ns: i64) -> PyResult<u8> {
+        if !self.feed.is_removed(index) {
+            self.settled_def(index)?;
+        }
+        let taken = |feed: &mut feed::Feed, machine: &mut Machine, arrival| {
+            feed.on_orders_snapshot(index, body, machine, arrival)
+        };
+        Ok(bits(self.act(recv_ns, taken)))
+    }
+
     #[pyo3(signature = (indices, recv_ns=0, connection=0))]
     fn disconnected(&mut self, indices: Vec<u32>, recv_ns: i64, connection: u32) {
         self.act(recv_ns, |feed, machine, arrival| feed.disconnected(&indices, connection, machine, arrival));
@@ -559,6 +579,18 @@ impl Feed {
                 .collect()
         };
         Ok((side(Side::Bid), side(Side::Ask)))
+    }
+
+    fn orders(&mut self, index: u32) -> PyResult<Option<Vec<OrderTold>>> {
+        self.settled_def(index)?;
+        let Some(book) = self.feed.orders(index).filter(|_| self.feed.has_orders(index)) else {
+            return Ok(None);
+        };
+        let queues = book.queues();
+        let sides = [Side::Bid, Side::Ask].into_iter().flat_map(|side| queues.orders(side));
+        let told =
+            |order: Order| (order.side as u8, order.id, order.price, order.qty, order.priority, order.ts);
+        Ok(Some(sides.map(told).collect()))
     }
 
     fn book_hash(&mut self, index: u32) -> PyResult<u64> {

@@ -2,8 +2,8 @@
 
 use crate::event::Body;
 
-/// Kinds told apart, in this order: book, trade, bbo, ticker, candle, derivative.
-pub const ACTIVITY_KINDS: usize = 6;
+/// Kinds told apart, in this order: book, trade, bbo, ticker, candle, derivative, orders.
+pub const ACTIVITY_KINDS: usize = 7;
 
 /// Messages of one kind of one instrument.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,7 @@ impl Activities {
             Body::Ticker(_) => 3,
             Body::Candle(_) => 4,
             Body::Deriv(_) | Body::Liquidations(_) => 5,
+            Body::Orders { .. } => 6,
             // Told only with other messages.
             Body::Trading(_) => return,
         };

@@ -48,6 +48,7 @@ impl Feed {
                 Body::Trades(run) | Body::Liquidations(run) => {
                     self.publish_trades(connection, event, run, decoded, host, arrival);
                 }
+                Body::Orders { .. } => self.order_message(connection, event, decoded, host, arrival),
                 Body::Trading(state) => self.trading_event(event.instrument, state, host, arrival),
                 Body::Bbo(_) | Body::Ticker(_) | Body::Candle(_) | Body::Deriv(_) => {
                     self.kind_of(&event.body).published += 1;
@@ -73,6 +74,7 @@ impl Feed {
             Body::Candle(_) => &mut kinds.candle,
             Body::Deriv(_) | Body::Liquidations(_) => &mut kinds.deriv,
             Body::Trading(_) => &mut kinds.trading,
+            Body::Orders { .. } => &mut kinds.order,
         }
     }
 
@@ -382,7 +384,7 @@ impl Feed {
         }
         instrument.tell_status(&mut self.channel, host, arrival, Why { reason, expected, got });
         instrument.clear_book();
-        if let Some(orders) = &mut instrument.orders {
+        if let Some(orders) = instrument.orders.as_mut().filter(|_| instrument.native.is_none()) {
             orders.forget();
         }
         instrument.continuity.reset();

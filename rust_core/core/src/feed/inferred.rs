@@ -36,7 +36,7 @@ impl Orders {
 impl Instrument {
     /// Its orders are inferred from now on.
     pub(super) fn infer_orders(&mut self) {
-        if self.has_book {
+        if self.has_book && self.native.is_none() {
             self.orders = Some(Orders::inferred(self.def.tick_size));
         }
     }

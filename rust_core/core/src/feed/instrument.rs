@@ -2,6 +2,7 @@
 
 use super::fragments::{Fragments, parts, small};
 use super::held::HeldDiffs;
+use super::native::Native;
 use super::notice::FeedCounters;
 use super::orders::Orders;
 use super::overlap::Overlap;
@@ -59,6 +60,8 @@ pub(crate) struct Instrument {
     pub(crate) book: Book,
     /// Its orders, if it tells of them.
     pub(super) orders: Option<Box<Orders>>,
+    /// Where they stand, if the venue tells them.
+    pub(super) native: Option<Box<Native>>,
     /// How its numbers were printed, where the venue's checksum asks for it.
     pub(crate) printed: Option<Printed>,
     /// Levels a side that the venue keeps; 0 = all.
@@ -111,6 +114,7 @@ impl Instrument {
             has_book,
             book: Book::new(def.tick_size),
             orders: None,
+            native: None,
             printed: None,
             depth_limit: 0,
             state: BookState::Recovering,
@@ -259,16 +263,17 @@ impl Instrument {
             printed.rescale(price_factor, scale).ok()?;
         }
         let waiting = self.overlaps.iter_mut().map(|overlap| &mut overlap.waiting);
-        let dropped = waiting
+        let dropped: u64 = waiting
             .chain([&mut self.held])
             .map(|held| if held.rescale(price_factor, qty_factor) { 0 } else { held.clear() })
             .sum();
+        let of_orders = self.native.as_mut().map_or(0, |native| native.rescale(price_factor, qty_factor));
         self.quality.rescale(price_factor, qty_factor);
         def.price_exp = scale.price_exp;
         def.qty_exp = scale.qty_exp;
         def.def_version += 1;
         self.def = def;
-        Some(dropped)
+        Some(dropped + of_orders)
     }
 
     /// Whether exponents are near enough to those that the venue's list gave: one absurd number must not make every later
@@ -391,6 +396,7 @@ impl Instrument {
         about.qty_exp = event.qty_exp;
         match event.body {
             Body::Book { .. } => unreachable!("book events go through the sequence rules"),
+            Body::Orders { .. } => unreachable!("orders go out as changes of their book"),
             Body::Trading(_) => unreachable!("a trading status goes out as STATUS"),
             Body::Bbo(bbo) => {
                 channel.numbered(host, arrival, msg::BBO, &about, &bbo, NO_RECORDS);

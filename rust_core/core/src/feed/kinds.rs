@@ -21,6 +21,8 @@ pub struct Kinds {
     pub book: KindCounts,
     /// Trading states that messages tell: no kind of data, STATUS says it where it changed.
     pub(super) trading: KindCounts,
+    /// Events of orders; rejected are those of which a change did not fit, or the checksum.
+    pub order: KindCounts,
     /// Trades.
     pub trade: KindCounts,
     /// Best prices.
@@ -36,9 +38,10 @@ pub struct Kinds {
 impl Kinds {
     /// Every kind by its name on the text lines.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, KindCounts); 6] {
+    pub fn all(&self) -> [(&'static str, KindCounts); 7] {
         [
             ("book", self.book),
+            ("order", self.order),
             ("trade", self.trade),
             ("bbo", self.bbo),
             ("ticker", self.ticker),

@@ -19,6 +19,8 @@ mod inferred;
 mod instrument;
 mod kinds;
 mod latency;
+mod native;
+mod native_flow;
 mod notice;
 mod orders;
 mod overlap;
@@ -41,6 +43,7 @@ pub use image::Image;
 pub use instrument::BookState;
 pub use kinds::{KindCounts, Kinds};
 pub use latency::Latency;
+pub use native::{HELD_ORDER_EVENTS_MAX, HELD_ORDER_ROWS_MAX};
 pub use notice::{
     FAULT_BYTES_MAX, FAULTS_MAX, Fault, FeedCounters, Journal, NOTICES_MAX, Notice, NoticeKind,
 };
@@ -65,6 +68,7 @@ use cycle::Cycle;
 use difference::Difference;
 use history::History;
 use instrument::{Instrument, Why};
+use native::Natives;
 use proof::Proof;
 use removal::Departed;
 use rotation::Links;
@@ -110,6 +114,7 @@ pub struct Feed {
     proof: Proof,
     difference: Difference,
     links: Links,
+    natives: Natives,
     departed: Departed,
     /// Every message about a book is a whole one.
     always_whole: bool,
@@ -136,6 +141,7 @@ impl Feed {
         }
         let venue_clock = VenueClock::new(!info.replay && !info.test);
         let proof = Proof::new(decoder.rule().0);
+        let natives = Natives::new(&decoder);
         let mut channel = Channel::new(info);
         channel.start(host, arrival);
         Ok(Self {
@@ -158,6 +164,7 @@ impl Feed {
             proof,
             difference: Difference::default(),
             links: Links::default(),
+            natives,
             departed: Departed::default(),
             fresh: Vec::new(),
             whole: Vec::new(),
@@ -259,7 +266,9 @@ impl Feed {
             }
         }
         self.lose_unread(&decoded, connection, host, arrival);
+        self.lose_unread_orders(&decoded, connection, host, arrival);
         self.keep_unproven(connection, frame, arrival);
+        self.keep_misfit(connection, frame, arrival);
         if self.channel.said() != said {
             self.waits(arrival);
         }

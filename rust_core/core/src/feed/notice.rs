@@ -33,6 +33,16 @@ pub enum NoticeKind {
     UnknownInstrument,
     /// Held diffs are being dropped because the snapshot does not come; told once for each recovery.
     HeldOverflow,
+    /// All orders of the instrument are known, and on the wire if its book is live.
+    OrdersLive,
+    /// Its orders are not known any more; where they were told, consumers were told so too.
+    OrdersStale,
+    /// Its orders need a snapshot: by REST or, where the stream sends them, by a new subscription.
+    OrdersNeedSnapshot,
+    /// The snapshot of orders given is older than the held events.
+    OrdersSnapshotOld,
+    /// Held events of orders are being dropped; told once for each recovery.
+    OrdersHeldOverflow,
     /// The new connection of an overlap carries the instrument: `expected` is the old connection, `got` the new one. Told
     /// once in an overlap.
     Switched,
@@ -55,6 +65,11 @@ impl NoticeKind {
             Self::Trading => "TRADING",
             Self::UnknownInstrument => "UNKNOWN_INSTRUMENT",
             Self::HeldOverflow => "HELD_OVERFLOW",
+            Self::OrdersLive => "ORDERS_LIVE",
+            Self::OrdersStale => "ORDERS_STALE",
+            Self::OrdersNeedSnapshot => "ORDERS_NEED_SNAPSHOT",
+            Self::OrdersSnapshotOld => "ORDERS_SNAPSHOT_OLD",
+            Self::OrdersHeldOverflow => "ORDERS_HELD_OVERFLOW",
             Self::Switched => "SWITCHED",
             Self::SessionFull => "SESSION_FULL",
         }
@@ -158,6 +173,16 @@ counters! {
         order_ops,
         /// Events of orders of which a change did not fit; each ends what is known of the orders.
         order_faults,
+        /// Changes of orders that are not on the book, where the venue says that they mean nothing.
+        order_absent,
+        /// Times all orders of an instrument became known.
+        orders_live,
+        /// Times they were not known any more.
+        orders_lost,
+        /// Events of orders held while a snapshot was under way.
+        orders_held,
+        /// Held events of orders dropped by the bounds, or because their link was lost.
+        orders_held_dropped,
         /// Events of orders that came before all orders were known.
         orders_unknown,
         /// Trades that no change of a level showed: hidden orders, or icebergs that came back at once.

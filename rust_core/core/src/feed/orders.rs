@@ -1,9 +1,9 @@
 //! The orders of an instrument beside its levels: how their changes and the whole of them become frames.
 //!
 //! A venue tells of them, or they are inferred from levels and trades (`inferred.rs`). Of a venue all orders come first and then every event
-//! that changes them. Both books of an instrument go stale together, because both come from the same exchange, and what left is
-//! forgotten: until all orders are given again the wire has none. Orders that turn out wrong say nothing against the levels,
-//! which are proven by themselves.
+//! that changes them. Those that are inferred, or given from outside, go stale with the levels, and what left is forgotten: until all are
+//! given again the wire has none. Those that the venue's messages tell (`native_flow`) stay known, and are told once more when the
+//! levels are back. Orders that turn out wrong say nothing against the levels, which are proven by themselves.
 
 use super::fragments::{Fragments, parts};
 use super::instrument::Instrument;

@@ -194,7 +194,11 @@ impl Overlap {
             Body::Candle(_) => 4,
             Body::Deriv(_) => 8,
             // A state is told again by the other link, and published where it changed.
-            Body::Book { .. } | Body::Trades(_) | Body::Liquidations(_) | Body::Trading(_) => return true,
+            Body::Book { .. }
+            | Body::Trades(_)
+            | Body::Liquidations(_)
+            | Body::Trading(_)
+            | Body::Orders { .. } => return true,
         };
         match link {
             _ if self.left.is_some() => true,

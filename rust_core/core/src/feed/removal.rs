@@ -129,6 +129,7 @@ impl Feed {
         }
         self.journal.counters.resyncs += 1;
         self.go_stale(index, reason, 0, 0, host, arrival);
+        self.ask_orders_again(index, host, arrival);
         true
     }
 

@@ -143,6 +143,7 @@ impl Feed {
             }
             self.lose_connection(index, host, arrival);
         }
+        self.lose_orders_of(indices, connection, host, arrival);
         self.channel.end_together(host);
         self.count_overlaps();
     }

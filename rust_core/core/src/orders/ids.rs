@@ -21,6 +21,11 @@ impl Hasher for IdHasher {
         }
     }
 
+    fn write_u128(&mut self, number: u128) {
+        self.write_u64(number as u64);
+        self.write_u64((number >> 64) as u64);
+    }
+
     fn write_u64(&mut self, number: u64) {
         // Fibonacci hashing; the table takes its slot from the low bits and its tag from the highest.
         let product = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);

@@ -378,6 +378,18 @@ impl Queues {
         self.places.best(side).map(|place| self.sum(place))
     }
 
+    /// Levels of a side that have orders.
+    #[must_use]
+    pub fn n_levels(&self, side: Side) -> usize {
+        self.places.len(side)
+    }
+
+    /// Price of the level that is farthest from the best.
+    #[must_use]
+    pub fn worst(&self, side: Side) -> Option<i64> {
+        self.places.worst(side).map(|place| place.price)
+    }
+
     /// The levels of a side with the sums of their orders, best first.
     pub fn levels(&self, side: Side) -> impl Iterator<Item = Level> + '_ {
         self.places.levels(side).map(|place| self.sum(place))

@@ -4,6 +4,7 @@ use super::FaultKind;
 use super::cursor::{Kind, Value};
 use super::eager::Taken;
 use super::levels::{Finer, LevelReader, SideBuffers, note};
+use super::orders::orders;
 use super::pairs::Columns;
 use super::plan::*;
 use super::reader::{self, NumberError, Reader, digits, fixed};
@@ -39,8 +40,8 @@ pub(super) fn emit(
     taken: &Taken,
 ) -> Result<(), Stop> {
     let result = append(context, shape, reader, instrument, taken);
-    if result.is_err() && shape.is_book() {
-        context.out.lose_book(instrument);
+    if result.is_err() && shape.has_state() {
+        context.out.lose(instrument, shape.is_book());
     }
     result
 }
@@ -62,6 +63,7 @@ fn append(
     let mut finer = Finer::default();
     let event = match &shape.body {
         BodyPlan::Book(plan) => event(book(context, (shape, plan), reader, scale, taken, &mut finer)?),
+        BodyPlan::Orders(plan) => event(orders(context, (shape, plan), reader, scale, &mut finer)?),
         BodyPlan::Bbo(plan) => event(Body::Bbo(bbo(plan, reader, scale, &mut finer)?)),
         BodyPlan::Trades(plan) if plan.liquidation => liquidation(plan, reader, context.out, scale, event)?,
         BodyPlan::Trades(plan) => {
@@ -122,11 +124,7 @@ fn book(
         Some(field) => reader.signed(field)?.map(VenueChecksum),
         None => None,
     };
-    let snapshot = match &plan.snapshot {
-        SnapshotPlan::Always => true,
-        SnapshotPlan::Never => false,
-        SnapshotPlan::When(tests) => reader.all_hold(tests),
-    };
+    let snapshot = plan.snapshot.holds(reader);
     let body = |bids, asks| Body::Book { snapshot, bids, asks, checksum };
     if let [bids, asks] = plan.lists[..]
         && let (Some(bids), Some(asks)) = (taken.run(bids.at.slot), taken.run(asks.at.slot))

@@ -1,6 +1,7 @@
 //! From declarations to plans. Every mistake is found here and names shape and field.
 
 use super::known::{ANY, Declared, Known};
+use super::orders::OrdersInfo;
 use super::plan::*;
 use super::spec::{self, Key, Path, Place, Scope};
 use super::trie::{FROM_END_MAX, Slot, Trie};
@@ -132,7 +133,12 @@ fn info(shape: &spec::Shape, keep_decimals: bool) -> ShapeInfo {
         checksum: None,
         keep_decimals: false,
         folds: false,
+        orders: None,
     };
+    if let spec::Body::Orders(orders) = &shape.body {
+        info.orders = Some(OrdersInfo::of(orders));
+        return info;
+    }
     if let spec::Body::Trades(trades) = &shape.body {
         info.folds = trades.first_fill.is_some() || trades.n_fills.is_some();
     }
@@ -453,6 +459,7 @@ impl Builder<'_> {
             spec::Body::Candle(candle) => BodyPlan::Candle(self.candle(candle)?),
             spec::Body::Deriv(deriv) => BodyPlan::Deriv(self.deriv(deriv)?),
             spec::Body::Trading(trading) => BodyPlan::Trading(self.trading(trading)?),
+            spec::Body::Orders(orders) => BodyPlan::Orders(self.orders(orders)?),
         })
     }
 

@@ -95,11 +95,7 @@ impl Builder<'_> {
         if book.omits_empty && (book.one || lists.len() < 2) {
             return Err(self.fail("omits_empty", "only with several lists of levels"));
         }
-        let snapshot = match &book.snapshot {
-            spec::Snapshot::Always {} => SnapshotPlan::Always,
-            spec::Snapshot::Never {} | spec::Snapshot::FirstAfterBind {} => SnapshotPlan::Never,
-            spec::Snapshot::When { tests } => SnapshotPlan::When(self.conditions(tests, "snapshot")?),
-        };
+        let snapshot = self.snapshot(&book.snapshot)?;
         Ok(BookPlan {
             omits_empty: book.omits_empty,
             others: None,
@@ -111,6 +107,14 @@ impl Builder<'_> {
             scaled: book.scaled,
             keep_decimals: self.keep_decimals,
             checksum: self.maybe(book.checksum.as_ref().map(|checksum| &checksum.at), "checksum")?,
+        })
+    }
+
+    pub(super) fn snapshot(&mut self, snapshot: &spec::Snapshot) -> Built<SnapshotPlan> {
+        Ok(match snapshot {
+            spec::Snapshot::Always {} => SnapshotPlan::Always,
+            spec::Snapshot::Never {} | spec::Snapshot::FirstAfterBind {} => SnapshotPlan::Never,
+            spec::Snapshot::When { tests } => SnapshotPlan::When(self.conditions(tests, "snapshot")?),
         })
     }
 
@@ -218,6 +222,6 @@ fn is_pair(book: &spec::Book) -> bool {
     fields.len() == 2 && is_at("price", 0) && is_at("qty", 1) && is_plain
 }
 
-fn words(texts: &[String]) -> Vec<Box<[u8]>> {
+pub(super) fn words(texts: &[String]) -> Vec<Box<[u8]>> {
     texts.iter().map(|text| text.as_bytes().into()).collect()
 }

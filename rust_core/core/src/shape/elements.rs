@@ -55,7 +55,7 @@ impl Elements {
         let mut element = std::mem::take(&mut self.element);
         element.resize(shape.element.slot_count(), Value::default());
         let result = self.each_of(context, shape, outer, cursor, &mut element, &mut unknown);
-        if result.is_err() && shape.is_book() {
+        if result.is_err() && shape.has_state() {
             self.lose(context, shape, outer, list, &mut element);
         }
         self.element = element;
@@ -141,7 +141,7 @@ impl Elements {
         let Self { inner, element_tracks, inner_tracks, .. } = self;
         let out = &mut *context.out;
         let mut lose = |reader: &Reader<'_>| match instrument(shape, reader, context.origin, context.table) {
-            Ok(instrument) => out.lose_book(instrument),
+            Ok(instrument) => out.lose(instrument, shape.is_book()),
             Err(Stop::Unknown(_)) => {} // Nobody asked for it.
             Err(_) => out.unread_unnamed = true,
         };
@@ -192,7 +192,7 @@ fn one_element(
     taken: &Taken,
 ) -> Result<(), Stop> {
     let found = instrument(shape, reader, context.origin, context.table);
-    if shape.is_book() && matches!(found, Err(Stop::Fault(_))) {
+    if shape.has_state() && matches!(found, Err(Stop::Fault(_))) {
         context.out.unread_unnamed = true;
     }
     let instrument = found?;

@@ -280,13 +280,13 @@ impl LevelReader<'_> {
     }
 }
 
-fn is_word(source: &[u8], value: Value, words: &[Box<[u8]>]) -> bool {
+pub(super) fn is_word(source: &[u8], value: Value, words: &[Box<[u8]>]) -> bool {
     let is_one = |text: &[u8]| words.iter().any(|word| **word == *text);
     matches!(value.kind, Kind::Text | Kind::Escaped | Kind::Number) && value.with_text(source, is_one)
 }
 
 /// Digits after the point as printed; those of the plain form where the text has an exponent.
-fn decimals(source: &[u8], value: Value) -> u8 {
+pub(super) fn decimals(source: &[u8], value: Value) -> u8 {
     let count = value.with_text(source, |text| {
         if text.iter().any(|byte| matches!(byte, b'e' | b'E')) {
             return decimal::parse_natural(text).map_or(0, |(_, exp)| usize::from(exp.min(0).unsigned_abs()));

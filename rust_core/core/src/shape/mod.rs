@@ -24,6 +24,7 @@ mod elements;
 mod known;
 mod learn;
 mod levels;
+mod orders;
 mod pairs;
 mod plan;
 mod reader;
@@ -35,6 +36,8 @@ mod trie;
 mod way;
 
 use std::fmt;
+
+pub use orders::OrdersInfo;
 
 pub use drift::{DRIFT_NAME_BYTES_MAX, DRIFT_NAMES_MAX, OTHER as DRIFT_OTHER};
 
@@ -124,6 +127,10 @@ pub enum FaultKind {
     UnknownSide,
     /// A candle interval that is none of the declared words.
     UnknownInterval,
+    /// A row of an order message whose verb is none of the declared words.
+    UnknownVerb,
+    /// An order id that is not of the declared form.
+    BadOrderId,
 }
 
 impl FaultKind {
@@ -147,6 +154,8 @@ impl FaultKind {
             FaultKind::NegativeQuantity => "negative quantity",
             FaultKind::UnknownSide => "unknown side",
             FaultKind::UnknownInterval => "unknown interval",
+            FaultKind::UnknownVerb => "unknown verb",
+            FaultKind::BadOrderId => "bad order id",
         }
     }
 }
@@ -217,6 +226,8 @@ pub struct ShapeInfo {
     pub keep_decimals: bool,
     /// Its trades are put together from several fills, whose ids are no ids of theirs.
     pub folds: bool,
+    /// It is about orders.
+    pub orders: Option<OrdersInfo>,
 }
 
 /// The compiled shapes of a venue, and the buffers to scan with. One per thread.
@@ -268,6 +279,14 @@ impl Decoder {
         let mut books = self.infos.iter().filter(|info| info.is_book && !info.rest);
         let numbered = books.clone().find(|info| info.rule != Rule::None);
         numbered.or_else(|| books.next()).map_or((Rule::None, Splice::None), |info| (info.rule, info.splice))
+    }
+
+    /// Rule and splice of the orders, as [`Decoder::rule`]; `None` if no shape is about orders.
+    #[must_use]
+    pub fn orders_rule(&self) -> Option<(Rule, Splice)> {
+        let mut shapes = self.infos.iter().filter(|info| info.orders.is_some() && !info.rest);
+        let numbered = shapes.clone().find(|info| info.rule != Rule::None);
+        numbered.or_else(|| shapes.next()).map(|info| (info.rule, info.splice))
     }
 
     /// Whether every message about a book in the stream is a whole one.

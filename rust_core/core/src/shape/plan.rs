@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::known::{Declared, Known};
+use super::orders::OrdersPlan;
+use super::reader::Reader;
 use super::spec::{Case, KindTest, Taker, Unit};
 use super::trie::{Slot, Trie};
 
@@ -115,6 +117,11 @@ impl ShapePlan {
     pub(super) fn is_book(&self) -> bool {
         matches!(self.body, BodyPlan::Book(_))
     }
+
+    /// Whether what it says continues what was said before: a message that is lost is missed.
+    pub(super) fn has_state(&self) -> bool {
+        matches!(self.body, BodyPlan::Book(_) | BodyPlan::Orders(_))
+    }
 }
 
 impl InstrumentPlan {
@@ -144,6 +151,7 @@ pub(super) enum BodyPlan {
     Deriv(DerivPlan),
     /// States with the tests that tell them; the first that hold.
     Trading(Vec<(u8, Vec<Condition>)>),
+    Orders(OrdersPlan),
 }
 
 #[derive(Debug)]
@@ -167,6 +175,17 @@ pub(super) enum SnapshotPlan {
     Always,
     Never,
     When(Vec<Condition>),
+}
+
+impl SnapshotPlan {
+    /// Whether the values in `reader` are a whole book.
+    pub(super) fn holds(&self, reader: &Reader<'_>) -> bool {
+        match self {
+            SnapshotPlan::Always => true,
+            SnapshotPlan::Never => false,
+            SnapshotPlan::When(tests) => reader.all_hold(tests),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

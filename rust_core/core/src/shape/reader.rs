@@ -2,7 +2,7 @@
 
 use super::cursor::{Kind, Value};
 use super::plan::{Condition, Field, Record, Scalar, Test, TextPlan, TimePlan};
-use super::spec::KindTest;
+use super::spec::{KindTest, Unit};
 use super::{FaultKind, time};
 use crate::decimal::{self, DecimalError, FAST_FRACTION_MAX};
 use crate::event::NOT_GIVEN;
@@ -122,17 +122,7 @@ impl Reader<'_> {
     /// A time in nanoseconds, or [`NOT_GIVEN`].
     pub(super) fn time(&self, plan: Option<&TimePlan>) -> Result<i64, FaultKind> {
         let Some(plan) = plan else { return Ok(NOT_GIVEN) };
-        let value = self.get(plan.at);
-        if let Some(ns) = whole(self.frame, value).and_then(|number| time::from_whole(number, plan.unit)) {
-            return Ok(ns);
-        }
-        match value.kind {
-            Kind::Absent | Kind::Null => Ok(NOT_GIVEN),
-            Kind::Text | Kind::Escaped | Kind::Number => {
-                value.with_text(self.frame, |text| time::parse(text, plan.unit, plan.zone_s))
-            }
-            Kind::True | Kind::False | Kind::Array | Kind::Object => Err(FaultKind::WrongType),
-        }
+        time(self.frame, self.get(plan.at), plan.unit, plan.zone_s)
     }
 
     /// A float; NaN where it is absent or an empty text.
@@ -151,6 +141,20 @@ impl Reader<'_> {
             return Ok(None);
         }
         number(self.frame, value, read).map(Some).map_err(NumberError::fault)
+    }
+}
+
+/// A time in nanoseconds, or [`NOT_GIVEN`].
+pub(super) fn time(source: &[u8], value: Value, unit: Unit, zone_s: i32) -> Result<i64, FaultKind> {
+    if let Some(ns) = whole(source, value).and_then(|number| time::from_whole(number, unit)) {
+        return Ok(ns);
+    }
+    match value.kind {
+        Kind::Absent | Kind::Null => Ok(NOT_GIVEN),
+        Kind::Text | Kind::Escaped | Kind::Number => {
+            value.with_text(source, |text| time::parse(text, unit, zone_s))
+        }
+        Kind::True | Kind::False | Kind::Array | Kind::Object => Err(FaultKind::WrongType),
     }
 }
 

@@ -178,6 +178,51 @@ pub(super) enum Body {
     Candle(Box<Candle>),
     Deriv(Box<Deriv>),
     Trading(Box<Trading>),
+    Orders(Box<Orders>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Orders {
+    pub(super) bids: Option<Place>,
+    pub(super) asks: Option<Place>,
+    /// Places in the row, or, of a message about one order, in the frame.
+    pub(super) fields: BTreeMap<String, Place>,
+    pub(super) id: OrderId,
+    pub(super) time_unit: Unit,
+    pub(super) side: Option<Side>,
+    pub(super) verb: Verbs,
+    pub(super) snapshot: Snapshot,
+    pub(super) by_time: bool,
+    pub(super) absent: Vec<Verb>,
+    pub(super) depth: Option<u32>,
+    pub(super) checksum: Option<Checksum>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OrderId {
+    Number,
+    Uuid,
+    Text,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verb {
+    Add,
+    Modify,
+    Delete,
+    Execute,
+    /// Takes a number of the sequence and says nothing of an order.
+    Pass,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Verbs {
+    Always { verb: Verb },
+    Words { words: BTreeMap<String, Verb> },
 }
 
 #[derive(Debug, Deserialize)]

@@ -119,7 +119,7 @@ struct Times {
     before_ts: i64,
 }
 
-const KINDS: usize = 8;
+const KINDS: usize = 9;
 
 fn kind(body: &Body) -> usize {
     match body {
@@ -131,6 +131,7 @@ fn kind(body: &Body) -> usize {
         Body::Candle(_) => 5,
         Body::Deriv(_) => 6,
         Body::Trading(_) => 7,
+        Body::Orders { .. } => 8,
     }
 }
 
@@ -224,7 +225,13 @@ impl Quality {
 
 /// Whether the event tells of something that happens now, and not of a state that may be as old as its last change.
 fn is_news(body: &Body) -> bool {
-    matches!(body, Body::Book { snapshot: false, .. } | Body::Trades(_) | Body::Liquidations(_))
+    matches!(
+        body,
+        Body::Book { snapshot: false, .. }
+            | Body::Orders { snapshot: false, .. }
+            | Body::Trades(_)
+            | Body::Liquidations(_)
+    )
 }
 
 impl Feed {
