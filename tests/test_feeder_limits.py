@@ -18,6 +18,7 @@ from outcrier.capture.faults import Fault
 from outcrier.capture.library import list_of
 from outcrier.capture.requests import Requests
 from outcrier.capture.stand_in import StandIn
+from outcrier.feeder.links import Which
 from outcrier.feeder.service import FeederService
 from outcrier.venues import VENUES
 
@@ -75,7 +76,7 @@ def test_no_limit_is_broken_by_hundreds_of_instruments(
                 assert session is not None
                 # Some books anew, one after the other, as each of them would ask for itself.
                 for index in sorted(session.roster.with_book)[::30]:
-                    session.links.resubscribe({index: True})
+                    session.links.resubscribe({index: Which.BOOK})
                 machines = [driver.machine for driver in session.drivers]
                 await until(lambda: all(each.is_settled for each in machines), "all answered", 60)
                 assert [each.unanswered for each in machines] == [0] * len(machines)
@@ -123,7 +124,7 @@ def test_what_is_held_up_on_its_way_and_arrives_at_once_is_no_more_than_the_venu
                 stand_in.inject(Fault(kind="half_open", seconds=HELD_S))
                 await until(lambda: stand_in.counters.injected.get("half_open") == 1, "it takes nothing")
                 for index in sorted(session.roster.with_book)[:4]:
-                    session.links.resubscribe({index: False})
+                    session.links.resubscribe({index: Which.ALL})
                 await until(all_settled, "all answered", 60)
                 status = service.status()[0]
                 assert (status.reconnects, status.refused) == (0, 0), status.last_error

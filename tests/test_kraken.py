@@ -14,7 +14,8 @@ from feed_checks import Followed
 from outcrier.instruments import QtyUnit, Trading
 from outcrier.venues.base import Ack, Error, Ignored, InstrumentStatus, Pong, Several, Unknown
 from outcrier.venues.exchange_side import Client
-from outcrier.venues.kraken import KRAKEN, SYMBOLS_AT_ONCE, asset, checksum
+from outcrier.venues.kraken import KRAKEN, SYMBOLS_AT_ONCE, asset
+from outcrier.venues.kraken_exchange import checksum
 from outcrier.venues.kraken_shapes import DEPTH
 from plain.kraken import kraken
 from plain_events import Book, parse, received

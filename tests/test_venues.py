@@ -96,10 +96,12 @@ def test_what_was_recorded_is_counted(recorded_facts: dict[str, VenueFacts], cap
         "ticker": counted["ticker"],
         "heartbeat": counted["heartbeat"],
         "status": 0,
+        "full": 0,
     }
+    assert found.closed() == ["full"]
     assert found.captured == ("2020-06", "2021-04-17")
-    assert found.documented() == ["status"]
-    assert recorded_facts["kraken"].sampled() == ["trade", "ticker", "ohlc", "instrument"]
+    assert found.documented() == ["status", "full"]
+    assert recorded_facts["kraken"].sampled() == ["trade", "ticker", "ohlc", "instrument", "level3"]
 
 
 def test_words_for_limits() -> None:
@@ -143,7 +145,7 @@ def test_without_captures_it_says_so(
     assert told["rule"] == "none"
     assert told["limits"]["symbols_per_connection"] == VENUES["kraken"].limits.symbols_per_connection
     assert told["keepalive"]["client_ping"] == '{"method":"ping"}'
-    assert [channel["recorded"] for channel in told["channels"]] == [0] * 5
+    assert [channel["recorded"] for channel in told["channels"]] == [0] * 6
 
 
 # Drift.

@@ -83,6 +83,8 @@ def _details(each: VenueFacts) -> Iterator[str]:
         yield f"Only on single messages of the documentation: {', '.join(sampled)}."
     if documented := each.documented():
         yield f"Only after the documentation's text: {', '.join(documented)}."
+    if closed := each.closed():
+        yield f"Offered with the key of an account (`key_file`): {', '.join(closed)}."
 
 
 DOCUMENTS = {"README.md": table, "docs/venues.md": details}

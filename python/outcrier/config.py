@@ -445,6 +445,19 @@ class VenueConfig(_Section, frozen=True):
             extra={"unit": 'list of kinds, such as ["depth", "trade"]'},
         ),
     ] = ()
+    key_file: Annotated[
+        str,
+        Meta(
+            description=(
+                "File with the API key of an account, which some kinds of messages need: lines `key = ..`,"
+                " `secret = ..` and, where the venue has one, `passphrase = ..`. Others must not be able to"
+                " read it. It is read when the venue starts."
+            ),
+            extra={
+                "unit": "path, or credential:NAME of systemd; empty = kinds that need one are not offered"
+            },
+        ),
+    ] = ""
     depth_speed: Annotated[
         str,
         Meta(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .errors import ConfigurationError
@@ -55,3 +55,24 @@ def read_key_file(path: Path) -> str:
         return content.decode("ascii")
     except UnicodeDecodeError:
         raise ConfigurationError(f"key file {path}: it is no ASCII text") from None
+
+
+def read_named_values(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """The lines `name = value` of a key file: every one of `names` once, and no other. Empty lines and those
+    that begin with # say nothing. Raises ConfigurationError that names file and line, never a value.
+    """
+    values: dict[str, str] = {}
+    wanted = ", ".join(names)
+    for number, line in enumerate(read_key_file(path).splitlines(), 1):
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not name or name.startswith("#"):
+            continue
+        if not equals or name not in names or name in values or not value:
+            raise ConfigurationError(
+                f"key file {path}: line {number} is not one of `name = value`, each once: {wanted}"
+            )
+        values[name] = value
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise ConfigurationError(f"key file {path}: {', '.join(missing)} is missing; it has {wanted}")
+    return values

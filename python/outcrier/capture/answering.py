@@ -68,11 +68,19 @@ class Answering(ABC):
     def begin(self, client: Client, stream: str) -> list[str]:
         """What a client is sent at the beginning of a stream, at the present state."""
 
+    def state(self, target: str) -> str | None:
+        """The state of a stream that a GET asks for; None where it asks for something else."""
+        return None
+
     # REST.
 
     def rest(self, target: str, now_s: float) -> Answer:
         """Answers a GET; `now_s` counts the weight used in this minute."""
-        answer = self.side.rest(target, self.instruments, self.books)
+        state = self.state(target)
+        if state is not None:
+            answer: Answer | None = Answer(200, state)
+        else:
+            answer = self.side.rest(target, self.instruments, self.books)
         if answer is None:
             return _NOT_FOUND
         return self._weighed(self.side.weight(target), now_s, answer)

@@ -90,7 +90,8 @@ class Exchange(Answering):
         if symbol is not None and symbol not in self._symbols:
             return None
         if book is None:
-            self._states[stream] = self.side.state(stream, self._states.get(stream), text)
+            of = self.side.state_stream(stream)
+            self._states[of] = self.side.state(of, self._states.get(of), text)
         elif not self._apply(stream, book, line.data, text):
             self.junk += 1
             return None
@@ -163,7 +164,7 @@ class Exchange(Answering):
         if book_symbol_of(self.venue, stream) is not None:
             book = self._stream_books.get(recorded)
         texts = self.side.on_subscribed(client, stream, book)
-        state = self._states.get(recorded)
+        state = self._states.get(recorded) if self.side.begins(stream) else None
         texts = [state] if state is not None and not texts else texts
         if symbol is None or original is None or original == symbol:
             return texts
@@ -186,6 +187,10 @@ class Exchange(Answering):
                 book.apply(event, text, self.venue.printed(text))
                 seeds[symbol] = book
         return seeds
+
+    def state(self, target: str) -> str | None:
+        stream = self.side.state_of(target)
+        return None if stream is None else self._states.get(stream)
 
 
 def _is_old(last: int | None, book: int | None) -> bool:

@@ -47,6 +47,8 @@ class ChannelFacts(msgspec.Struct, frozen=True):
     """Messages in the captures."""
     samples: int
     """Messages of the documentation."""
+    needs_account: bool
+    """It is offered only with an account's key (`key_file`)."""
 
 
 class VenueFacts(msgspec.Struct, frozen=True):
@@ -87,6 +89,10 @@ class VenueFacts(msgspec.Struct, frozen=True):
         """Channels of which there is a documented message and no recorded one."""
         return [each.name for each in self.channels if each.samples and not each.recorded]
 
+    def closed(self) -> list[str]:
+        """Channels that need an account."""
+        return [each.name for each in self.channels if each.needs_account]
+
     def documented(self) -> list[str]:
         """Channels declared after the documentation's text, and tried on nothing else."""
         return [each.name for each in self.channels if not each.samples and not each.recorded]
@@ -119,8 +125,14 @@ def facts_of(venue: Venue, folder: Path | None) -> VenueFacts:
         captures=tuple(f"{path.parent.name}/{path.name.partition('.')[0]}" for path in paths),
         captured=tuple(sorted({date[0] for date in dates if date})),
         channels=tuple(
-            ChannelFacts(name, name in venue.default_channels, recorded[name], _samples(venue, name, folder))
-            for name in venue.channels
+            ChannelFacts(
+                name,
+                name in venue.default_channels,
+                recorded[name],
+                _samples(venue, name, folder),
+                channel.needs_account,
+            )
+            for name, channel in venue.channels.items()
         ),
     )
 

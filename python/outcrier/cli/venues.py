@@ -102,6 +102,8 @@ def _book(each: VenueFacts) -> Iterator[str]:
 
 
 def _channels(each: VenueFacts, *, are_captures: bool) -> Iterator[str]:
+    if closed := each.closed():
+        yield f"with an account (key_file): {', '.join(closed)}"
     if not are_captures:
         yield ", ".join(channel.name for channel in each.channels)
         return

@@ -6,20 +6,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Set
 from typing import Final
 
 from outcrier import _core
 from outcrier.clock import mono_ns
 from outcrier.feeder.backoff import SECOND_NS
-from outcrier.feeder.links import Links
+from outcrier.feeder.driver import ConnectionDriver
+from outcrier.feeder.links import Links, Which
 from outcrier.feeder.logs import LimitedLog
 from outcrier.feeder.reach import Reach
 from outcrier.feeder.rest import VenueRest
 from outcrier.feeder.roster import Roster
 from outcrier.feeder.snapshots import SnapshotScheduler
 from outcrier.feeder.transport import TransportError
-from outcrier.venues.base import Venue
+from outcrier.instruments import Instrument
+from outcrier.venues.base import HttpRequest, Venue
 
 SETTLE_NS: Final = SECOND_NS // 2
 """Between a subscription and the first snapshot: some diffs are held by then, so that a snapshot out of a
@@ -67,7 +69,7 @@ class Books:
         if in_stream:
             # Those that are lost together, or while their connection has something left to say, go in one
             # message: one after the other, each would take as long as the venue's limits make it.
-            scheduler.held = links.asking
+            scheduler.held = self._asking
         self._log = log
         self._reach = reach
         self._take_notices = take_notices
@@ -79,7 +81,36 @@ class Books:
 
     def __len__(self) -> int:
         """Instruments with a book."""
-        return len(self._roster.with_book)
+        return len(self.members)
+
+    # What a book of orders has otherwise.
+
+    what = "book"
+    """In logs."""
+
+    @property
+    def members(self) -> Set[int]:
+        """The instruments that have one."""
+        return self._roster.with_book
+
+    @staticmethod
+    def _carried_by(driver: ConnectionDriver) -> tuple[int, ...]:
+        return driver.books
+
+    def _carrier(self, index: int) -> ConnectionDriver | None:
+        return self._links.carrier(index)
+
+    def _resubscribe(self, indices: Iterable[int]) -> set[int]:
+        return self._links.resubscribe(dict.fromkeys(indices, Which.BOOK))
+
+    def _request(self, instrument: Instrument) -> HttpRequest | None:
+        return self._venue.snapshot_request(instrument)
+
+    def _take(self, index: int, body: bytes) -> None:
+        self._feed.on_snapshot(index, body)
+
+    def _asking(self) -> set[int]:
+        return {index for driver in self._links.asking() for index in self._carried_by(driver)}
 
     # What is told.
 
@@ -87,7 +118,7 @@ class Books:
         """A notice of the core about a book."""
         match kind:
             case "LIVE":
-                if index in self._roster.with_book:
+                if index in self.members:
                     self.live.add(index)
                     self.been_live.add(index)
                 if self._in_stream:
@@ -109,7 +140,7 @@ class Books:
             if wait_ns:
                 symbol = self._roster.symbol(index)
                 wait_ns += not_before_ns - mono_ns()
-                self._log.wait(logging.INFO, "book", f"{symbol}: wanted again", wait_ns, symbol)
+                self._log.wait(logging.INFO, self.what, f"{symbol}: wanted again", wait_ns, symbol)
 
     def subscribed(self, now_ns: int, indices: Iterable[int]) -> None:
         """The streams of these are subscribed: those that are not live need the whole book, which comes by
@@ -145,11 +176,11 @@ class Books:
 
     def closed(self) -> set[int]:
         """Books that are not live and cannot be: trading has ended."""
-        ended = (index for index in self._roster.with_book if self._roster.has_ended(index))
+        ended = (index for index in self.members if self._roster.has_ended(index))
         return {index for index in ended if index not in self.live}
 
     def _is_carried(self, index: int) -> bool:
-        carrier = self._links.carrier(index)
+        carrier = self._carrier(index)
         return carrier is not None and carrier.machine.subscribed
 
     # What is done.
@@ -170,8 +201,8 @@ class Books:
         pool_at_ns = self.scheduler.pool_at_ns
         indices = self.scheduler.due(now_ns)
         if self.scheduler.pool_at_ns > max(now_ns, pool_at_ns):
-            text = f"{self.scheduler.waiting} books wait for the venue's weight"
-            self._log.wait(logging.INFO, "books", text, self.scheduler.pool_at_ns - now_ns)
+            text = f"{self.scheduler.waiting} {self.what}s wait for the venue's weight"
+            self._log.wait(logging.INFO, f"{self.what}s", text, self.scheduler.pool_at_ns - now_ns)
         if self._in_stream:
             self._ask_again(now_ns, indices)
             return
@@ -185,13 +216,14 @@ class Books:
 
     def _ask_again(self, now_ns: int, indices: Iterable[int]) -> None:
         """Subscribes books anew: the venue then sends the whole ones."""
-        wanted = dict.fromkeys(indices, True)
-        asked = self._links.resubscribe(wanted) if wanted else set()
+        wanted = list(indices)
+        asked = self._resubscribe(wanted) if wanted else set()
         for index in wanted:
             if index in asked:
                 self.asked_again += 1
                 self._awaited[index] = now_ns + BOOK_WAIT_NS
-                self._log.log(now_ns, logging.INFO, "book asked for again", self._roster.symbol(index))
+                about = f"{self.what} asked for again"
+                self._log.log(now_ns, logging.INFO, about, self._roster.symbol(index))
             else:
                 self._failed(now_ns, index, "its connection is not subscribed")
 
@@ -204,7 +236,7 @@ class Books:
     async def _fetch(self, index: int) -> None:
         """One snapshot; a cancelled one (connection lost) leaves nothing behind."""
         instrument = self._roster[index]
-        request = self._venue.snapshot_request(instrument)
+        request = self._request(instrument)
         if request is None:
             return
         try:
@@ -212,7 +244,7 @@ class Books:
         except TransportError as error:
             self._failed(mono_ns(), index, str(error), int(error.retry_after_s * SECOND_NS))
         else:
-            self._feed.on_snapshot(index, body)
+            self._take(index, body)
             kinds = self._take_notices()
             if not self.scheduler.is_under_way(index):
                 pass  # Too old: its notice has queued it again.

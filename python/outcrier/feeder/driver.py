@@ -135,6 +135,8 @@ class ConnectionDriver:
         """Indices of the books that are stale when the connection is lost."""
         self.bookless: tuple[int, ...] = ()
         """Indices of instruments without a book that have streams here: stale with it too."""
+        self.orders: tuple[int, ...] = ()
+        """Indices of the instruments whose orders it feeds."""
         self.owner = owner
         self.take = take
         """`_core.Feed.on_frame`."""

@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 from outcrier import _core
@@ -18,7 +19,7 @@ from outcrier.feeder.backoff import SECOND_NS
 from outcrier.feeder.connection import Connection, State
 from outcrier.feeder.driver import ConnectionDriver, Owner
 from outcrier.feeder.logs import LimitedLog
-from outcrier.feeder.plan import Change, PlannedConnection, Planner, spec_of
+from outcrier.feeder.plan import Change, Part, PlannedConnection, Planner, spec_of
 from outcrier.feeder.roster import Roster
 from outcrier.feeder.stream_silence import BOOK
 from outcrier.feeder.tap import Tap
@@ -48,6 +49,18 @@ its end to every new connection must not be asked in a loop.
 # STATUS numbers of docs/wire-format.md.
 _SCOPE_CONNECTION: Final = 4
 _STATE_CLOSED: Final = 5
+
+
+class Which(Enum):
+    """Streams of an instrument."""
+
+    ALL = "all"
+    BOOK = "book"
+    ORDERS = "orders"
+
+    def of(self, part: Part) -> tuple[str, ...]:
+        """Those of them that a part has."""
+        return part.streams if self is Which.ALL else part.book if self is Which.BOOK else part.orders
 
 
 @dataclass(slots=True)
@@ -102,7 +115,7 @@ class Links:
         connector_for: Callable[[str], Connector],
         random: random.Random,
         log: LimitedLog,
-        allowance: Allowance,
+        allowance_of: Callable[[PlannedConnection], Allowance],
         tap: Tap | None,
     ) -> None:
         self._owner = owner
@@ -114,7 +127,7 @@ class Links:
         self._random = random
         self._log = log
         self._tap = tap
-        self._allowance = allowance
+        self._allowance_of = allowance_of
         self._places: dict[int, _Place] = {}
         self._last_id = 0
         self.take_overs = 0
@@ -173,10 +186,13 @@ class Links:
         """The connection that feeds the book of an instrument."""
         return next((place.main for place in self._places.values() if index in place.main.books), None)
 
-    def asking(self) -> set[int]:
-        """Instruments whose book's connection has something left to send."""
-        places = (place.main for place in self._places.values() if place.main.machine.is_asking)
-        return {index for driver in places for index in driver.books}
+    def orders_carrier(self, index: int) -> ConnectionDriver | None:
+        """The connection that feeds the orders of an instrument."""
+        return next((place.main for place in self._places.values() if index in place.main.orders), None)
+
+    def asking(self) -> list[ConnectionDriver]:
+        """Connections that have something left to send."""
+        return [place.main for place in self._places.values() if place.main.machine.is_asking]
 
     def is_carried(self, index: int) -> bool:
         """Whether every stream of an instrument without a book is subscribed."""
@@ -188,9 +204,9 @@ class Links:
         down = [place.main for place in self._places.values() if not place.main.machine.subscribed]
         return sorted({index for driver in down for index in (*driver.books, *driver.bookless)})
 
-    def resubscribe(self, indices: Mapping[int, bool]) -> set[int]:
-        """Gives the streams of instruments up and asks for them anew, of those with True the book's alone, in
-        as few messages as the venue takes; those that somebody could be asked for.
+    def resubscribe(self, indices: Mapping[int, Which]) -> set[int]:
+        """Gives streams of instruments up and asks for them anew, in as few messages as the venue takes;
+        those that somebody could be asked for.
         """
         asked: set[int] = set()
         natives = {self._roster[index].native_symbol: index for index in indices}
@@ -200,7 +216,7 @@ class Links:
             streams: list[str] = []
             for native in natives.keys() & place.planned.parts.keys():
                 part, index = place.planned.parts[native], natives[native]
-                mine = part.book if indices[index] else part.streams
+                mine = indices[index].of(part)
                 if mine:
                     streams += mine
                     asked.add(index)
@@ -228,7 +244,7 @@ class Links:
             return
         place.begun_ns = now_ns
         second = place.second = self._driver(place.planned)
-        second.books, second.bookless = driver.books, driver.bookless
+        second.books, second.bookless, second.orders = driver.books, driver.bookless, driver.orders
         place.waiting = {*driver.books, *driver.bookless}
         place.until_ns = None
         self._feed.overlap(driver.conn_id, second.conn_id, sorted(place.waiting))
@@ -360,6 +376,7 @@ class Links:
     def _driver(self, planned: PlannedConnection) -> ConnectionDriver:
         self._last_id += 1
         number, connector_for = self._last_id, self._connector_for
+        allowance = self._allowance_of(planned)
         if self._tap is not None:
             books = planned.books
             connector_for = self._tap.connectors(self._venue, number, books, connector_for)
@@ -367,9 +384,9 @@ class Links:
             conn_id=number,
             machine=Connection(
                 spec_of(planned, self._venue),
-                self._allowance.connects,
+                allowance.connects,
                 self._random.random,
-                self._allowance.messages,
+                allowance.messages,
             ),
             planned=planned,
             owner=self._owner,
@@ -400,10 +417,11 @@ class Links:
         for place in self._places.values():
             books = self._indices(place.planned.books)
             bookless = self._indices(all_bookless[place.planned.number])
+            orders = self._indices(place.planned.orders)
             joined = {*books, *bookless} - {*place.main.books, *place.main.bookless}
             for driver in (place.main, place.second):
                 if driver is not None:
-                    driver.books, driver.bookless = books, bookless
+                    driver.books, driver.bookless, driver.orders = books, bookless, orders
             if place.second is not None and joined:
                 place.waiting |= joined
                 self._feed.overlap(place.main.conn_id, place.second.conn_id, sorted(joined))

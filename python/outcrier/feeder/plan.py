@@ -23,6 +23,8 @@ class Part:
     streams: tuple[str, ...]
     book: tuple[str, ...] = ()
     """Those of the streams that feed the book."""
+    orders: tuple[str, ...] = ()
+    """Those that feed the orders."""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,11 @@ class PlannedConnection:
         return [native for native, part in self.parts.items() if part.book]
 
     @property
+    def orders(self) -> list[str]:
+        """Native symbols whose orders it feeds."""
+        return [native for native, part in self.parts.items() if part.orders]
+
+    @property
     def instruments(self) -> tuple[Instrument, ...]:
         """Instruments with at least one stream here."""
         return tuple(part.instrument for part in self.parts.values() if part.instrument is not None)
@@ -94,7 +101,7 @@ class Planner:
         self.instruments: dict[str, Instrument] = {}
         """By native symbol, in the order added."""
         self._speeds = dict(speeds)
-        self._base = (ws_url or venue.ws_url).rstrip("/")
+        self._ws_url = ws_url.rstrip("/")
         self._connections: dict[int, PlannedConnection] = {}
         self._last = 0
 
@@ -147,6 +154,10 @@ class Planner:
         """Native symbols whose book a stream feeds."""
         return {native for each in self.connections for native in each.books}
 
+    def with_orders(self) -> set[str]:
+        """Native symbols whose orders a stream feeds."""
+        return {native for each in self.connections for native in each.orders}
+
     def bookless(self) -> dict[int, list[str]]:
         """Native symbols of the instruments without a book that live and die with each connection, by its
         number.
@@ -171,7 +182,7 @@ class Planner:
             for stream in self.venue.streams(instrument, self.channels, self._speeds):
                 own.setdefault(self.venue.route(stream), []).append(stream)
             parts += [
-                (route, instrument.native_symbol, Part(instrument, tuple(streams), self._book_of(streams)))
+                (route, instrument.native_symbol, self._part(instrument, streams))
                 for route, streams in own.items()
             ]
         if not self.instruments:
@@ -181,18 +192,28 @@ class Planner:
                     parts.append((self.venue.route(stream), stream, Part(None, (stream,))))
         return sorted(parts, key=lambda part: part[0])
 
-    def _book_of(self, streams: Iterable[str]) -> tuple[str, ...]:
-        return tuple(stream for stream in streams if any(c.book for c in channels_of(self.venue, [stream])))
+    def _part(self, instrument: Instrument, streams: Sequence[str]) -> Part:
+        channels = [(stream, each) for stream in streams for each in channels_of(self.venue, [stream])]
+        book = tuple(stream for stream, channel in channels if channel.book)
+        orders = tuple(stream for stream, channel in channels if channel.orders)
+        return Part(instrument, tuple(streams), book, orders)
+
+    def _url(self, route: str) -> str:
+        """Where a route is. With a base of ours, one at another host of the venue is a path below it."""
+        if route.startswith("//"):
+            scheme = self.venue.ws_url.partition(":")[0]
+            return self._ws_url + route[1:] if self._ws_url else f"{scheme}:{route}"
+        return (self._ws_url or self.venue.ws_url.rstrip("/")) + route
 
     def _with_room(self, route: str, part: Part) -> PlannedConnection:
         """The first connection of the route that takes the part; an instrument's streams stay together, so
         that a loss hits the fewest.
         """
         for connection in self._connections.values():
-            if connection.route == route and not _is_full(self.venue.limits, connection, part):
+            if connection.route == route and not _is_full(self.venue.limits_of(route), connection, part):
                 return connection
         self._last += 1
-        connection = PlannedConnection(self._last, self._base + route, route)
+        connection = PlannedConnection(self._last, self._url(route), route)
         self._connections[connection.number] = connection
         return connection
 
@@ -226,14 +247,21 @@ def plan_venue(venue: Venue, catalogue: Catalogue, config: VenueConfig, *, limit
 
 def check_venue(venue: Venue, config: VenueConfig) -> None:
     """Raises ConfigurationError for what can be refused before anything is connected: a venue without an
-    address, channels and speeds.
+    address, channels, those that need an account too, and speeds.
     """
     for key, own in (("ws_url", venue.ws_url), ("rest_url", venue.rest_url)):
         if not (own or getattr(config, key)):
             raise ConfigurationError(
                 f"venues.{venue.name}.{key}: {venue.name} has no address of its own; name your server's"
             )
-    speeds_of(venue, config.channels or venue.default_channels, config)
+    channels = config.channels or venue.default_channels
+    speeds_of(venue, channels, config)
+    closed = next((name for name in channels if venue.channels[name].needs_account), None)
+    if closed is not None and not config.key_file:
+        raise ConfigurationError(
+            f"venues.{venue.name}.channels: {closed} needs an account of the venue: "
+            f"venues.{venue.name}.key_file names a file with its API key"
+        )
 
 
 def speeds_of(venue: Venue, channels: Sequence[str], config: VenueConfig) -> dict[str, str]:
@@ -257,7 +285,7 @@ def speeds_of(venue: Venue, channels: Sequence[str], config: VenueConfig) -> dic
 
 def spec_of(connection: PlannedConnection, venue: Venue) -> ConnectionSpec:
     """What the connection machine must know of a planned connection."""
-    keepalive, limits = venue.keepalive, venue.limits
+    keepalive, limits = venue.keepalive, venue.limits_of(connection.route)
     # The shortest one that a stream promises.
     cadences = [each.cadence_s for each in channels_of(venue, connection.streams) if each.cadence_s]
     greeting = venue.greeting()

@@ -30,10 +30,11 @@ class Roster:
         self._listed: dict[int, Instrument] = {}
         self._statuses: dict[int, int] = {}
         self.with_book: set[int] = set()
+        self.with_orders: set[int] = set()
         self.refused_sizes = 0
         """Sizes of later lists that the wire cannot hold."""
 
-    def add(self, instrument: Instrument, wire_id: int, *, has_book: bool) -> int:
+    def add(self, instrument: Instrument, wire_id: int, *, has_book: bool, has_orders: bool = False) -> int:
         """Defines an instrument on the wire under its stable id; its index."""
         index = self._feed.add_instrument(**to_core_kwargs(instrument, wire_id), has_book=has_book)
         self._indices[instrument.native_symbol] = index
@@ -41,6 +42,8 @@ class Roster:
         self._statuses[index] = instrument.status
         if has_book:
             self.with_book.add(index)
+        if has_orders and self._feed.want_orders(index):
+            self.with_orders.add(index)
         return index
 
     def remove(self, native: str) -> int | None:
@@ -49,6 +52,7 @@ class Roster:
         if index is not None:
             del self._listed[index], self._statuses[index]
             self.with_book.discard(index)
+            self.with_orders.discard(index)
             self._feed.remove_instrument(index)
         return index
 

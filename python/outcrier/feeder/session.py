@@ -20,9 +20,10 @@ from outcrier.feeder.driver import Changed, ConnectionDriver
 from outcrier.feeder.ending import end_session
 from outcrier.feeder.faults import FaultKeeper
 from outcrier.feeder.health import CONN_EVERY_NS, publish_connection, publish_connections
-from outcrier.feeder.links import Links
+from outcrier.feeder.links import Links, Which
 from outcrier.feeder.logs import LimitedLog
-from outcrier.feeder.plan import Change, Planner
+from outcrier.feeder.order_books import PREFIX, OrderBooks
+from outcrier.feeder.plan import Change, PlannedConnection, Planner
 from outcrier.feeder.reach import Reach
 from outcrier.feeder.rest import InstrumentList, VenueRest
 from outcrier.feeder.roster import Roster
@@ -88,7 +89,7 @@ class VenueSession:
         log: LimitedLog,
         reach: Reach,
         faults_path: Path,
-        allowance: Allowance,
+        allowance_of: Callable[[PlannedConnection], Allowance],
         tap: Tap | None = None,
     ) -> None:
         """Defines the instruments on the wire under their stable ids, which `ids_of` gives."""
@@ -108,11 +109,17 @@ class VenueSession:
         self._reach = reach
         self.roster = Roster(feed, log)
         in_stream = type(venue).snapshot_request is Venue.snapshot_request
-        self._scheduler = SnapshotScheduler(
-            WeightPool(RESYNC_POOL) if in_stream else pool,
-            RESYNC_AT_ONCE if in_stream else venue.limits.snapshots_at_once,
-            random.random,
-        )
+        orders_in_stream = type(venue).orders_request is Venue.orders_request
+
+        def scheduler(*, in_stream: bool) -> SnapshotScheduler:
+            return SnapshotScheduler(
+                WeightPool(RESYNC_POOL) if in_stream else pool,
+                RESYNC_AT_ONCE if in_stream else venue.limits.snapshots_at_once,
+                random.random,
+            )
+
+        self._scheduler = scheduler(in_stream=in_stream)
+        self._orders_scheduler = scheduler(in_stream=orders_in_stream)
         self._define(planner.instruments.values())
         self.links = Links(
             owner=self,
@@ -122,22 +129,28 @@ class VenueSession:
             connector_for=connector_for,
             random=random,
             log=log,
-            allowance=allowance,
+            allowance_of=allowance_of,
             tap=tap,
         )
-        self.books = Books(
-            venue=venue,
-            feed=feed,
-            roster=self.roster,
-            links=self.links,
-            rest=rest,
-            scheduler=self._scheduler,
-            in_stream=in_stream,
-            log=log,
-            reach=reach,
-            take_notices=self._take_notices,
-            moved=self.reschedule,
-            fail=self.fail,
+        self.books, self.orders = (
+            kind(
+                venue=venue,
+                feed=feed,
+                roster=self.roster,
+                links=self.links,
+                rest=rest,
+                scheduler=each,
+                in_stream=comes_in_stream,
+                log=log,
+                reach=reach,
+                take_notices=self._take_notices,
+                moved=self.reschedule,
+                fail=self.fail,
+            )
+            for kind, each, comes_in_stream in (
+                (Books, self._scheduler, in_stream),
+                (OrderBooks, self._orders_scheduler, orders_in_stream),
+            )
         )
         self._silence = StreamSilence()
         loop = asyncio.get_running_loop()
@@ -174,6 +187,7 @@ class VenueSession:
         changes = self._planner.remove(gone)
         indices = [index for native in gone if (index := self.roster.index(native)) is not None]
         self.books.remove(indices)
+        self.orders.remove(indices)
         for native in gone:
             self.roster.remove(native)
         if self._started:
@@ -182,13 +196,16 @@ class VenueSession:
     def _define(self, instruments: Iterable[Instrument]) -> None:
         instruments = list(instruments)
         ids = self._ids_of(each.native_symbol for each in instruments)
-        with_book = self._planner.with_book()
+        with_book, with_orders = self._planner.with_book(), self._planner.with_orders()
         for each in instruments:
             native = each.native_symbol
-            self.roster.add(each, ids[native], has_book=native in with_book)
-            request = self._venue.snapshot_request(each)
-            if request is not None:
-                self._scheduler.weight = max(self._scheduler.weight, request.weight)
+            self.roster.add(each, ids[native], has_book=native in with_book, has_orders=native in with_orders)
+            for request, scheduler in (
+                (self._venue.snapshot_request(each), self._scheduler),
+                (self._venue.orders_request(each), self._orders_scheduler),
+            ):
+                if request is not None:
+                    scheduler.weight = max(scheduler.weight, request.weight)
 
     @property
     def published(self) -> Mapping[str, Instrument]:
@@ -217,6 +234,7 @@ class VenueSession:
         """
         self.links.stop()
         self.books.stop()
+        self.orders.stop()
         self._feed_timer.cancel()
         self._house_timer.cancel()
         self._keeper.sample()
@@ -253,11 +271,12 @@ class VenueSession:
         kinds: list[str] = []
         for kind, index, expected, got, text in self.feed.notices():
             kinds.append(kind)
-            if kind in _OF_BOOKS:
-                self.books.noticed(now_ns, kind, index)
+            books = self.orders if kind.startswith(PREFIX) else self.books
+            about = kind.removeprefix(PREFIX)
+            if about in _OF_BOOKS | _ALSO_OF_BOOKS:
+                books.noticed(now_ns, about, index)
+            if about in _OF_BOOKS:
                 continue
-            if kind in _ALSO_OF_BOOKS:
-                self.books.noticed(now_ns, kind, index)
             match kind:
                 case "SESSION_FULL":
                     self.fail(SessionFull(text))
@@ -280,10 +299,11 @@ class VenueSession:
             self._status_changed(index)
 
     def _status_changed(self, index: int) -> None:
-        if self.roster.has_ended(index):
-            self.books.forget([index])
-        elif index in self.roster.with_book and index not in self.books.live:
-            self.books.want(mono_ns(), index)
+        for books in (self.books, self.orders):
+            if self.roster.has_ended(index):
+                books.forget([index])
+            elif index in books.members and index not in books.live:
+                books.want(mono_ns(), index)
 
     def take_list(self, listed: InstrumentList) -> None:
         """Publishes what a later instrument list changes."""
@@ -317,7 +337,7 @@ class VenueSession:
                 self.links.drained(driver)
             case Lost(reason=reason, wait_ns=wait_ns):
                 self._reach.waits(name, f"lost: {reason}", wait_ns)
-                self._lose(driver.conn_id, self.links.lost(driver))
+                self._lose(driver, self.links.lost(driver))
                 self.feed.publish_status(
                     scope=SCOPE_CONNECTION,
                     state=STATE_STALE,
@@ -343,6 +363,7 @@ class VenueSession:
     def _carries(self, driver: ConnectionDriver) -> None:
         """Whatever the connection was asked for is subscribed."""
         self.books.subscribed(mono_ns(), driver.books)
+        self.orders.subscribed(mono_ns(), driver.orders)
         self._revive([driver])
 
     def _revive(self, drivers: Iterable[ConnectionDriver]) -> None:
@@ -353,12 +374,14 @@ class VenueSession:
             self.feed.connected(whole)
             self._take_notices()
 
-    def _lose(self, conn_id: int, indices: Sequence[int]) -> None:
+    def _lose(self, driver: ConnectionDriver, indices: Sequence[int]) -> None:
         """The connection of these instruments is gone; those that come by another one stay live."""
         self.books.scheduler.forgive(indices)
-        self.feed.disconnected(indices, connection=conn_id)
+        self.orders.scheduler.forgive(driver.orders)
+        self.feed.disconnected(indices, connection=driver.conn_id)
         self._take_notices()
         self.books.lost(indices)
+        self.orders.lost(driver.orders)
 
     # Timers.
 
@@ -369,6 +392,7 @@ class VenueSession:
             *deadlines,
             self.links.deadline_ns,
             self.books.deadline_ns,
+            self.orders.deadline_ns,
             self._conn_at_ns,
         )
         self._house_timer.at(min(time_ns for time_ns in times if time_ns is not None), mono_ns())
@@ -399,6 +423,7 @@ class VenueSession:
         now_ns = mono_ns()
         self.links.tick(now_ns)
         self.books.due(now_ns)
+        self.orders.due(now_ns)
         if now_ns >= self._conn_at_ns:
             self._conn_at_ns = now_ns + CONN_EVERY_NS
             publish_connections(self.feed, self.drivers, self.links.sums, now_ns)
@@ -412,7 +437,7 @@ class VenueSession:
         even so is no longer believed.
         """
         counts, last_ns = self.feed.activity()
-        again: dict[int, bool] = {}
+        again: dict[int, Which] = {}
         for silent in self._silence.look(now_ns, counts, last_ns, self.links.cut_off()):
             index = silent.index
             if not self.roster.is_trading(index):
@@ -421,7 +446,8 @@ class VenueSession:
             self._log.log(now_ns, logging.WARNING, "silent", f"{self.roster.symbol(index)} {silent}")
             if silent.again and silent.is_book:
                 self.feed.resync(index, REASON_DISCONNECT)
-            again[index] = again.get(index, True) and silent.is_book
+            which = Which.BOOK if silent.is_book else Which.ALL
+            again[index] = which if again.get(index, which) is which else Which.ALL
         if again:
             self.links.resubscribe(again)
             self._take_notices()

@@ -14,6 +14,7 @@ from outcrier import _core
 from outcrier.clock import mono_ns, wall_ns
 from outcrier.config import VenueConfig
 from outcrier.errors import ConfigurationError
+from outcrier.feeder.account import account_of
 from outcrier.feeder.allowance import Allowances
 from outcrier.feeder.backoff import SECOND_NS, full_jitter_ns
 from outcrier.feeder.choice import Choice
@@ -74,7 +75,7 @@ class VenueFeeder:
         history_bytes: int,
     ) -> None:
         """`history_bytes`: for the last messages of its instruments. Raises ConfigurationError for channels
-        and speeds that the venue does not offer.
+        and speeds that the venue does not offer, and for a key file that cannot be used.
         """
         check_venue(venue, config)
         self.venue = venue
@@ -86,6 +87,10 @@ class VenueFeeder:
         self.reach = Reach(self._log)
         limits = venue.limits
         self._pool = around.pools.setdefault(limits.weight_pool, WeightPool(limits.weight_per_minute))
+        account = account_of(venue, config, http)
+        self._connector_for = around.connector_for
+        if account is not None:
+            self._connector_for = account.connectors(around.connector_for)
         self._rest = VenueRest(venue, config.rest_url, http, self._pool, around.tap)
         self._history_bytes = history_bytes
         self._session: VenueSession | None = None
@@ -172,8 +177,10 @@ class VenueFeeder:
                 feed=feed,
                 rest=self._rest,
                 pool=self._pool,
-                connector_for=around.connector_for,
-                allowance=around.allowances.of(self._config.ws_url or venue.ws_url, venue.limits),
+                connector_for=self._connector_for,
+                allowance_of=lambda planned: around.allowances.of(
+                    planned.url, venue.limits_of(planned.route)
+                ),
                 tap=around.tap,
                 random=around.random,
                 log=self._log,

@@ -26,6 +26,7 @@ from outcrier.shape_json import to_json
 from outcrier.shapes import AnyShape, Envelope, Where
 from outcrier.symbols import SYMBOL_BYTES_MAX
 from outcrier.venue_numbers import venue_number
+from outcrier.venues.account import Account
 from outcrier.venues.exchange_side import ExchangeSide
 
 FAULT_TEXT_MAX: Final = 4096
@@ -212,6 +213,10 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """One stream for all instruments."""
     book: bool = False
     """Its streams feed the book."""
+    orders: bool = False
+    """Its streams feed the orders of the instruments, which have a book by another channel."""
+    needs_account: bool = False
+    """It is subscribed with an account's key (`Venue.account`), and not offered without one."""
     cadence_s: float = 0.0
     """The venue pushes such a stream at least this often whatever the market does; 0 = only when something
     happens.
@@ -255,6 +260,8 @@ class Venue(ABC):
     """Why an old protocol is kept: the recording that speaks it. Empty = the protocol of today."""
     exchange: ExchangeSide
     """How the exchange answers: for stand-ins."""
+    account: Account | None = None
+    """How an account proves itself; None = no channel needs one."""
 
     @property
     def number(self) -> int:
@@ -277,9 +284,10 @@ class Venue(ABC):
         return are_own and not self.simulation
 
     def check_channels(self, channels: Iterable[str], speeds: Mapping[str, str] | None = None) -> None:
-        """Raises ConfigurationError, with what is allowed, for an unknown channel or speed or two forms of
-        one thing.
+        """Raises ConfigurationError, with what is allowed, for an unknown channel or speed, two forms of one
+        thing, or orders without a book.
         """
+        channels = tuple(channels)
         groups: dict[str, str] = {}
         for name in channels:
             channel = self.channels.get(name)
@@ -291,6 +299,11 @@ class Venue(ABC):
                     raise ConfigurationError(
                         f"channels {other} and {name} of {self.name} carry the same {channel.group}: take one"
                     )
+        known = [self.channels[name] for name in channels]
+        with_orders = next((each.name for each in known if each.orders), None)
+        if with_orders is not None and not any(each.book for each in known):
+            books = " or ".join(each.name for each in self.channels.values() if each.book)
+            raise ConfigurationError(f"channel {with_orders} of {self.name} needs {books} beside it")
         for name, speed in (speeds or {}).items():
             channel = self.channels.get(name)
             if channel is None or speed not in channel.speeds:
@@ -332,11 +345,16 @@ class Venue(ABC):
         """Names of the streams of one instrument, those of the whole venue left out."""
 
     def route(self, stream: str) -> str:
-        """Path of the connections that push `stream`, behind the base URL; streams of one route share
-        connections.
+        """Path of the connections that push `stream`, behind the base URL, or `//host/path` where they are at
+        another host; streams of one route share connections.
         """
         del stream
         return ""
+
+    def limits_of(self, route: str) -> Limits:
+        """The limits of the connections of a route, where they have their own."""
+        del route
+        return self.limits
 
     def whole_venue_stream(self, channel: Channel) -> str:
         """Name of the one stream of a channel of the whole venue."""
@@ -358,6 +376,13 @@ class Venue(ABC):
 
     def snapshot_request(self, instrument: Instrument) -> HttpRequest | None:
         """Asks for the whole book of an instrument; None where it comes in the stream, after a new
+        subscription.
+        """
+        del instrument
+        return None
+
+    def orders_request(self, instrument: Instrument) -> HttpRequest | None:
+        """Asks for all orders of an instrument; None where they come in the stream, after a new
         subscription.
         """
         del instrument

@@ -3,14 +3,18 @@
 Rules are those of the documentation as of 2026-08. Of its books only `level2_batch` (every 50 ms) is public;
 the others (`level2`, `level3`, `full`) need an account. It has neither numbers nor a checksum: a lost message
 of a book cannot be noticed, which the definition says (`book_proof` 0). Trades have ids without holes.
+
+`full` tells of every order, numbered one by one for each product, and of the trades as `matches` does: one
+of the two is subscribed. It has connections of its own, so that an account that is refused costs no book.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -145,6 +149,7 @@ _CHANNEL_OF_TYPE: Final = {
     "last_match": "matches",
     "ticker": "ticker",
     "heartbeat": "heartbeat",
+    **dict.fromkeys(("received", "open", "done", "change"), orders.CHANNEL),
 }
 _ACKNOWLEDGED_AS: Final = {"level2_batch": "level2_50"}
 
@@ -188,16 +193,19 @@ class CoinbaseExchange(NamedStreams):
         channel.name: channel
         for channel in (
             Channel(name="level2_batch", book=True),
-            Channel(name="matches"),
+            Channel(name="matches", group="trades"),
             Channel(name="ticker"),
             Channel(name="heartbeat", cadence_s=1.0),
             Channel(name="status", whole_venue=True),
+            Channel(name=orders.CHANNEL, group="trades", orders=True, needs_account=True),
         )
     }
     default_channels = ("level2_batch", "matches", "ticker", "heartbeat", "status")
     captures = ("coinbase/exchange_20??-??-??", "coinbase/ssc2ce_*")
     instrument_lists = ("coinbase/exchange_instruments",)
     documentation = "2026-08"
+
+    account = orders.CoinbaseAccount()
 
     def __init__(self) -> None:
         self.exchange = _Exchange(self)
@@ -242,6 +250,12 @@ class CoinbaseExchange(NamedStreams):
 
     # Streams and connections.
 
+    def route(self, stream: str) -> str:
+        return "/" if stream.startswith(f"{orders.CHANNEL}:") else ""
+
+    def orders_request(self, instrument: Instrument) -> HttpRequest | None:
+        return HttpRequest(f"/products/{instrument.native_symbol}/book", (("level", "3"),))
+
     def subscribe(self, streams: Sequence[str], held: Sequence[str] = (), number: int = 1) -> list[Request]:
         del held, number
         return list(_requests("subscribe", streams))
@@ -285,6 +299,8 @@ class CoinbaseExchange(NamedStreams):
                 rows, columns = frames.rows(message.get("changes")), (1, 2)
             case "match" | "last_match":
                 rows, columns = [[message.get("price"), message.get("size")]], (0, 1)
+            case "open":
+                rows, columns = [[message.get("price"), message.get("remaining_size")]], (0, 1)
             case _:
                 return Printed()
         prices, quantities = ([frames.at(row, column) for row in rows] for column in columns)
@@ -326,7 +342,7 @@ class _Exchange(ExchangeSide):
             # A channel by its name alone is about the products of the request.
             name = frames.word(part) or frames.word(frames.at(part, "name"))
             products = frames.rows(frames.at(part, "product_ids")) or frames.rows(request.get("product_ids"))
-            if name in {"level2", "level3", "full"}:
+            if name in {"level2", "level3"} or (name == orders.CHANNEL and not _is_signed(request)):
                 return [_NEEDS_ACCOUNT]
             channel = self.venue.channels.get(name)
             if channel is None:
@@ -347,6 +363,10 @@ class _Exchange(ExchangeSide):
         ]
         return msgspec.json.encode({"type": "subscriptions", "channels": channels}).decode()
 
+    def begins(self, stream: str) -> bool:
+        """Whether who subscribes a stream is sent its state: all orders are an answer of REST."""
+        return not stream.startswith(f"{orders.CHANNEL}:")
+
     def on_subscribed(self, client: Client, stream: str, book: StandInBook | None) -> list[str]:
         del client
         name, _, product = stream.partition(":")
@@ -356,6 +376,24 @@ class _Exchange(ExchangeSide):
         message = {"type": "snapshot", "product_id": product, "asks": asks, "bids": bids}
         return [msgspec.json.encode(message).decode()]
 
+    def wants(self, client: Client, stream: str) -> bool:
+        name, _, product = stream.partition(":")
+        is_match = name == "matches" and f"{orders.CHANNEL}:{product}" in client.streams
+        return is_match or stream in client.streams
+
+    def state_stream(self, stream: str) -> str:
+        name, _, product = stream.partition(":")
+        return f"{orders.CHANNEL}:{product}" if name == "matches" else stream
+
+    def state(self, stream: str, before: str | None, text: str) -> str | None:
+        return orders.book_after(before, text) if stream.startswith(f"{orders.CHANNEL}:") else None
+
+    def state_of(self, target: str) -> str | None:
+        parts = urlsplit(target)
+        found = re.fullmatch(r"/products/([^/]+)/book", parts.path)
+        is_whole = found is not None and parse_qs(parts.query).get("level") == ["3"]
+        return f"{orders.CHANNEL}:{found[1]}" if found is not None and is_whole else None
+
     def rest(
         self, target: str, instruments: Mapping[str, str], books: Mapping[str, StandInBook]
     ) -> Answer | None:
@@ -363,6 +401,10 @@ class _Exchange(ExchangeSide):
         return (
             Answer(200, instruments.get("/products", "[]")) if urlsplit(target).path == "/products" else None
         )
+
+
+def _is_signed(request: Mapping[str, object]) -> bool:
+    return all(frames.word(request.get(name)) for name in ("signature", "key", "passphrase", "timestamp"))
 
 
 _NEEDS_ACCOUNT: Final = (

@@ -10,13 +10,24 @@ that is filled at once, or a market order, is never open. One that was filled wh
 last match, before its `done`.
 
 The whole book is an answer of REST (`level=3`), which the messages after its `sequence` continue.
+
+An account signs its subscription as it would sign `GET /users/self/verify` (exchange/websocket-feed/
+authentication): HMAC-SHA256 of time, method and path under the decoded secret, base64.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+
+import msgspec
 
 from outcrier.shapes import PRESENT, OrdersShape, PlusOne, SideWords
+from outcrier.venues import frames
+from outcrier.venues.account import SIGNS, Account, ApiKey
+
+CHANNEL: Final = "full"
 
 _SIDE: Final = SideWords(bid=("buy",), ask=("sell",))
 _TIME: Final = ("time", "rfc3339")
@@ -140,3 +151,73 @@ BOOK: Final = OrdersShape(
     snapshot=True,
     known=("auction_mode", "auction"),
 )
+
+
+class CoinbaseAccount(Account):
+    """Signs subscriptions of `full`."""
+
+    fields: ClassVar[tuple[str, ...]] = ("key", SIGNS, "passphrase")
+
+    def signed(self, text: str, key: ApiKey, now_s: int, token: str) -> str:
+        del token
+        message = frames.record(text)
+        names = [frames.at(each, "name") for each in frames.rows(message.get("channels"))]
+        if message.get("type") != "subscribe" or CHANNEL not in names:
+            return text
+        proof = {
+            "signature": key.sha256(f"{now_s}GET/users/self/verify"),
+            "key": key.key,
+            "passphrase": key.passphrase,
+            "timestamp": str(now_s),
+        }
+        return msgspec.json.encode(message | proof).decode()
+
+
+# The exchange's side.
+
+
+class _Book(msgspec.Struct):
+    """The answer of REST: price, size, id."""
+
+    sequence: int
+    bids: list[tuple[str, str, str]] = []
+    asks: list[tuple[str, str, str]] = []
+
+
+def book_after(before: str | None, text: str) -> str | None:
+    """The answer of REST after a message; `before` is the one before it, and without one no order rests."""
+    message = frames.record(text)
+    sequence, verb = message.get("sequence"), frames.word(message.get("type"))
+    if type(sequence) is not int or verb not in {"received", "open", "done", "match", "change"}:
+        return before
+    book = _Book(0) if before is None else msgspec.json.decode(before, type=_Book)
+    book.sequence = sequence
+    rows = book.bids if message.get("side") == "buy" else book.asks
+    named = frames.word(message.get("maker_order_id" if verb == "match" else "order_id"))
+    found = next((at for at, row in enumerate(rows) if row[2] == named), None)
+    try:
+        if verb == "open":
+            price, size = (frames.word(message.get(key)) for key in ("price", "remaining_size"))
+            rows.append((price, size, named))
+        elif found is not None and verb != "received":
+            row = rows.pop(found)
+            left = _left_of(row, message)
+            if left is not None:
+                keeps = left[0] == row[0] and Decimal(left[1]) <= Decimal(row[1])
+                rows.insert(found if keeps else len(rows), left)
+        return msgspec.json.encode(book).decode()
+    except ArithmeticError:
+        return before
+
+
+def _left_of(row: tuple[str, str, str], message: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    price, size, named = row
+    match message["type"]:
+        case "match":
+            left = Decimal(size) - Decimal(frames.word(message.get("size")) or 0)
+            return (price, f"{left:f}", named) if left > 0 else None
+        case "change":
+            changed = [frames.word(message.get(key)) for key in ("new_price", "new_size")]
+            return (changed[0] or price, changed[1] or size, named)
+        case _:
+            return None

@@ -119,6 +119,17 @@ class ExchangeSide(ABC):
         del stream, before, text
         return None
 
+    def state_stream(self, stream: str) -> str:
+        """The stream whose `state` a message of `stream` changes: a match of Coinbase Exchange is one of all
+        orders too.
+        """
+        return stream
+
+    def begins(self, stream: str) -> bool:
+        """Whether who subscribes a stream is sent its `state`; False where that is an answer of REST."""
+        del stream
+        return True
+
     def stamped(self, client: Client, text: str) -> str:
         """A message as this client gets it: venues that number all messages of a connection (`client.sent` is
         the number of this one), and forms that a client may choose. The default is the message as it is.
@@ -152,6 +163,13 @@ class ExchangeSide(ABC):
         """The answer to a GET; None where there is no such endpoint. `instruments` are the bodies of the
         instrument lists by the targets of `Venue.instruments_requests`, and by those that were recorded.
         """
+
+    def state_of(self, target: str) -> str | None:
+        """The stream whose `state` is the answer to a GET; None where no state is (Coinbase Exchange: all
+        orders).
+        """
+        del target
+        return None
 
     def weight(self, target: str) -> int:
         """What a request costs of `Limits.weight_per_minute`."""

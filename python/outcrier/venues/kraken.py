@@ -9,11 +9,9 @@ Names: this protocol says BTC and DOGE; the list of pairs, v1 and the futures sa
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -23,6 +21,7 @@ from outcrier.shapes import (
 )
 from outcrier.symbols import Kind, Symbol, is_asset
 from outcrier.venues import frames
+from outcrier.venues import kraken_level3 as level3
 from outcrier.venues.base import (
     Ack,
     Channel,
@@ -39,14 +38,12 @@ from outcrier.venues.base import (
     Several,
     Unknown,
 )
-from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
-from outcrier.venues.kraken_shapes import DEPTH, SHAPES
+from outcrier.venues.kraken_exchange import KrakenExchange
+from outcrier.venues.kraken_shapes import DEPTH, LEVEL3_DEPTH, SHAPES
 from outcrier.venues.named import NamedStreams, by_channel
 
 SYMBOLS_AT_ONCE: Final = 100
 """Symbols that a message names: a kilobyte. Each is acknowledged by a message of its own."""
-
-CHECKSUM_LEVELS: Final = 10
 
 STATUS: Final[Mapping[str, int]] = {
     "online": Trading.OPEN,
@@ -181,6 +178,7 @@ class Kraken(KrakenSpot):
             Channel(name="ticker"),
             Channel(name="ohlc"),
             Channel(name="instrument", whole_venue=True),
+            Channel(name=level3.CHANNEL, orders=True, needs_account=True),
         )
     }
     default_channels = ("book", "trade", "ticker", "ohlc", "instrument")
@@ -190,6 +188,7 @@ class Kraken(KrakenSpot):
         "ticker": ("kraken/ws_ticker_snapshot.json",),
         "ohlc": ("kraken/ws_ohlc_update.json",),
         "instrument": ("kraken/v2_instrument_snapshot.json.gz",),
+        level3.CHANNEL: ("kraken/ws_l3_*.json",),
         "": ("kraken/ws_pong.json", "kraken/ws_subscribe_response.json"),
     }
     captures = ("kraken/v2_*",)
@@ -201,18 +200,23 @@ class Kraken(KrakenSpot):
         "ticker": {"event_trigger": "bbo", "snapshot": True},
         "ohlc": {"interval": 1, "snapshot": False},
         "instrument": {"snapshot": True, "include_tokenized_assets": True},
+        level3.CHANNEL: {"depth": LEVEL3_DEPTH, "snapshot": True},
     }
     """What a subscription says beside channel and symbols."""
 
+    account = level3.KrakenAccount()
+
     def __init__(self) -> None:
-        self.exchange = _Exchange(self)
+        self.exchange = KrakenExchange(self)
 
     def native(self, base: str, quote: str) -> str:
         return f"{asset(base)}/{asset(quote)}"
 
     def route(self, stream: str) -> str:
-        del stream
-        return "/v2"
+        return level3.ROUTE if stream.startswith(level3.CHANNEL) else "/v2"
+
+    def limits_of(self, route: str) -> Limits:
+        return level3.limits(self.limits) if route == level3.ROUTE else self.limits
 
     def subscribe(self, streams: Sequence[str], held: Sequence[str] = (), number: int = 1) -> list[Request]:
         del held
@@ -227,9 +231,12 @@ class Kraken(KrakenSpot):
         order = list(self.channels)
         for channel, symbols in by_channel(streams).items():
             options = dict(self.options[channel]) if method == "subscribe" else {}
-            if channel == "book":
-                options["depth"] = DEPTH
-            for batch in frames.batches(symbols, SYMBOLS_AT_ONCE) if symbols else ([],):
+            at_once = SYMBOLS_AT_ONCE
+            if channel in {"book", level3.CHANNEL}:
+                options["depth"] = self.options[channel]["depth"]
+            if channel == level3.CHANNEL:
+                at_once = level3.SYMBOLS_AT_ONCE
+            for batch in frames.batches(symbols, at_once) if symbols else ([],):
                 params = {"channel": channel, **({"symbol": batch} if batch else {}), **options}
                 message = {"method": method, "params": params, "req_id": 10 * number + order.index(channel)}
                 yield Request(msgspec.json.encode(message).decode(), acks=len(batch) or 1)
@@ -271,16 +278,18 @@ class Kraken(KrakenSpot):
     def printed(self, text: bytes | str) -> Printed:
         message = frames.record(text)
         rows = frames.rows(message.get("data"))
-        if message.get("channel") == "book":
+        channel = frames.word(message.get("channel"))
+        keys = ("limit_price", "order_qty") if channel == level3.CHANNEL else ("price", "qty")
+        if channel in {"book", level3.CHANNEL}:
             rows = [
                 each
                 for row in rows
                 for side in ("bids", "asks")
                 for each in frames.rows(frames.at(row, side))
             ]
-        elif message.get("channel") != "trade":
+        elif channel != "trade":
             return Printed()
-        prices, quantities = ([frames.at(row, key) for row in rows] for key in ("price", "qty"))
+        prices, quantities = ([frames.at(row, key) for row in rows] for key in keys)
         return Printed(tuple(frames.numbers(prices)), tuple(frames.numbers(quantities)))
 
     def exchange_time_ns(self, text: bytes | str) -> int | None:
@@ -317,99 +326,6 @@ def _pair_statuses(pairs: Sequence[Any]) -> Control:
         else:
             controls.append(Unknown(f"status {said!r}"[: frames.NAME_MAX]))
     return Several(tuple(controls))
-
-
-def checksum(bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]]) -> int:
-    """Of a book as printed, best first: asks, then bids, without points and leading zeros."""
-    levels = [*asks[:CHECKSUM_LEVELS], *bids[:CHECKSUM_LEVELS]]
-    digits = [number.replace(".", "").lstrip("0") for level in levels for number in level]
-    return zlib.crc32("".join(digits).encode())
-
-
-_NO_TIME: Final = "1970-01-01T00:00:00.000000Z"
-"""What the venue prints where it has no time."""
-
-
-class _Exchange(ExchangeSide):
-    heartbeat_every_s = 1.0
-
-    def __init__(self, venue: Kraken) -> None:
-        self.venue = venue
-
-    def accepts(self, target: str) -> bool:
-        return urlsplit(target).path == "/v2"
-
-    def greeting(self, client: Client) -> list[str]:
-        del client
-        status = {"version": "2.0.10", "system": "online", "api_version": "v2", "connection_id": 1}
-        return [msgspec.json.encode({"channel": "status", "type": "update", "data": [status]}).decode()]
-
-    def on_text(self, client: Client, text: str) -> list[str]:
-        request = frames.record(text)
-        method, number = frames.word(request.get("method")), request.get("req_id")
-        answer: dict[str, Any] = {"method": method, "time_in": _NO_TIME, "time_out": _NO_TIME}
-        if isinstance(number, int):
-            answer["req_id"] = number
-        if method == "ping":
-            return [_text(answer | {"method": "pong"})]
-        channel = self.venue.channels.get(frames.word(frames.at(request, "params", "channel")))
-        if method not in {"subscribe", "unsubscribe"} or channel is None:
-            return [_text(answer | {"success": False, "error": "Unsupported event or channel"})]
-        named = frames.rows(frames.at(request, "params", "symbol"))
-        symbols = [""] if channel.whole_venue else [frames.word(symbol) for symbol in named]
-        return [self._one(client, answer, channel, symbol) for symbol in symbols]
-
-    @staticmethod
-    def _one(client: Client, answer: Mapping[str, Any], channel: Channel, symbol: str) -> str:
-        stream = f"{channel.name}:{symbol}" if symbol else f"!{channel.name}"
-        if "/" not in symbol and not channel.whole_venue:
-            error = {"success": False, "error": f"Currency pair not supported {symbol}", "symbol": symbol}
-            return _text({**answer, **error})
-        if answer["method"] == "subscribe":
-            client.streams[stream] = None
-        else:
-            client.streams.pop(stream, None)
-        result = {"channel": channel.name, **({"symbol": symbol} if symbol else {})}
-        return _text({**answer, "result": result, "success": True})
-
-    def on_subscribed(self, client: Client, stream: str, book: StandInBook | None) -> list[str]:
-        del client
-        channel, _, symbol = stream.partition(":")
-        if book is None or channel != "book":
-            return []
-        sides = [levels[:DEPTH] for levels in book.levels()]
-        # Numbers as they were printed: their zeros count in the checksum.
-        bids, asks = (
-            ",".join(f'{{"price":{price},"qty":{qty}}}' for price, qty in levels) for levels in sides
-        )
-        time = frames.word(frames.at(frames.record(book.last), "data", 0, "timestamp")) or _NO_TIME
-        data = (
-            f'{{"symbol":{_text(symbol)},"bids":[{bids}],"asks":[{asks}],"checksum":{checksum(*sides)},'
-            f'"timestamp":"{time}"}}'
-        )
-        return [f'{{"channel":"book","type":"snapshot","data":[{data}]}}']
-
-    def heartbeat(self, client: Client) -> list[str]:
-        return ['{"channel":"heartbeat"}'] if client.streams else []
-
-    def rest(
-        self, target: str, instruments: Mapping[str, str], books: Mapping[str, StandInBook]
-    ) -> Answer | None:
-        del books
-        return pairs_answer(self.venue, target, instruments)
-
-
-def pairs_answer(venue: KrakenSpot, target: str, instruments: Mapping[str, str]) -> Answer | None:
-    """The list of pairs, of one class of assets."""
-    currencies, tokens = (request.target for request in venue.instruments_requests())
-    if urlsplit(target).path != urlsplit(currencies).path:
-        return None
-    asked = tokens if target == tokens else currencies
-    return Answer(200, instruments.get(asked, venue.with_entries(None, [])))
-
-
-def _text(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 KRAKEN: Final = Kraken()

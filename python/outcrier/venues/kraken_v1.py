@@ -41,7 +41,8 @@ from outcrier.venues.base import (
     Unknown,
 )
 from outcrier.venues.exchange_side import Answer, Client, ExchangeSide, StandInBook
-from outcrier.venues.kraken import SYMBOLS_AT_ONCE, KrakenSpot, pairs_answer, system
+from outcrier.venues.kraken import SYMBOLS_AT_ONCE, KrakenSpot, system
+from outcrier.venues.kraken_exchange import pairs_answer
 from outcrier.venues.named import by_channel
 
 DEPTH: Final = 1000

@@ -191,6 +191,15 @@ fn what_is_pushed_out_of_the_window_leaves_as_deletions_and_comes_back_under_ano
 }
 
 #[test]
+fn a_change_that_comes_twice_changes_nothing() {
+    let mut it = Level3::live();
+    for verb in ["modify", "modify", "delete", "delete"] {
+        it.update(json!([row(verb, "OTCFZG-YOE2Q-LQKNM3", "44939.4", "0.5", "26:39.526146327")]), json!([]));
+        it.scene.assert_equal(&it.naive);
+    }
+}
+
+#[test]
 fn a_change_that_does_not_fit_ends_what_is_known_until_all_is_told_again() {
     let known = row("add", "OTCFZG-YOE2Q-LQKNM3", "44939.4", "1.00000000", "26:46.000000000");
     let other_side = row("delete", "OTCFZG-YOE2Q-LQKNM3", "44939.4", "0.1", "26:46.000000000");
