@@ -12,105 +12,30 @@ import hmac
 import json
 import re
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
-from conftest import ROOT
 from feeder_scene import Wire, config_of, is_live, play, until
+from order_scene import SIGNS_WITH, captured, documented, heard, heard_by, hold, with_account
 from outcrier.capture.faults import Fault
-from outcrier.capture.format import encode_line
 from outcrier.capture.record import Limits, record
 from outcrier.capture.stand_in import StandIn
-from outcrier.config import Config
 from outcrier.feeder.service import FeederService
-from outcrier.orders import ORDER_OP, Op, OrderBook, Side
+from outcrier.orders import Op
 from outcrier.venues import VENUES, kraken_level3
-from test_feeder_resync import heard_by
-
-DOCUMENTED = ROOT / "rust_core" / "core" / "tests" / "documented"
-ORDER_OPS, ORDER_SNAPSHOT = 0x18, 0x19
-STEP_NS = 60_000_000
-SIGNS_WITH = base64.b64encode(b"what the account signs with").decode()
+from outcrier.venues.kraken import KRAKEN
 
 KRAKEN_BOOK = (
     '{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[],"asks":[],"checksum":0}]}'
 )
 FILLED = "OTCFZG-YOE2Q-LQKNM3"
 """The first bid of the guide."""
-
-
-def documented(name: str) -> Any:
-    return json.loads((DOCUMENTED / name).read_text())
-
-
-def captured(folder: Path, url: str, messages: Sequence[tuple[int, str]]) -> Path:
-    """Messages, each so many steps after the start, as a recording."""
-    path = folder / "documented.jsonl"
-    path.write_bytes(
-        b"".join(encode_line(1 + at * STEP_NS, "recv", url, text.encode()) for at, text in messages)
-    )
-    return path
-
-
-def with_account(
-    config: Config, venue: str, folder: Path, channels: tuple[str, ...], phrase: str = "", **more: Any
-) -> Config:
-    key = folder / "account.key"
-    key.write_text(f"key = TheKey\nsecret = {SIGNS_WITH}\n" + (f"passphrase = {phrase}\n" if phrase else ""))
-    key.chmod(0o600)
-    known = config.venues[venue]
-    changed = msgspec.structs.replace(known, channels=channels, key_file=str(key), **more)
-    return msgspec.structs.replace(config, venues={venue: changed})
-
-
-class Consumer:
-    """What a consumer makes of the frames: its orders after each event, by `outcrier.orders`."""
-
-    def __init__(self) -> None:
-        self.book = OrderBook()
-        self.ops: list[list[Op]] = []
-        self.wholes: list[int] = []
-        self._whole: list[tuple[Any, ...]] = []
-
-    def hear(self, frames: Sequence[dict[str, Any]]) -> None:
-        for frame in frames:
-            if frame["msg_type"] == ORDER_OPS:
-                rows = [tuple(row[name] for name in ORDER_OP.names or ()) for row in frame["records"]]
-                assert self._apply(rows, frame["exchange_ts"]) == []
-                self.ops.append([Op(row["op"]) for row in frame["records"]])
-            elif frame["msg_type"] == ORDER_SNAPSHOT:
-                root = frame["root"]
-                for at, row in enumerate(frame["records"]):
-                    side = Side.BID if at < root["n_bids"] else Side.ASK
-                    known = (row["order_id"], row["price"], row["qty"], 0, row["priority"])
-                    self._whole.append((*known, Op.ADD, side, row["order_flags"], 0))
-                if root["frag_index"] + 1 == root["frag_count"]:
-                    self.book.clear()
-                    assert self._apply(self._whole, frame["exchange_ts"]) == []
-                    assert self.book.checksum == root["book_checksum"]
-                    self.wholes.append(len(self._whole))
-                    self._whole = []
-
-    def _apply(self, rows: list[tuple[Any, ...]], ts: int) -> list[Any]:
-        return self.book.apply(np.array(rows, ORDER_OP), np.full(len(rows), ts, np.int64))
-
-    def orders(self) -> list[tuple[int, int]]:
-        """(price, quantity), bids then asks, each from the front of its queue."""
-        return [(int(row["price"]), int(row["qty"])) for row in self.book.orders()]
-
-
-def heard(wire: Wire) -> Consumer:
-    wire.hear()
-    consumer = Consumer()
-    consumer.hear(wire.incremental())
-    return consumer
 
 
 # Kraken.
@@ -147,24 +72,20 @@ class Book:
         ]
 
 
-def kraken_messages() -> tuple[list[tuple[int, str]], Book]:
+def kraken_messages() -> tuple[list[str], Book]:
     book = Book()
-    messages = [
-        (0, KRAKEN_BOOK),
-        (1, book.message("snapshot", bids=book.sides["bids"], asks=book.sides["asks"])),
-    ]
+    messages = [KRAKEN_BOOK, book.message("snapshot", bids=book.sides["bids"], asks=book.sides["asks"])]
     filled = book.find(FILLED)
     filled["order_qty"] = "0.50000000"
-    messages.append((2, book.message("update", bids=[{"event": "modify", **filled}])))
+    messages.append(book.message("update", bids=[{"event": "modify", **filled}]))
     added = {**filled, "order_id": "ONEW11-AAAAA-BBBBBB", "timestamp": "2024-01-08T12:26:50.000000000Z"}
     book.sides["bids"].insert(8, added)
-    messages.append((3, book.message("update", bids=[{"event": "add", **added}])))
+    messages.append(book.message("update", bids=[{"event": "add", **added}]))
     # The exchange takes an order out, and its message has another checksum.
     gone = book.sides["asks"].pop(0)
-    messages.append((4, book.message("update", checksum=1, asks=[{"event": "delete", **gone}])))
+    messages.append(book.message("update", checksum=1, asks=[{"event": "delete", **gone}]))
     gone = book.sides["asks"].pop(0)
-    messages.append((25, book.message("update", asks=[{"event": "delete", **gone}])))
-    messages += [(at, '{"channel":"heartbeat"}') for at in range(26, 120)]
+    messages.append(book.message("update", asks=[{"event": "delete", **gone}]))
     return messages, book
 
 
@@ -215,20 +136,26 @@ def quick_level3(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick_level3")
+@pytest.mark.parametrize("is_over", [False, True])
 def test_krakens_orders_reach_a_consumer_and_are_asked_for_again_where_they_are_wrong(
-    tmp_path: Path, runner: asyncio.Runner, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    runner: asyncio.Runner,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    is_over: bool,
 ) -> None:
+    """Also where the token is refused to a later subscription: a new connection has a new one."""
+    said = heard_by(KRAKEN, monkeypatch, tokens_end=is_over)
     messages, book = kraken_messages()
     wire = Wire()
     caplog.set_level("INFO")
 
     async def run() -> None:
         path = captured(tmp_path, "wss://ws.kraken.com/v2", messages)
-        async with StandIn(VENUES["kraken"], [path]) as stand_in, rest_of(stand_in) as (rest_url, posted):
-            said = heard_by(stand_in)
+        async with StandIn(KRAKEN, [path]) as stand_in, rest_of(stand_in) as (rest_url, posted):
+            hold(stand_in, monkeypatch, len(messages), wire, {2: 1, 5: 3})
 
             async def scene(service: FeederService) -> None:
-                session = None
                 await until(lambda: is_live(service), "live")
                 session = service.venue("kraken")._session
                 assert session is not None
@@ -239,11 +166,13 @@ def test_krakens_orders_reach_a_consumer_and_are_asked_for_again_where_they_are_
             config = config_of([stand_in], tmp_path)
             config = with_account(config, "kraken", tmp_path, ("book", "level3"), rest_url=rest_url)
             await play(config, wire, scene)
-            level3 = [json.loads(text) for text in said if "level3" in text]
-            assert [each["method"] for each in level3] == ["subscribe", "unsubscribe", "subscribe"]
-            assert {each["params"]["token"] for each in level3} == {"TheToken1"}
-            assert not any("token" in text for text in said if "level3" not in text)
-            assert len(posted) == 1
+            level3 = [each for each in said if each.get("params", {}).get("channel") == "level3"]
+            methods = [each["method"] for each in level3]
+            tokens = [each["params"]["token"] for each in level3]
+            assert methods == ["subscribe", "unsubscribe", "subscribe", *["subscribe"] * is_over]
+            assert tokens == ["TheToken1"] * 3 + ["TheToken2"] * is_over
+            assert not any("token" in str(each) for each in said if each not in level3)
+            assert len(posted) == 1 + is_over
 
     runner.run(run())
     consumer = heard(wire)
@@ -257,7 +186,10 @@ def test_krakens_orders_reach_a_consumer_and_are_asked_for_again_where_they_are_
 
 @pytest.mark.usefixtures("quick_level3")
 def test_an_account_that_is_refused_costs_the_orders_alone(
-    tmp_path: Path, runner: asyncio.Runner, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    runner: asyncio.Runner,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     messages, _ = kraken_messages()
     wire = Wire()
@@ -266,9 +198,10 @@ def test_an_account_that_is_refused_costs_the_orders_alone(
     async def run() -> None:
         path = captured(tmp_path, "wss://ws.kraken.com/v2", messages)
         async with (
-            StandIn(VENUES["kraken"], [path]) as stand_in,
+            StandIn(KRAKEN, [path]) as stand_in,
             rest_of(stand_in, is_right=False) as (rest_url, posted),
         ):
+            hold(stand_in, monkeypatch, len(messages), wire, {})
 
             async def scene(service: FeederService) -> None:
                 await until(lambda: is_live(service), "live")
@@ -291,18 +224,26 @@ def test_a_recording_of_a_connection_has_no_token(
     tmp_path: Path, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`outcrier record` listens in above what signs."""
+    said = heard_by(KRAKEN, monkeypatch)
     monkeypatch.setattr(kraken_level3, "limits", lambda limits: limits)
     messages, _ = kraken_messages()
 
     async def run() -> list[Path]:
         path = captured(tmp_path, "wss://ws.kraken.com/v2", messages)
-        async with StandIn(VENUES["kraken"], [path]) as stand_in, rest_of(stand_in) as (rest_url, _):
+        async with StandIn(KRAKEN, [path]) as stand_in, rest_of(stand_in) as (rest_url, _):
+            hold(stand_in, monkeypatch, len(messages), Wire(), {})
             config = config_of([stand_in], tmp_path)
             config = with_account(config, "kraken", tmp_path, ("book", "level3"), rest_url=rest_url)
-            recorded = await record(config, tmp_path / "recorded", Limits(seconds=1.5), stop=asyncio.Event())
-            return [Path(file.path) for file in recorded.files]
+            stop = asyncio.Event()
+            recording = asyncio.ensure_future(
+                record(config, tmp_path / "recorded", Limits(seconds=20.0), stop=stop)
+            )
+            await until(lambda: "level3" in str(said), "the subscription of orders")
+            stop.set()
+            return [Path(file.path) for file in (await recording).files]
 
     text = "".join(gzip.decompress(path.read_bytes()).decode() for path in runner.run(run()))
+    assert "TheToken1" in str(said)
     assert '"k":"send"' in text
     assert "level3" in text
     assert not any(secret in text for secret in ("TheToken", "TheKey", SIGNS_WITH))
@@ -322,14 +263,12 @@ def full(name: str, sequence: int, **changes: Any) -> str:
     return json.dumps({**message, "product_id": "BTC-USD", "sequence": sequence, **changes})
 
 
-def coinbase_messages() -> list[tuple[int, str]]:
-    texts = [
+def coinbase_messages() -> list[str]:
+    return [
         LEVELS,
         full("open", 101, order_id=BID, side="buy", price="200.1", remaining_size="2"),
         full("received", 102),
         full("open", 103, order_id=ASK, price="200.2", remaining_size="1.5"),
-    ]
-    late = [
         full("match", 104, maker_order_id=ASK, size="0.5", price="200.2", trade_id=7),
         full("open", 105, order_id=LATE, price="200.2", remaining_size="3"),
         full("change", 106, order_id=LATE, new_size="2.5", price="200.2"),
@@ -337,25 +276,22 @@ def coinbase_messages() -> list[tuple[int, str]]:
         full("done", 108, order_id=ASK),
         full("done", 109, order_id=BID, side="buy"),
     ]
-    beats = [
-        json.dumps({"type": "heartbeat", "product_id": "BTC-USD", "sequence": 109, "last_trade_id": 8})
-        for _ in range(90)
-    ]
-    return [*enumerate(texts), *enumerate(late, 20), *enumerate(beats, 30)]
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_coinbases_orders_join_the_answer_of_rest_and_a_gap_asks_anew(
-    tmp_path: Path, runner: asyncio.Runner, is_lost: bool
+    tmp_path: Path, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch, is_lost: bool
 ) -> None:
+    said = heard_by(VENUES["coinbase_exchange"], monkeypatch)
     wire = Wire()
 
     async def run() -> None:
-        path = captured(tmp_path, "wss://ws-feed.exchange.coinbase.com", coinbase_messages())
+        messages = coinbase_messages()
+        path = captured(tmp_path, "wss://ws-feed.exchange.coinbase.com", messages)
         # The fourth of the stream that is no match: the order that stays.
         faults = [Fault(kind="drop", at=4, streams="full:*")] if is_lost else []
         async with StandIn(VENUES["coinbase_exchange"], [path], faults=faults) as stand_in:
-            said = heard_by(stand_in)
+            hold(stand_in, monkeypatch, len(messages), wire, {4: 1})
 
             async def scene(service: FeederService) -> None:
                 await until(lambda: is_live(service), "live")
@@ -368,7 +304,7 @@ def test_coinbases_orders_join_the_answer_of_rest_and_a_gap_asks_anew(
             channels = ("level2_batch", "full", "heartbeat")
             config = with_account(config, "coinbase_exchange", tmp_path, channels, "ThePhrase")
             await play(config, wire, scene)
-            (subscribed,) = [json.loads(text) for text in said if "full" in text]
+            (subscribed,) = [each for each in said if "full" in str(each)]
             proof = hmac.new(
                 base64.b64decode(SIGNS_WITH),
                 f"{subscribed['timestamp']}GET/users/self/verify".encode(),
@@ -376,21 +312,16 @@ def test_coinbases_orders_join_the_answer_of_rest_and_a_gap_asks_anew(
             ).digest()
             assert subscribed["signature"] == base64.b64encode(proof).decode()
             assert (subscribed["key"], subscribed["passphrase"]) == ("TheKey", "ThePhrase")
-            assert sum("signature" in text for text in said) == 1
+            assert sum("signature" in each for each in said) == 1
 
     runner.run(run())
     consumer = heard(wire)
-    if not is_lost:
-        assert consumer.wholes == [2]
-        assert consumer.ops == [
-            [Op.EXECUTE],
-            [Op.ADD],
-            [Op.MODIFY_KEEP],
-            [Op.EXECUTE],
-            [Op.DELETE],
-        ]
-    else:
+    if is_lost:
         assert consumer.wholes[:2] == [2, 0]
-        assert consumer.wholes[-1] >= 1
+        assert len(consumer.wholes) == 3
+        assert consumer.ops[0] == [Op.EXECUTE]
+    else:
+        assert consumer.wholes == [2]
+        assert consumer.ops == [[Op.EXECUTE], [Op.ADD], [Op.MODIFY_KEEP], [Op.EXECUTE], [Op.DELETE]]
     trades = [frame for frame in wire.incremental() if frame["msg"] == "TRADE"]
     assert [row["trade_id"] for frame in trades for row in frame["records"]] == [7, 8]

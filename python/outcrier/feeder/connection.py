@@ -345,13 +345,13 @@ class Connection:
             self._acknowledge_by_ns = None
         return [*self._all_acknowledged(now_ns), *self.tick(now_ns)]
 
-    def rejected(self, now_ns: int, text: str) -> list[Effect]:
+    def rejected(self, now_ns: int, text: str, *, is_over: bool = False) -> list[Effect]:
         """The venue refused a message of ours. Before everything is subscribed the connection is of no use as
-        it is; later only what was asked for in addition is refused.
+        it is, nor is one whose account `is_over`; else only what was asked for in addition is refused.
         """
         if self.state is not State.CONNECTED:
             return []
-        if self.subscribed:
+        if self.subscribed and not is_over:
             return self.acknowledged(now_ns)
         return self._give_up(now_ns, f"subscription refused: {text}")
 

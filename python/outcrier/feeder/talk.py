@@ -47,10 +47,10 @@ class Talk:
                 driver.ponged(now_ns)
             case Reply(text=text):
                 driver.reply(now_ns, text)
-            case Error(code=code, message=message, stream=stream):
+            case Error(code=code, message=message, stream=stream, is_over=is_over):
                 self._reach.note(f"conn={driver.conn_id} error", f"{stream or ''} {code}: {message}")
-                if stream is None:
-                    driver.apply(driver.machine.rejected(now_ns, f"{code}: {message}"))
+                if stream is None or is_over:
+                    driver.apply(driver.machine.rejected(now_ns, f"{code}: {message}", is_over=is_over))
                 else:  # The others are not concerned.
                     self.refused += 1
                     driver.acknowledged(now_ns)

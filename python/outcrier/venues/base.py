@@ -133,6 +133,8 @@ class Error(msgspec.Struct, frozen=True):
     id: int | str | None = None
     stream: str | None = None
     """The one stream that was refused, where the venue tells it: the others are not concerned."""
+    is_over: bool = False
+    """What proved the account on this connection does so no longer: it takes a new connection."""
 
 
 def refused(asked: Sequence[str], granted: Ack) -> tuple[Error, ...]:

@@ -266,7 +266,8 @@ class Kraken(KrakenSpot):
         order = list(self.channels)
         channel = order[number % 10] if number is not None and 0 <= number % 10 < len(order) else ""
         said = frames.word(message.get("error"))[: frames.MESSAGE_MAX]
-        return Error(None, said, number, self.stream_named(channel, message.get("symbol")))
+        stream = self.stream_named(channel, message.get("symbol"))
+        return Error(None, said, number, stream, is_over=said.startswith(level3.SESSION_OVER))
 
     def stream_of(self, text: bytes | str) -> str | None:
         message = frames.record(text)

@@ -5,6 +5,8 @@ An account asks for a token (REST, GetWebSocketsToken), which must be used withi
 as the connection that it was used on (docs.kraken.com/api-reference/trading/get-websockets-token, read
 2026-11). Requests are signed as "Spot REST Authentication" says (docs.kraken.com/api/docs/guides/
 spot-rest-auth): API-Sign = HMAC-SHA512 of (path + SHA256(nonce + body)) under the decoded secret, base64.
+A token that was good may be refused to a later subscription all the same, which then takes a new one
+(github.com/knowm/XChange/pull/3697 has the venue's word).
 """
 
 from __future__ import annotations
@@ -35,6 +37,9 @@ _COUNT_PER_S: Final = 200
 
 _COUNTS: Final[Mapping[int, int]] = {10: 5, 100: 25, 1_000: 100}
 """What a symbol counts by the depth that is asked for ("Orders (Level 3)", Subscription limits)."""
+
+SESSION_OVER: Final = "ESession:"
+"""Begins the errors about a token that is not taken (any more)."""
 
 SYMBOLS_AT_ONCE: Final = _COUNT_PER_S // _COUNTS[LEVEL3_DEPTH]
 """Symbols of a message, of which one leaves in a second."""
