@@ -162,22 +162,30 @@ def test_krakens_orders_reach_a_consumer_and_are_asked_for_again_where_they_are_
                 await until(lambda: heard(wire).orders() == book.mantissas(), "the orders of the exchange")
                 assert session.orders.live == {0}
                 assert session.orders.asked_again == 1
+                level3 = [each for each in said if each.get("params", {}).get("channel") == "level3"]
+                methods = [each["method"] for each in level3]
+                tokens = [each["params"]["token"] for each in level3]
+                assert methods == ["subscribe", "unsubscribe", "subscribe", *["subscribe"] * is_over]
+                assert tokens == ["TheToken1"] * 3 + ["TheToken2"] * is_over
+                assert not any("token" in str(each) for each in said if each not in level3)
+                assert len(posted) == 1 + is_over
+                # It goes, and comes again.
+                feeder = service.venue("kraken")
+                feeder.remove(["BTC/USD"])
+                assert (len(session.orders), session.orders.live) == (0, set())
+                feeder.add(["BTC/USD"])
+                await until(lambda: len(heard(wire).wholes) == 4, "all orders again")
+                assert heard(wire).orders() == book.mantissas()
 
             config = config_of([stand_in], tmp_path)
             config = with_account(config, "kraken", tmp_path, ("book", "level3"), rest_url=rest_url)
             await play(config, wire, scene)
-            level3 = [each for each in said if each.get("params", {}).get("channel") == "level3"]
-            methods = [each["method"] for each in level3]
-            tokens = [each["params"]["token"] for each in level3]
-            assert methods == ["subscribe", "unsubscribe", "subscribe", *["subscribe"] * is_over]
-            assert tokens == ["TheToken1"] * 3 + ["TheToken2"] * is_over
-            assert not any("token" in str(each) for each in said if each not in level3)
-            assert len(posted) == 1 + is_over
 
     runner.run(run())
     consumer = heard(wire)
-    # All orders, then none of them, then those of the new subscription.
-    assert consumer.wholes == [35, 0, 35]
+    # All orders, then none of them, those of the new subscription, and after the last change those of the
+    # new instrument.
+    assert consumer.wholes == [35, 0, 35, 34]
     assert consumer.ops == [[Op.MODIFY_KEEP], [Op.ADD], [Op.DELETE]]
     told = caplog.text
     assert "orders: the checksum differs: 1 was sent" in told
