@@ -15,7 +15,7 @@ import pytest
 
 from conftest import ROOT
 from feeder_scene import Wire
-from outcrier.capture.exchange import Emission
+from outcrier.capture.answering import Emission
 from outcrier.capture.format import encode_line
 from outcrier.capture.stand_in import StandIn
 from outcrier.config import Config

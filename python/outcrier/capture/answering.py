@@ -48,6 +48,8 @@ class Answering(ABC):
         self.side = side_of(venue)
         self.instruments = dict(lists)
         """Bodies of the instrument list, by the target of the request."""
+        self._states: dict[str, str | None] = {}
+        """What its messages so far come to, by stream, where a client is told that at its beginning."""
         self._minute = 0
         self._weight = 0
 
@@ -68,15 +70,12 @@ class Answering(ABC):
     def begin(self, client: Client, stream: str) -> list[str]:
         """What a client is sent at the beginning of a stream, at the present state."""
 
-    def state(self, target: str) -> str | None:
-        """The state of a stream that a GET asks for; None where it asks for something else."""
-        return None
-
     # REST.
 
     def rest(self, target: str, now_s: float) -> Answer:
         """Answers a GET; `now_s` counts the weight used in this minute."""
-        state = self.state(target)
+        stream = self.side.state_of(target)
+        state = None if stream is None else self._states.get(stream)
         if state is not None:
             answer: Answer | None = Answer(200, state)
         else:

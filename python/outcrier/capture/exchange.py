@@ -63,7 +63,6 @@ class Exchange(Answering):
         self._rest_books: dict[str, RecordedBook] = {}
         self._stream_books: dict[str, RecordedBook] = {}
         self._by_symbol: dict[str, StandInBook] = {}
-        self._states: dict[str, str | None] = {}
         self.restart()
 
     def restart(self) -> None:
@@ -187,10 +186,6 @@ class Exchange(Answering):
                 book.apply(event, text, self.venue.printed(text))
                 seeds[symbol] = book
         return seeds
-
-    def state(self, target: str) -> str | None:
-        stream = self.side.state_of(target)
-        return None if stream is None else self._states.get(stream)
 
 
 def _is_old(last: int | None, book: int | None) -> bool:

@@ -583,10 +583,9 @@ impl Feed {
 
     fn orders(&mut self, index: u32) -> PyResult<Option<Vec<OrderTold>>> {
         self.settled_def(index)?;
-        let Some(book) = self.feed.orders(index).filter(|_| self.feed.has_orders(index)) else {
+        let Some(queues) = self.feed.orders(index).filter(|_| self.feed.has_orders(index)) else {
             return Ok(None);
         };
-        let queues = book.queues();
         let sides = [Side::Bid, Side::Ask].into_iter().flat_map(|side| queues.orders(side));
         let told =
             |order: Order| (order.side as u8, order.id, order.price, order.qty, order.priority, order.ts);
