@@ -119,6 +119,28 @@ fn a_book_that_is_full_says_so_and_begins_anew() {
     assert_eq!(inference.counters().refused, 0);
 }
 
+/// Behind the last level of a whole book, or of the best so many, nobody knows what stood there before it was told of.
+#[test]
+fn a_level_that_was_never_told_has_an_order_that_nobody_is_sure_of() {
+    let mut inference = Inference::new(1, Rule::NewestFirst, Weights::default());
+    let whole = [(Side::Bid, 10), (Side::Bid, 8), (Side::Ask, 12), (Side::Ask, 15)];
+    inference.begin(whole.into_iter().map(|(side, price)| (side, Level { price, qty: 4 })), 0);
+    inference.take_ops(|_| ());
+    let confidences = |inference: &mut Inference, levels: &[(Side, i64)]| {
+        for &level in levels {
+            inference.level(level, 6, 1);
+        }
+        inference.end_event(1);
+        inference.take_ops(|ops| ops.iter().map(|op| op.op_flags >> 8).collect::<Vec<_>>())
+    };
+    let levels =
+        [(Side::Bid, 9), (Side::Bid, 7), (Side::Ask, 11), (Side::Ask, 16), (Side::Bid, 8), (Side::Bid, 7)];
+    assert_eq!(confidences(&mut inference, &levels), [255, 0, 255, 0, 255], "8 was told, 7 is what it was");
+    inference.set_edge(Side::Bid, Some(9));
+    inference.set_edge(Side::Ask, None);
+    assert_eq!(confidences(&mut inference, &[(Side::Bid, 6), (Side::Ask, 99)]), [0, 255]);
+}
+
 /// Between two messages of levels the best one grew by 3 and shrank by 3: the order that left was there before, and another one
 /// stands behind the rest.
 #[test]

@@ -50,6 +50,20 @@ impl Instrument {
         inference.take_ops(|_| ());
         orders.is_whole = true;
         orders.exchange_ts = self.exchange_ts;
+        self.note_edges();
+    }
+
+    /// Where the venue tells the best so many levels, others come in behind them.
+    fn note_edges(&mut self) {
+        let Self { orders, book, depth_limit, .. } = self;
+        let Some(inference) = orders.as_mut().and_then(|orders| orders.inference()) else { return };
+        if *depth_limit == 0 {
+            return;
+        }
+        for side in [Side::Bid, Side::Ask] {
+            let is_full = book.len(side) >= usize::from(*depth_limit);
+            inference.set_edge(side, book.worst(side).filter(|_| is_full).map(|level| level.price));
+        }
     }
 
     /// The changes of levels that an event told say what became of orders.
@@ -71,6 +85,7 @@ impl Instrument {
             }
         }
         inference.end_event(ts);
+        self.note_edges();
         self.tell_inferred(event.exchange_ts, event.ids, counters, channel, host, arrival);
     }
 

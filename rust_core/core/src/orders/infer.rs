@@ -6,6 +6,7 @@
 //! Trades and changes of levels come in messages of their own. A trade that comes first waits until its level changes; one that is no later than a
 //! change that shrank its level gives back what was taken for cancelled, at the back, and takes from the front.
 
+mod edge;
 mod glimpse;
 mod whole;
 
@@ -79,6 +80,8 @@ pub struct Inference {
     glimpses: VecDeque<Glimpse>,
     /// The last best price and quantity of bids and asks.
     last_best: [(i64, i64); 2],
+    /// Prices of bids and asks behind which no level was ever told; `None` = all were.
+    edges: [Option<i64>; 2],
     /// Time of the last message of levels.
     told_ts: i64,
     ops: Vec<OrderOp>,
@@ -103,6 +106,7 @@ impl Inference {
             shrunk: VecDeque::new(),
             glimpses: VecDeque::new(),
             last_best: [(0, 0); 2],
+            edges: [None; 2],
             told_ts: i64::MIN,
             ops: Vec::new(),
             unit_ns: UNITS_NS[0],
@@ -200,7 +204,8 @@ impl Inference {
         }
         self.believe(level, left, qty, left < before, ts);
         if left < qty {
-            self.join_as(level, queue, qty - left, ts, 1.0);
+            let confidence = if queue.is_none() { self.confidence_at(level) } else { 1.0 };
+            self.join_as(level, queue, qty - left, ts, confidence);
         } else if let Some(queue) = queue.filter(|_| left > qty) {
             if qty > 0 {
                 self.note_shrunk(level, left - qty, ts);

@@ -14,6 +14,11 @@ impl Inference {
         self.forget();
         self.ops.push(OrderOp { op: order_op::CLEAR, op_flags: flags(1.0), ..OrderOp::default() });
         for (side, level) in levels {
+            let edge = &mut self.edges[side as usize - 1];
+            let worst = edge.map_or(level.price, |edge| {
+                if side == Side::Bid { edge.min(level.price) } else { edge.max(level.price) }
+            });
+            *edge = Some(worst);
             let queue = self.queues().at(side, level.price);
             self.join_as((side, level.price), queue, level.qty, ts, 0.0);
         }
@@ -30,6 +35,7 @@ impl Inference {
         self.shrunk.clear();
         self.glimpses.clear();
         self.last_best = [(0, 0); 2];
+        self.edges = [None; 2];
         self.ops.clear();
         self.is_off = false;
     }
@@ -59,6 +65,9 @@ impl Inference {
             (glimpse.level, glimpse.qty) = finer(glimpse.level, glimpse.qty)?;
         }
         scaled.last_best = [(0, 0); 2];
+        for edge in scaled.edges.iter_mut().flatten() {
+            *edge = edge.checked_mul(price_factor)?;
+        }
         Some(scaled)
     }
 }

@@ -1,0 +1,23 @@
+//! Levels that were never told: behind the last one of a whole book, or of the best so many that a venue tells.
+//!
+//! A level that is told of for the first time there may have stood for long, so its orders are as little known as those of a whole book.
+
+use super::Inference;
+use crate::event::Side;
+
+impl Inference {
+    /// Sets the price of a side behind which nothing was told; `None`: all of it was.
+    pub fn set_edge(&mut self, side: Side, price: Option<i64>) {
+        self.edges[side as usize - 1] = price;
+    }
+
+    /// How sure it is that what comes to a level that has no orders is an order that comes now.
+    #[inline]
+    pub(super) fn confidence_at(&self, (side, price): (Side, i64)) -> f32 {
+        let is_told = self.edges[side as usize - 1].is_none_or(|edge| match side {
+            Side::Bid => price >= edge,
+            Side::Ask => price <= edge,
+        });
+        if is_told { 1.0 } else { 0.0 }
+    }
+}
