@@ -117,7 +117,7 @@ class Reader:
                 row | {"op": "add", "side": side[:-1]} for side in ("bids", "asks") for row in message[side]
             ]
         else:
-            rows = message["ops"]
+            rows = [row | {"side": side[:-1]} for side in ("bids", "asks") for row in message[side]]
         ops = [
             (
                 *(row["id"], int(Decimal(row["price"]) * 100), int(row["qty"]), row.get("trade", 0), 0),
@@ -154,7 +154,8 @@ def test_orders_levels_and_best_prices_are_those_of_the_engine_at_every_event() 
             message = json.loads(of.emission(event, channel, stream).text)
             assert (message["seq"], message["time"]) == (event[1], BEGIN_NS + event[2])
             reader.take(message)
-            kinds |= {row["op"] for row in message.get("ops", ())}
+            if channel == "orders":
+                kinds |= {row["op"] for side in ("bids", "asks") for row in message[side]}
         events += 1
         assert reader.sums() == reader.levels
         assert (reader.traded, reader.fills) == (reader.executed, reader.executions)
@@ -241,8 +242,11 @@ def test_a_subscriber_has_the_book_of_the_engine_and_every_frame_is_a_test(tmp_p
                 async for _ in consumer.batches():
                     pass
 
+            config = config_of([server], tmp_path)
+            channels = (*config.venues["sim"].channels, "orders")
+            sim = msgspec.structs.replace(config.venues["sim"], channels=channels, infer_orders=True)
             config = msgspec.structs.replace(
-                config_of([server], tmp_path), multicast=MulticastSections(crypto=net.multicast())
+                config, venues={"sim": sim}, multicast=MulticastSections(crypto=net.multicast())
             )
             stop = asyncio.Event()
             async with FeederService(config) as service:
@@ -261,6 +265,12 @@ def test_a_subscriber_has_the_book_of_the_engine_and_every_frame_is_a_test(tmp_p
                 await until(lambda: found.info()["source_seq"] == last, "all is published")
                 assert found.state is State.LIVE
                 assert [{level.price: level.qty for level in side} for side in found.top(0)] == wanted
+                # Orders that are told take the place of inferred ones.
+                orders = consumer.orders("SIM1/USD@sim")
+                # When those of the snapshot came is not told.
+                names = ["order_id", "price", "qty", "order_flags"]
+                expected = reader.orders.orders()[names]
+                await until(lambda: np.array_equal(orders.orders()[names], expected), "the orders too")
                 (status,) = service.status()
                 assert (status.gaps, status.faults, status.unknown, status.drift) == (0, 0, {}, {})
                 assert status.test

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from conformance.reference import Means, Reference
-from plain_events import Bbo, Book, Event, Level, Trade, words
+from plain_events import Bbo, Book, Event, Level, Order, Orders, Trade, words
 
 
 def sim(message: Any) -> list[Event] | None:
@@ -28,7 +28,18 @@ def sim(message: Any) -> list[Event] | None:
             ]
         case "best":
             return [Bbo(symbol, time, side(message, "bid"), side(message, "ask"))]
+        case "orders":
+            rows = tuple(
+                order(row, is_bid=side == "bids") for side in ("bids", "asks") for row in message[side]
+            )
+            return [Orders(symbol, time, message["type"] == "snapshot", rows, last=seq)]
     return None
+
+
+def order(row: Any, *, is_bid: bool) -> Order:
+    verb = {"reduce": "modify", "move": "modify"}.get(row.get("op", "add"), row.get("op", "add"))
+    qty = None if verb == "delete" else Decimal(row["qty"])
+    return Order(verb, row["id"], is_bid, Decimal(row["price"]), qty, trade_id=row.get("trade", 0))
 
 
 def levels(rows: list[list[str]]) -> list[Level]:

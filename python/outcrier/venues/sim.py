@@ -1,8 +1,7 @@
 """SIM: no exchange, but matching engines whose orders are drawn; `outcrier.capture.simulation` is its server.
 
 Its protocol is ours: docs/sim.md. Every message of an instrument has the number of the event that it tells
-of. The channel `orders`, of the orders themselves, is pushed by the server and not subscribed here: feeders
-publish no orders of it yet.
+of. The channel `orders`, of the orders themselves, is the truth that inferred ones can be held to.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from outcrier.shapes import (
     AnyShape,
     BboShape,
     Chain,
+    OrdersShape,
     Shape,
     SideWords,
     TradeShape,
@@ -83,7 +83,34 @@ BEST: Final = BboShape(
     known=("seq",),
 )
 
-_SHAPES: Final[tuple[AnyShape, ...]] = (BOOK, TRADES, BEST)
+_ORDER: Final = {"id": "id", "price": "price", "qty": "qty"}
+
+ORDERS_SNAPSHOT: Final = OrdersShape(
+    name="orders_snapshot",
+    when={"channel": "orders", "type": "snapshot"},
+    instrument="symbol",
+    exchange_time=_TIME,
+    sequence=Chain(last="seq", prev="prev", splice="in_stream"),
+    bids="bids",
+    asks="asks",
+    order=_ORDER,
+    verb="add",
+    snapshot=True,
+)
+
+ORDERS: Final = OrdersShape(
+    name="orders",
+    when={"channel": "orders", "type": "change"},
+    instrument="symbol",
+    exchange_time=_TIME,
+    sequence=Chain(last="seq", prev="prev", splice="in_stream"),
+    bids="bids",
+    asks="asks",
+    order={**_ORDER, "verb": "op", "trade_id": "trade"},
+    verb={"add": "add", "reduce": "modify", "move": "modify", "delete": "delete", "execute": "execute"},
+)
+
+_SHAPES: Final[tuple[AnyShape, ...]] = (BOOK, TRADES, BEST, ORDERS_SNAPSHOT, ORDERS)
 
 
 class _Entry(msgspec.Struct):
@@ -118,7 +145,12 @@ class Sim(NamedStreams):
     )
     channels: Mapping[str, Channel] = {
         channel.name: channel
-        for channel in (Channel(name="book", book=True), Channel(name="trades"), Channel(name="best"))
+        for channel in (
+            Channel(name="book", book=True),
+            Channel(name="trades"),
+            Channel(name="best"),
+            Channel(name="orders", orders=True),
+        )
     }
     default_channels = ("book", "trades", "best")
     captures = ()

@@ -24,7 +24,6 @@ STREAMS_MAX: Final = 500
 CHANNELS: Final = ("book", "trades", "best", "orders")
 """In the order in which an event is told."""
 
-SIDES: Final = {1: "bid", 2: "ask"}
 TAKERS: Final = {1: "buy", 2: "sell"}
 OPERATIONS: Final = {1: "add", 2: "reduce", 3: "move", 4: "delete", 5: "execute"}
 """By their numbers in the core; the engine replaces and clears nothing."""
@@ -105,12 +104,12 @@ def best(head: Head, bid: Best, ask: Best) -> str:
 
 def orders_change(head: Head, ops: Iterable[tuple[int, int, int, int, int, int]]) -> str:
     """Changes (operation, order, side, price, quantity, trade) of the orders that an event has made."""
-    rows = [
-        {"op": OPERATIONS[op], "id": order, "side": SIDES[side], "price": price_text(price), "qty": str(qty)}
-        | ({"trade": trade} if trade else {})
-        for op, order, side, price, qty, trade in ops
-    ]
-    return _json(head.fields("orders", type="change", prev=head.seq - 1) | {"ops": rows})
+    sides: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
+    for op, order, side, price, qty, trade in ops:
+        row = {"op": OPERATIONS[op], "id": order, "price": price_text(price), "qty": str(qty)}
+        sides[side].append(row | ({"trade": trade} if trade else {}))
+    fields = head.fields("orders", type="change", prev=head.seq - 1)
+    return _json(fields | {"bids": sides[1], "asks": sides[2]})
 
 
 class SimBook:
