@@ -8,7 +8,7 @@ mod orders;
 use serde::Deserialize;
 
 use crate::book::{BestLevel, BestLevels, Book, Printed, TEXT_MAX};
-use crate::decimal::{self, POW10};
+use crate::decimal::{self, POW10, write};
 use crate::instrument::Scale;
 
 /// How a venue makes its checksum. In JSON: `"okx"`, `"kraken"`.
@@ -51,7 +51,13 @@ impl Algorithm {
             return known;
         }
         let mut text = Text::new(text);
-        self.write(book, printed, scale, &mut text);
+        let (bids, asks) = printed.best(self.levels(), book);
+        for side in [&mut *bids, &mut *asks] {
+            self.complete(side, scale, &mut text);
+        }
+        if !self.join(bids, asks, &mut text) {
+            self.write(bids, asks, scale, &mut text);
+        }
         let crc = crc32fast::hash(text.written());
         let sum = match self {
             Algorithm::Okx => i64::from(crc.cast_signed()),
@@ -69,45 +75,80 @@ impl Algorithm {
         }
     }
 
-    /// The text that the checksum is over.
-    fn write(self, book: &Book, printed: &mut Printed, scale: &Scale, text: &mut Text<'_>) {
+    /// Writes the texts of the levels that have none yet: those before the first change have theirs.
+    fn complete(self, side: &mut BestLevels, scale: &Scale, text: &mut Text<'_>) {
+        let n = side.count(self.levels());
+        for index in side.first_changed().min(n)..n {
+            let level = side.level(index);
+            if level.text().is_none() {
+                text.len = 0;
+                self.write_level(level, scale, text);
+                level.keep(text.written());
+            }
+        }
+        text.len = 0;
+    }
+
+    /// Joins the texts of the levels; `false`: one is too long to be kept.
+    fn join(self, bids: &BestLevels, asks: &BestLevels, text: &mut Text<'_>) -> bool {
+        let (n_bids, n_asks) = (bids.count(self.levels()), asks.count(self.levels()));
         match self {
             Algorithm::Okx => {
-                let (bids, asks) = printed.best(OKX_LEVELS, book);
-                let (n_bids, n_asks) = (bids.count(OKX_LEVELS), asks.count(OKX_LEVELS));
-                let mut add = |level: &mut BestLevel| {
-                    text.level(level, scale, |text, price, qty| {
-                        text.plain(price);
-                        text.push(b':');
-                        text.plain(qty);
-                        text.push(b':');
-                    });
-                };
                 let both = n_bids.min(n_asks);
+                let pairs = bids.best(0..both).zip(asks.best(0..both));
+                let is_whole =
+                    pairs.fold(true, |is_whole, (bid, ask)| is_whole & text.add(bid) & text.add(ask));
+                let rest = bids.best(both..n_bids).chain(asks.best(both..n_asks));
+                let is_whole = rest.fold(is_whole, |is_whole, level| is_whole & text.add(level));
+                text.len = text.len.saturating_sub(1);
+                is_whole
+            }
+            Algorithm::Kraken => {
+                let all = asks.best(0..n_asks).chain(bids.best(0..n_bids));
+                all.fold(true, |is_whole, level| is_whole & text.add(level))
+            }
+        }
+    }
+
+    /// The text that the checksum is over, of levels with any numbers.
+    #[cold]
+    fn write(self, bids: &mut BestLevels, asks: &mut BestLevels, scale: &Scale, text: &mut Text<'_>) {
+        text.len = 0;
+        let (n_bids, n_asks) = (bids.count(self.levels()), asks.count(self.levels()));
+        let both = n_bids.min(n_asks);
+        let mut add = |level: &BestLevel| self.write_level(level, scale, text);
+        match self {
+            Algorithm::Okx => {
                 for index in 0..both {
                     add(bids.level(index));
                     add(asks.level(index));
                 }
-                for index in both..n_bids {
-                    add(bids.level(index));
-                }
-                for index in both..n_asks {
-                    add(asks.level(index));
-                }
+                (both..n_bids).for_each(|index| add(bids.level(index)));
+                (both..n_asks).for_each(|index| add(asks.level(index)));
                 text.len = text.len.saturating_sub(1);
             }
             Algorithm::Kraken => {
-                let (bids, asks) = printed.best(KRAKEN_LEVELS, book);
-                let mut add = |levels: &mut BestLevels| {
-                    for index in 0..levels.count(KRAKEN_LEVELS) {
-                        text.level(levels.level(index), scale, |text, price, qty| {
-                            text.digits(price);
-                            text.digits(qty);
-                        });
-                    }
-                };
-                add(asks);
-                add(bids);
+                (0..n_asks).for_each(|index| add(asks.level(index)));
+                (0..n_bids).for_each(|index| add(bids.level(index)));
+            }
+        }
+    }
+
+    /// The text of a level.
+    fn write_level(self, of: &BestLevel, scale: &Scale, text: &mut Text<'_>) {
+        let (level, decimals) = (of.level, of.decimals);
+        let price = Number { mantissa: level.price, exp: scale.price_exp, decimals: decimals.price };
+        let qty = Number { mantissa: level.qty, exp: scale.qty_exp, decimals: decimals.qty };
+        match self {
+            Algorithm::Okx => {
+                text.plain(price);
+                text.push(b':');
+                text.plain(qty);
+                text.push(b':');
+            }
+            Algorithm::Kraken => {
+                text.digits(price);
+                text.digits(qty);
             }
         }
     }
@@ -127,8 +168,11 @@ impl Number {
     fn whole(self) -> Option<u64> {
         let digits = self.mantissa.unsigned_abs();
         let zeros = i32::from(self.exp) + i32::from(self.decimals);
+        if zeros == 0 {
+            return Some(digits);
+        }
         let power = *POW10.get(zeros.unsigned_abs() as usize)?;
-        if zeros >= 0 {
+        if zeros > 0 {
             return digits.checked_mul(power);
         }
         // The exponent may be finer than the text was: what it has beyond are zeros.
@@ -137,65 +181,13 @@ impl Number {
     }
 }
 
-/// Bytes that a number takes at most where [`Text::plain`] writes it at once.
-const AT_ONCE: usize = 32;
-/// Digits after the point with which a number of 64 bits, its point and its sign take no more.
-const AT_ONCE_DECIMALS: u8 = 24;
-/// Bytes that are there from the start: more than any venue's numbers fill.
-const TEXT_BYTES: usize = 4 * OKX_LEVELS * AT_ONCE;
+/// Bytes that are there from the start: more than texts take that are kept.
+const TEXT_BYTES: usize = (2 * OKX_LEVELS + 1) * TEXT_MAX;
 
-const DIGIT_PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut at = 0;
-    while at < pairs.len() {
-        pairs[at] = [b'0' + at as u8 / 10, b'0' + at as u8 % 10];
-        at += 1;
-    }
-    pairs
-};
-
-/// Text that grows in a buffer longer than it, so that a number is copied with a constant length.
+/// Text that grows in a buffer longer than it, so that a level is copied with a constant length.
 struct Text<'a> {
     bytes: &'a mut Vec<u8>,
     len: usize,
-}
-
-/// A number written from its end.
-struct Backwards {
-    bytes: [u8; 2 * AT_ONCE],
-    /// Of the first byte written; what is behind [`AT_ONCE`] is no part of it.
-    at: usize,
-}
-
-impl Backwards {
-    fn new() -> Self {
-        Self { bytes: [b'0'; 2 * AT_ONCE], at: AT_ONCE }
-    }
-
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        self.at -= 1;
-        self.bytes[self.at] = byte;
-    }
-
-    #[inline]
-    fn pair(&mut self, value: &mut u64) {
-        let rest = *value / 100;
-        self.at -= 2;
-        self.bytes[self.at..self.at + 2].copy_from_slice(&DIGIT_PAIRS[(*value - rest * 100) as usize]);
-        *value = rest;
-    }
-
-    /// The digits of a number, nothing for 0.
-    #[inline]
-    fn all(&mut self, mut value: u64) {
-        while value >= 10 {
-            self.pair(&mut value);
-        }
-        if value > 0 {
-            self.push(b'0' + value as u8);
-        }
-    }
 }
 
 impl<'a> Text<'a> {
@@ -208,53 +200,40 @@ impl<'a> Text<'a> {
         &self.bytes[..self.len]
     }
 
-    #[inline]
     fn push(&mut self, byte: u8) {
-        self.room(1);
-        self.bytes[self.len] = byte;
+        self.room(1)[0] = byte;
         self.len += 1;
     }
 
-    #[inline]
-    fn room(&mut self, bytes: usize) {
+    /// So many bytes behind the text.
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
         if self.len + bytes > self.bytes.len() {
             self.bytes.resize(2 * (self.len + bytes), 0);
         }
+        &mut self.bytes[self.len..self.len + bytes]
     }
 
-    #[inline]
-    fn take(&mut self, number: &Backwards) {
-        self.room(AT_ONCE);
-        self.bytes[self.len..self.len + AT_ONCE]
-            .copy_from_slice(&number.bytes[number.at..number.at + AT_ONCE]);
-        self.len += AT_ONCE - number.at;
+    /// The text that a level keeps; `false`: it has none.
+    #[inline(always)]
+    fn add(&mut self, level: &BestLevel) -> bool {
+        let Some((text, len)) = level.text() else { return false };
+        let Some(room) = self.bytes.get_mut(self.len..self.len + TEXT_MAX) else { return false };
+        room.copy_from_slice(text);
+        self.len += len;
+        true
     }
 
-    /// The text of a level: the one that it keeps, else as `write` makes it.
-    #[inline]
-    fn level(&mut self, of: &mut BestLevel, scale: &Scale, write: impl FnOnce(&mut Self, Number, Number)) {
-        if let Some((text, len)) = of.text() {
-            self.room(TEXT_MAX);
-            self.bytes[self.len..self.len + TEXT_MAX].copy_from_slice(text);
-            self.len += len;
-            return;
-        }
-        let from = self.len;
-        let (level, decimals) = (of.level, of.decimals);
-        let price = Number { mantissa: level.price, exp: scale.price_exp, decimals: decimals.price };
-        let qty = Number { mantissa: level.qty, exp: scale.qty_exp, decimals: decimals.qty };
-        write(self, price, qty);
-        of.keep(&self.bytes[from..self.len]);
+    /// What a number is written into: its place, because bytes that are copied right after they were written wait.
+    #[inline(always)]
+    fn number(&mut self, write: impl FnOnce(&mut [u8; write::ROOM]) -> Option<usize>) -> Option<()> {
+        self.len += write(self.room(write::ROOM).first_chunk_mut()?)?;
+        Some(())
     }
 
     /// The digits without point, sign and leading zeros; nothing for 0.
-    #[inline]
     fn digits(&mut self, number: Number) {
-        if let Some(whole) = number.whole() {
-            let mut backwards = Backwards::new();
-            backwards.all(whole);
-            self.take(&backwards);
-        } else {
+        let whole = number.whole();
+        if whole.and_then(|whole| self.number(|room| write::digits(whole, room))).is_none() {
             let text = long(number);
             let digits = text.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0');
             digits.for_each(|digit| self.push(digit));
@@ -262,32 +241,16 @@ impl<'a> Text<'a> {
     }
 
     /// The number as it was printed: `-0.050`.
-    #[inline]
     fn plain(&mut self, number: Number) {
-        let Some(mut whole) = number.whole().filter(|_| number.decimals <= AT_ONCE_DECIMALS) else {
-            long(number).bytes().for_each(|byte| self.push(byte));
-            return;
-        };
-        let mut backwards = Backwards::new();
-        if number.decimals > 0 {
-            for _ in 0..number.decimals / 2 {
-                backwards.pair(&mut whole);
-            }
-            if !number.decimals.is_multiple_of(2) {
-                backwards.push(b'0' + (whole % 10) as u8);
-                whole /= 10;
-            }
-            backwards.push(b'.');
-        }
-        if whole == 0 {
-            backwards.push(b'0');
-        } else {
-            backwards.all(whole);
-        }
+        let before = self.len;
         if number.mantissa < 0 {
-            backwards.push(b'-');
+            self.push(b'-');
         }
-        self.take(&backwards);
+        let whole = number.whole();
+        if whole.and_then(|whole| self.number(|room| write::plain(whole, number.decimals, room))).is_none() {
+            self.len = before;
+            long(number).bytes().for_each(|byte| self.push(byte));
+        }
     }
 }
 

@@ -4,10 +4,11 @@
 //! `-0.000012`, `1e-8`, `12E3`, `007.5`. A digit is needed on both sides of a point (`5.` and `.5` are junk).
 
 mod fast;
+mod words;
+pub(crate) mod write;
 
-pub(crate) use fast::{
-    Column, FAST_FRACTION_MAX, fast, leading_digits, long, padded_word, plain, whole, word,
-};
+pub(crate) use fast::{Kept, Plain, leading_digits, number, plain, short_number, whole};
+pub(crate) use words::{Near, Words, padded_word, word};
 
 /// Why a text gave no mantissa.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,25 @@ pub(crate) const POW10: [u64; 19] = {
     }
     table
 };
+
+/// By count of zeros: what undoes the multiplication by a power of 5, and the quotient of all bits by the power of ten.
+const UNDONE: [(u64, u64); 19] = {
+    const FIFTH: u64 = 0xcccc_cccc_cccc_cccd;
+    let mut table = [(1, u64::MAX); 19];
+    let mut at = 1;
+    while at < table.len() {
+        table[at] = (u64::wrapping_mul(table[at - 1].0, FIFTH), u64::MAX / POW10[at]);
+        at += 1;
+    }
+    table
+};
+
+/// Whether a number ends with so many zeros, without a division; `None`: 64 bits hold no such power of ten.
+#[inline]
+pub(crate) fn has_zeros(number: u64, zeros: u32) -> Option<bool> {
+    let (inverse, most) = *UNDONE.get(zeros as usize)?;
+    Some(number.wrapping_mul(inverse).rotate_right(zeros) <= most)
+}
 
 /// Exponents in a text beyond this are far outside of any `i64` at an `i8` exponent; the sum cannot overflow.
 const EXPONENT_MAX: i64 = 100_000;
@@ -269,4 +289,22 @@ fn significant<'a>(digits: impl Iterator<Item = &'a u8>) -> (Option<u64>, i64) {
         zeros = 0;
     }
     (value, zeros)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn zeros_at_the_end_are_those_of_a_division(any: u64, power in 0_usize..19, zeros in 0_u32..22) {
+            for number in [any, any - any % POW10[power], POW10[power]] {
+                let expected = POW10.get(zeros as usize).map(|power| number.is_multiple_of(*power));
+                prop_assert_eq!(has_zeros(number, zeros), expected, "{} {}", number, zeros);
+            }
+            prop_assert_eq!(has_zeros(0, zeros), (zeros < 19).then_some(true));
+        }
+    }
 }

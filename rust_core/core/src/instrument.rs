@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::decimal::padded_word;
-
 /// What the decoder must know of an instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scale {
@@ -40,12 +38,19 @@ struct WordHasher(u64);
 impl Hasher for WordHasher {
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
-        let mut chunks = bytes.chunks_exact(8);
-        for chunk in &mut chunks {
-            self.write_u64(padded_word(chunk, 0));
+        let (mut rest, mut word) = (bytes, 0);
+        while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+            self.write_u64(u64::from_le_bytes(*chunk));
+            rest = after;
         }
-        if !chunks.remainder().is_empty() {
-            self.write_u64(padded_word(chunks.remainder(), 0));
+        // The rest without a loop: its halves may lie over each other.
+        if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+            word = u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+        } else if let (Some(first), Some(last)) = (rest.first(), rest.last()) {
+            word = u64::from(*first) | u64::from(rest[rest.len() / 2]) << 8 | u64::from(*last) << 16;
+        }
+        if !rest.is_empty() {
+            self.write_u64(word);
         }
     }
 

@@ -75,11 +75,15 @@ impl BestLevels {
         let key = self.key(level.price);
         // Most levels of a deep book are behind all of these, and those of a whole one come in order.
         let is_behind = self.keys.last().is_some_and(|worst| *worst < key);
-        if is_behind && (self.keys.len() == LEVELS_MAX || !self.is_all) {
-            self.is_all &= level.qty == 0;
+        if is_behind {
+            if self.keys.len() == LEVELS_MAX || !self.is_all {
+                self.is_all &= level.qty == 0;
+            } else if level.qty != 0 {
+                self.append(key, level, decimals);
+            }
             return;
         }
-        let at = if is_behind { self.keys.len() } else { self.keys.partition_point(|known| *known < key) };
+        let at = self.keys.partition_point(|known| *known < key);
         self.set_at(at, key, level, decimals);
     }
 
@@ -107,6 +111,16 @@ impl BestLevels {
             }
             self.insert(at, key, level, decimals);
         }
+        self.first_changed = self.first_changed.min(at);
+    }
+
+    /// A level behind all others, of which there are fewer than are kept.
+    #[inline]
+    fn append(&mut self, key: i64, level: Level, decimals: Decimals) {
+        let at = self.keys.len();
+        self.keys.push(key);
+        let kept = &mut self.kept[usize::from(self.places[at])];
+        (kept.level, kept.decimals, kept.len) = (level, decimals, 0);
         self.first_changed = self.first_changed.min(at);
     }
 
@@ -192,6 +206,18 @@ impl BestLevels {
     #[inline]
     pub(crate) fn level(&mut self, index: usize) -> &mut BestLevel {
         &mut self.kept[usize::from(self.places[index])]
+    }
+
+    /// Some of them, best first.
+    #[inline]
+    pub(crate) fn best(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = &BestLevel> {
+        self.places[range].iter().map(|place| &self.kept[usize::from(*place)])
+    }
+
+    /// Index of the best one that changed since [`BestLevels::settle`].
+    #[inline]
+    pub(crate) fn first_changed(&self) -> usize {
+        self.first_changed
     }
 }
 

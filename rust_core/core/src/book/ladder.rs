@@ -259,6 +259,7 @@ pub(super) struct Levels<'a> {
 impl Iterator for Levels<'_> {
     type Item = Level;
 
+    #[inline]
     fn next(&mut self) -> Option<Level> {
         let mask = self.ladder.mask;
         if let Some((index, key, qty)) = self.near

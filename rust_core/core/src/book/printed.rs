@@ -2,7 +2,7 @@
 
 use super::best_levels::BestLevels;
 use super::{Book, Overflow};
-use crate::decimal::POW10;
+use crate::decimal::has_zeros;
 use crate::event::{Level, LevelExtra, Side};
 use crate::instrument::Scale;
 
@@ -33,14 +33,12 @@ impl Usual {
     fn of(numbers: &(impl ExactSizeIterator<Item = (i64, u8)> + Clone), exp: i8) -> Self {
         let Some((_, first)) = numbers.clone().next() else { return Self::Shortest };
         let fixed = Self::Fixed(first);
-        let following = |usual: Self| {
-            numbers
-                .clone()
-                .filter(|(mantissa, decimals)| usual.is_followed(*mantissa, exp, *decimals))
-                .count()
-        };
-        let count = following(fixed);
-        if count == numbers.len() || count >= following(Self::Shortest) { fixed } else { Self::Shortest }
+        let (mut as_fixed, mut as_shortest) = (0, 0);
+        for (mantissa, decimals) in numbers.clone() {
+            as_fixed += usize::from(fixed.is_followed(mantissa, exp, decimals));
+            as_shortest += usize::from(Self::Shortest.is_followed(mantissa, exp, decimals));
+        }
+        if as_fixed >= as_shortest { fixed } else { Self::Shortest }
     }
 
     /// Whether a number that was printed with so many digits was printed so.
@@ -51,8 +49,9 @@ impl Usual {
             Self::Shortest => {
                 // What the exponent has beyond the text are zeros; the last digit of the text stands before them.
                 let beyond = -i32::from(exp) - i32::from(decimals);
-                let last = usize::try_from(beyond + 1).ok().and_then(|digits| POW10.get(digits));
-                decimals == 0 || last.is_some_and(|power| !mantissa.unsigned_abs().is_multiple_of(*power))
+                let last = u32::try_from(beyond + 1).ok();
+                decimals == 0
+                    || last.is_some_and(|zeros| has_zeros(mantissa.unsigned_abs(), zeros) == Some(false))
             }
         }
     }

@@ -98,7 +98,8 @@ pub struct Feed {
     decoder: Decoder,
     table: InstrumentTable,
     instruments: Vec<Instrument>,
-    decoded: Decoded,
+    /// Absent while it is used: what is moved is a pointer.
+    decoded: Option<Box<Decoded>>,
     channel: Channel,
     cycle: Cycle,
     journal: Journal,
@@ -149,7 +150,7 @@ impl Feed {
             decoder,
             table: InstrumentTable::default(),
             instruments: Vec::new(),
-            decoded: Decoded::default(),
+            decoded: None,
             channel,
             cycle: Cycle::default(),
             journal: Journal::default(),
@@ -236,7 +237,7 @@ impl Feed {
         let said = self.channel.said();
         self.journal.counters.frames_in += 1;
         self.journal.counters.bytes_in += frame.len() as u64;
-        let mut decoded = std::mem::take(&mut self.decoded);
+        let mut decoded = self.decoded.take().unwrap_or_default();
         let mut is_first = true;
         let outcome = self.refining(host, arrival, |feed, host| {
             let outcome = feed.decoder.decode(connection, frame, &feed.table, &mut decoded);
@@ -272,7 +273,7 @@ impl Feed {
         if self.channel.said() != said {
             self.waits(arrival);
         }
-        self.decoded = decoded;
+        self.decoded = Some(decoded);
         Taken { for_python, notices: self.journal.has_notices() }
     }
 
@@ -294,7 +295,7 @@ impl Feed {
             self.journal.counters.snapshots_ignored += 1;
             return Taken { for_python: false, notices: self.journal.has_notices() };
         }
-        let mut decoded = std::mem::take(&mut self.decoded);
+        let mut decoded = self.decoded.take().unwrap_or_default();
         let outcome = self.refining(host, arrival, |feed, _| {
             feed.decoder.decode_snapshot(index, body, &feed.table, &mut decoded)
         });
@@ -317,7 +318,7 @@ impl Feed {
             }
         }
         self.keep_unproven(0, body, arrival);
-        self.decoded = decoded;
+        self.decoded = Some(decoded);
         Taken { for_python: false, notices: self.journal.has_notices() }
     }
 

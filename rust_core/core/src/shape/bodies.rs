@@ -1,6 +1,7 @@
 //! What an event carries, made of the values that were found: book, trades, best prices, ticker, candle, derivative.
 
 use super::FaultKind;
+use super::alike_rows::Rows;
 use super::cursor::{Kind, Value};
 use super::eager::Taken;
 use super::levels::{Finer, LevelReader, SideBuffers, note};
@@ -10,7 +11,6 @@ use super::plan::*;
 use super::reader::{self, NumberError, Reader, digits, fixed};
 use super::scan::{Origin, Stop};
 use super::spec::Taker;
-use super::track::Tracks;
 use crate::decimal;
 use crate::event::*;
 use crate::instrument::{InstrumentTable, Scale};
@@ -22,8 +22,8 @@ pub(super) struct Context<'a> {
     pub(super) out: &'a mut Decoded,
     pub(super) sides: &'a mut SideBuffers,
     pub(super) columns: &'a mut Columns,
-    /// Tracks of the rows of levels, by number of the shape.
-    pub(super) rows: &'a mut [Tracks],
+    /// What is known of the rows of levels, by number of the shape.
+    pub(super) rows: &'a mut [Rows],
 }
 
 /// A run between two indices. A frame of 16 MiB holds fewer than 2^32 records.
@@ -62,7 +62,13 @@ fn append(
     let event = |body| Event { instrument, exchange_ts, ids, price_exp, qty_exp, body };
     let mut finer = Finer::default();
     let event = match &shape.body {
-        BodyPlan::Book(plan) => event(book(context, (shape, plan), reader, scale, taken, &mut finer)?),
+        // By itself, because an event is large and most are of books.
+        BodyPlan::Book(plan) => {
+            let body = book(context, (shape, plan), reader, scale, taken, &mut finer)?;
+            needs(&finer, instrument, scale)?;
+            context.out.events.push(event(body));
+            return Ok(());
+        }
         BodyPlan::Orders(plan) => event(orders(context, (shape, plan), reader, scale, &mut finer)?),
         BodyPlan::Bbo(plan) => event(Body::Bbo(bbo(plan, reader, scale, &mut finer)?)),
         BodyPlan::Trades(plan) if plan.liquidation => liquidation(plan, reader, context.out, scale, event)?,
@@ -146,9 +152,9 @@ fn book(
     }
     if !plan.lists.iter().filter(given).all(|list| taken.has_rows(list.at.slot)) {
         context.sides.clear();
-        let tracks = &mut context.rows[usize::from(shape.number)];
+        let rows = &mut context.rows[usize::from(shape.number)];
         let buffers = &mut *context.sides;
-        let mut levels = LevelReader { frame: reader.frame, plan, scale, finer: *finer, buffers, tracks };
+        let mut levels = LevelReader { frame: reader.frame, plan, scale, finer: *finer, buffers, rows };
         for list in plan.lists.iter().filter(given) {
             levels.list(list, reader.get(list.at))?;
         }

@@ -8,8 +8,9 @@ use crate::decimal::{leading_digits, padded_word, word};
 /// Nested arrays and objects of a frame; venues use at most 8. The stack of kinds is one 64-bit word.
 pub(super) const DEPTH_MAX: u32 = 64;
 
-/// What a value is.
+/// What a value is. As wide as a position: a byte that is read again with the three behind it waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
 pub(super) enum Kind {
     /// There is none.
     #[default]
@@ -225,7 +226,7 @@ impl<'a> Cursor<'a> {
     fn digits(&mut self) -> Moved<()> {
         let start = self.at;
         while let Some(chunk) = word(self.bytes, self.at) {
-            let (_, count) = leading_digits(chunk);
+            let count = leading_digits(chunk);
             self.at += count as usize;
             if count < 8 {
                 return if self.at == start { Err(FaultKind::Malformed) } else { Ok(()) };
@@ -395,7 +396,8 @@ pub(super) fn plain_text(bytes: &[u8], start: usize) -> Option<usize> {
 /// Whether the first bytes of a word are these.
 #[inline]
 pub(super) fn starts_with<const N: usize>(word: u64, text: [u8; N]) -> bool {
-    word << (64 - 8 * N) == padded_word(&text, 0) << (64 - 8 * N)
+    let expected = text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    (word ^ expected) << (64 - 8 * N) == 0
 }
 
 /// High bits of the bytes that end the plain run of a string: quote, backslash and control characters.

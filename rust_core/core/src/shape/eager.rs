@@ -208,10 +208,9 @@ impl<'p, 'c, 'a> Eager<'p, 'c, 'a> {
         }
         let Context { sides, rows, .. } = &mut *self.context;
         let before = sides.lengths();
-        let tracks = &mut rows[usize::from(shape.number)];
+        let rows = &mut rows[usize::from(shape.number)];
         let finer = Finer::default();
-        let mut reader =
-            LevelReader { frame: cursor.bytes, plan: book, scale, finer, buffers: sides, tracks };
+        let mut reader = LevelReader { frame: cursor.bytes, plan: book, scale, finer, buffers: sides, rows };
         let mut inside = cursor.inside(depth);
         if reader.rows(list, &mut inside).is_err() || reader.finer.is_needed() {
             sides.truncate(before);

@@ -1,11 +1,11 @@
 //! Levels of a book message: every form but the common one (`pairs`), from the values of a row.
 
 use super::FaultKind;
+use super::alike_rows::{Rows, plain_values};
 use super::cursor::{Cursor, Kind, Value};
 use super::pairs::{Columns, pairs};
 use super::plan::{BookPlan, LevelForm, ListPlan, ListSide, PackedPlan, RowSide};
 use super::reader::{self, NumberError};
-use super::track::Tracks;
 use super::trie::Slot;
 use crate::decimal;
 use crate::event::{Level, LevelExtra, NOT_GIVEN, Side};
@@ -77,8 +77,7 @@ pub(super) struct LevelReader<'a> {
     pub(super) scale: &'a Scale,
     pub(super) finer: Finer,
     pub(super) buffers: &'a mut SideBuffers,
-    /// Of the rows.
-    pub(super) tracks: &'a mut Tracks,
+    pub(super) rows: &'a mut Rows,
 }
 
 impl LevelReader<'_> {
@@ -108,19 +107,37 @@ impl LevelReader<'_> {
     pub(super) fn rows(&mut self, list: &ListPlan, cursor: &mut Cursor<'_>) -> Result<(), FaultKind> {
         let mut more = cursor.open(b']')?;
         while more {
-            self.row(list, cursor)?;
+            if !self.alike(list, cursor) {
+                self.row(list, cursor)?;
+            }
             more = cursor.more(b']')?;
         }
         Ok(())
     }
 
+    /// Reads rows that are like one before.
+    fn alike(&mut self, list: &ListPlan, cursor: &mut Cursor<'_>) -> bool {
+        if list.remove {
+            return false;
+        }
+        let SideBuffers { bids, asks, bid_extras, ask_extras, .. } = &mut *self.buffers;
+        let (levels, extras) =
+            if list.side == ListSide::Bid { (bids, bid_extras) } else { (asks, ask_extras) };
+        self.rows.alike(cursor, (self.scale, self.plan.keep_decimals), levels, extras)
+    }
+
     fn row(&mut self, list: &ListPlan, cursor: &mut Cursor<'_>) -> Result<(), FaultKind> {
-        let plan = self.plan;
+        let (plan, start) = (self.plan, cursor.at);
         let mut row = std::mem::take(&mut self.buffers.row);
         row.resize(plan.level.trie.slot_count(), Value::default());
         let result = match &plan.level.packed {
             None => {
-                let found = self.tracks.record(&plan.level.trie, cursor, &mut row);
+                let found = self.rows.tracks.record(&plan.level.trie, cursor, &mut row);
+                if found.is_ok()
+                    && let Some(values) = plain_values(plan, list, &row)
+                {
+                    self.rows.learn(self.frame, (start, cursor.at), values);
+                }
                 found.and_then(|()| self.levels(list, self.frame, &row))
             }
             Some(packed) => self.packed(list, packed, cursor, &mut row),

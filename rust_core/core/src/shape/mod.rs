@@ -14,6 +14,8 @@
 //! * Nothing a venue sends panics or allocates (after warm-up; texts with escapes above 128 bytes do). `tests/allocations.rs`
 //!   holds that over whole sessions, to the sealed frame.
 
+mod alike;
+mod alike_rows;
 mod bodies;
 mod compile;
 mod compile_rows;

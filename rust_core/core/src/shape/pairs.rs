@@ -1,18 +1,21 @@
 //! Lists of `[price, quantity, …]`, the common form of levels.
 
+use super::alike::Alike;
 use super::cursor::{Cursor, plain_text, starts_with};
-use crate::decimal::{self, Column, FAST_FRACTION_MAX, padded_word};
+use crate::decimal::{Kept, Near, Plain, Words, has_zeros, number, padded_word, short_number};
 use crate::event::{Level, LevelExtra};
 use crate::instrument::Scale;
 
 /// Digits after the point by which exponents are guessed; more have few prices.
-const GUESSED_DIGITS_MAX: usize = 12;
+const GUESSED_DIGITS_MAX: usize = 11;
+/// The exponent that holds as many.
+const GUESSED_EXP: i8 = -(GUESSED_DIGITS_MAX as i8);
 
-/// How the prices and quantities of the lists were printed last.
+/// What was seen of the lists.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
-    price: Column,
-    qty: Column,
+    /// The bytes of the last row from the quote behind its quantity to its end, where they are few.
+    tail: Option<Alike>,
     /// By digits after the point of the first price: exponents of the last instrument that was printed so.
     scales: [Option<Scale>; GUESSED_DIGITS_MAX + 1],
 }
@@ -31,13 +34,18 @@ impl Columns {
         if !starts_with(padded_word(bytes, cursor.at), *b"[[\"") {
             return None;
         }
-        let middle = plain_text(bytes, price_at)?;
-        let digits = usize::from(digits_after_point(&bytes[price_at..middle]));
-        let known = *self.scales.get(digits)?;
+        let price = number(bytes, price_at, Kept::at(GUESSED_EXP)?)?;
+        let digits = usize::from(price.decimals());
+        // Another instrument may have been printed so, with fewer digits that mean something.
+        let holds = |scale: &Scale| {
+            let zeros = u32::try_from(i32::from(scale.price_exp) - i32::from(GUESSED_EXP)).ok();
+            zeros.is_some_and(|zeros| has_zeros(price.mantissa.unsigned_abs(), zeros) == Some(true))
+        };
+        let known = self.scales.get(digits)?.filter(holds);
         let as_printed = || {
-            let end = plain_text(bytes, middle + 3)?;
-            let qty = digits_after_point(&bytes[middle + 3..end]);
-            Some(Scale { price_exp: -i8::try_from(digits).ok()?, qty_exp: -i8::try_from(qty).ok()? })
+            let qty = number(bytes, price.end + 3, Kept::at(GUESSED_EXP)?)?;
+            let exp = |number: Plain| -number.decimals().cast_signed();
+            Some(Scale { price_exp: exp(price), qty_exp: exp(qty) })
         };
         Some(Guess { scale: known.or_else(as_printed)?, digits })
     }
@@ -48,9 +56,6 @@ impl Columns {
     }
 }
 
-/// Digits after the point of price and quantity.
-type Decimals = (u8, u8);
-
 /// Where the levels of a list go. With `MARKED`, their decimals go to `extras`: whether they do is known before the list.
 struct Sink<'a, const MARKED: bool> {
     levels: &'a mut Vec<Level>,
@@ -59,14 +64,20 @@ struct Sink<'a, const MARKED: bool> {
 
 impl<const MARKED: bool> Sink<'_, MARKED> {
     #[inline(always)]
-    fn push(&mut self, level: Level, decimals: impl FnOnce() -> Decimals) {
-        self.levels.push(level);
+    fn push(&mut self, price: Plain, qty: Plain) {
+        self.levels.push(Level { price: price.mantissa, qty: qty.mantissa });
         if MARKED {
-            let (price_decimals, qty_decimals) = decimals();
-            self.extras.push(LevelExtra { price_decimals, qty_decimals, ..LevelExtra::default() });
+            self.extras.push(LevelExtra {
+                price_decimals: price.decimals(),
+                qty_decimals: qty.decimals(),
+                ..LevelExtra::default()
+            });
         }
     }
 }
+
+/// How many digits after the point of price and quantity are kept.
+type Exponents = (&'static Kept, &'static Kept);
 
 /// Reads a whole list of `[price, quantity, …]` at the cursor. False: it is of a rarer form, nothing has changed.
 pub(super) fn pairs(
@@ -76,164 +87,162 @@ pub(super) fn pairs(
     levels: &mut Vec<Level>,
     extras: &mut Vec<LevelExtra>,
 ) -> bool {
-    let decimals = |exp: i8| (exp <= 0).then(|| exp.unsigned_abs());
-    let (Some(price), Some(qty)) = (decimals(scale.price_exp), decimals(scale.qty_exp)) else { return false };
-    if price.max(qty) > FAST_FRACTION_MAX {
-        return long_pairs(cursor, (price, qty), &mut Sink { levels, extras }, keep_decimals);
-    }
-    let start = (cursor.at, levels.len(), extras.len());
-    let found = if keep_decimals {
-        all_pairs(cursor, (price, qty), columns, &mut Sink::<true> { levels, extras })
-    } else {
-        all_pairs(cursor, (price, qty), columns, &mut Sink::<false> { levels, extras })
-    };
-    if found.is_some() {
+    if starts_with(padded_word(cursor.bytes, cursor.at), *b"[]") {
+        cursor.at += 2;
         return true;
     }
-    cursor.at = start.0;
-    levels.truncate(start.1);
-    extras.truncate(start.2);
-    long_pairs(cursor, (price, qty), &mut Sink { levels, extras }, keep_decimals)
+    let (Some(price), Some(qty)) = (Kept::at(scale.price_exp), Kept::at(scale.qty_exp)) else { return false };
+    let (at, n_levels, n_extras) = (cursor.at, levels.len(), extras.len());
+    let tail = &mut columns.tail;
+    let found = if keep_decimals {
+        all_pairs(cursor, (price, qty), tail, &mut Sink::<true> { levels, extras })
+    } else {
+        all_pairs(cursor, (price, qty), tail, &mut Sink::<false> { levels, extras })
+    };
+    if found.is_none() {
+        cursor.at = at;
+        levels.truncate(n_levels);
+        extras.truncate(n_extras);
+    }
+    found.is_some()
 }
 
 fn all_pairs<const MARKED: bool>(
     cursor: &mut Cursor<'_>,
-    decimals: Decimals,
-    columns: &mut Columns,
+    exponents: Exponents,
+    tail: &mut Option<Alike>,
     sink: &mut Sink<'_, MARKED>,
 ) -> Option<()> {
     let mut more = cursor.open(b']').ok()?;
     while more {
-        if tight_pairs(cursor, decimals, columns, sink) {
-            return Some(());
+        if !tight_pairs(cursor, exponents, tail, sink) {
+            loose_pair(cursor, exponents, sink)?;
         }
-        if !(cursor.take(b'[')) {
-            return None;
-        }
-        cursor.space();
-        let price_at = cursor.at;
-        let price = plain_number(cursor, decimals.0)?;
-        let price_text = &cursor.bytes[price_at..cursor.at];
-        if !cursor.more(b']').ok()? {
-            return None;
-        }
-        let qty_at = cursor.at;
-        let qty = plain_number(cursor, decimals.1)?;
-        let qty_text = &cursor.bytes[qty_at..cursor.at];
-        while cursor.more(b']').ok()? {
-            // A container needs its depth watched: that is for the other way.
-            if matches!(cursor.peek().ok()?, b'[' | b'{') {
-                return None;
-            }
-            cursor.value(0).ok()?;
-        }
-        sink.push(Level { price, qty }, || (digits_after_point(price_text), digits_after_point(qty_text)));
         more = cursor.more(b']').ok()?;
     }
     Some(())
 }
 
-/// The same of a list in the tight form ([`tight_pairs`]) whose numbers have more digits, kept or not, than the quick way reads.
-fn long_pairs(
-    cursor: &mut Cursor<'_>,
-    decimals: Decimals,
-    sink: &mut Sink<'_, true>,
-    keep_decimals: bool,
-) -> bool {
-    let bytes = cursor.bytes;
-    let before = (sink.levels.len(), sink.extras.len());
-    let mut at = cursor.at + 1;
-    let mut end = starts_with(padded_word(bytes, cursor.at), *b"[]").then_some(cursor.at + 2);
-    while end.is_none() && starts_with(padded_word(bytes, at), *b"[\"") {
-        let Some((price, price_decimals, middle)) = decimal::long(bytes, at + 2, decimals.0) else { break };
-        if !starts_with(padded_word(bytes, middle), *b"\",\"") {
-            break;
-        }
-        let Some((qty, qty_decimals, behind)) = decimal::long(bytes, middle + 3, decimals.1) else { break };
-        let Some((quote, after)) = after_texts(bytes, behind) else { break };
-        if starts_with(after, *b"\"]]") {
-            end = Some(quote + 3);
-        } else if !starts_with(after, *b"\"],[\"") {
-            break;
-        }
-        at = quote + 3;
-        sink.push(Level { price, qty }, || (price_decimals, qty_decimals));
-    }
-    if !keep_decimals {
-        sink.extras.truncate(before.1);
-    }
-    let Some(end) = end else {
-        sink.levels.truncate(before.0);
-        sink.extras.truncate(before.1);
-        return false;
-    };
-    cursor.at = end;
-    true
-}
-
-/// Digits after the point of a plain number, with or without its quotes.
-fn digits_after_point(text: &[u8]) -> u8 {
-    let text = text.strip_suffix(b"\"").unwrap_or(text);
-    let count = text.iter().rev().position(|byte| *byte == b'.').unwrap_or(0);
-    u8::try_from(count).unwrap_or(u8::MAX)
-}
-
 /// Reads levels printed as `["1.5","20"],` without white space, as nearly all venues do, or with more texts behind the two.
-/// True: the list is over. False: the cursor stands at a level of another form.
-#[inline]
+/// The cursor stands behind a level then (true), or at one of another form.
+#[inline(always)]
 fn tight_pairs<const MARKED: bool>(
     cursor: &mut Cursor<'_>,
-    decimals: Decimals,
-    columns: &mut Columns,
+    exponents: Exponents,
+    tail: &mut Option<Alike>,
     sink: &mut Sink<'_, MARKED>,
 ) -> bool {
     let bytes = cursor.bytes;
-    let Columns { mut price, mut qty, .. } = *columns;
-    price.keep(decimals.0);
-    qty.keep(decimals.1);
-    let mut is_over = false;
-    if starts_with(padded_word(bytes, cursor.at), *b"[\"") {
-        while !is_over {
-            let Some((price_mantissa, end)) = price.read_alike(bytes, cursor.at + 2) else { break };
-            if !starts_with(padded_word(bytes, end), *b"\",\"") {
-                break;
-            }
-            let Some((qty_mantissa, end)) = qty.read(bytes, end + 3) else { break };
-            let Some((end, after)) = after_texts(bytes, end) else { break };
-            is_over = starts_with(after, *b"\"]]");
-            if !is_over && !starts_with(after, *b"\"],[\"") {
-                break;
-            }
-            cursor.at = end + 3;
-            let level = Level { price: price_mantissa, qty: qty_mantissa };
-            sink.push(level, || (price.fraction(), qty.fraction()));
-        }
+    if !starts_with(padded_word(bytes, cursor.at), *b"[\"") {
+        return false;
     }
-    (columns.price, columns.qty) = (price, qty);
-    is_over
+    loop {
+        let near =
+            Near::at(bytes, cursor.at).and_then(|near| near_pair(near, exponents, tail.as_ref(), sink));
+        let end = match near {
+            Some(length) => cursor.at + length,
+            None => match other_pair(bytes, cursor.at, exponents, tail, sink) {
+                Some(end) => end,
+                None => return false,
+            },
+        };
+        if !starts_with(padded_word(bytes, end), *b",[\"") {
+            cursor.at = end;
+            return true;
+        }
+        cursor.at = end + 1;
+    }
 }
 
-/// Passes over the texts that follow the one whose quote stands at `end`: gives the quote of the last one, and the word there.
-#[inline]
-fn after_texts(bytes: &[u8], mut end: usize) -> Option<(usize, u64)> {
+/// Reads a row that ends like the one before, and gives its length.
+#[inline(always)]
+fn near_pair<const MARKED: bool>(
+    near: Near<'_>,
+    (price, qty): Exponents,
+    tail: Option<&Alike>,
+    sink: &mut Sink<'_, MARKED>,
+) -> Option<usize> {
+    let price = short_number(near, 2, price)?;
+    if !starts_with(near.word(price.end), *b"\",\"") {
+        return None;
+    }
+    let qty = short_number(near, price.end + 3, qty)?;
+    let end = tail?.pass(near, qty.end)?;
+    if end > Near::REACH {
+        return None;
+    }
+    sink.push(price, qty);
+    Some(end)
+}
+
+/// Reads a row with any plain numbers that ends with whatever texts, which are kept for the next row. Gives its end.
+#[inline(never)]
+fn other_pair<const MARKED: bool>(
+    bytes: &[u8],
+    at: usize,
+    (price, qty): Exponents,
+    tail: &mut Option<Alike>,
+    sink: &mut Sink<'_, MARKED>,
+) -> Option<usize> {
+    let price = number(bytes, at + 2, price)?;
+    if !starts_with(padded_word(bytes, price.end), *b"\",\"") {
+        return None;
+    }
+    let qty = number(bytes, price.end + 3, qty)?;
+    let mut end = qty.end;
+    if let Some(end) = tail.as_ref().and_then(|tail| tail.pass(bytes, qty.end)) {
+        sink.push(price, qty);
+        return Some(end);
+    }
     loop {
         let after = padded_word(bytes, end);
+        if starts_with(after, *b"\"]") {
+            *tail = Alike::but_for_digits(&bytes[qty.end..end + 2]);
+            sink.push(price, qty);
+            return Some(end + 2);
+        }
         if !starts_with(after, *b"\",\"") {
-            return Some((end, after));
+            return None;
         }
         end = plain_text(bytes, end + 3)?;
     }
 }
 
-#[inline]
-fn plain_number(cursor: &mut Cursor<'_>, decimals: u8) -> Option<i64> {
-    let is_text = cursor.take(b'"');
-    let (mantissa, end) = decimal::fast(cursor.bytes, cursor.at, decimals)?;
-    // JSON allows no leading zeros where there are no quotes.
-    let has_zeros = || matches!(cursor.bytes[cursor.at..], [b'0', b'0'..=b'9', ..]);
-    if if is_text { cursor.bytes[end] != b'"' } else { has_zeros() } {
+/// One level of any other form; `None`: it is rarer.
+#[cold]
+fn loose_pair<const MARKED: bool>(
+    cursor: &mut Cursor<'_>,
+    (price_kept, qty_kept): Exponents,
+    sink: &mut Sink<'_, MARKED>,
+) -> Option<()> {
+    if !cursor.take(b'[') {
         return None;
     }
-    cursor.at = end + usize::from(is_text);
-    Some(mantissa)
+    cursor.space();
+    let price = loose_number(cursor, price_kept)?;
+    if !cursor.more(b']').ok()? {
+        return None;
+    }
+    let qty = loose_number(cursor, qty_kept)?;
+    while cursor.more(b']').ok()? {
+        // A container needs its depth watched: that is for the other way.
+        if matches!(cursor.peek().ok()?, b'[' | b'{') {
+            return None;
+        }
+        cursor.value(0).ok()?;
+    }
+    sink.push(price, qty);
+    Some(())
+}
+
+fn loose_number(cursor: &mut Cursor<'_>, kept: &Kept) -> Option<Plain> {
+    let is_text = cursor.take(b'"');
+    let number = number(cursor.bytes, cursor.at, kept)?;
+    // JSON allows no leading zeros where there are no quotes.
+    let has_zeros = || matches!(cursor.bytes[cursor.at..], [b'0', b'0'..=b'9', ..]);
+    if if is_text { cursor.bytes.get(number.end) != Some(&b'"') } else { has_zeros() } {
+        return None;
+    }
+    cursor.at = number.end + usize::from(is_text);
+    Some(number)
 }

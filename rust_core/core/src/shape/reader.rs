@@ -4,7 +4,7 @@ use super::cursor::{Kind, Value};
 use super::plan::{Condition, Field, Record, Scalar, Test, TextPlan, TimePlan};
 use super::spec::{KindTest, Unit};
 use super::{FaultKind, time};
-use crate::decimal::{self, DecimalError, FAST_FRACTION_MAX};
+use crate::decimal::{self, DecimalError, Kept};
 use crate::event::NOT_GIVEN;
 
 /// The values found so far in a frame, an element and an inner element.
@@ -198,10 +198,10 @@ pub(super) fn number<R>(
 /// Mantissa at `exp` of a plain number that it holds; `None` is no verdict.
 #[inline]
 pub(super) fn short(source: &[u8], value: Value, exp: i8) -> Option<i64> {
-    if !matches!(value.kind, Kind::Text | Kind::Number) || !(-(FAST_FRACTION_MAX as i8)..=0).contains(&exp) {
+    if !matches!(value.kind, Kind::Text | Kind::Number) {
         return None;
     }
-    decimal::plain(source, value.start as usize, value.end as usize, exp.unsigned_abs())
+    decimal::plain(source, value.start as usize, value.end as usize, Kept::at(exp)?)
 }
 
 /// Mantissa of a number at `exp`.

@@ -1,5 +1,6 @@
 //! One frame from bytes to events: walk, choose the shape, repeat over elements, hand each to its body.
 
+use super::alike_rows::Rows;
 use super::bodies::{self, Context};
 use super::cursor::{Cursor, Value};
 use super::drift::Drift;
@@ -36,7 +37,7 @@ pub(super) struct Work {
     /// Of the stream; answers to requests are rare.
     tracks: Tracks,
     /// Of rows of levels, by number of the shape.
-    rows: Vec<Tracks>,
+    rows: Vec<Rows>,
     drift: Drift,
     /// Shape and name of the list that the last frame without events did not have.
     missing: Option<(u16, u16)>,
@@ -51,7 +52,7 @@ impl Work {
             sides: SideBuffers::default(),
             columns: Columns::default(),
             tracks: Tracks::of_frames(),
-            rows: shapes.iter().map(|_| Tracks::of_records()).collect(),
+            rows: shapes.iter().map(|_| Rows::new()).collect(),
             drift: Drift::of(shapes),
             missing: None,
         }

@@ -254,20 +254,23 @@ impl Tracks {
             let value = if self.has_bytes(step, cursor.bytes, start) {
                 cursor.at = start + usize::from(step.length);
                 match step.what {
-                    What::Text => text(cursor),
-                    What::Number => number(cursor),
+                    What::Text => parts(text(cursor)),
+                    What::Number => parts(number(cursor)),
                     What::Fixed { length } => {
-                        Some(Value::new(Kind::Text, cursor.at - usize::from(length), cursor.at))
+                        let start = cursor.at - usize::from(length);
+                        parts(Some(Value::new(Kind::Text, start, cursor.at)))
                     }
                     What::List { shape, depth } => {
-                        way.list((shape, depth), self.fills_of(step), cursor, slots)
+                        parts(way.list((shape, depth), self.fills_of(step), cursor, slots))
                     }
                     What::Truth => {
                         let value = cursor.value(0).ok();
-                        value.filter(|value| matches!(value.kind, Kind::True | Kind::False))
+                        parts(value.filter(|value| matches!(value.kind, Kind::True | Kind::False)))
                     }
-                    What::Each { shape, depth, is_late } => way.each((shape, depth, is_late), cursor, slots),
-                    What::Open { kind } => Some(Value::new(kind, cursor.at, cursor.at)),
+                    What::Each { shape, depth, is_late } => {
+                        parts(way.each((shape, depth, is_late), cursor, slots))
+                    }
+                    What::Open { kind } => parts(Some(Value::new(kind, cursor.at, cursor.at))),
                     What::Close => {
                         for slot in self.fills_of(step) {
                             slots[usize::from(*slot)].end = cursor.at as u32; // Frames are at most 16 MiB long.
@@ -276,7 +279,7 @@ impl Tracks {
                         continue;
                     }
                     What::Any { kind, depth } => {
-                        cursor.value(u32::from(depth)).ok().filter(|value| value.kind == kind)
+                        parts(cursor.value(u32::from(depth)).ok().filter(|value| value.kind == kind))
                     }
                     What::End { .. } | What::Over => {
                         if let Some(end) = way.end(step.what, cursor, slots) {
@@ -288,9 +291,9 @@ impl Tracks {
             } else {
                 None
             };
-            if let Some(value) = value {
+            if let Some((value_start, value_end, kind)) = value {
                 for slot in self.fills_of(step) {
-                    slots[usize::from(*slot)] = value;
+                    slots[usize::from(*slot)] = Value { start: value_start, end: value_end, kind };
                 }
                 index = step.next;
             } else {
@@ -442,6 +445,12 @@ impl Tracks {
         });
         true
     }
+}
+
+/// A value in its parts, which stay in registers where a value as a whole would be written and read again, and wait for that.
+#[inline(always)]
+fn parts(value: Option<Value>) -> Option<(u32, u32, Kind)> {
+    value.map(|value| (value.start, value.end, value.kind))
 }
 
 pub(super) fn fills<'a>(trie: &'a Trie, piece: &Piece) -> impl Iterator<Item = Slot> + Clone + 'a {

@@ -187,10 +187,11 @@ pub(super) fn number(cursor: &mut Cursor<'_>) -> Option<Value> {
 fn digits(bytes: &[u8], start: usize) -> (usize, u8) {
     let mut at = start;
     loop {
-        let (values, count) = leading_digits(padded_word(bytes, at));
+        let word = padded_word(bytes, at);
+        let count = leading_digits(word);
         at += count as usize;
         if count < 8 {
-            return (at, (values >> (8 * count)) as u8 ^ b'0');
+            return (at, (word >> (8 * count)) as u8);
         }
     }
 }
