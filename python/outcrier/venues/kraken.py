@@ -71,6 +71,8 @@ _HEARTBEAT: Final = b'{"channel":"heartbeat"}'
 
 _IS_HEARTBEAT: Final = Ignored("heartbeat")
 
+_IS_ONLINE: Final = Ignored("system online")
+
 
 class _Pair(msgspec.Struct):
     """An entry of AssetPairs; tick and status are told since 2022."""
@@ -314,8 +316,7 @@ def _pushed(message: Mapping[str, Any]) -> Control:
 
 def system(said: Any) -> Control:
     """The status of the whole venue: what it means for a pair, the pair's own status says."""
-    is_online = frames.word(said) == "online"
-    return Ignored("system online") if is_online else Unknown(f"system {said!r}"[: frames.NAME_MAX])
+    return _IS_ONLINE if said == "online" else Unknown(f"system {said!r}"[: frames.NAME_MAX])
 
 
 def _pair_statuses(pairs: Sequence[Any]) -> Control:

@@ -50,6 +50,11 @@ DEPTH: Final = 1000
 removed by a message.
 """
 
+_HEARTBEAT: Final = b'{"event":"heartbeat"}'
+"""What comes every second, always in these bytes, where nothing else does."""
+
+_IS_HEARTBEAT: Final = Ignored("heartbeat")
+
 _BOOK_CHANNEL: Final = f"book-{DEPTH}"
 _PAIR: Final = payload(-1)
 
@@ -172,6 +177,8 @@ class KrakenV1(KrakenSpot):
     # Frames.
 
     def control(self, text: bytes | str) -> Control:
+        if text == _HEARTBEAT:
+            return _IS_HEARTBEAT
         message = frames.record(text)
         event = frames.word(message.get("event"))
         match event:
@@ -179,10 +186,8 @@ class KrakenV1(KrakenSpot):
                 return self._answer(message)
             case "pong":
                 return Pong()
-            case "heartbeat":
-                return Ignored("heartbeat")
-            case "systemStatus":
-                return system(message.get("status"))
+            case "heartbeat" | "systemStatus":
+                return _IS_HEARTBEAT if event == "heartbeat" else system(message.get("status"))
             case "error":
                 return Error(None, frames.word(message.get("errorMessage"))[: frames.MESSAGE_MAX])
         junk = "object" if message else "not a JSON object"

@@ -42,11 +42,14 @@ pub(crate) struct Machine {
     channel: u8,
     batch: Batch,
     pub(crate) clock: Clock,
+    /// Monotonic time that was given last: that at which the last frame of the batch was sealed.
+    given_ns: AtomicU64,
 }
 
 impl Machine {
     pub(crate) fn new(publisher: &Publisher, channel: u8) -> Self {
-        Self { shared: Arc::clone(&publisher.shared), channel, batch: Batch::new(), clock: Clock::new() }
+        let shared = Arc::clone(&publisher.shared);
+        Self { shared, channel, batch: Batch::new(), clock: Clock::new(), given_ns: AtomicU64::new(0) }
     }
 
     /// What the frames of a session are signed with.
@@ -71,8 +74,7 @@ impl Machine {
 }
 
 impl Shared {
-    fn leave(&self, channel: u8, batch: &Batch) {
-        let now_ns = mono_ns();
+    fn leave(&self, channel: u8, batch: &Batch, now_ns: u64) {
         if self.outlet.leave(channel, batch, now_ns) {
             self.upkeep.keep(batch, now_ns);
         } else {
@@ -87,19 +89,21 @@ impl Host for Machine {
             Plane::Incremental => outcrier_net::Plane::Incremental,
             Plane::Snapshot => outcrier_net::Plane::Snapshot,
         };
-        let (shared, channel) = (&self.shared, self.channel);
-        if self.batch.add(plane, frame, |full| shared.leave(channel, full)) == Added::Oversize {
+        let (shared, channel, now_ns) = (&self.shared, self.channel, *self.given_ns.get_mut());
+        if self.batch.add(plane, frame, |full| shared.leave(channel, full, now_ns)) == Added::Oversize {
             shared.outlet.count_oversize();
         }
     }
 
     fn flush(&mut self) {
-        let (shared, channel) = (&self.shared, self.channel);
-        self.batch.leave(|rest| shared.leave(channel, rest));
+        let (shared, channel, now_ns) = (&self.shared, self.channel, *self.given_ns.get_mut());
+        self.batch.leave(|rest| shared.leave(channel, rest, now_ns));
     }
 
     fn mono_ns(&self) -> u64 {
-        mono_ns()
+        let now_ns = mono_ns();
+        self.given_ns.store(now_ns, Ordering::Relaxed);
+        now_ns
     }
 
     fn wall_ns(&mut self) -> i64 {
