@@ -340,7 +340,7 @@ impl Feed {
             counters.snapshots_ignored += 1;
             return Taken { for_python: false, notices: self.journal.has_notices() };
         }
-        let mut decoded = std::mem::take(&mut self.decoded);
+        let mut decoded = self.decoded.take().unwrap_or_default();
         let outcome = self.refining(host, arrival, |feed, _| {
             feed.decoder.decode_snapshot(index, body, &feed.table, &mut decoded)
         });
@@ -359,7 +359,7 @@ impl Feed {
             _ => self.fault("not the orders that the venue declares", 0, body, arrival, Some(index)),
         }
         self.keep_misfit(0, body, arrival);
-        self.decoded = decoded;
+        self.decoded = Some(decoded);
         Taken { for_python: false, notices: self.journal.has_notices() }
     }
 

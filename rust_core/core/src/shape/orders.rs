@@ -213,7 +213,7 @@ pub(super) fn orders(
                 if list.kind != Kind::Array {
                     return Err(FaultKind::WrongType.into());
                 }
-                let tracks = &mut context.rows[usize::from(shape.number)];
+                let tracks = &mut context.rows[usize::from(shape.number)].tracks;
                 let out = &mut context.out.orders;
                 rows.list(
                     (trie, at),
