@@ -297,6 +297,17 @@ def test_control_messages(capture: Callable[[str], Path], data_dir: Path) -> Non
     assert said == [Ignored("system online"), Ack(None), Ignored("heartbeat"), Ignored("heartbeat")]
     status = '{"channel":"status","type":"update","data":[{"system":"maintenance"}]}'
     assert KRAKEN.control(status) == Unknown("system 'maintenance'")
+    said_of = {
+        status.replace("maintenance", "online").encode(): Ignored("system online"),
+        status.encode(): Unknown("system 'maintenance'"),
+        status.replace('"maintenance"', "5").encode(): Unknown("system 5"),
+        status.replace("[{", "[],[{").replace("}]}", "}]}}")[:-1].encode(): Unknown("not a JSON object"),
+        status.replace('"type"', '"method":"pong","type"').encode(): Pong(),
+        status.replace('"type"', '"error":"no","type"').encode(): Error(None, "no"),
+        status.replace('"type"', '"channel":"level3","type"').encode(): Unknown("level3"),
+        b'{"channel":"status","data":[]}': Unknown("system None"),
+    }
+    assert {text: KRAKEN.control(text) for text in said_of} == said_of
     assert KRAKEN.control('{"channel":"level3"}') == Unknown("level3")
     client = Client("/v2")
     (answer,) = KRAKEN.exchange.on_text(client, KRAKEN.keepalive.client_ping)

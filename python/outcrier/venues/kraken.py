@@ -23,6 +23,7 @@ from outcrier.symbols import Kind, Symbol, is_asset
 from outcrier.venues import frames
 from outcrier.venues import kraken_level3 as level3
 from outcrier.venues.base import (
+    BAD_JSON,
     Ack,
     Channel,
     Control,
@@ -72,6 +73,26 @@ _HEARTBEAT: Final = b'{"channel":"heartbeat"}'
 _IS_HEARTBEAT: Final = Ignored("heartbeat")
 
 _IS_ONLINE: Final = Ignored("system online")
+
+
+class _System(msgspec.Struct, gc=False):
+    """What a message of the channel `status` says of the venue."""
+
+    system: str
+
+
+class _Status(msgspec.Struct, gc=False):
+    """Such a message, as far as it is read; an answer or an error has more."""
+
+    channel: str
+    data: list[_System]
+    method: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_STATUS_BEGINS: Final = b'{"channel":"status"'
+
+_STATUS: Final = msgspec.json.Decoder(_Status)
 
 
 class _Pair(msgspec.Struct):
@@ -249,6 +270,8 @@ class Kraken(KrakenSpot):
     def control(self, text: bytes | str) -> Control:
         if text == _HEARTBEAT:
             return _IS_HEARTBEAT
+        if text[: len(_STATUS_BEGINS)] == _STATUS_BEGINS and (known := _status(text)):
+            return known
         message = frames.record(text)
         if "method" not in message and "error" not in message:
             return _pushed(message)
@@ -297,6 +320,18 @@ class Kraken(KrakenSpot):
 
     def exchange_time_ns(self, text: bytes | str) -> int | None:
         return frames.date_ns(frames.at(frames.record(text), "data", 0, "timestamp"))
+
+
+def _status(text: bytes | str) -> Control | None:
+    """What the status of the venue means, read without a dictionary. None: the text has another form."""
+    try:
+        status = _STATUS.decode(text)
+    except BAD_JSON:
+        return None
+    is_answer = status.method is not msgspec.UNSET or status.error is not msgspec.UNSET
+    if is_answer or status.channel != "status" or not status.data:
+        return None
+    return system(status.data[0].system)
 
 
 def _pushed(message: Mapping[str, Any]) -> Control:
