@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from feed_bench import Bench, lines
 from naive import NaiveBook
 from outcrier import _core
-from outcrier.capture.library import group_by_venue, sessions_of_all
+from outcrier.capture.library import CaptureGroup, group_by_venue, sessions_of_all
 from outcrier.capture.replay import open_replays
 from outcrier.cli import book_orders
 from outcrier.order_views import SHOWN, OrdersView
@@ -61,10 +62,18 @@ class Heard:
         return count
 
 
+@cache
+def sessions(data_dir: Path) -> dict[str, list[CaptureGroup]]:
+    """The recorded sessions of each venue."""
+    by_venue: dict[str, list[CaptureGroup]] = {}
+    for group in sessions_of_all(data_dir):
+        by_venue.setdefault(group.venue, []).append(group)
+    return by_venue
+
+
 @pytest.mark.parametrize("venue", sorted(VENUES))
 def test_the_orders_of_a_level_are_its_quantity_after_every_message(venue: str, data_dir: Path) -> None:
-    groups = [group for group in sessions_of_all(data_dir) if group.venue == venue]
-    for group in groups:
+    for group in sessions(data_dir).get(venue, ()):
         publisher, heard = _core.Publisher.memory(), Heard()
         replay, most = None, 0
         for replay, line in islice(open_replays(publisher, [group], infer_orders=True), MESSAGES):
