@@ -25,6 +25,13 @@ fn near(found: f64, expected: f64) {
     assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
 }
 
+/// After one change whose size was there: 2 of 20 were not from the start, which count 1 / 500 less, as the one does not.
+fn mixed(by_weight: f64, of_qty: f64) -> f64 {
+    let missed_of_chance = 2.0 * 0.998 / (20.0 * 0.998 + 1.0);
+    let by_qty = 0.2 * missed_of_chance;
+    (1.0 - by_qty) * by_weight + by_qty * of_qty
+}
+
 /// A bid of two orders, watched, and one of 3 behind the place.
 fn watched(before: [i64; 2]) -> (Inference, WatchId) {
     let mut inferred = inference();
@@ -52,7 +59,7 @@ fn what_is_gone_was_before_or_behind_as_the_orders_weigh() {
     let weigh = |age: f64| (age + 2.0).powi(-2) + 0.000_5;
     let (before, behind) = (weigh(4.0) * 0.003 + weigh(3.0), weigh(2.0));
     let by_weight = before / (before + behind);
-    near(belief(&inferred, place).quantities()[0].probability.into(), 0.97 * by_weight + 0.03 * 8.0 / 11.0);
+    near(belief(&inferred, place).quantities()[0].probability.into(), mixed(by_weight, 8.0 / 11.0));
     let expected = belief(&inferred, place).expected();
     near(expected, 8.0 - 3.0 * f64::from(belief(&inferred, place).quantities()[0].probability));
     assert_eq!(belief(&inferred, place).quantile(0.2), 5);
@@ -98,7 +105,7 @@ fn what_is_gone_beside_a_trade_goes_less_by_age() {
     let weigh = |age: f64| (age + 2.0).powf(-0.5) + 0.001_4;
     let (before, behind) = (weigh(4.0) * 0.003 + weigh(3.0), weigh(2.0));
     let by_weight = before / (before + behind);
-    near(belief(&inferred, place).quantities()[0].probability.into(), 0.97 * by_weight + 0.03 * 7.0 / 10.0);
+    near(belief(&inferred, place).quantities()[0].probability.into(), mixed(by_weight, 7.0 / 10.0));
 }
 
 #[test]

@@ -30,8 +30,10 @@ const ANY_AGE: f64 = 0.000_5;
 /// The same beside a trade, when `1 / (age + 2 s)^0.5` counts: what is gone then is older.
 const ANY_AGE_TRADED: f64 = 0.001_4;
 
-/// Part of the probability that goes by quantity alone, whatever the orders weigh: they are inferred, so they may be others.
-const BY_QTY: f64 = 0.03;
+/// Part of the probability that goes by quantity alone, whatever the orders weigh: they are inferred, so they may be others, the more so
+/// the less sizes tell. This times [`Sizes::missed_of_chance`], and the most it is.
+const BY_QTY: f64 = 0.2;
+const BY_QTY_MAX: f64 = 0.05;
 
 /// Probability that a level that did not shrink lost an order all the same, where all of a level's changes are netted.
 const HIDDEN: f64 = 0.03;
@@ -248,9 +250,14 @@ impl Sizes {
         Self { missed, missed_by_chance, last: 0, mean: 0.0 }
     }
 
+    /// 0 = what is gone is always of the size of an order that is there, 1 = no more often than by chance.
+    fn missed_of_chance(&self) -> f64 {
+        self.missed / self.missed_by_chance
+    }
+
     /// 1 = a size tells nothing: all is netted.
     fn netted(&self) -> f64 {
-        (self.missed / self.missed_by_chance / NETTED_FROM).powi(NETTED_POWER).clamp(OTHER_SIZE_LEAST, 1.0)
+        (self.missed_of_chance() / NETTED_FROM).powi(NETTED_POWER).clamp(OTHER_SIZE_LEAST, 1.0)
     }
 
     fn learn(&mut self, qty: i64, missed: bool, missed_by_chance: bool) {
@@ -342,10 +349,11 @@ impl Beliefs {
         }
         self.weigh(queues, level, gone, netted);
         let behind = &self.behind;
+        let by_qty = (BY_QTY * self.sizes.missed_of_chance()).min(BY_QTY_MAX);
         for at in places {
             let kept = &mut self.all[*at as usize];
             (kept.before, kept.cancelled) = (kept.now, gone.qty);
-            kept.now.cancel(gone, |qty| share_before(behind, qty, gone.of));
+            kept.now.cancel(gone, |qty| share_before(behind, qty, gone.of, by_qty));
         }
     }
 
@@ -401,8 +409,8 @@ impl Beliefs {
     }
 }
 
-/// Share of the weight of a level that is before a place with so much behind it.
-fn share_before(all: &[Behind], behind: i64, of: i64) -> f64 {
+/// Probability that what is gone of a level was before a place with so much behind it: by weight, and in part by quantity.
+fn share_before(all: &[Behind], behind: i64, of: i64, by_qty: f64) -> f64 {
     let Some(last) = all.last() else { return 1.0 };
     let at = all.partition_point(|each| each.qty <= behind);
     let (from, to) = (at.checked_sub(1).map(|before| all[before]), all.get(at));
@@ -415,7 +423,7 @@ fn share_before(all: &[Behind], behind: i64, of: i64) -> f64 {
         }
         (_, None) => last.weight,
     };
-    let by_qty = (of - behind) as f64 / of as f64;
-    let by_weight = if last.weight > 0.0 { 1.0 - weight / last.weight } else { by_qty };
-    (1.0 - BY_QTY) * by_weight + BY_QTY * by_qty
+    let of_qty = (of - behind) as f64 / of as f64;
+    let of_weight = if last.weight > 0.0 { 1.0 - weight / last.weight } else { of_qty };
+    (1.0 - by_qty) * of_weight + by_qty * of_qty
 }
