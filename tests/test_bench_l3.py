@@ -167,7 +167,7 @@ def test_cancels_are_looked_at_where_one_order_alone_is_gone() -> None:
 @pytest.mark.parametrize("name", ["AAPL-50", "Bitstamp"])
 def test_it_is_so_on_recordings_that_its_weights_were_not_chosen_on(name: str, read: Read) -> None:
     file, chosen = read(name), SETS[name]
-    when = starts(chosen, file, BLOCK_NS)[:1_200]
+    when = starts(chosen, file, BLOCK_NS)[:1_000]
     bench = Bench(file.tick, when, asks=chosen.has_aggressors)
     scores = bench.run(until(when[-1] + HORIZON_NS, file))
     told = score(name, "", 0, chosen.lot, scores=scores, cancels=bench.cancels)
@@ -178,23 +178,22 @@ def test_it_is_so_on_recordings_that_its_weights_were_not_chosen_on(name: str, r
 
 
 @pytest.mark.parametrize("every_ms", [0, 10, 100])
-@pytest.mark.parametrize("rule", list(Rule))
-def test_inferred_levels_are_the_venues_after_every_message(rule: Rule, every_ms: int, es: OrderFile) -> None:
-    book, inferred = OrderBook(es.tick), Inference(es.tick, rule)
-    mirror = OrderBook(es.tick)
-    for number, batch in enumerate(islice(batches(es, every_ms * 1_000_000), 6_000)):
+def test_inferred_levels_are_the_venues_after_every_message(every_ms: int, es: OrderFile) -> None:
+    book = OrderBook(es.tick)
+    rules = [(Inference(es.tick, rule), OrderBook(es.tick)) for rule in Rule]
+    for number, batch in enumerate(islice(batches(es, every_ms * 1_000_000), 4_000)):
         for event in batch.events:
             book.apply(event.ops, event.ts)
         levels = [(side, price, book.level(side, price).qty) for side, price in batch.touched]
-        ops = inferred.event(batch.trades, levels, batch.time)
-        assert mirror.apply(ops, np.full(len(ops), batch.time)) == []
-        if number % 50:
-            continue
-        for side in Side:
-            expected = book.levels(side)[:, :2].tolist()
-            assert inferred.levels(side)[:, :2].tolist() == expected
-            assert mirror.levels(side).tolist() == inferred.levels(side).tolist()
-    assert inferred.counters["refused"] == inferred.counters["forgotten"] == 0
+        expected = {side: book.levels(side)[:, :2].tolist() for side in Side} if number % 50 == 0 else {}
+        for inferred, mirror in rules:
+            ops = inferred.event(batch.trades, levels, batch.time)
+            assert mirror.apply(ops, np.full(len(ops), batch.time)) == []
+            for side, rows in expected.items():
+                assert inferred.levels(side)[:, :2].tolist() == rows
+                assert mirror.levels(side).tolist() == inferred.levels(side).tolist()
+    for inferred, _ in rules:
+        assert inferred.counters["refused"] == inferred.counters["forgotten"] == 0
 
 
 def test_what_is_gone_is_shared_by_the_formula() -> None:
