@@ -134,8 +134,8 @@ class InferredPlace(Place):
         before it, was reached by the trades that followed.
 
         None: fewer than 16 such times are over since the first place was watched, or they began within less
-        than so many seconds, or its side is empty. Looks through the trades of the last minutes, 2,048 at
-        most, for each of those seconds. Raises ValueError for other times.
+        than so many seconds, or its side is empty. Looks for each of those seconds through the tenths of a
+        second in which something traded. Raises ValueError for other times.
         """
         return self._inference.fill_probability(self.watch, now, round(seconds * 1e9))
 

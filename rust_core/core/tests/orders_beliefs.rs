@@ -218,6 +218,38 @@ fn a_place_is_reached_as_often_as_places_like_it_were() {
     near(inferred.fill_probability(back, 100 * S, S).unwrap(), 20.0 / 99.0);
     near(inferred.fill_probability(back, 100 * S, 10 * S).unwrap(), 1.0);
     assert!(inferred.fill_probability(back, 100 * S, 2 * S).unwrap() > 0.35);
+    // One time that is far off, and the clock is right again: it begins anew.
+    inferred.end_event(9_000 * S);
+    for second in 101..=118 {
+        inferred.end_event(second * S);
+        let known = inferred.fill_probability(back, second * S, S).is_some();
+        assert_eq!(known, second > 116, "after {second} s");
+    }
+    near(inferred.fill_probability(back, 118 * S, S).unwrap(), 0.0);
     inferred.forget();
-    assert!(inferred.fill_probability(back, 100 * S, S).is_none());
+    assert!(inferred.fill_probability(back, 118 * S, S).is_none());
+}
+
+/// A thousand trades a second are as few slots as ten, and a sweep within one passes the places above its end.
+#[test]
+fn a_busy_market_is_looked_back_to_as_far() {
+    let mut inferred = inference();
+    inferred.level(BID, 8, 0);
+    let place = inferred.watch_back(BID.0, BID.1).unwrap();
+    for second in 1..=600 {
+        let ts = second * S;
+        for part in 1..=1_000 {
+            let swept = second % 4 == 0 && part == 500;
+            let level = (Side::Bid, if swept { 99 } else { 101 });
+            inferred.trade(level, 1, 1, ts - S + part * 999_000, ts);
+        }
+        inferred.trade((Side::Ask, 103), 1, 1, ts - 1, ts);
+        inferred.level(BID, 8, ts);
+        inferred.level((Side::Ask, 102), 5, ts);
+        inferred.end_event(ts);
+    }
+    // A quarter of the bids' windows; an ask at 103 trades each second, which is worse than the best one at 102.
+    let reached = |seconds| inferred.fill_probability(place, 600 * S, seconds * S).unwrap();
+    near(reached(1), (0.25 + 1.0) / 2.0);
+    near(reached(4), 1.0);
 }

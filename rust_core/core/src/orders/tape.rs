@@ -10,9 +10,11 @@ use std::collections::VecDeque;
 use super::belief::Belief;
 use crate::event::Side;
 
-/// Trades that are kept. Looking back costs one step for each of them in each window, at worst; ES has 50 a minute on a quiet day, and
-/// where there are more than this within the longest window, the windows that they leave are fewer.
-const TRADES_MAX: usize = 2_048;
+/// Trades of a side within so long are one, of the worst price among them: the end of a window is as sharp.
+const SLOT_NS: i64 = 100_000_000;
+
+/// Slots that are kept: those of both sides in twice the longest window. A market with more trades has no more slots.
+const SLOTS_MAX: usize = 2 * 2 * STARTS_MAX * (EVERY_NS / SLOT_NS) as usize;
 
 /// Windows that are looked back to.
 const STARTS_MAX: usize = 256;
@@ -26,12 +28,16 @@ const EVERY_NS: i64 = 1_000_000_000;
 /// The longest window.
 pub const FILL_HORIZON_MAX_NS: i64 = STARTS_MAX as i64 * EVERY_NS;
 
+/// Trades of a side within a short time.
 #[derive(Clone, Copy, Debug)]
-struct Traded {
+struct Slot {
+    /// Of the first of them.
     ts: i64,
     /// Of the resting orders.
     side: Side,
+    /// The worst price.
     price: i64,
+    /// What traded at it. What traded at a better price is of no interest: a place there was passed.
     qty: i64,
 }
 
@@ -45,32 +51,47 @@ struct Start {
 /// Trades and best prices of one instrument.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tape {
-    trades: VecDeque<Traded>,
+    slots: VecDeque<Slot>,
     starts: VecDeque<Start>,
     next_start: i64,
 }
 
 impl Tape {
     pub(super) fn trade(&mut self, (side, price): (Side, i64), qty: i64, ts: i64) {
-        if self.trades.len() == TRADES_MAX
-            && let Some(gone) = self.trades.pop_front()
+        // A slot does not reach beyond a start: what came before it is not of its window.
+        let since = self.starts.back().map_or(i64::MIN, |start| start.ts);
+        let open = self.slots.iter_mut().rev().take(2).find(|slot| slot.side == side);
+        if let Some(slot) = open.filter(|slot| slot.ts > since && (slot.ts..slot.ts + SLOT_NS).contains(&ts))
+        {
+            if slot.price == price {
+                slot.qty = slot.qty.saturating_add(qty);
+            } else if is_worse(side, price, slot.price) {
+                (slot.price, slot.qty) = (price, qty);
+            }
+            return;
+        }
+        if self.slots.len() == SLOTS_MAX
+            && let Some(gone) = self.slots.pop_front()
         {
             // A window that began before it is not whole any more.
             while self.starts.front().is_some_and(|start| start.ts <= gone.ts) {
                 self.starts.pop_front();
             }
         }
-        self.trades.push_back(Traded { ts, side, price, qty });
+        self.slots.push_back(Slot { ts, side, price, qty });
     }
 
-    /// Whether it is time for [`Tape::start`].
+    /// Whether it is time for [`Tape::start`]: also when the clock of the events went back by more than a second.
     #[inline]
     pub(super) fn is_due(&self, ts: i64) -> bool {
-        ts >= self.next_start
+        ts >= self.next_start || ts < self.next_start - 2 * EVERY_NS
     }
 
     /// The best prices, at the end of an event.
     pub(super) fn start(&mut self, ts: i64, bid: Option<i64>, ask: Option<i64>) {
+        if self.starts.back().is_some_and(|start| start.ts > ts) {
+            *self = Self::default();
+        }
         // As many as began within the longest window, and as many before it.
         if self.starts.len() == 2 * STARTS_MAX {
             self.starts.pop_front();
@@ -78,8 +99,8 @@ impl Tape {
         self.starts.push_back(Start { ts, best: [(Side::Bid, bid), (Side::Ask, ask)] });
         self.next_start = ts + EVERY_NS;
         let first = self.starts[0].ts;
-        while self.trades.front().is_some_and(|trade| trade.ts < first) {
-            self.trades.pop_front();
+        while self.slots.front().is_some_and(|slot| slot.ts <= first) {
+            self.slots.pop_front();
         }
     }
 
@@ -95,7 +116,7 @@ impl Tape {
         let (mut first, mut places, mut sum) = (0, 0_u32, 0.0);
         for start in self.starts.range(from..over) {
             // Trades come in the order of their times, give or take a message.
-            while self.trades.get(first).is_some_and(|trade| trade.ts <= start.ts) {
+            while self.slots.get(first).is_some_and(|slot| slot.ts <= start.ts) {
                 first += 1;
             }
             for (side, best) in start.best {
@@ -116,18 +137,18 @@ impl Tape {
         (places > 0).then(|| (sum / f64::from(places)).min(1.0))
     }
 
-    /// What traded of a level from a trade on until a time; `None` = something traded at a worse price.
+    /// What traded of a level from a slot on until a time; `None` = something traded at a worse price.
     fn traded_at(&self, first: usize, until: i64, side: Side, price: i64) -> Option<i64> {
         let mut qty = 0_i64;
-        for trade in self.trades.range(first..).take_while(|trade| trade.ts <= until) {
-            if trade.side != side {
+        for slot in self.slots.range(first..).take_while(|slot| slot.ts <= until) {
+            if slot.side != side {
                 continue;
             }
-            if is_worse(side, trade.price, price) {
+            if is_worse(side, slot.price, price) {
                 return None;
             }
-            if trade.price == price {
-                qty = qty.saturating_add(trade.qty);
+            if slot.price == price {
+                qty = qty.saturating_add(slot.qty);
             }
         }
         Some(qty)
