@@ -13,6 +13,7 @@
 use std::cmp::Ordering;
 
 use super::queues::Queues;
+use super::sizes::{OTHER_SIZE_LEAST, Sizes};
 use crate::event::Side;
 
 /// Quantities of a place. With 4 the distribution is 3 % further from the truth, with 8 as near, with 64 no nearer.
@@ -216,55 +217,6 @@ impl Split {
         self.all[at] = Likely { qty, probability: one.probability + other.probability };
         self.all.copy_within(at + 2..self.len, at + 1);
         self.len -= 1;
-    }
-}
-
-/// How much the size of what is gone tells of which order it was. Where each order is told of on its own, an order of just that size is
-/// nearly always there; where changes are netted, about as often as by chance.
-#[derive(Clone, Debug)]
-struct Sizes {
-    /// How often no order was of just that size, and how often none was of the size of what was gone before, anywhere.
-    missed: f64,
-    missed_by_chance: f64,
-    last: i64,
-    /// Mean of what was gone.
-    mean: f64,
-}
-
-/// What was seen so many changes ago counts 1/e.
-const REMEMBERED: f64 = 500.0;
-
-/// Chance as which sizes count from the start until it is known better, and of how many changes.
-const MISSED_AT_FIRST: (f64, f64) = (2.0, 20.0);
-
-/// Part of chance at which sizes tell nothing, and how fast that comes.
-const NETTED_FROM: f64 = 0.75;
-const NETTED_POWER: i32 = 7;
-
-/// What an order of another size weighs where sizes tell most.
-const OTHER_SIZE_LEAST: f64 = 0.003;
-
-impl Sizes {
-    fn new() -> Self {
-        let (missed, missed_by_chance) = MISSED_AT_FIRST;
-        Self { missed, missed_by_chance, last: 0, mean: 0.0 }
-    }
-
-    /// 0 = what is gone is always of the size of an order that is there, 1 = no more often than by chance.
-    fn missed_of_chance(&self) -> f64 {
-        self.missed / self.missed_by_chance
-    }
-
-    /// 1 = a size tells nothing: all is netted.
-    fn netted(&self) -> f64 {
-        (self.missed_of_chance() / NETTED_FROM).powi(NETTED_POWER).clamp(OTHER_SIZE_LEAST, 1.0)
-    }
-
-    fn learn(&mut self, qty: i64, missed: bool, missed_by_chance: bool) {
-        let kept = 1.0 - 1.0 / REMEMBERED;
-        self.missed = self.missed * kept + f64::from(missed);
-        self.missed_by_chance = self.missed_by_chance * kept + f64::from(missed_by_chance);
-        self.last = qty;
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod ids;
 mod infer;
 mod queues;
 mod rule;
+mod sizes;
 mod tape;
 mod watch;
 
