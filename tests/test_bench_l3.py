@@ -15,6 +15,7 @@ from outcrier.bench.blocks import BLOCK_NS
 from outcrier.bench.cancels import Cancels
 from outcrier.bench.found import (
     AWAY,
+    BEHIND,
     HORIZON_NS,
     MEDIAN,
     NEWEST,
@@ -102,6 +103,26 @@ def test_the_likeliest_order_is_nearer_to_the_truth_than_the_newest_on_es(es_sco
     assert likeliest.error_of_newest.high <= 0.65
     assert likeliest.fill_bias_to_newest.high < 0
     assert abs(likeliest.fill_bias.value) < abs(found[NEWEST].fill_bias.value)
+
+
+def test_best_prices_tell_of_orders_that_came_and_went_within_a_message(es: OrderFile) -> None:
+    """A tenth of the test orders, levels every 100 ms. What the formulas are told stays the same."""
+    when = list(starts(SETS["ES"], es, BLOCK_NS))[::10]
+    errors = []
+    for bests in (False, True):
+        bench = Bench(es.tick, when, bests=bests, asks=False)
+        scores = bench.run(batches(es, 100_000_000))
+        found = score("ES", "", 100, 1, scores=scores, cancels=Cancels(), bests=bests)
+        errors.append({each.rule: each.error.value for each in found.rules})
+        newest = next(each for each in found.rules if each.rule == BEHIND)
+        assert newest.error_of_newest.value == 1.0, "others are told as parts of it"
+        for side in Side:
+            expected = bench.book.levels(side)[:, :2].tolist()
+            assert all(each.levels(side)[:, :2].tolist() == expected for each in bench.inferred)
+    without, told = errors
+    assert [told[name] for name in MODELS] == [without[name] for name in MODELS]
+    likeliest = f"inferred, {Rule.LIKELIEST}"
+    assert told[likeliest] < 0.8 * without[likeliest] < 0.8 * without[BEHIND]
 
 
 def test_errors_by_age_and_place_are_parts_of_the_same_looks(es_scores: Scores) -> None:

@@ -18,6 +18,8 @@ HORIZON_NS: Final = 60 * SECOND_NS
 
 TRUTH: Final = "true place"
 NEWEST: Final = f"inferred, {Rule.NEWEST}"
+BEHIND: Final = "always behind"
+"""Newest-first by its formula, which best prices are not told."""
 EXPECTED: Final = "distribution, mean"
 MEDIAN: Final = "distribution, median"
 RULES: Final[tuple[str, ...]] = (

@@ -11,7 +11,7 @@ with `truth_record_price`, at the best level.)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,8 +34,8 @@ from outcrier.bench.found import (
 )
 from outcrier.bench.levels import Batch, Window
 from outcrier.bench.models import MODELS, Floats, moved
-from outcrier.inference import WEIGHTS, Inference, InferredPlace, Rule, Weights
-from outcrier.orders import Op, OrderBook, Place, Side
+from outcrier.inference import WEIGHTS, Best, Inference, InferredPlace, Rule, Weights
+from outcrier.orders import LevelSum, Op, OrderBook, Place, Side
 
 _FORMULAS: Final = slice(1, 1 + len(MODELS))
 _FIRST_INFERRED: Final = 1 + len(MODELS)
@@ -97,11 +97,13 @@ class Bench:
         starts: Sequence[int],
         depth: int = 0,
         *,
+        bests: bool = False,
         asks: bool = True,
         weights: Weights = WEIGHTS,
     ) -> None:
         """`starts`: when test orders join, at the end of the first message then or later. `depth`: levels a
-        side that the rules are told of; 0 = all. `asks`: test orders ask how probable their fill is.
+        side that the rules are told of; 0 = all. `bests`: rules of inferred orders are told of every change
+        of the best prices, too. `asks`: test orders ask how probable their fill is.
         `weights`: of the likeliest order.
         """
         self.book = OrderBook(tick)
@@ -110,6 +112,8 @@ class Bench:
         self.cancels = cancels.Cancels()
         """From the first test order on."""
         self._window = Window(depth)
+        self._bests = bests
+        self._best: dict[Side, LevelSum] = {}
         self._starts = list(starts)
         self._next = 0
         self._levels: dict[Level, Waiting] = {}
@@ -127,14 +131,17 @@ class Bench:
     def take(self, batch: Batch) -> None:
         """One message."""
         cancel = cancels.before(batch, self.book, self.inferred) if self._placed else None
+        bests: list[Best] = []
         for event in batch.events:
             if self._levels and (event.ops["op"] == Op.EXECUTE).any():
                 for at in range(len(event.ops)):
                     self._apply_one(event.ops[at : at + 1], event.ts[at : at + 1])
             elif len(event.ops):
                 self.book.apply(event.ops, event.ts)
+            if self._bests and len(event.ops):
+                bests += self._changed_bests(event.time)
         levels = self._window.changes(self.book, batch.touched)
-        told = [inferred.event(batch.trades, levels, batch.time) for inferred in self.inferred]
+        told = [inferred.event(batch.trades, levels, batch.time, bests) for inferred in self.inferred]
         if cancel is not None:
             cancels.note(cancel, told, self.cancels)
         self._compare(batch, {(side, price): qty for side, price, qty in levels})
@@ -144,6 +151,13 @@ class Bench:
             self._join(batch.time)
             self._count()
             self._next += 1
+
+    def _changed_bests(self, time: int) -> Iterator[Best]:
+        for side in Side:
+            best = self.book.best(side)
+            if best is not None and self._best.get(side) != best:
+                self._best[side] = best
+                yield Best(side, best.price, best.qty, time)
 
     def _apply_one(self, op: NDArray[np.void], ts: NDArray[np.int64]) -> None:
         """Fills the test orders that an execution shows to be filled."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from outcrier.bench.blocks import Blocks, Figure, figure
 from outcrier.bench.cancels import Cancels
-from outcrier.bench.found import AWAY, NEWEST, RULES, TRUTH, Counts, Parts, Scores
+from outcrier.bench.found import AWAY, BEHIND, NEWEST, RULES, TRUTH, Counts, Parts, Scores
 from outcrier.bench.likely import FillScore, IntervalScore, fill_scores, interval_scores
 from outcrier.inference import Rule
 
@@ -96,6 +96,10 @@ class SetScore(msgspec.Struct, frozen=True, kw_only=True):
     """Messages of levels: all changes of so long together; 0 = each event."""
     depth: int
     """Levels a side that are told; 0 = all."""
+    bests: bool
+    """Rules of inferred orders were told of every change of the best prices, too. The formulas never are, and
+    newest-first, which others are a part of, is then the formula `always behind`.
+    """
     from_s: float
     """Test orders joined from so many seconds after the market opened on."""
     orders: int
@@ -125,10 +129,11 @@ def score(
     scores: Scores,
     cancels: Cancels,
     depth: int = 0,
+    bests: bool = False,
     from_s: float = 0,
 ) -> SetScore:
     """The figures of a recording. `lot`: mantissa that counts as one; `depth`: levels a side that were told,
-    0 = all; `from_s`: when test orders began to join.
+    0 = all; `bests`: every change of the best prices was told, too; `from_s`: when test orders began to join.
     """
     by_away = Parts.of(len(AWAY))
     np.add.at(by_away.looks, scores.away, scores.looks)
@@ -143,7 +148,7 @@ def score(
     share = blocks.sums(scores.share)
     gap = blocks.sums(_POINTS * (scores.filled - scores.was_filled))
     orders = blocks.sums(np.ones(len(scores.placed)))
-    newest, truth = RULES.index(NEWEST), RULES.index(TRUTH)
+    newest, truth = RULES.index(BEHIND if bests else NEWEST), RULES.index(TRUTH)
     missed = np.abs(blocks.draws(gap[newest], orders))
     rules = [
         RuleScore(
@@ -167,6 +172,7 @@ def score(
         about=about,
         every_ms=every_ms,
         depth=depth,
+        bests=bests,
         from_s=from_s,
         orders=len(scores.placed),
         mean_queue=float(scores.qty.mean() / lot),

@@ -43,6 +43,11 @@ def command() -> None:
     help="Only so many of the best levels a side are told; 0 = all.",
 )
 @click.option(
+    "--bests",
+    is_flag=True,
+    help="Every change of the best prices is told, too, as venues do between two messages of levels.",
+)
+@click.option(
     "--from-s",
     type=click.FloatRange(min=0),
     default=0.0,
@@ -50,8 +55,13 @@ def command() -> None:
     help="Test orders join from so many seconds after the first ones would on.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a recording, batching and line.")
-def l3(
-    recordings: tuple[str, ...], every_ms: tuple[float, ...], depth: int, from_s: float, as_json: bool
+def l3(  # noqa: PLR0917  # click calls by name
+    recordings: tuple[str, ...],
+    every_ms: tuple[float, ...],
+    depth: int,
+    bests: bool,
+    from_s: float,
+    as_json: bool,  # click calls by name
 ) -> None:
     """Derive levels and trades from recorded orders, infer the orders from those alone, and say how far each
     rule is from the true place of test orders.
@@ -68,7 +78,7 @@ def l3(
             when = starts(chosen, file, BLOCK_NS, from_s)
             if not when:
                 raise ConfigurationError(f"--from-s {from_s:g}: {name} has no test orders so late")
-            bench = Bench(file.tick, when, depth, asks=chosen.has_aggressors)
+            bench = Bench(file.tick, when, depth, bests=bests, asks=chosen.has_aggressors)
             scores = bench.run(batches(file, int(every * _MS)))
             found = score(
                 name,
@@ -78,6 +88,7 @@ def l3(
                 scores=scores,
                 cancels=bench.cancels,
                 depth=depth,
+                bests=bests,
                 from_s=from_s,
             )
             if as_json:
@@ -105,6 +116,7 @@ def _of(title: str, *columns: str) -> Table:
 def _table(found: SetScore, *, fills: bool) -> Table:
     levels = f"the best {found.depth} levels" if found.depth else "levels"
     messages = f"{levels} every {found.every_ms:g} ms" if found.every_ms else f"{levels} with each event"
+    messages += ", best prices at once" if found.bests else ""
     table = _of(
         f"{found.recording}: {found.about}; {messages}; {found.orders:,} test orders,"
         f" {found.mean_queue:,.1f} lots before one, {100 * found.filled:.0f} % filled",
