@@ -106,8 +106,8 @@ MUTANTS = (
     Mutant(
         "the orders of a group are not taken over",
         "receive/mirror.rs",
-        "        self.orders = books.orders.map(Into::into);",
-        "        let _ = books.orders.map(Box::<Orders>::from);",
+        "        self.take_orders(books.orders);",
+        "        drop(books.orders);",
     ),
     Mutant(
         "orders are not forgotten with the book",
