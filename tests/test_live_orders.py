@@ -14,11 +14,14 @@ import pytest
 from feed_bench import Bench, lines
 from naive import NaiveBook
 from outcrier import _core
+from outcrier.batch import Batch
 from outcrier.capture.library import CaptureGroup, group_by_venue, sessions_of_all
 from outcrier.capture.replay import open_replays
 from outcrier.cli import book_orders
+from outcrier.directory import Directory
+from outcrier.followed import Followed
 from outcrier.order_views import SHOWN, OrdersView
-from outcrier.orders import INFERRED, Ahead, Side
+from outcrier.orders import INFERRED, ORDER, Ahead, Side
 from outcrier.prices import to_decimal
 from outcrier.recorded import replay_batches
 from outcrier.venues import VENUES
@@ -238,6 +241,45 @@ def test_recordings_give_batches_with_orders(capture: CaptureFinder) -> None:
     assert len(batch.orders) > 2_000
     assert len(batch.ops) > 1_000
     assert (batch.ops["op_flags"] & INFERRED).all()
+
+
+@pytest.mark.parametrize("name", [USDM, "bybit/v5_linear_2026-08-09"])
+def test_a_consumer_infers_the_orders_that_the_feeder_publishes(name: str, capture: CaptureFinder) -> None:
+    """From levels, trades and best prices of the wire alone: each order, number, quantity and confidence."""
+    told, compared = _core.Receiver(accept_replay=True), 0
+    follows: dict[str, Followed] = {}
+    publisher = _core.Publisher.memory()
+    lines = open_replays(publisher, group_by_venue([capture(name)]), infer_orders=True)
+    directory = Directory(told.instruments, told.channels, to_decimal)
+    for number, (replay, line) in enumerate(islice(lines, 4_000)):
+        replay.take(line)
+        for plane, frame in publisher.take():
+            told.datagram(plane, frame, 0, NOW_NS)
+        if number % 50:
+            continue
+        batch = Batch(told.take(), directory)
+        for each in told.instruments():
+            symbol = f"{each['symbol']}@{replay.venue.name}"
+            follow = follows.setdefault(symbol, Followed(symbol))
+            follow.take(batch)
+            theirs = told.orders(f"{each['symbol']}@{each['venue']}")
+            for side in Side:
+                ours = follow.orders
+                assert np.array_equal(ours.levels(side), theirs.levels(side)), symbol
+                for price in theirs.levels(side, 5)[:, 0].tolist():
+                    assert np.array_equal(ours.queue(side, price), theirs.queue(side, price).view(ORDER)), (
+                        symbol
+                    )
+                    compared += 1
+    assert compared > 500
+    follow = next(iter(follows.values()))
+    with follow.orders.watch_back(Side.BID, int(follow.orders.levels(Side.BID, 1)[0, 0])) as place:
+        expected = follow.orders.level(Side.BID, int(follow.orders.levels(Side.BID, 1)[0, 0]))
+        assert (place.ahead, place.expected, place.interval(0.8).low) == (
+            expected,
+            expected.qty,
+            expected.qty,
+        )
 
 
 def test_orders_are_shown_from_the_front(live: Live) -> None:

@@ -798,13 +798,13 @@ class Inference:
     def event(
         self,
         trades: list[tuple[int, int, int, int, int]],
-        levels: list[tuple[int, int, int]],
+        levels: list[tuple[int, int, int]] | None,
         ts: int,
         bests: list[tuple[int, int, int, int]],
     ) -> NDArray[np.uint8]:
         """Takes an event: trades (side of the resting order, price, quantity, number, time), the levels
-        that changed (side, price, quantity), and best levels since the event before (side, price, quantity,
-        time); the changes of orders as bytes of `ops`. Raises ValueError
+        that changed (side, price, quantity; None = it is no message of levels), and best levels since the
+        event before (side, price, quantity, time); the changes of orders as bytes of `ops`. Raises ValueError
         for other sides; nothing is taken then."""
     def begin(self, levels: list[tuple[int, int, int]], ts: int) -> NDArray[np.uint8]:
         """Takes a whole book (side, price, quantity) in place of what was known; the changes as in `event`.

@@ -155,20 +155,21 @@ class Inference(Queues):
     def event(
         self,
         trades: Sequence[Print],
-        levels: Sequence[tuple[Side, int, int]],
+        levels: Sequence[tuple[Side, int, int]] | None,
         ts: int,
         bests: Sequence[Best] = (),
     ) -> NDArray[np.void]:
         """Takes what one message of the venue says: its trades, and the levels (side, price, quantity; 0 =
-        gone) that changed, at a time (ns since the epoch). A trade may also come before or after the change
-        of its level, by half a second at most. `bests`: what a venue that tells changes of levels together
-        told of its best levels in between, in their order; each goes before the message of levels that is not
-        older.
+        gone) that changed (None: it is none of levels), at a time (ns since the epoch). A trade may also come
+        before or after the change of its level, by half a second at most. `bests`: what a venue that tells
+        changes of levels together told of its best levels in between, in their order; each goes before the
+        message of levels that is not older.
 
         Returns the changes of orders (`outcrier.orders.ORDER_OP`) with numbers of our own, the flag INFERRED
         and a confidence.
         """
-        return self._inference.event(list(trades), list(levels), ts, list(bests)).view(ORDER_OP)
+        told: list[tuple[int, int, int]] | None = None if levels is None else list(levels)
+        return self._inference.event(list(trades), told, ts, list(bests)).view(ORDER_OP)
 
     def begin(self, levels: Sequence[tuple[Side, int, int]], ts: int) -> NDArray[np.void]:
         """Takes a whole book, as levels (side, price, quantity), in place of what was known. Of its levels

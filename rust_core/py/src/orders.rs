@@ -281,7 +281,7 @@ impl Inference {
         &mut self,
         py: Python<'py>,
         trades: Vec<Print>,
-        levels: Vec<(u8, i64, i64)>,
+        levels: Option<Vec<(u8, i64, i64)>>,
         ts: i64,
         bests: Vec<(u8, i64, i64, i64)>,
     ) -> PyResult<Bound<'py, PyArray1<u8>>> {
@@ -293,20 +293,24 @@ impl Inference {
             .into_iter()
             .map(|(side, price, qty, id, ts)| Ok(((self::side(side)?, price), qty, id, ts)))
             .collect::<PyResult<_>>()?;
-        let levels: Vec<_> = levels
-            .into_iter()
-            .map(|(side, price, qty)| Ok(((self::side(side)?, price), qty)))
-            .collect::<PyResult<_>>()?;
+        let levels: Option<Vec<_>> = levels
+            .map(|levels| {
+                let level = |(side, price, qty)| Ok(((self::side(side)?, price), qty));
+                levels.into_iter().map(level).collect::<PyResult<_>>()
+            })
+            .transpose()?;
         for (level, qty, ts) in bests {
             self.inference.best(level, qty, ts);
         }
         for (level, qty, id, traded_ts) in trades {
             self.inference.trade(level, qty, id, traded_ts, ts);
         }
-        for (level, qty) in levels {
-            self.inference.level(level, qty, ts);
+        if let Some(levels) = levels {
+            for (level, qty) in levels {
+                self.inference.level(level, qty, ts);
+            }
+            self.inference.end_event(ts);
         }
-        self.inference.end_event(ts);
         Ok(self.inference.take_ops(|ops| PyArray1::from_slice(py, ops.as_bytes())))
     }
 

@@ -1,0 +1,134 @@
+"""Inferred orders of an instrument from the batches of a subscriber: a place in its queue with an interval.
+
+    follow = Followed("BTC/USDT:PERP@binance_usdm")
+    for batch in sub.iter_batches():
+        follow.take(batch)
+        best = follow.orders.levels(Side.BID, 1)
+        ...
+        place = follow.orders.watch_back(Side.BID, int(best[0, 0]))
+        place.interval(0.8), place.fill_probability(10, follow.now)
+
+It is the inference that a feeder runs, from what is on the wire anyway: no feeder has to publish orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outcrier.batch import Batch
+from outcrier.inference import WEIGHTS, Best, Inference, Print, Rule, Weights
+from outcrier.layout import BBO, BOOK_DELTA, BOOK_SNAPSHOT, TRADE
+from outcrier.orders import Side
+
+_EVENT_END: Final = 1
+_NO_EXCHANGE_TS: Final = 1 << 2
+
+_BUY: Final = 1
+_SELL: Final = 2
+
+_BESIDE_THE_BOOK: Final = 2 | 16 | 32 | 64
+"""Trades that took nothing from the book: blocks, corrections, cancellations, those off the book."""
+
+_NOT_GIVEN: Final = -(2**63)
+
+
+class Followed:
+    """The inferred orders of one instrument, as batches go on. They need the types book and trade; bbo makes
+    them better where changes of levels come together.
+    """
+
+    def __init__(self, symbol: str, rule: Rule = Rule.LIKELIEST, weights: Weights = WEIGHTS) -> None:
+        """`symbol`: such as `BTC/USDT@binance`."""
+        self.symbol: Final = symbol
+        self.orders: Final = Inference(0, rule, weights)
+        """Empty before the first whole book; mantissas at `scale`."""
+        self.scale: tuple[int, int] | None = None
+        """Exponents of prices and quantities; None before the first whole book."""
+        self.now = 0
+        """Time of the last event, ns since the epoch: the exchange's, else when it came."""
+        self._keys: dict[tuple[int, int], bool] = {}
+        self._levels: list[tuple[Side, int, int]] = []
+        """Of an event that is not over."""
+
+    def take(self, batch: Batch) -> None:
+        """Takes the rows about the instrument. Each whole book begins the orders anew: after a loss, and when
+        its exponents became finer.
+        """
+        for at in self._rows(batch):
+            row = batch.events[at]
+            match int(row["kind"]):
+                case kind if kind in {BOOK_DELTA, BOOK_SNAPSHOT}:
+                    self._book(batch, at, row, is_whole=kind == BOOK_SNAPSHOT)
+                case _ if self.scale is None:
+                    continue
+                case kind if kind == TRADE:
+                    self._trades(batch.trades_of(at), row)
+                case kind if kind == BBO:
+                    self._best(batch.bbos[int(row["start"])], row)
+
+    def _rows(self, batch: Batch) -> Iterator[int]:
+        events = batch.events
+        pairs = np.stack((events["venue"].astype(np.int64), events["instrument"].astype(np.int64)), axis=1)
+        wanted = np.zeros(len(events), bool)
+        for venue, instrument in np.unique(pairs, axis=0).tolist():
+            mine = (pairs == (venue, instrument)).all(axis=1)
+            if (venue, instrument) not in self._keys:
+                symbol = batch.symbol_of(int(mine.argmax()))
+                if not symbol:
+                    continue
+                self._keys[venue, instrument] = symbol == self.symbol
+            if self._keys[venue, instrument]:
+                wanted |= mine
+        yield from np.flatnonzero(wanted).tolist()
+
+    def _time(self, row: np.void) -> int:
+        ts = row["recv_ts"] if int(row["flags"]) & _NO_EXCHANGE_TS else row["exchange_ts"]
+        return int(ts)
+
+    def _book(self, batch: Batch, at: int, row: np.void, *, is_whole: bool) -> None:
+        if not is_whole and self.scale is None:
+            return
+        if is_whole and row["frag_index"] == 0:
+            self._levels = []
+        for side, records in zip(Side, batch.levels_of(at), strict=True):
+            self._levels += [(side, price, qty) for price, qty in records.tolist()]
+        ends = row["frag_index"] + 1 == row["frag_count"] if is_whole else int(row["flags"]) & _EVENT_END
+        if not ends:
+            return
+        levels, self._levels = self._levels, []
+        self.now = self._time(row)
+        if is_whole:
+            self.scale = int(row["price_exp"]), int(row["qty_exp"])
+            self.orders.begin(levels, self.now)
+        else:
+            self.orders.event([], levels, self.now)
+
+    def _trades(self, trades: NDArray[np.void], row: np.void) -> None:
+        told = self._time(row)
+        prints = list(self._prints(trades, told))
+        if prints:
+            self.orders.event(prints, None, told)
+
+    def _prints(self, trades: NDArray[np.void], told: int) -> Iterator[Print]:
+        for price, qty, trade_id, ts, aggressor, flags, *_ in trades.tolist():
+            side = {_BUY: Side.ASK, _SELL: Side.BID}.get(aggressor)
+            if side is None:
+                sides = (side for side in (Side.ASK, Side.BID) if self.orders.level(side, price).qty)
+                side = next(sides, None)
+            if side is not None and not flags & _BESIDE_THE_BOOK:
+                yield Print(side, price, qty, trade_id, told if ts == _NOT_GIVEN else ts)
+
+    def _best(self, best: Any, row: np.void) -> None:
+        if int(row["flags"]) & _NO_EXCHANGE_TS:
+            return
+        ts = int(row["exchange_ts"])
+        told = [
+            Best(side, int(best[f"{name}_px"]), int(best[f"{name}_qty"]), ts)
+            for side, name in ((Side.BID, "bid"), (Side.ASK, "ask"))
+            if best[f"{name}_px"] != _NOT_GIVEN and best[f"{name}_qty"] > 0
+        ]
+        self.orders.event([], None, ts, told)
