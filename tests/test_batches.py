@@ -74,6 +74,8 @@ CALLS: dict[str, Callable[[Bench], object]] = {
         0, price_exp=0, qty_exp=0, tick_size=2, lot_size=1, min_qty=1
     ),
     "on_snapshot": lambda bench: bench.feed.on_snapshot(0, b"{}"),
+    "on_orders_snapshot": lambda bench: bench.feed.on_orders_snapshot(0, b"{}"),
+    "want_orders": lambda bench: bench.feed.want_orders(0),
     "connected": lambda bench: bench.feed.connected([0]),
     "disconnected": lambda bench: bench.feed.disconnected([0]),
     "restart_connection": lambda bench: bench.feed.restart_connection(1),
@@ -109,6 +111,7 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "source_seq": lambda bench: bench.feed.source_seq(0),
     "book": lambda bench: bench.feed.book(0),
     "book_hash": lambda bench: bench.feed.book_hash(0),
+    "orders": lambda bench: bench.feed.orders(0),
     "scale": lambda bench: bench.feed.scale(0),
     "def_version": lambda bench: bench.feed.def_version(0),
     "last_seq": lambda bench: bench.feed.last_seq(),
@@ -127,6 +130,9 @@ REFUSED: dict[str, Callable[[Bench], object]] = {
     ),
     "on_frame": lambda bench: bench.feed.on_frame(1, "text", 0, True),  # type: ignore[arg-type]  # noqa: FBT003
     "on_snapshot": lambda bench: bench.feed.on_snapshot(9, b"{}"),
+    "on_orders_snapshot": lambda bench: bench.feed.on_orders_snapshot(9, b"{}"),
+    "want_orders": lambda bench: bench.feed.want_orders(9),
+    "orders": lambda bench: bench.feed.orders(9),
     "publish_status": lambda bench: bench.feed.publish_status(scope=3, state=1, reason=0),
     "overlap": lambda bench: bench.feed.overlap(1, 2, [9]),
     "overlap: one connection": lambda bench: bench.feed.overlap(1, 1, [0]),

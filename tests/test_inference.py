@@ -172,6 +172,12 @@ def test_a_book_that_begins_anew_says_so() -> None:
     assert ops[["op", "order_id", "qty"]].tolist() == [(Op.CLEAR, 0, 0), (Op.ADD, 3, 9)], "numbers go on"
     assert ops["op_flags"].tolist() == [TOLD | INFERRED, INFERRED], "of the level only the sum is known"
     assert queue(inferred) == [9]
+    place = inferred.watch_back(*BID)
+    assert (place.ahead, place.expected) == (Ahead(9, 1), 9.0)
+    inferred.begin([(*BID, 4)], 3 * S)
+    assert place.ahead is None, "nobody knows what stands before it now"
+    with pytest.raises(KeyError, match="the orders began anew"):
+        place.expected  # noqa: B018  # it is the access that raises
 
 
 def test_a_place_that_was_never_an_order_moves_up() -> None:

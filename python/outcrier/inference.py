@@ -98,7 +98,8 @@ class Likely(NamedTuple):
 class InferredPlace(Place):
     """A watched place of an inferred queue. `ahead` is what the rule has before it, one guess; beside it a
     distribution of at most 16 quantities is kept, which is exact when the place joins and widens with
-    everything that is gone without a trade. All raise KeyError once closed.
+    everything that is gone without a trade. All raise KeyError once closed, and where `ahead` is None: the
+    orders began anew.
     """
 
     def __init__(self, inference: _core.Inference, watch: int) -> None:

@@ -113,7 +113,9 @@ class Place:
 
     @property
     def ahead(self) -> Ahead | None:
-        """What stands before it; None: the order whose place it was is gone. Raises KeyError once closed."""
+        """What stands before it; None: the order whose place it was is gone, or all orders began anew. Raises
+        KeyError once closed.
+        """
         found = self._book.watched(self.watch)
         return None if found is None else Ahead(*found)
 

@@ -133,15 +133,15 @@ fn where_sizes_tell_nothing_levels_that_grow_hide_what_is_gone() {
 }
 
 #[test]
-fn all_orders_gone_is_nothing_before_a_place() {
+fn nothing_is_known_of_a_place_when_the_orders_begin_anew() {
     let (mut inferred, place) = watched([5, 3]);
     inferred.forget();
-    assert_eq!(quantities(&inferred, place), [0]);
-    inferred.unwatch(place);
-    assert!(inferred.believed(place).is_none());
+    assert!(inferred.watched(place).is_none() && inferred.believed(place).is_none());
     assert!(inferred.fill_probability(place, 9 * S, S).is_none());
+    inferred.unwatch(place);
     let other = inferred.watch_back(Side::Ask, 101).unwrap();
     assert_eq!(quantities(&inferred, other), [0], "under the number of the one that has ended");
+    assert_eq!(inferred.watched(other).unwrap().qty, 0);
 }
 
 /// Within what the level has, in order, and summing to 1.

@@ -239,7 +239,9 @@ pub(crate) struct Inference {
 impl Inference {
     fn belief(&self, watch: u64) -> PyResult<&Belief> {
         let watch = self.watches.get(watch)?;
-        self.inference.believed(watch).ok_or_else(|| PyKeyError::new_err("the watch has ended"))
+        self.inference
+            .believed(watch)
+            .ok_or_else(|| PyKeyError::new_err("the watch has ended, or the orders began anew"))
     }
 }
 

@@ -283,14 +283,6 @@ impl Beliefs {
         }
     }
 
-    /// All orders are gone.
-    pub(super) fn clear(&mut self) {
-        for kept in &mut self.all {
-            kept.now = Belief::sure(0);
-            kept.cancelled = 0;
-        }
-    }
-
     /// A quantity is gone without a trade from a level of these orders.
     pub(super) fn cancel(&mut self, places: &[u32], queues: &Queues, level: (Side, i64), gone: &Gone) {
         self.sizes.mean += (gone.qty as f64 - self.sizes.mean) / 50.0;

@@ -86,6 +86,12 @@ impl WatchedQueues {
         self.watches.clear();
     }
 
+    /// Nothing is known any more, of no watched place either: other orders come in their place.
+    pub(super) fn forget(&mut self) {
+        self.queues.clear();
+        self.watches.forget();
+    }
+
     /// What stands before an order, by a walk.
     pub(super) fn ahead(&self, handle: Handle) -> Ahead {
         let mut ahead = Ahead::default();
@@ -267,6 +273,12 @@ impl Watches {
             here.retain(|at| all[*at as usize].is_some());
             !here.is_empty()
         });
+    }
+
+    /// Nobody knows what stands before any place.
+    fn forget(&mut self) {
+        self.all.fill(None);
+        self.by_level.clear();
     }
 
     fn leave_level(&mut self, at: u32) {

@@ -26,8 +26,7 @@ impl Inference {
 
     /// Nothing is known any more; [`Inference::begin`] comes next.
     pub fn forget(&mut self) {
-        self.queues.clear();
-        self.beliefs.clear();
+        self.queues.forget();
         if let Some(tape) = &mut self.tape {
             **tape = Tape::default();
         }
