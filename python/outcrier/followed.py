@@ -1,12 +1,12 @@
 """Inferred orders of an instrument from the batches of a subscriber: a place in its queue with an interval.
 
-    follow = Followed("BTC/USDT:PERP@binance_usdm")
+    follow, place = Followed("BTC/USDT:PERP@binance_usdm"), None
     for batch in sub.iter_batches():
         follow.take(batch)
-        best = follow.orders.levels(Side.BID, 1)
-        ...
-        place = follow.orders.watch_back(Side.BID, int(best[0, 0]))
-        place.interval(0.8), place.fill_probability(10, follow.now)
+        if place is None and follow.scale is not None:
+            place = follow.orders.watch_back(Side.BID, int(follow.orders.levels(Side.BID, 1)[0, 0]))
+        if place is not None and place.ahead is not None:  # None: the orders began anew
+            place.interval(0.8), place.fill_probability(10, follow.now)
 
 It is the inference that a feeder runs, from what is on the wire anyway: no feeder has to publish orders.
 """

@@ -8,7 +8,7 @@
 use super::Inference;
 use crate::event::Side;
 
-/// Best prices that wait for their message of levels, both sides. The busiest second of the recordings has some 300 of one instrument.
+/// Best prices that wait for their message of levels, both sides. The busiest second of the recordings has 784 of one instrument.
 const GLIMPSES_MAX: usize = 1_024;
 
 /// A quantity that the best level of a side had.
@@ -26,7 +26,7 @@ impl Inference {
             self.counters.refused += 1;
             return;
         }
-        let last = &mut self.last_best[level.0 as usize - 1];
+        let last = &mut self.last_best[level.0.index()];
         if std::mem::replace(last, (level.1, qty)) == (level.1, qty) || ts <= self.told_ts {
             return;
         }
