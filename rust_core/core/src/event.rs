@@ -17,6 +17,25 @@ pub enum Side {
     Ask = 2,
 }
 
+impl Side {
+    /// The side that it trades with.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Bid => Self::Ask,
+            Self::Ask => Self::Bid,
+        }
+    }
+
+    /// Place in a pair: bids, then asks.
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Bid => 0,
+            Self::Ask => 1,
+        }
+    }
+}
+
 /// Aggressor of a trade: the venue did not say.
 pub const AGGRESSOR_UNKNOWN: u8 = 0;
 /// Aggressor of a trade: the buyer took.

@@ -161,7 +161,7 @@ impl Flow {
     fn plan(&mut self) {
         for side in SIDES {
             if let Some(best) = self.engine.book().queues().best(side) {
-                self.best[side_index(side)] = best.price;
+                self.best[side.index()] = best.price;
             }
         }
         self.stands.clear();
@@ -209,7 +209,7 @@ impl Flow {
 
     /// Rate of orders of a side that come to trade; nobody comes where nothing is offered.
     fn takers(&self, side: Side) -> u64 {
-        let offered = self.engine.book().queues().best(other(side)).map_or(0, |best| best.qty);
+        let offered = self.engine.book().queues().best(side.other()).map_or(0, |best| best.qty);
         match offered.unsigned_abs().checked_ilog2() {
             Some(class) => TAKERS[(class as usize).min(TAKERS.len() - 1)],
             None => 0,
@@ -218,7 +218,7 @@ impl Flow {
 
     /// Class of the distance of a price; those beyond the window are of its last class.
     fn class_of(&self, side: Side, price: i64) -> usize {
-        let ticks = (self.best[1 - side_index(side)] - price).abs() / TICK;
+        let ticks = (self.best[1 - side.index()] - price).abs() / TICK;
         usize::try_from(ticks).unwrap_or(WINDOW).clamp(1, WINDOW) - 1
     }
 
@@ -269,7 +269,7 @@ impl Flow {
 
     /// An order that trades. One that takes all of the best price may go on at the next one, or stay with what is left.
     fn take(&mut self, side: Side) {
-        let Some(best) = self.engine.book().queues().best(other(side)) else { return };
+        let Some(best) = self.engine.book().queues().best(side.other()) else { return };
         let qty = self.size(&TAKER_SIZES);
         let (sweeps, rests) = (self.draw.chance(SWEEP_PPM), self.draw.chance(REST_PPM));
         let more = self.size(&NEAR_SIZES);
@@ -363,19 +363,4 @@ impl Flow {
 
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Place of a side in a pair.
-fn side_index(side: Side) -> usize {
-    match side {
-        Side::Bid => 0,
-        Side::Ask => 1,
-    }
-}
-
-fn other(side: Side) -> Side {
-    match side {
-        Side::Bid => Side::Ask,
-        Side::Ask => Side::Bid,
-    }
 }

@@ -1,7 +1,7 @@
 //! Amends: a smaller quantity keeps the place of an order, anything else puts it at the back.
 
 use super::request::{Amend, Kind, NewOrder};
-use super::{Engine, Event, Output, Phase, Reject, Why, Working, index};
+use super::{Engine, Event, Output, Phase, Reject, Why, Working};
 
 impl Engine {
     /// Gives an order other terms, or says why not.
@@ -35,7 +35,7 @@ impl Engine {
         if more > 0 {
             self.check_open(order.side, more)?;
         }
-        self.open[index(order.side)] += more;
+        self.open[order.side.index()] += more;
         let working = Working { order, hidden: 0, seq: self.take_seq(), ..old };
         let event = Event::Replaced { kind: order.kind, has_kept_place: false };
         out.reports.push(self.report_of(&working, working.leaves(), event));

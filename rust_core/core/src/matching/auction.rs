@@ -11,7 +11,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Engine, Event, Fill, Liquidity, Output, Why, Working, index};
+use super::{Engine, Event, Fill, Liquidity, Output, Why, Working};
 use crate::event::Side;
 use crate::orders::Order;
 
@@ -110,7 +110,7 @@ impl Engine {
             debug_assert_eq!(left, 0, "the quantity of an auction is there");
         }
         for side in [Side::Bid, Side::Ask] {
-            while let Some((_, &id)) = self.unpriced[index(side)].first_key_value() {
+            while let Some((_, &id)) = self.unpriced[side.index()].first_key_value() {
                 let working = self.take_out(id, out);
                 self.end(&working, Event::Cancelled(Why::Unfilled), out);
             }
@@ -118,7 +118,7 @@ impl Engine {
     }
 
     fn next(&self, side: Side) -> Option<Next> {
-        match self.unpriced[index(side)].first_key_value() {
+        match self.unpriced[side.index()].first_key_value() {
             Some((_, id)) => Some(Next::Unpriced(self.working[id])),
             None => self.front(side).map(Next::Shown),
         }
@@ -129,7 +129,7 @@ impl Engine {
             Next::Shown(order) => self.fill_shown(order, fill, out),
             Next::Unpriced(working) => {
                 if self.fill(working.order.id, side, fill, out).leaves() == 0 {
-                    self.unpriced[index(side)].remove(&working.seq);
+                    self.unpriced[side.index()].remove(&working.seq);
                 }
             }
         }
@@ -179,7 +179,7 @@ impl Engine {
     }
 
     fn unpriced_qty(&self, side: Side) -> i64 {
-        self.unpriced[index(side)].values().map(|id| self.working[id].leaves()).sum()
+        self.unpriced[side.index()].values().map(|id| self.working[id].leaves()).sum()
     }
 
     fn reference_price(&self) -> Option<i64> {

@@ -1,7 +1,7 @@
 //! What an order must be before anything is done with it.
 
 use super::request::{Kind, NewOrder, TimeInForce};
-use super::{Engine, PEAKS_MAX, Phase, Reject, STOPS_MAX, index, other};
+use super::{Engine, PEAKS_MAX, Phase, Reject, STOPS_MAX};
 use crate::event::{NOT_GIVEN, Side};
 
 impl Engine {
@@ -64,7 +64,7 @@ impl Engine {
 
     /// Whether so much more fits into what is open.
     pub(super) fn check_open(&self, side: Side, more: i64) -> Result<(), Reject> {
-        self.open[index(side)].checked_add(more).map(|_| ()).ok_or(Reject::Overflow)
+        self.open[side.index()].checked_add(more).map(|_| ()).ok_or(Reject::Overflow)
     }
 
     pub(super) fn is_outside(&self, price: i64) -> bool {
@@ -73,7 +73,7 @@ impl Engine {
 
     /// Whether an order finds a price at which it trades.
     pub(super) fn would_trade(&self, order: &NewOrder) -> bool {
-        let best = self.book.queues().best(other(order.side));
+        let best = self.book.queues().best(order.side.other());
         best.is_some_and(|best| is_within(order.side, worst(order), best.price))
     }
 }

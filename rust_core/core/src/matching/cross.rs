@@ -2,7 +2,7 @@
 
 use super::check::{is_within, worst};
 use super::request::{Kind, SelfTrade};
-use super::{Engine, Event, Fill, Liquidity, Output, Why, Working, index, other};
+use super::{Engine, Event, Fill, Liquidity, Output, Why, Working};
 use crate::event::{AGGRESSOR_BUY, AGGRESSOR_SELL, AGGRESSOR_UNKNOWN, Side, TRADE_AUCTION, Trade, order_op};
 use crate::orders::Order;
 
@@ -12,7 +12,7 @@ impl Engine {
         let side = taker.order.side;
         let limit = worst(&taker.order);
         while taker.leaves() > 0 {
-            let Some(maker) = self.front(other(side)).filter(|maker| is_within(side, limit, maker.price))
+            let Some(maker) = self.front(side.other()).filter(|maker| is_within(side, limit, maker.price))
             else {
                 break;
             };
@@ -26,7 +26,7 @@ impl Engine {
             let qty = taker.leaves().min(maker.qty);
             let fill = self.print(maker.price, qty, Liquidity::Taker, side, out);
             taker.filled += qty;
-            self.open[index(side)] -= qty;
+            self.open[side.index()] -= qty;
             self.tell_fill(taker, fill, out);
             self.fill_shown(&maker, Fill { liquidity: Liquidity::Maker, ..fill }, out);
         }
@@ -39,13 +39,13 @@ impl Engine {
         let limit = worst(&taker.order);
         let queues = self.book.queues();
         let mut left = taker.leaves();
-        for level in queues.levels(other(side)) {
+        for level in queues.levels(side.other()) {
             if !is_within(side, limit, level.price) {
                 return false;
             }
             // Shown quantities come first; what icebergs hide follows when all of the level that is shown is gone.
             let mut hidden = 0;
-            for handle in queues.queue(other(side), level.price) {
+            for handle in queues.queue(side.other(), level.price) {
                 let maker = queues.order(handle);
                 let its = &self.working[&maker.id];
                 if its.order.owner == taker.order.owner {
@@ -129,7 +129,7 @@ impl Engine {
 
     /// An order that works trades; after the last of it, it does not work any more.
     pub(super) fn fill(&mut self, id: u64, side: Side, fill: Fill, out: &mut Output) -> Working {
-        self.open[index(side)] -= fill.qty;
+        self.open[side.index()] -= fill.qty;
         let working = self.working.get_mut(&id).expect("the order works");
         working.filled += fill.qty;
         let working = *working;
@@ -164,7 +164,7 @@ impl Engine {
             self.end(taker, event, out);
         } else if is_decrement {
             taker.order.qty -= its;
-            self.open[index(taker.order.side)] -= its;
+            self.open[taker.order.side.index()] -= its;
             out.reports.push(self.report_of(taker, taker.leaves(), Event::Restated));
         }
         if ends_resting {

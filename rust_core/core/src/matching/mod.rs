@@ -225,7 +225,7 @@ impl Engine {
     /// What is left of all orders of a side, hidden quantity and stops included.
     #[must_use]
     pub fn open(&self, side: Side) -> i64 {
-        self.open[index(side)]
+        self.open[side.index()]
     }
 
     /// Price of the last trade.
@@ -256,21 +256,5 @@ impl Engine {
     fn take_seq(&mut self) -> u64 {
         self.next_seq += 1;
         self.next_seq - 1
-    }
-}
-
-/// Place of a side in a pair.
-fn index(side: Side) -> usize {
-    match side {
-        Side::Bid => 0,
-        Side::Ask => 1,
-    }
-}
-
-/// The side that a side trades with.
-fn other(side: Side) -> Side {
-    match side {
-        Side::Bid => Side::Ask,
-        Side::Ask => Side::Bid,
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::index;
 use crate::event::Side;
 
 /// Numbers of stops of both sides by what triggers them: the nearest price first, and those of one price in the order in which they came.
@@ -17,11 +16,11 @@ impl Stops {
     }
 
     pub(super) fn add(&mut self, side: Side, stop: i64, seq: u64, id: u64) {
-        self.sides[index(side)].insert((nearness(side, stop), seq), id);
+        self.sides[side.index()].insert((nearness(side, stop), seq), id);
     }
 
     pub(super) fn remove(&mut self, side: Side, stop: i64, seq: u64) {
-        self.sides[index(side)].remove(&(nearness(side, stop), seq));
+        self.sides[side.index()].remove(&(nearness(side, stop), seq));
     }
 
     /// Numbers of all, buys first.
@@ -32,7 +31,7 @@ impl Stops {
     /// Moves those that trades between two prices trigger, buys first.
     pub(super) fn take_hit(&mut self, (low, high): (i64, i64), hit: &mut VecDeque<u64>) {
         for (side, reached) in [(Side::Bid, high), (Side::Ask, low)] {
-            let waiting = &mut self.sides[index(side)];
+            let waiting = &mut self.sides[side.index()];
             while let Some(first) = waiting.first_entry()
                 && first.key().0 <= nearness(side, reached)
             {

@@ -2,7 +2,7 @@
 
 use super::request::{Kind, NewOrder, TimeInForce};
 use super::stops::is_hit;
-use super::{Engine, Event, Output, Phase, Reject, Report, Why, index};
+use super::{Engine, Event, Output, Phase, Reject, Report, Why};
 use crate::event::{ORDER_TOLD, order_op};
 use crate::orders::Order;
 
@@ -40,7 +40,7 @@ impl Engine {
     /// Takes an order in, or says why not.
     pub(super) fn enter_new(&mut self, order: &NewOrder, out: &mut Output) -> Result<(), Reject> {
         self.check_new(order)?;
-        self.open[index(order.side)] += order.qty;
+        self.open[order.side.index()] += order.qty;
         let working = Working::new(*order, self.take_seq());
         out.reports.push(self.report_of(&working, order.qty, Event::New));
         self.place(working, out);
@@ -96,7 +96,7 @@ impl Engine {
             working.hidden = working.leaves() - order.qty;
             out.tell(order_op::ADD, &order, order.qty, 0);
         } else {
-            self.unpriced[index(working.order.side)].insert(working.seq, working.order.id);
+            self.unpriced[working.order.side.index()].insert(working.seq, working.order.id);
         }
         self.keep(working);
     }
@@ -144,7 +144,7 @@ impl Engine {
                 out.tell(order_op::DELETE, &order, order.qty, 0);
             }
             Kind::Market => {
-                self.unpriced[index(side)].remove(&working.seq);
+                self.unpriced[side.index()].remove(&working.seq);
             }
             Kind::Stop { stop } | Kind::StopLimit { stop, .. } => self.stops.remove(side, stop, working.seq),
         }
@@ -166,7 +166,7 @@ impl Engine {
         let from_hidden = by.min(working.hidden);
         working.hidden -= from_hidden;
         working.order.qty -= by;
-        self.open[index(working.order.side)] -= by;
+        self.open[working.order.side.index()] -= by;
         if by > from_hidden
             && let Some(order) = self.book.get(id)
         {
@@ -178,7 +178,7 @@ impl Engine {
 
     /// What is left of an order that waits nowhere is gone.
     pub(super) fn end(&mut self, working: &Working, event: Event, out: &mut Output) {
-        self.open[index(working.order.side)] -= working.leaves();
+        self.open[working.order.side.index()] -= working.leaves();
         out.reports.push(self.report_of(working, 0, event));
     }
 

@@ -8,13 +8,13 @@ use crate::event::Side;
 impl Inference {
     /// Sets the price of a side behind which nothing was told; `None`: all of it was.
     pub fn set_edge(&mut self, side: Side, price: Option<i64>) {
-        self.edges[side as usize - 1] = price;
+        self.edges[side.index()] = price;
     }
 
     /// How sure it is that what comes to a level that has no orders is an order that comes now.
     #[inline]
     pub(super) fn confidence_at(&self, (side, price): (Side, i64)) -> f32 {
-        let is_told = self.edges[side as usize - 1].is_none_or(|edge| match side {
+        let is_told = self.edges[side.index()].is_none_or(|edge| match side {
             Side::Bid => price >= edge,
             Side::Ask => price <= edge,
         });

@@ -14,7 +14,7 @@ impl Inference {
         self.forget();
         self.ops.push(OrderOp { op: order_op::CLEAR, op_flags: flags(1.0), ..OrderOp::default() });
         for (side, level) in levels {
-            let edge = &mut self.edges[side as usize - 1];
+            let edge = &mut self.edges[side.index()];
             let worst = edge.map_or(level.price, |edge| {
                 if side == Side::Bid { edge.min(level.price) } else { edge.max(level.price) }
             });
