@@ -119,6 +119,46 @@ fn a_book_that_is_full_says_so_and_begins_anew() {
     assert_eq!(inference.counters().refused, 0);
 }
 
+/// What waits for the message of its level is at finer exponents, too: a trade, a best price, and what was taken for cancelled.
+#[test]
+fn what_waits_is_at_finer_exponents_too() {
+    let finer = |inference: &mut Inference| {
+        inference.take_ops(|_| ());
+        *inference = inference.rescaled(1, 10, 100).unwrap();
+    };
+    let last = |inference: &mut Inference| inference.take_ops(|ops| *ops.last().unwrap());
+    let begun = || {
+        let mut inference = Inference::new(1, Rule::NewestFirst, Weights::default());
+        inference.level((Side::Bid, 10), 5, 1);
+        inference.end_event(1);
+        inference.level((Side::Bid, 10), 8, 2);
+        inference.end_event(2);
+        inference
+    };
+    let mut inference = begun();
+    inference.trade((Side::Bid, 10), 2, 77, 3, 3);
+    finer(&mut inference);
+    inference.level((Side::Bid, 100), 600, 4);
+    let op = last(&mut inference);
+    assert_eq!((op.op, op.price, op.qty, op.ref_id), (order_op::EXECUTE, 100, 200, 77));
+
+    let mut inference = begun();
+    inference.best((Side::Bid, 10), 3, 3);
+    finer(&mut inference);
+    inference.level((Side::Bid, 100), 800, 4);
+    let op = last(&mut inference);
+    assert_eq!((op.op, op.price, op.qty), (order_op::ADD, 100, 500));
+
+    let mut inference = begun();
+    inference.level((Side::Bid, 10), 7, 4);
+    inference.end_event(4);
+    finer(&mut inference);
+    inference.trade((Side::Bid, 100), 100, 78, 4, 5);
+    assert_eq!(inference.counters().late, 1);
+    let first = inference.take_ops(|ops| ops[0]);
+    assert_eq!((first.op, first.order_id, first.qty, first.ref_id), (order_op::EXECUTE, 1, 100, 78));
+}
+
 /// Behind the last level of a whole book, or of the best so many, nobody knows what stood there before it was told of.
 #[test]
 fn a_level_that_was_never_told_has_an_order_that_nobody_is_sure_of() {
