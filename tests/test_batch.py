@@ -49,7 +49,7 @@ def only(events: list[ev.Event], kind: type[Any]) -> Any:
 
 
 def test_every_type_that_can_be_asked_for_has_rows() -> None:
-    assert DTYPES["events"].itemsize == 96
+    assert DTYPES["events"].itemsize == 104
     assert {name: dtype.itemsize for name, dtype in DTYPES.items() if name != "events"} == {
         "levels": 16, "trades": 40, "bbos": 40, "tickers": 64, "candles": 72,
         "derivs": 72, "defs": 224, "statuses": 56, "conns": 48, "ops": 48, "orders": 48,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from outcrier.inference import Best, Inference, Interval, Likely, Print, Rule
 from outcrier.orders import INFERRED, TOLD, Ahead, Op, Side
@@ -216,3 +218,47 @@ def test_best_prices_tell_what_came_and_went_between_two_messages() -> None:
         inferred.event([], [(*BID, 8)], 3 * S, bests)
         told[len(bests)] = [(int(order["order_id"]), int(order["qty"])) for order in inferred.queue(*BID)]
     assert told == {0: [(1, 5), (2, 3)], 2: [(2, 3), (3, 5)]}
+
+
+def told(ops: NDArray[np.void]) -> list[tuple[int, int, int, int]]:
+    """Operation, number, quantity and confidence."""
+    rows = ops[["op", "order_id", "qty", "op_flags"]].tolist()
+    return [(op, number, qty, flags >> 8) for op, number, qty, flags in rows]
+
+
+def test_a_level_that_is_pushed_out_of_those_that_are_told_has_its_orders_when_it_is_back() -> None:
+    inferred = Inference(1, Rule.EXACT)
+    inferred.begin([(*BID, 5)], 0, depth=2)
+    joined = inferred.event([], [(Side.BID, 99, 3)], S, depth=2)
+    assert told(joined) == [(Op.ADD, 2, 3, 255)], "a side of one level of two was told whole"
+    inferred.event([], [(Side.BID, 99, 7)], 2 * S, depth=2)
+    left = inferred.event([], [(Side.BID, 101, 1), (Side.BID, 99, 0)], 3 * S, depth=2)
+    assert told(left) == [(Op.ADD, 4, 1, 255), (Op.DELETE, 2, 3, 0), (Op.DELETE, 3, 4, 0)]
+    assert inferred.outside == (1, 2)
+    back = inferred.event([], [(Side.BID, 101, 0), (Side.BID, 99, 4)], 4 * S, depth=2)
+    assert told(back) == [
+        (Op.DELETE, 4, 1, 255),
+        *[(Op.ADD, 2, 3, 204), (Op.ADD, 3, 4, 204)],
+        (Op.DELETE, 2, 3, 255),
+    ]
+    behind = inferred.event([], [(*BID, 0), (Side.BID, 98, 6)], 5 * S, depth=2)
+    assert told(behind)[-1] == (Op.ADD, 5, 6, 0), "it may have stood there for long"
+
+
+def test_orders_and_places_go_on_at_finer_exponents() -> None:
+    inferred = of(Rule.LIKELIEST, 5, 3)
+    with inferred.watch_back(*BID) as place:
+        inferred.event([], [(*BID, 9)], 2 * S)
+        inferred.event([], [(*BID, 7)], 4 * S)
+        before = place.distribution
+        assert inferred.refine(10, 100)
+        assert [each._replace(qty=each.qty // 100) for each in place.distribution] == before
+        fine = (Side.BID, 1_000)
+        assert inferred.queue(*fine)["qty"].sum() == 700
+        assert place.ahead == Ahead(600, 2)
+        inferred.event([Print(*fine, 300, 9, 5 * S)], [(*fine, 400)], 5 * S)
+        assert place.ahead == Ahead(300, 2)
+        assert not inferred.refine(10**18, 1), "it does not fit"
+        assert inferred.level(*fine).qty == 400
+    with pytest.raises(ValueError, match="factors 0 and 1 are not both at least 1"):
+        inferred.refine(0, 1)

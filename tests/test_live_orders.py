@@ -243,7 +243,65 @@ def test_recordings_give_batches_with_orders(capture: CaptureFinder) -> None:
     assert (batch.ops["op_flags"] & INFERRED).all()
 
 
-@pytest.mark.parametrize("name", [USDM, "bybit/v5_linear_2026-08-09"])
+def test_a_consumer_goes_on_at_finer_exponents_with_its_places(live: Live) -> None:
+    """Its orders are those of the feeder, before and after."""
+    receiver = live.heard.receiver
+    directory = Directory(receiver.instruments, receiver.channels, to_decimal)
+    follow, feed = Followed("BTCUSDT@binance_usdm"), live.bench.feed
+
+    def play(count: int) -> None:
+        for line in islice(live.lines, count):
+            live.bench.take(line)
+        for plane, frame in live.bench.publisher.take():
+            receiver.datagram(plane, frame, 0, NOW_NS)
+        follow.take(Batch(receiver.take(), directory))
+        for side in Side:
+            for price in live.view.levels(side)[:, 0].tolist():
+                ours = follow.orders.queue(side, price)
+                assert np.array_equal(ours, live.view.queue(side, price))
+
+    play(500)
+    scale = follow.scale
+    assert scale is not None
+    # The level of the most orders of those that the price does not reach here.
+    rows = follow.orders.levels(Side.BID)[50:]
+    price = int(rows[rows[:, 2].argmax(), 0])
+    with follow.orders.watch_back(Side.BID, price) as place, live.view.watch_back(Side.BID, price) as theirs:
+        play(300)
+        assert place.ahead == theirs.ahead != Ahead(0, 0)
+        before, likely = place.ahead, place.distribution
+        assert before is not None
+        finer = {
+            "price_exp": scale[0] - 1,
+            "qty_exp": scale[1] - 2,
+            **dict.fromkeys(("tick_size", "lot_size", "min_qty"), 1),
+        }
+        feed.update_sizes(0, **finer, recv_ns=1)
+        play(0)
+        assert follow.scale == (scale[0] - 1, scale[1] - 2)
+        assert place.ahead == Ahead(100 * before.qty, before.orders)
+        assert [each.qty for each in place.distribution] == [100 * each.qty for each in likely]
+        numbers = {int(order["order_id"]) for order in follow.orders.queue(Side.BID, 10 * price)}
+        play(700)
+        later = follow.orders.queue(Side.BID, 10 * price)
+        assert place.ahead is not None
+        assert place.ahead.qty == later["qty"][: place.ahead.orders].sum()
+        assert set(later["order_id"][: place.ahead.orders].tolist()) <= numbers
+    # After a loss they begin anew, at whatever exponents.
+    first = int(follow.orders.queue(Side.BID, int(follow.orders.levels(Side.BID, 1)[0, 0]))["order_id"][0])
+    feed.disconnected([0], 1)
+    feed.connected([0], 1)
+    feed.update_sizes(0, **(finer | {"qty_exp": scale[1] - 3}), recv_ns=1)
+    feed.on_snapshot(0, next(lines_with_book(live)).encode(), 1)
+    play(1)
+    assert follow.scale == (scale[0] - 1, scale[1] - 3)
+    best = follow.orders.queue(Side.BID, int(follow.orders.levels(Side.BID, 1)[0, 0]))
+    assert int(best["order_id"][0]) > first
+
+
+@pytest.mark.parametrize(
+    "name", [USDM, "bybit/v5_linear_2026-08-09", "bybit/v2_linear_2021-04-17", "kraken/v1_book_2021-04-17"]
+)
 def test_a_consumer_infers_the_orders_that_the_feeder_publishes(name: str, capture: CaptureFinder) -> None:
     """From levels, trades and best prices of the wire alone: each order, number, quantity and confidence."""
     told, compared = _core.Receiver(accept_replay=True), 0
@@ -266,7 +324,8 @@ def test_a_consumer_infers_the_orders_that_the_feeder_publishes(name: str, captu
             for side in Side:
                 ours = follow.orders
                 assert np.array_equal(ours.levels(side), theirs.levels(side)), symbol
-                for price in theirs.levels(side, 5)[:, 0].tolist():
+                prices = theirs.levels(side)[:, 0].tolist()
+                for price in {*prices[:5], *prices[-5:]}:
                     assert np.array_equal(ours.queue(side, price), theirs.queue(side, price).view(ORDER)), (
                         symbol
                     )

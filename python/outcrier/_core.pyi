@@ -801,14 +801,21 @@ class Inference:
         levels: list[tuple[int, int, int]] | None,
         ts: int,
         bests: list[tuple[int, int, int, int]],
+        depth: int,
     ) -> NDArray[np.uint8]:
         """Takes an event: trades (side of the resting order, price, quantity, number, time), the levels
-        that changed (side, price, quantity; None = it is no message of levels), and best levels since the
-        event before (side, price, quantity, time); the changes of orders as bytes of `ops`. Raises ValueError
-        for other sides; nothing is taken then."""
-    def begin(self, levels: list[tuple[int, int, int]], ts: int) -> NDArray[np.uint8]:
-        """Takes a whole book (side, price, quantity) in place of what was known; the changes as in `event`.
-        Raises ValueError for other sides; nothing is taken then."""
+        that changed (side, price, quantity; None = it is no message of levels), best levels since the event
+        before (side, price, quantity, time), and how many levels a side are told (0 = all); the changes of
+        orders as bytes of `ops`. Raises ValueError for other sides; nothing is taken then."""
+    def begin(self, levels: list[tuple[int, int, int]], ts: int, depth: int) -> NDArray[np.uint8]:
+        """Takes a whole book (side, price, quantity), of so many levels a side that are told, in place of
+        what was known; the changes as in `event`. Raises ValueError for other sides; nothing is taken then.
+        """
+    def refine(self, price_factor: int, qty_factor: int) -> bool:
+        """Multiplies prices and quantities, those of watched places too. False: a number would not fit 64
+        bits, and nothing changed. Raises ValueError for factors below 1."""
+    def outside(self) -> tuple[int, int]:
+        """Levels outside of those that are told whose orders are kept, and how many orders they have."""
     def __len__(self) -> int:
         """Orders."""
     def level(self, side: int, price: int) -> tuple[int, int]:
@@ -842,7 +849,7 @@ class Inference:
         more than 256 s."""
     def counters(self) -> dict[str, int]:
         """unshown (trades that no change of a level showed), late (that came after it), forgotten (too many
-        waited), refused (changes that do not fit)."""
+        waited, or were outside), refused (changes that do not fit)."""
 
 @final
 class Market:

@@ -26,6 +26,7 @@ from outcrier.orders import Side
 
 _EVENT_END: Final = 1
 _NO_EXCHANGE_TS: Final = 1 << 2
+_SRC_GAP: Final = 1 << 4
 
 _BUY: Final = 1
 _SELL: Final = 2
@@ -53,10 +54,12 @@ class Followed:
         self._keys: dict[tuple[int, int], bool] = {}
         self._levels: list[tuple[Side, int, int]] = []
         """Of an event that is not over."""
+        self._session = 0
+        self._is_after_gap = False
 
     def take(self, batch: Batch) -> None:
-        """Takes the rows about the instrument. Each whole book begins the orders anew: after a loss, and when
-        its exponents became finer.
+        """Takes the rows about the instrument. A whole book begins the orders anew, as after a loss; where it
+        is the one that is known at finer exponents they go on, as at the feeder, and so do watched places.
         """
         for at in self._rows(batch):
             row = batch.events[at]
@@ -93,19 +96,37 @@ class Followed:
         if not is_whole and self.scale is None:
             return
         if is_whole and row["frag_index"] == 0:
-            self._levels = []
+            self._levels, self._is_after_gap = [], bool(int(row["flags"]) & _SRC_GAP)
         for side, records in zip(Side, batch.levels_of(at), strict=True):
             self._levels += [(side, price, qty) for price, qty in records.tolist()]
         ends = row["frag_index"] + 1 == row["frag_count"] if is_whole else int(row["flags"]) & _EVENT_END
         if not ends:
             return
         levels, self._levels = self._levels, []
-        self.now = self._time(row)
-        if is_whole:
-            self.scale = int(row["price_exp"]), int(row["qty_exp"])
-            self.orders.begin(levels, self.now)
-        else:
-            self.orders.event([], levels, self.now)
+        depth, self.now = int(row["depth_limit"]), self._time(row)
+        if not is_whole:
+            self.orders.event([], levels, self.now, depth=depth)
+            return
+        scale, session = (int(row["price_exp"]), int(row["qty_exp"])), int(row["session"])
+        goes_on = session == self._session and not self._is_after_gap
+        if not (goes_on and self._is_refined(levels, scale)):
+            self.orders.begin(levels, self.now, depth)
+        self.scale, self._session = scale, session
+
+    def _is_refined(self, levels: list[tuple[Side, int, int]], scale: tuple[int, int]) -> bool:
+        """Whether a whole book is the one that is known, at finer exponents, at which the orders are now."""
+        if self.scale is None or scale == self.scale:
+            return False
+        digits = [was - now for was, now in zip(self.scale, scale, strict=True)]
+        if min(digits) < 0:
+            return False
+        by_price, by_qty = (10**count for count in digits)
+        known = [
+            (side, price * by_price, qty * by_qty)
+            for side in Side
+            for price, qty, _ in self.orders.levels(side).tolist()
+        ]
+        return sorted(known) == sorted(levels) and self.orders.refine(by_price, by_qty)
 
     def _trades(self, trades: NDArray[np.void], row: np.void) -> None:
         told = self._time(row)

@@ -159,26 +159,43 @@ class Inference(Queues):
         levels: Sequence[tuple[Side, int, int]] | None,
         ts: int,
         bests: Sequence[Best] = (),
+        depth: int = 0,
     ) -> NDArray[np.void]:
         """Takes what one message of the venue says: its trades, and the levels (side, price, quantity; 0 =
         gone) that changed (None: it is none of levels), at a time (ns since the epoch). A trade may also come
         before or after the change of its level, by half a second at most. `bests`: what a venue that tells
         changes of levels together told of its best levels in between, in their order; each goes before the
-        message of levels that is not older.
+        message of levels that is not older. `depth`: levels a side that the venue tells; 0 = all. Of a level
+        that others push out of them (its quantity is 0, and as many are better) the orders are kept, and are
+        back with their numbers, times and places when it is told again.
 
         Returns the changes of orders (`outcrier.orders.ORDER_OP`) with numbers of our own, the flag INFERRED
-        and a confidence.
+        and a confidence. An order whose level is pushed out is deleted with the confidence 0.
         """
         told: list[tuple[int, int, int]] | None = None if levels is None else list(levels)
-        return self._inference.event(list(trades), told, ts, list(bests)).view(ORDER_OP)
+        return self._inference.event(list(trades), told, ts, list(bests), depth).view(ORDER_OP)
 
-    def begin(self, levels: Sequence[tuple[Side, int, int]], ts: int) -> NDArray[np.void]:
+    def begin(self, levels: Sequence[tuple[Side, int, int]], ts: int, depth: int = 0) -> NDArray[np.void]:
         """Takes a whole book, as levels (side, price, quantity), in place of what was known. Of its levels
-        only the sums are known: each is one order, without any confidence.
+        only the sums are known: each is one order, without any confidence. `depth`: as in `event`.
 
         Returns the changes of orders: `Op.CLEAR` and the new ones.
         """
-        return self._inference.begin(list(levels), ts).view(ORDER_OP)
+        return self._inference.begin(list(levels), ts, depth).view(ORDER_OP)
+
+    def refine(self, price_factor: int, qty_factor: int) -> bool:
+        """Multiplies all prices and quantities: the mantissas are of finer exponents now. Orders keep their
+        numbers, and watched places what is before them. False: a number would not fit 64 bits, and nothing
+        changed. Raises ValueError for factors below 1.
+        """
+        return self._inference.refine(price_factor, qty_factor)
+
+    @property
+    def outside(self) -> tuple[int, int]:
+        """Levels that were pushed out of those that the venue tells and whose orders are kept, and how many
+        orders they have.
+        """
+        return self._inference.outside()
 
     def watch_back(self, side: Side, price: int) -> InferredPlace:
         """As `Queues.watch_back`."""
@@ -194,6 +211,7 @@ class Inference(Queues):
     @property
     def counters(self) -> dict[str, int]:
         """Trades that no change of a level showed (unshown), that came after it (late) or were forgotten
-        because too many waited (forgotten); changes that did not fit (refused).
+        because too many waited, and levels outside of those that are told, too many or for too long
+        (forgotten); changes that did not fit (refused).
         """
         return self._inference.counters()

@@ -127,6 +127,7 @@ class EventRow(NamedTuple):
     marks: int
     frag_index: int
     frag_count: int
+    depth_limit: int
     kind: int
     state: int
     trading: int
@@ -135,6 +136,7 @@ class EventRow(NamedTuple):
     qty_exp: int
     checksum_kind: int
     scope: int
+    reserved: bytes
 
 
 # Names and types that the code below relies on. The core lists what it makes; a difference means that parts

@@ -120,7 +120,8 @@ class OrdersView(Numbered):
 
     def watch_back(self, side: Side, price: int) -> Place:
         """Watches the place at the back of a level (price mantissa), as of an order that joins now and stays.
-        Its `ahead` is None from the moment at which the orders begin anew: after a loss, or a new whole book.
+        Its `ahead` is None from the moment at which the orders begin anew (after a loss, or a new whole book)
+        or, where they are inferred, their level leaves those that the venue tells.
 
         Raises ValueError if too many places are watched, or no orders are known.
         """

@@ -46,7 +46,7 @@ FEED: Final = {
     "orders_unknown": "Events of orders that came before all orders were known.",
     "inferred_unshown": "Trades that no change of a level showed: hidden orders, icebergs that came back.",
     "inferred_late": "Trades that came after the change of their level.",
-    "inferred_forgotten": "Trades and best prices forgotten because too many waited for their level.",
+    "inferred_forgotten": "Trades, best prices and levels outside of those told, forgotten: too many.",
     "inferred_refused": "Changes of levels and trades that did not fit the inferred orders.",
     "inferred_sideless": "Trades without aggressor at a price that neither side has.",
     "inferred_anew": "Times the inferred orders of a book began anew because a change did not fit.",

@@ -69,7 +69,8 @@ def _book(depth: int) -> Shape:
     """`cts` is the time of matching, comparable to that of trades; `ts` that of sending.
 
     The first message, and any after a restart of the service (u = 1), is a snapshot. That `u` grows by one is
-    observed and not promised: other numbers mean to subscribe anew.
+    observed and not promised: other numbers mean to subscribe anew. A level that leaves the depth is deleted
+    by the message that pushes it out: every book of the recordings has just as many levels after each.
     """
     return Shape(
         name=f"orderbook_{depth}",
@@ -80,6 +81,7 @@ def _book(depth: int) -> Shape:
         bids=("data", "b"),
         asks=("data", "a"),
         snapshot={"type": "snapshot"},
+        depth=depth,
         known=("ts", ("data", "seq")),
     )
 

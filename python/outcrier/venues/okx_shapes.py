@@ -88,6 +88,7 @@ _BOOKS5: Final = Shape(
     bids="bids",
     asks="asks",
     snapshot=True,
+    depth=5,
     known=(*_ROW_REST, "instId", "checksum", "prevSeqId"),
 )
 

@@ -176,8 +176,7 @@ fn a_level_that_was_never_told_has_an_order_that_nobody_is_sure_of() {
     let levels =
         [(Side::Bid, 9), (Side::Bid, 7), (Side::Ask, 11), (Side::Ask, 16), (Side::Bid, 8), (Side::Bid, 7)];
     assert_eq!(confidences(&mut inference, &levels), [255, 0, 255, 0, 255], "8 was told, 7 is what it was");
-    inference.set_edge(Side::Bid, Some(9));
-    inference.set_edge(Side::Ask, None);
+    inference.set_edges([Some(9), None]);
     assert_eq!(confidences(&mut inference, &[(Side::Bid, 6), (Side::Ask, 99)]), [0, 255]);
 }
 

@@ -207,13 +207,13 @@ fn arrays_and_layouts_agree() {
         assert_eq!(name, *layout);
         assert_eq!(bytes.len() % itemsize, 0, "{name}");
         match name {
-            "events" => assert_eq!((bytes.len(), &bytes[..96]), (counts[0] * 96, row.as_bytes())),
+            "events" => assert_eq!((bytes.len(), &bytes[..104]), (counts[0] * 104, row.as_bytes())),
             "statuses" => assert_eq!(bytes.len(), counts[1] * 56),
             _ => {}
         }
     }
     let (_, events, itemsize) = &layouts[0];
-    assert_eq!(*itemsize, 96);
+    assert_eq!(*itemsize, 104);
     assert!(events.contains(&("instr_seq", "<u4", 52)));
     let defs = layouts.iter().find(|(name, ..)| *name == "defs").unwrap();
     assert!(defs.1.contains(&("symbol", "|S32", 96)));

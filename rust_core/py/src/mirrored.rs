@@ -94,7 +94,9 @@ impl MirroredOrders {
 
     fn queue<'py>(&self, py: Python<'py>, side: u8, price: i64) -> PyResult<Bound<'py, PyArray1<u8>>> {
         let side = orders::side(side)?;
-        let queue = self.read(py, None, |known| Some(orders::queue_of(py, known.book.queues(), side, price)));
+        let queue = self.read(py, None, |known| {
+            Some(orders::queue_of(py, known.book.queues(), side, price, |order| order))
+        });
         Ok(queue.unwrap_or_else(|| PyArray1::zeros(py, 0, false)))
     }
 

@@ -6,7 +6,7 @@ use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
 use outcrier_core::event::{Level, OrderOp, RestingOrder, Side};
 use outcrier_core::orders::{
-    self, Ahead, Belief, FILL_HORIZON_MAX_NS, Fault, Order, Queues, Rule, WatchId, Weights,
+    self, Ahead, Belief, FILL_HORIZON_MAX_NS, Fault, Order, Queues, Rule, WatchId, Weights, as_told,
 };
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
@@ -105,16 +105,22 @@ pub(crate) fn levels_of<'py>(
     Ok(rows.into_pyarray(py))
 }
 
-/// The orders of a level, front first.
+/// The orders of a level, front first, as they are shown.
 pub(crate) fn queue_of<'py>(
     py: Python<'py>,
     queues: &Queues,
     side: Side,
     price: i64,
+    shown: impl Fn(Order) -> Order,
 ) -> Bound<'py, PyArray1<u8>> {
     let orders: Vec<RestingOrder> =
-        queues.queue(side, price).map(|handle| queues.order(handle).into()).collect();
+        queues.queue(side, price).map(|handle| shown(queues.order(handle)).into()).collect();
     bytes_of(py, &orders)
+}
+
+fn levels_by_side(levels: Vec<(u8, i64, i64)>) -> PyResult<Vec<(Side, Level)>> {
+    let level = |(side, price, qty)| Ok((self::side(side)?, Level { price, qty }));
+    levels.into_iter().map(level).collect()
 }
 
 fn tick_of(tick: i64) -> PyResult<i64> {
@@ -181,7 +187,7 @@ impl OrderBook {
     }
 
     fn queue<'py>(&self, py: Python<'py>, side: u8, price: i64) -> PyResult<Bound<'py, PyArray1<u8>>> {
-        Ok(queue_of(py, self.book.queues(), self::side(side)?, price))
+        Ok(queue_of(py, self.book.queues(), self::side(side)?, price, |order| order))
     }
 
     fn orders<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u8>> {
@@ -233,6 +239,7 @@ impl OrderBook {
 #[pyclass(module = "outcrier._core")]
 pub(crate) struct Inference {
     inference: orders::Inference,
+    tick: i64,
     watches: Watches<WatchId>,
 }
 
@@ -275,6 +282,7 @@ impl Inference {
         let weights = Weights::new(exponent, larger, smaller);
         Ok(Self {
             inference: orders::Inference::new(tick_of(tick)?, rule, weights),
+            tick,
             watches: Watches::default(),
         })
     }
@@ -286,6 +294,7 @@ impl Inference {
         levels: Option<Vec<(u8, i64, i64)>>,
         ts: i64,
         bests: Vec<(u8, i64, i64, i64)>,
+        depth: usize,
     ) -> PyResult<Bound<'py, PyArray1<u8>>> {
         let bests: Vec<_> = bests
             .into_iter()
@@ -295,12 +304,7 @@ impl Inference {
             .into_iter()
             .map(|(side, price, qty, id, ts)| Ok(((self::side(side)?, price), qty, id, ts)))
             .collect::<PyResult<_>>()?;
-        let levels: Option<Vec<_>> = levels
-            .map(|levels| {
-                let level = |(side, price, qty)| Ok(((self::side(side)?, price), qty));
-                levels.into_iter().map(level).collect::<PyResult<_>>()
-            })
-            .transpose()?;
+        let levels = levels.map(levels_by_side).transpose()?;
         for (level, qty, ts) in bests {
             self.inference.best(level, qty, ts);
         }
@@ -308,8 +312,13 @@ impl Inference {
             self.inference.trade(level, qty, id, traded_ts, ts);
         }
         if let Some(levels) = levels {
-            for (level, qty) in levels {
-                self.inference.level(level, qty, ts);
+            if depth > 0 {
+                let edges = self.inference.edges_after(depth, levels.iter().copied());
+                self.inference.levels_within(edges, levels.into_iter(), ts);
+            } else {
+                for (side, level) in levels {
+                    self.inference.level((side, level.price), level.qty, ts);
+                }
             }
             self.inference.end_event(ts);
         }
@@ -321,13 +330,32 @@ impl Inference {
         py: Python<'py>,
         levels: Vec<(u8, i64, i64)>,
         ts: i64,
+        depth: usize,
     ) -> PyResult<Bound<'py, PyArray1<u8>>> {
-        let levels: Vec<_> = levels
-            .into_iter()
-            .map(|(side, price, qty)| Ok((self::side(side)?, Level { price, qty })))
-            .collect::<PyResult<_>>()?;
-        self.inference.begin(levels.into_iter(), ts);
+        self.inference.begin(levels_by_side(levels)?.into_iter(), ts);
+        if depth > 0 {
+            self.inference.set_edges(self.inference.edges_after(depth, std::iter::empty()));
+        }
         Ok(self.inference.take_ops(|ops| PyArray1::from_slice(py, ops.as_bytes())))
+    }
+
+    fn refine(&mut self, price_factor: i64, qty_factor: i64) -> PyResult<bool> {
+        if price_factor < 1 || qty_factor < 1 {
+            let factors = format!("factors {price_factor} and {qty_factor}");
+            return Err(value_error(format!("{factors} are not both at least 1")));
+        }
+        let tick = self.tick.checked_mul(price_factor);
+        let finer =
+            tick.and_then(|tick| Some((tick, self.inference.rescaled(tick, price_factor, qty_factor)?)));
+        let is_finer = finer.is_some();
+        if let Some((tick, inference)) = finer {
+            (self.tick, self.inference) = (tick, inference);
+        }
+        Ok(is_finer)
+    }
+
+    fn outside(&self) -> (usize, usize) {
+        self.inference.outside()
     }
 
     fn __len__(&self) -> usize {
@@ -344,7 +372,7 @@ impl Inference {
     }
 
     fn queue<'py>(&self, py: Python<'py>, side: u8, price: i64) -> PyResult<Bound<'py, PyArray1<u8>>> {
-        Ok(queue_of(py, self.inference.queues(), self::side(side)?, price))
+        Ok(queue_of(py, self.inference.queues(), self::side(side)?, price, as_told))
     }
 
     fn watch_back(&mut self, side: u8, price: i64) -> PyResult<u64> {

@@ -11,7 +11,7 @@ use crate::event::{
     AGGRESSOR_BUY, AGGRESSOR_SELL, Bbo, Event, Ids, Level, NOT_GIVEN, Side, TRADE_BLOCK, TRADE_CANCEL,
     TRADE_CORRECTION, TRADE_OFF_BOOK, Trade,
 };
-use crate::orders::{Inference, Rule, Weights};
+use crate::orders::{Edges, Inference, Rule, Weights};
 use crate::publish::{Arrival, Channel, Host};
 
 /// Trades that took nothing from the book, or were told before.
@@ -50,20 +50,20 @@ impl Instrument {
         inference.take_ops(|_| ());
         orders.is_whole = true;
         orders.exchange_ts = self.exchange_ts;
-        self.note_edges();
+        if self.depth_limit != 0 {
+            let edges = self.edges();
+            if let Some(inference) = self.orders.as_mut().and_then(|orders| orders.inference()) {
+                inference.set_edges(edges);
+            }
+        }
     }
 
-    /// Where the venue tells the best so many levels, others come in behind them.
-    fn note_edges(&mut self) {
-        let Self { orders, book, depth_limit, .. } = self;
-        let Some(inference) = orders.as_mut().and_then(|orders| orders.inference()) else { return };
-        if *depth_limit == 0 {
-            return;
-        }
-        for side in [Side::Bid, Side::Ask] {
-            let is_full = book.len(side) >= usize::from(*depth_limit);
-            inference.set_edge(side, book.worst(side).filter(|_| is_full).map(|level| level.price));
-        }
+    /// Where the venue tells the best so many levels, others are behind the last one of a side that has as many.
+    fn edges(&self) -> Edges {
+        [Side::Bid, Side::Ask].map(|side| {
+            let is_full = self.book.len(side) >= usize::from(self.depth_limit);
+            self.book.worst(side).filter(|_| is_full).map(|level| level.price)
+        })
     }
 
     /// The changes of levels that an event told say what became of orders.
@@ -76,16 +76,22 @@ impl Instrument {
         host: &mut dyn Host,
         arrival: Arrival,
     ) {
+        let edges = (self.depth_limit != 0).then(|| self.edges());
         let Some(inference) = self.orders.as_mut().and_then(|orders| orders.inference()) else { return };
         let ts = time_of(event.exchange_ts, arrival);
         let (bids, asks) = levels.split_at(n_bids);
-        for (side, levels) in [(Side::Bid, bids), (Side::Ask, asks)] {
-            for level in levels {
-                inference.level((side, level.price), level.qty, ts);
+        if let Some(edges) = edges {
+            let bids = bids.iter().map(|level| (Side::Bid, *level));
+            let asks = asks.iter().map(|level| (Side::Ask, *level));
+            inference.levels_within(edges, bids.chain(asks), ts);
+        } else {
+            for (side, levels) in [(Side::Bid, bids), (Side::Ask, asks)] {
+                for level in levels {
+                    inference.level((side, level.price), level.qty, ts);
+                }
             }
         }
         inference.end_event(ts);
-        self.note_edges();
         self.tell_inferred(event.exchange_ts, event.ids, counters, channel, host, arrival);
     }
 

@@ -10,7 +10,7 @@ use super::quality::Quality;
 use super::repeats::RecentTrades;
 use crate::book::{Book, Printed};
 use crate::deriv::{KnownDeriv, factor};
-use crate::event::{Body, Event, Level, NOT_GIVEN, RestingOrder, Side, Trade};
+use crate::event::{Body, Event, Level, NOT_GIVEN, Side, Trade};
 use crate::instrument::Scale;
 use crate::publish::{About, Arrival, Channel, Cut, Host};
 use crate::sequence::{Continuity, Rule, Splice};
@@ -434,11 +434,10 @@ impl Instrument {
         let whole = is_live && kinds & wire::snap_kinds::L2 != 0;
         let levels: Vec<Level> = if whole { self.book.all_levels() } else { Vec::new() };
         let levels = whole.then(|| Fragments::of_levels(self, &levels, last_seq, to.is_signed()));
-        let queues = self.orders.as_ref().filter(|_| is_live && kinds & wire::snap_kinds::L3 != 0);
-        let queues = queues.map(|orders| orders.queues());
-        let resting: Vec<RestingOrder> = queues.iter().flat_map(|queues| queues.snapshot()).collect();
-        let orders =
-            queues.map(|queues| Fragments::of_orders(self, queues, &resting, last_seq, to.is_signed()));
+        let orders = self.orders.as_ref().filter(|_| is_live && kinds & wire::snap_kinds::L3 != 0);
+        let resting = orders.map(|orders| orders.snapshot()).unwrap_or_default();
+        let orders = orders
+            .map(|orders| Fragments::of_orders(self, orders.queues(), &resting, last_seq, to.is_signed()));
         let deriv = self.deriv.filter(|_| kinds & wire::snap_kinds::DERIV != 0);
         let n_fragments =
             levels.as_ref().map_or(0, Fragments::count) + orders.as_ref().map_or(0, Fragments::count);

@@ -61,6 +61,14 @@ impl Orders {
         }
     }
 
+    /// All of them as they are told.
+    pub(super) fn snapshot(&self) -> Vec<RestingOrder> {
+        match &self.source {
+            Source::Told(book) => book.snapshot().collect(),
+            Source::Inferred(inference) => inference.snapshot().collect(),
+        }
+    }
+
     /// The orders at finer exponents; `None` if a number does not fit.
     pub(super) fn rescaled(&self, tick: i64, price_factor: i64, qty_factor: i64) -> Option<Box<Self>> {
         let source = match &self.source {
@@ -121,7 +129,7 @@ impl Instrument {
     pub(super) fn publish_orders(&mut self, channel: &mut Channel, host: &mut dyn Host, arrival: Arrival) {
         let Some(orders) = self.orders.take() else { return };
         let queues = orders.queues();
-        let resting: Vec<RestingOrder> = queues.snapshot().collect();
+        let resting = orders.snapshot();
         let (last_seq, is_signed) = (channel.last_seq(host), channel.is_signed());
         let fragments = Fragments::of_orders(self, queues, &resting, last_seq, is_signed);
         let what = (msg::ORDER_SNAPSHOT, orders.exchange_ts);

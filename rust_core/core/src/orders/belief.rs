@@ -139,6 +139,15 @@ impl Belief {
         *self = split.merged();
     }
 
+    /// The same at a finer exponent; `None` if a quantity does not fit.
+    fn rescaled(&self, qty_factor: i64) -> Option<Self> {
+        let mut finer = *self;
+        for each in &mut finer.all[..self.len] {
+            each.qty = each.qty.checked_mul(qty_factor)?;
+        }
+        Some(finer)
+    }
+
     fn map(&mut self, change: impl Fn(&Likely) -> i64) {
         let mut split = Split::default();
         for each in self.quantities() {
@@ -246,6 +255,19 @@ struct Kept {
 impl Beliefs {
     pub(super) fn new() -> Self {
         Self { all: Vec::new(), sizes: Sizes::new(), behind: Vec::new() }
+    }
+
+    /// The same at a finer exponent; `None` if a quantity does not fit.
+    pub(super) fn rescaled(&self, qty_factor: i64) -> Option<Self> {
+        let kept = |kept: &Kept| {
+            Some(Kept {
+                now: kept.now.rescaled(qty_factor)?,
+                before: kept.before.rescaled(qty_factor)?,
+                cancelled: kept.cancelled.checked_mul(qty_factor)?,
+            })
+        };
+        let all = self.all.iter().map(kept).collect::<Option<_>>()?;
+        Some(Self { all, sizes: self.sizes.rescaled(qty_factor)?, behind: Vec::new() })
     }
 
     /// A place that all of its level stands before.

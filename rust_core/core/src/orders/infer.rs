@@ -8,11 +8,14 @@
 
 mod edge;
 mod glimpse;
+mod outside;
 mod whole;
 
 use std::collections::VecDeque;
 
 use self::glimpse::Glimpse;
+use self::outside::Outside;
+pub use self::outside::{Edges, as_told};
 use super::Fault;
 use super::belief::{Belief, Beliefs, Gone};
 use super::queues::{Handle, Order, QueueAt, Queues};
@@ -40,7 +43,8 @@ pub struct InferenceCounters {
     pub unshown: u64,
     /// Trades that came after the change of their level.
     pub late: u64,
-    /// Trades, and best prices, that were forgotten because too many waited.
+    /// Trades and best prices that were forgotten because too many waited, and levels outside of the window because there were too
+    /// many, or for too long.
     pub forgotten: u64,
     /// Changes that did not fit: quantities below zero, levels beyond 64 bits.
     pub refused: u64,
@@ -82,6 +86,8 @@ pub struct Inference {
     last_best: [(i64, i64); 2],
     /// Prices of bids and asks behind which no level was ever told; `None` = all were.
     edges: [Option<i64>; 2],
+    /// Levels that left the window, where the venue has one.
+    outside: Outside,
     /// Time of the last message of levels.
     told_ts: i64,
     ops: Vec<OrderOp>,
@@ -107,6 +113,7 @@ impl Inference {
             glimpses: VecDeque::new(),
             last_best: [(0, 0); 2],
             edges: [None; 2],
+            outside: Outside::default(),
             told_ts: i64::MIN,
             ops: Vec::new(),
             unit_ns: UNITS_NS[0],
@@ -248,6 +255,7 @@ impl Inference {
     pub fn watch_back(&mut self, side: Side, price: i64) -> Result<WatchId, Fault> {
         let id = self.queues.watch_back(side, price)?;
         self.beliefs.begin(id.0, self.queues().level(side, price).0);
+        self.stand_outside(id, (side, price));
         self.tape.get_or_insert_default();
         Ok(id)
     }

@@ -19,19 +19,23 @@ use std::fmt;
 
 pub use self::belief::{Belief, Interval, Likely};
 use self::ids::Ids;
-pub use self::infer::{Inference, InferenceCounters};
+pub use self::infer::{Edges, Inference, InferenceCounters, as_told};
 pub use self::queues::{Handle, Order, Queues};
 pub use self::rule::{Rule, Weights};
 pub use self::tape::FILL_HORIZON_MAX_NS;
 use self::watch::WatchedQueues;
 pub use self::watch::{Ahead, WatchId};
-use crate::event::{OrderOp, RestingOrder, Side, order_op};
+use crate::event::{ORDER_INFERRED, OrderOp, RestingOrder, Side, order_op};
 
 /// Orders of a book. The fullest real one so far has 13,600 (CME ES in 2024); with all of them a book takes 90 MB.
 pub const ORDERS_MAX: usize = 1 << 20;
 
 /// Places that are watched at a time in a book.
 pub const WATCHES_MAX: usize = 1 << 16;
+
+/// Flags of an order that is deleted because its level left those that the venue tells: inferred, without any confidence. Nobody
+/// knows what stands before a place there from then on.
+const UNSEEN: u16 = ORDER_INFERRED;
 
 /// Why a change does not fit the book. The book is as before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,7 +301,15 @@ impl OrderBook {
                 self.resize(op.order_id, op.qty)
             }
             order_op::MODIFY_LOSE => self.replace(op.order_id, &order(op.order_id, Side::Bid)),
-            order_op::DELETE => self.delete(op.order_id),
+            order_op::DELETE => {
+                let touched = self.delete(op.order_id)?;
+                if op.op_flags == UNSEEN
+                    && let Touched::Level(level) = touched
+                {
+                    self.queues.lose(level);
+                }
+                Ok(touched)
+            }
             order_op::EXECUTE => self.execute(op.order_id, op.qty).map(|done| Touched::Level(done.level)),
             order_op::REPLACE => self.replace(op.order_id, &order(op.ref_id, Side::Bid)),
             order_op::CLEAR => {

@@ -32,6 +32,12 @@ impl Sizes {
         Self { missed, missed_by_chance, last: 0, mean: 0.0 }
     }
 
+    /// The same at a finer exponent; `None` if a quantity does not fit.
+    pub(super) fn rescaled(&self, qty_factor: i64) -> Option<Self> {
+        let last = self.last.checked_mul(qty_factor)?;
+        Some(Self { last, mean: self.mean * qty_factor as f64, ..*self })
+    }
+
     /// 0 = what is gone is always of the size of an order that is there, 1 = no more often than by chance.
     pub(super) fn missed_of_chance(&self) -> f64 {
         // Where all orders are alike nothing is ever missed, and both sums fade.

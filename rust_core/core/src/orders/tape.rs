@@ -81,6 +81,21 @@ impl Tape {
         self.slots.push_back(Slot { ts, side, price, qty });
     }
 
+    /// The same at finer exponents; `None` if a number does not fit.
+    pub(super) fn rescaled(&self, price_factor: i64, qty_factor: i64) -> Option<Self> {
+        let mut finer = self.clone();
+        for slot in &mut finer.slots {
+            slot.price = slot.price.checked_mul(price_factor)?;
+            slot.qty = slot.qty.checked_mul(qty_factor)?;
+        }
+        for (_, best) in finer.starts.iter_mut().flat_map(|start| &mut start.best) {
+            if let Some(price) = best {
+                *price = price.checked_mul(price_factor)?;
+            }
+        }
+        Some(finer)
+    }
+
     /// Whether it is time for [`Tape::start`]: also when the clock of the events went back by more than a second.
     #[inline]
     pub(super) fn is_due(&self, ts: i64) -> bool {

@@ -120,6 +120,61 @@ impl WatchedQueues {
         self.watches.ahead(id)
     }
 
+    /// Takes all orders of a level out, front first. What stands before a place that is watched there stays as it is.
+    pub(super) fn take_out(&mut self, (side, price): (Side, i64)) -> Vec<Order> {
+        let mut orders = Vec::new();
+        while let Some(first) = self.queues.first(side, price) {
+            orders.push(self.queues.remove(first).order);
+        }
+        orders
+    }
+
+    /// Puts the orders of a level back, front first, with the places between them where they were.
+    ///
+    /// # Errors
+    /// [`Queues::append`].
+    pub(super) fn put_back(&mut self, orders: &[Order]) -> Result<(), Fault> {
+        for order in orders {
+            self.queues.append(order)?;
+        }
+        if let Some(order) = orders.first() {
+            self.watches.follow_queue((order.side, order.price), &self.queues);
+        }
+        Ok(())
+    }
+
+    /// Nothing stands before any place of a level.
+    pub(super) fn go_first(&mut self, level: (Side, i64)) {
+        for at in self.watches.by_level.get(&level).into_iter().flatten() {
+            if let Some(watch) = &mut self.watches.all[*at as usize] {
+                watch.ahead = Ahead::default();
+            }
+        }
+    }
+
+    /// So much stands before a place.
+    pub(super) fn stand(&mut self, id: WatchId, ahead: Ahead) {
+        if let Some(Some(watch)) = self.watches.all.get_mut(id.0 as usize) {
+            watch.ahead = ahead;
+        }
+    }
+
+    /// Nobody knows what stands before any place of a level.
+    pub(super) fn lose(&mut self, level: (Side, i64)) {
+        for at in self.watches.by_level.remove(&level).into_iter().flatten() {
+            self.watches.all[at as usize] = None;
+        }
+    }
+
+    /// The places of others in these queues, which are the same ones at finer exponents; `None` if a number does not fit.
+    pub(super) fn watch_as(&mut self, other: &Self, price_factor: i64, qty_factor: i64) -> Option<()> {
+        self.watches = other.watches.rescaled(price_factor, qty_factor)?;
+        for level in self.watches.by_level.keys().copied().collect::<Vec<_>>() {
+            self.watches.follow_queue(level, &self.queues);
+        }
+        Some(())
+    }
+
     /// Numbers of the watches at a level.
     #[inline]
     pub(super) fn watches_at(&self, level: (Side, i64)) -> &[u32] {
@@ -259,6 +314,33 @@ impl Watches {
                 |order| queues.rank(order),
             );
         }
+    }
+
+    /// The orders of a level have other ranks: places of no order are behind as many of them as before.
+    fn follow_queue(&mut self, level: (Side, i64), queues: &Queues) {
+        for at in self.by_level.get(&level).into_iter().flatten() {
+            let Some(watch) = &mut self.all[*at as usize] else { continue };
+            let before = queues.queue(level.0, level.1).take(watch.ahead.orders as usize);
+            watch.rank = before.last().map_or(0, |last| queues.rank(last) + 1);
+        }
+    }
+
+    /// Places of no order at finer exponents, without ranks.
+    fn rescaled(&self, price_factor: i64, qty_factor: i64) -> Option<Self> {
+        let finer = |(side, price): (Side, i64)| Some((side, price.checked_mul(price_factor)?));
+        let mut all = Vec::with_capacity(self.all.len());
+        for watch in &self.all {
+            all.push(match watch.filter(|watch| watch.order.is_none()) {
+                Some(watch) => {
+                    let qty = watch.ahead.qty.checked_mul(qty_factor)?;
+                    let ahead = Ahead { qty, ..watch.ahead };
+                    Some(Watch { level: finer(watch.level)?, ahead, ..watch })
+                }
+                None => None,
+            });
+        }
+        let levels = self.by_level.iter().map(|(level, here)| Some((finer(*level)?, here.clone())));
+        Some(Self { all, free: self.free.clone(), by_level: levels.collect::<Option<_>>()? })
     }
 
     /// All orders are gone; who stood behind them is first.

@@ -68,6 +68,7 @@ impl Batch {
         let start = match frame.message() {
             Message::BookDelta(root, records) => {
                 (shape.n_bids, shape.checksum_kind) = (u16::from(root.n_bids), root.checksum_kind);
+                shape.depth_limit = root.depth_limit;
                 append(&mut self.levels, records)
             }
             Message::BookSnapshot(root, records) => {
@@ -147,6 +148,7 @@ pub(super) struct Shape {
     pub(super) n_bids: u16,
     pub(super) frag_index: u16,
     pub(super) frag_count: u16,
+    pub(super) depth_limit: u16,
     pub(super) checksum_kind: u8,
     pub(super) scope: u8,
 }
@@ -155,6 +157,7 @@ impl Shape {
     fn fragment(&mut self, root: &BookSnapshot) {
         (self.n_bids, self.checksum_kind) = (u16::from(root.n_bids), root.checksum_kind);
         (self.frag_index, self.frag_count) = (root.frag_index, root.frag_count);
+        self.depth_limit = root.depth_limit;
     }
 
     fn one<T>(&mut self, array: &mut RowArray<T>, root: &T) -> u32

@@ -170,6 +170,7 @@ impl Sink for Collector {
             marks: marks.iter().fold(0, |bits, &(is_set, mark)| if is_set { bits | mark } else { bits }),
             frag_index: shape.frag_index,
             frag_count: shape.frag_count,
+            depth_limit: shape.depth_limit,
             kind: header.msg_type,
             state: delivered.state as u8,
             trading: delivered.mirror.map_or(0, |mirror| mirror.trading),
@@ -178,6 +179,7 @@ impl Sink for Collector {
             qty_exp: header.qty_exp,
             checksum_kind: shape.checksum_kind,
             scope: shape.scope,
+            reserved: [0; 6],
         });
         self.count_rows(1 + usize::from(shape.records));
     }

@@ -118,6 +118,8 @@ row! {
         frag_index: u16,
         /// Fragments of a whole book.
         frag_count: u16,
+        /// Levels a side that the venue publishes, of a book message; 0 = all.
+        depth_limit: u16,
         /// Type of the message, or `KIND_*`.
         kind: u8,
         /// Reported state after it ([`super::Reported`]).
@@ -134,10 +136,12 @@ row! {
         checksum_kind: u8,
         /// Scope of a STATUS.
         scope: u8,
+        /// Zeros.
+        reserved: [u8; 6],
     }
 }
 
-const _: () = assert!(size_of::<EventRow>() == 96);
+const _: () = assert!(size_of::<EventRow>() == 104);
 
 numpy_layout!(Level { price: i64, qty: i64 });
 numpy_layout!(Trade {

@@ -2,13 +2,13 @@
 //!
 //! A level that is told of for the first time there may have stood for long, so its orders are as little known as those of a whole book.
 
-use super::Inference;
+use super::{Edges, Inference};
 use crate::event::Side;
 
 impl Inference {
-    /// Sets the price of a side behind which nothing was told; `None`: all of it was.
-    pub fn set_edge(&mut self, side: Side, price: Option<i64>) {
-        self.edges[side.index()] = price;
+    /// Sets the prices of the sides behind which nothing was told; `None`: all of it was.
+    pub fn set_edges(&mut self, edges: Edges) {
+        self.edges = edges;
     }
 
     /// How sure it is that what comes to a level that has no orders is an order that comes now.

@@ -2,7 +2,6 @@
 
 use super::{Inference, flags};
 use crate::event::{Level, OrderOp, Side, order_op};
-use crate::orders::belief::Beliefs;
 use crate::orders::queues::Order;
 use crate::orders::tape::Tape;
 use crate::orders::watch::WatchedQueues;
@@ -35,11 +34,12 @@ impl Inference {
         self.glimpses.clear();
         self.last_best = [(0, 0); 2];
         self.edges = [None; 2];
+        self.outside.clear();
         self.ops.clear();
         self.is_off = false;
     }
 
-    /// The same at finer exponents; `None` if a number does not fit. Watches stay behind.
+    /// The same at finer exponents, watched places too; `None` if a number does not fit.
     #[must_use]
     pub fn rescaled(&self, tick: i64, price_factor: i64, qty_factor: i64) -> Option<Self> {
         let finer = |level: (Side, i64), qty: i64| {
@@ -52,8 +52,14 @@ impl Inference {
                 queues.append(&Order { price, qty, ..order }).ok()?;
             }
         }
-        let (beliefs, tape) = (Beliefs::new(), None);
-        let mut scaled = Self { queues, beliefs, tape, ..self.clone() };
+        queues.watch_as(&self.queues, price_factor, qty_factor)?;
+        let beliefs = self.beliefs.rescaled(qty_factor)?;
+        let tape = match &self.tape {
+            Some(tape) => Some(Box::new(tape.rescaled(price_factor, qty_factor)?)),
+            None => None,
+        };
+        let outside = self.outside.rescaled(price_factor, qty_factor)?;
+        let mut scaled = Self { queues, beliefs, tape, outside, ..self.clone() };
         for print in &mut scaled.prints {
             (print.level, print.qty) = finer(print.level, print.qty)?;
         }
