@@ -250,12 +250,21 @@ def test_a_window_tells_what_comes_in_and_what_was_gone_outside() -> None:
         assert book.apply(ops, np.array([20])) == []
         return {(Side.BID, price)}
 
-    assert window.changes(book, change(Op.DELETE, 1, 100, 1)) == [(Side.BID, 100, 0), (Side.BID, 98, 3)]
-    assert window.changes(book, change(Op.ADD, 10, 101, 7)) == [(Side.BID, 101, 7)], "98 is out, not gone"
-    assert window.changes(book, change(Op.DELETE, 3, 98, 3)) == [], "nobody is told of it yet"
-    gone = window.changes(book, change(Op.DELETE, 2, 99, 2))
-    assert sorted(gone) == [(Side.BID, 97, 4), (Side.BID, 98, 0), (Side.BID, 99, 0)]
-    assert Window(0).changes(book, {(Side.BID, 97)}) == [(Side.BID, 97, 4)]
+    def told(*words: int) -> tuple[list[tuple[Side, int, int]], dict[tuple[Side, int], int]]:
+        changes = window.changes(book, change(Op(words[0]), *words[1:]))
+        return changes, window.known(changes)
+
+    gone, back = (Side.BID, 100), (Side.BID, 98)
+    assert told(Op.DELETE, 1, 100, 1) == ([(*gone, 0), (*back, 3)], {gone: 0, back: 3})
+    # 98 is pushed out: what stands there is not known any more.
+    assert told(Op.ADD, 10, 101, 7) == ([(*back, 0), (Side.BID, 101, 7)], {(Side.BID, 101): 7})
+    assert told(Op.DELETE, 3, 98, 3) == ([], {}), "nobody is told of it yet"
+    changes, known = told(Op.DELETE, 2, 99, 2)
+    assert changes == [(Side.BID, 99, 0), (Side.BID, 97, 4)]
+    assert known == {(Side.BID, 99): 0, (Side.BID, 97): 4, back: 0}, "it was passed"
+    whole = Window(0)
+    assert whole.changes(book, {(Side.BID, 97)}) == [(Side.BID, 97, 4)]
+    assert whole.known([(Side.BID, 97, 4)]) == {(Side.BID, 97): 4}
 
 
 def test_the_best_levels_alone_give_the_same_at_the_best(es: OrderFile, es_scores: Scores) -> None:

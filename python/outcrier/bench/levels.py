@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 from outcrier.inference import Print
 from outcrier.order_files import OrderEvent, OrderFile
@@ -69,36 +69,57 @@ def touch(event: OrderEvent, where: dict[int, tuple[Side, int]], touched: set[tu
 
 class Window:
     """The best levels of a book, as a venue that publishes no others tells them: a level that comes in is
-    told with its quantity, one that goes out is not told any more, and one that is gone meanwhile is told to
-    be gone when its price is within the window again.
+    told with its quantity, and one that is cancelled or pushed out is told to be gone.
     """
 
     def __init__(self, depth: int) -> None:
         """`depth`: levels a side; 0 = all."""
-        self._depth = depth
+        self.depth: Final = depth
         self._shown: dict[Side, set[int]] = {side: set() for side in Side}
-        self._told: dict[Side, set[int]] = {side: set() for side in Side}
-        """Prices whose last quantity that was told is above 0."""
+        self._outside: dict[Side, set[int]] = {side: set() for side in Side}
+        """Prices that were pushed out and were neither told nor passed since."""
+        self._worst: dict[Side, int | None] = dict.fromkeys(Side)
+        """The last price of a side that has as many levels as are told."""
 
     def changes(self, book: OrderBook, touched: set[tuple[Side, int]]) -> list[tuple[Side, int, int]]:
         """Levels that a message tells after a change of `touched`: side, price, quantity."""
-        if not self._depth:
+        if not self.depth:
             return [(side, price, book.level(side, price).qty) for side, price in touched]
         return [change for side in Side for change in self._of(side, book, touched)]
+
+    def known(self, changes: Sequence[tuple[Side, int, int]]) -> dict[tuple[Side, int], int]:
+        """Quantities of the levels of which changes that were just told say what stands there: not of those
+        that were pushed out, and of those that were passed, and so cancelled outside, too.
+        """
+        return {
+            (side, price): qty
+            for side, price, qty in [*changes, *self._passed()]
+            if price not in self._outside[side]
+        }
+
+    def _passed(self) -> Iterator[tuple[Side, int, int]]:
+        for side, outside in self._outside.items():
+            for price in [price for price in outside if not self._is_behind(side, price)]:
+                outside.discard(price)
+                yield side, price, 0
+
+    def _is_behind(self, side: Side, price: int) -> bool:
+        worst = self._worst[side]
+        return worst is not None and (price < worst if side is Side.BID else price > worst)
 
     def _of(
         self, side: Side, book: OrderBook, touched: set[tuple[Side, int]]
     ) -> Iterator[tuple[Side, int, int]]:
-        rows = book.levels(side, self._depth)[:, :2].tolist()
+        rows = book.levels(side, self.depth)[:, :2].tolist()
         now = dict(rows)
-        worst = rows[-1][0] if len(rows) == self._depth else None
-        told = self._told[side]
-        for price in [price for price in told if price not in now]:
-            if worst is None or (price > worst if side is Side.BID else price < worst):
-                told.discard(price)
-                yield side, price, 0
+        self._worst[side] = rows[-1][0] if len(rows) == self.depth else None
+        shown, outside = self._shown[side], self._outside[side]
+        for price in [price for price in shown if price not in now]:
+            if self._is_behind(side, price):
+                outside.add(price)
+            yield side, price, 0
         for price, qty in rows:
-            if (side, price) in touched or price not in self._shown[side]:
-                told.add(price)
+            if (side, price) in touched or price not in shown:
+                outside.discard(price)
                 yield side, price, qty
         self._shown[side] = set(now)

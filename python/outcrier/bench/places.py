@@ -141,10 +141,13 @@ class Bench:
             if self._bests and len(event.ops):
                 bests += self._changed_bests(event.time)
         levels = self._window.changes(self.book, batch.touched)
-        told = [inferred.event(batch.trades, levels, batch.time, bests) for inferred in self.inferred]
+        told = [
+            inferred.event(batch.trades, levels, batch.time, bests, self._window.depth)
+            for inferred in self.inferred
+        ]
         if cancel is not None:
             cancels.note(cancel, told, self.cancels)
-        self._compare(batch, {(side, price): qty for side, price, qty in levels})
+        self._compare(batch, self._window.known(levels))
         while self._to_ask and self._to_ask[0][0] <= batch.time:
             self._ask(self._to_ask.popleft()[1], batch.time)
         while self._next < len(self._starts) and self._starts[self._next] <= batch.time:
