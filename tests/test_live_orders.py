@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from outcrier.cli import book_orders
 from outcrier.directory import Directory
 from outcrier.followed import Followed
 from outcrier.order_views import SHOWN, OrdersView
-from outcrier.orders import INFERRED, ORDER, Ahead, Side
+from outcrier.orders import INFERRED, ORDER, Ahead, Op, Side
 from outcrier.prices import to_decimal
 from outcrier.recorded import replay_batches
 from outcrier.venues import VENUES
@@ -108,6 +109,35 @@ def joined_late(feed: _core.Feed, publisher: _core.Publisher, heard: Heard) -> H
     return late
 
 
+def on_wire(path: Path) -> Iterator[tuple[Heard, dict[str, Any]]]:
+    """Each frame that a recording makes, once a consumer has heard it."""
+    publisher, heard = _core.Publisher.memory(), Heard()
+    for replay, line in open_replays(publisher, group_by_venue([path]), infer_orders=True):
+        replay.take(line)
+        for plane, frame in publisher.take():
+            heard.receiver.datagram(plane, frame, 0, NOW_NS)
+            yield heard, _core.decode_frame(frame)
+
+
+def test_a_side_has_as_many_levels_as_are_told_and_those_that_leave_come_back(capture: CaptureFinder) -> None:
+    """Bybit deletes what leaves in the message that pushes it out; the older protocol is told 25 levels."""
+    left: dict[tuple[int, int], int] = {}
+    back: list[int] = []
+    for heard, frame in on_wire(capture("bybit/v2_linear_2021-04-17")):
+        if frame["msg"] == "BOOK_DELTA":
+            book = heard.receiver.book(frame["venue"], frame["instrument"])
+            assert [frame["root"]["depth_limit"], *map(len, book)] == [25] * 3
+        for op in frame["records"] if frame["msg"] == "ORDER_OPS" else ():
+            key, confidence = (frame["instrument"], op["order_id"]), op["op_flags"] >> 8
+            if op["op"] == Op.DELETE and not confidence:
+                left[key] = op["price"]
+            elif op["op"] == Op.ADD and key in left:
+                assert left.pop(key) == op["price"], "it is the same order"
+                back.append(confidence)
+    assert (len(back), len(left)) == (2_035, 826)
+    assert sum(confidence > 200 for confidence in back) > 800
+
+
 class Live:
     """The feed of one recording whose orders are inferred, and a consumer from its beginning."""
 
@@ -168,6 +198,7 @@ def test_trades_take_from_the_front_and_growth_joins_the_back(live: Live) -> Non
                     assert place == 0, "what traded was the first"
                     queue[0][1] -= op["qty"]
                 else:
+                    assert op["op_flags"] >> 8, "no confidence at all: a level left those that are told"
                     queue[place][1] = op["qty"] if op["op"] == 2 else 0
                 if queue[place][1] == 0:
                     del queue[place]

@@ -13,6 +13,7 @@ import pytest
 from core_events import Decoder, Reader
 from feed_checks import Followed
 from outcrier.instruments import QtyUnit, Trading
+from outcrier.shapes import Shape
 from outcrier.venues.base import Error, Pong, Unknown
 from outcrier.venues.exchange_side import Client
 from outcrier.venues.upbit import DEPTH, UPBIT
@@ -113,6 +114,7 @@ def test_a_code_may_carry_the_depth_that_was_asked_for() -> None:
     text = MICROSECONDS.replace('"USDT-ETC"', '"USDT-ETC.30"')
     assert read(text, symbol="USDT-ETC") == read(MICROSECONDS, symbol="USDT-ETC")
     assert UPBIT.stream_of(text) == UPBIT.stream_of(MICROSECONDS) == "orderbook:USDT-ETC"
+    assert [shape.depth for shape in UPBIT.shapes if isinstance(shape, Shape)] == [DEPTH, DEPTH]
 
 
 def test_the_window_of_a_ticker_is_a_day_for_volumes_alone() -> None:

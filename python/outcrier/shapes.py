@@ -383,8 +383,8 @@ class Shape(BaseShape):
 
     `snapshot`: True whole book always, False never, "first_after_bind", or tests; a whole book replaces ours.
     `scaled`: numbers are integers at the instrument's exponents. `depth`: levels a side that the venue keeps;
-    further ones are cut after each message and published as deletions with it. `ignore_zero_price`: a level
-    with price 0 is none, only its ids count.
+    further ones are cut after each message and published as deletions with it, and the inferred orders of
+    a level that leaves are kept. `ignore_zero_price`: a level with price 0 is none, only its ids count.
     """
 
     bids: Where | None = None

@@ -113,8 +113,10 @@ _TICKER_UNUSED: Final = (
 """Of the day and of the year, and the last trade."""
 
 
-def shapes_of(form: str, names: Mapping[str, str]) -> tuple[AnyShape, ...]:
-    """The messages in one form; `names` gives a field's name there, those it lacks stay as they are."""
+def shapes_of(form: str, names: Mapping[str, str], depth: int | None = None) -> tuple[AnyShape, ...]:
+    """The messages in one form; `names` gives a field's name there, those it lacks stay as they are. `depth`:
+    levels a side that are asked for.
+    """
 
     def name(field: str) -> str:
         return names.get(field, field)
@@ -143,6 +145,7 @@ def shapes_of(form: str, names: Mapping[str, str]) -> tuple[AnyShape, ...]:
         level=level,
         snapshot=True,
         ignore_zero_price=True,
+        depth=depth,
         known=names_of("tas", "tbs", "lv", "st"),
     )
     # BID: the taker bought. The id is unique in a market, grows and has holes.

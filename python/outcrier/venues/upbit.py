@@ -74,9 +74,9 @@ def candle_of(form: str, names: Mapping[str, str]) -> CandleShape:
 
 
 _SHAPES: Final[tuple[AnyShape, ...]] = (
-    *shapes_of("simple", {}),
+    *shapes_of("simple", {}, DEPTH),
     candle_of("simple", {}),
-    *shapes_of("default", LONG_NAMES),
+    *shapes_of("default", LONG_NAMES, DEPTH),
     candle_of("default", LONG_NAMES),
 )
 
