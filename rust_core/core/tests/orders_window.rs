@@ -204,6 +204,21 @@ fn another_quantity_is_cancelled_or_joined_as_ever() {
     assert_eq!(feed.queue(EIGHT), [(8, 7, 255)]);
 }
 
+/// A best price of before the message says how much joined at a time that nobody saw; one of later waits for its own.
+#[test]
+fn best_prices_of_a_level_that_is_back_are_taken_in_their_order() {
+    let back = |qty, ms: i64| {
+        let mut feed = three_bids();
+        feed.tell(&[((Side::Bid, 11), 1)]);
+        feed.inference.best(EIGHT, qty, feed.now + ms * 1_000_000);
+        feed.tell(&[((Side::Bid, 11), 0), (EIGHT, 10)]);
+        feed.queue(EIGHT)
+    };
+    let (first, second) = ((4, 4, 204), (5, 3, 204));
+    assert_eq!(back(9, 500), [first, second, (7, 2, 0), (8, 1, 255)]);
+    assert_eq!(back(9, 1_500), [first, second, (7, 3, 0)]);
+}
+
 /// A trade that is not shown yet took from the front: before the level left, and when it is back.
 #[test]
 fn trades_take_from_the_front_of_a_level_that_leaves_or_is_back() {

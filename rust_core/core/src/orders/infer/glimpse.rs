@@ -16,7 +16,7 @@ const GLIMPSES_MAX: usize = 1_024;
 pub(super) struct Glimpse {
     pub(super) level: (Side, i64),
     pub(super) qty: i64,
-    ts: i64,
+    pub(super) ts: i64,
 }
 
 impl Inference {

@@ -41,13 +41,24 @@ struct Aside {
 }
 
 /// Levels that left the window.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Outside {
     /// By [`key`].
     sides: [BTreeMap<i64, Aside>; 2],
+    /// The first key of each side: a level within, as most are, is not looked up.
+    nearest: [i64; 2],
     /// Of all levels of a side.
     orders: [usize; 2],
 }
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self { sides: Default::default(), nearest: [NONE; 2], orders: [0; 2] }
+    }
+}
+
+/// The key of no level.
+const NONE: i64 = i64::MAX;
 
 /// Smaller is nearer to the best level.
 fn key((side, price): (Side, i64)) -> i64 {
@@ -65,13 +76,22 @@ impl Outside {
     }
 
     fn put(&mut self, level: (Side, i64), aside: Aside) {
-        self.orders[level.0.index()] += aside.orders.len();
-        self.sides[level.0.index()].insert(key(level), aside);
+        let (side, key) = (level.0.index(), key(level));
+        self.orders[side] += aside.orders.len();
+        self.nearest[side] = self.nearest[side].min(key);
+        self.sides[side].insert(key, aside);
     }
 
+    #[inline]
     fn take(&mut self, level: (Side, i64)) -> Option<Aside> {
-        let aside = self.sides[level.0.index()].remove(&key(level))?;
-        self.orders[level.0.index()] -= aside.orders.len();
+        if key(level) < self.nearest[level.0.index()] { None } else { self.take_known(level) }
+    }
+
+    fn take_known(&mut self, level: (Side, i64)) -> Option<Aside> {
+        let side = level.0.index();
+        let aside = self.sides[side].remove(&key(level))?;
+        self.orders[side] -= aside.orders.len();
+        self.nearest[side] = self.sides[side].first_key_value().map_or(NONE, |(key, _)| *key);
         Some(aside)
     }
 
@@ -86,9 +106,11 @@ impl Outside {
     }
 
     /// The nearest level of a side, if it would be told now.
+    #[inline]
     fn passed(&self, side: Side, edge: Option<i64>) -> Option<(Side, i64)> {
-        let first = *self.sides[side.index()].first_key_value()?.0;
-        edge.is_none_or(|edge| first < key((side, edge))).then(|| (side, price_of(side, first)))
+        let nearest = self.nearest[side.index()];
+        let is_passed = nearest != NONE && edge.is_none_or(|edge| nearest < key((side, edge)));
+        is_passed.then(|| (side, price_of(side, nearest)))
     }
 
     pub(super) fn clear(&mut self) {
@@ -208,7 +230,7 @@ impl Inference {
             self.ops.push(order.op(order_op::ADD, order.qty, 0, order.flags));
         }
         // What it has more joined at a time that nobody saw. A best price of before the message may have seen it already.
-        let mut glimpses = self.glimpses.iter();
+        let mut glimpses = self.glimpses.iter().filter(|seen| seen.ts <= ts);
         let seen = glimpses.find(|seen| seen.level == level).map_or(qty, |seen| seen.qty);
         let prints = self.prints.iter().filter(|print| print.level == level && print.ts <= ts);
         let traded = prints.fold(0_i64, |sum, print| sum.saturating_add(print.qty));
