@@ -201,7 +201,7 @@ def test_it_is_so_on_recordings_that_its_weights_were_not_chosen_on(name: str, r
 @pytest.mark.parametrize("every_ms", [0, 10, 100])
 def test_inferred_levels_are_the_venues_after_every_message(every_ms: int, es: OrderFile) -> None:
     book = OrderBook(es.tick)
-    rules = [(Inference(es.tick, rule), OrderBook(es.tick)) for rule in Rule]
+    rules = [(Inference(rule), OrderBook(es.tick)) for rule in Rule]
     for number, batch in enumerate(islice(batches(es, every_ms * 1_000_000), 4_000)):
         for event in batch.events:
             book.apply(event.ops, event.ts)

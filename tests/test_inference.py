@@ -17,7 +17,7 @@ BID = (Side.BID, 100)
 
 def of(rule: Rule, *quantities: int) -> Inference:
     """A bid of orders that came one by one, a second apart."""
-    inferred, level = Inference(1, rule), 0
+    inferred, level = Inference(rule), 0
     for number, qty in enumerate(quantities):
         level += qty
         inferred.event([], [(*BID, level)], number * S)
@@ -201,7 +201,7 @@ def test_what_cannot_be_is_refused_and_counted() -> None:
     with pytest.raises(
         ValueError, match='rule "best" is none of newest, oldest, proportional, logarithmic, exact, lik'
     ):
-        Inference(1, "best")  # type: ignore[arg-type]
+        Inference("best")  # type: ignore[arg-type]
 
 
 def test_trades_that_wait_are_bounded() -> None:
@@ -227,7 +227,7 @@ def told(ops: NDArray[np.void]) -> list[tuple[int, int, int, int]]:
 
 
 def test_a_level_that_is_pushed_out_of_those_that_are_told_has_its_orders_when_it_is_back() -> None:
-    inferred = Inference(1, Rule.EXACT)
+    inferred = Inference(Rule.EXACT)
     inferred.begin([(*BID, 5)], 0, depth=2)
     joined = inferred.event([], [(Side.BID, 99, 3)], S, depth=2)
     assert told(joined) == [(Op.ADD, 2, 3, 255)], "a side of one level of two was told whole"

@@ -78,7 +78,7 @@ class Run:
     def __init__(self, file: OrderFile, depth: int) -> None:
         self._book = OrderBook(file.tick)
         self._window = Window(depth)
-        self._kept, self._lost = Inference(file.tick), Inference(file.tick)
+        self._kept, self._lost = Inference(), Inference()
         self._outside: dict[Level, tuple[int, int, dict[int, int]]] = {}
         """When it left, with what quantity, and its true orders."""
         self._back: set[Level] = set()

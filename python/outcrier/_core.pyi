@@ -791,9 +791,9 @@ class MirroredOrders:
 class Inference:
     """The orders of one instrument, inferred: `outcrier.inference.Inference` without its types."""
 
-    def __init__(self, tick: int, rule: str, exponent: float, larger: float, smaller: float) -> None:
-        """`rule`: a value of `outcrier.inference.Rule`; then its weights. Raises ValueError for others, for
-        weights outside 0 to 4, and for ticks below 0.
+    def __init__(self, rule: str, exponent: float, larger: float, smaller: float) -> None:
+        """`rule`: a value of `outcrier.inference.Rule`; then its weights. Raises ValueError for others, and
+        for weights outside 0 to 4.
         """
     def event(
         self,

@@ -45,7 +45,7 @@ class Followed:
     def __init__(self, symbol: str, rule: Rule = Rule.LIKELIEST, weights: Weights = WEIGHTS) -> None:
         """`symbol`: such as `BTC/USDT@binance`."""
         self.symbol: Final = symbol
-        self.orders: Final = Inference(0, rule, weights)
+        self.orders: Final = Inference(rule, weights)
         """Empty before the first whole book; mantissas at `scale`."""
         self.scale: tuple[int, int] | None = None
         """Exponents of prices and quantities; None before the first whole book."""

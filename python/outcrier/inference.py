@@ -3,7 +3,7 @@
     from outcrier.inference import Inference, Print
     from outcrier.orders import Side
 
-    inferred = Inference(tick=1)
+    inferred = Inference()
     ops = inferred.event([Print(Side.ASK, 101, 3, 7, ts)], [(Side.ASK, 101, 5), (Side.BID, 100, 9)], ts)
     inferred.queue(Side.ASK, 101)["qty"]
 
@@ -146,11 +146,9 @@ class Inference(Queues):
     thread-safe.
     """
 
-    def __init__(self, tick: int = 1, rule: Rule = Rule.LIKELIEST, weights: Weights = WEIGHTS) -> None:
-        """`tick`: least distance of prices, 0 = unknown. Raises ValueError below 0, for unknown rules and for
-        weights outside 0 to 4.
-        """
-        self._inference = _core.Inference(tick, rule, *weights)
+    def __init__(self, rule: Rule = Rule.LIKELIEST, weights: Weights = WEIGHTS) -> None:
+        """Raises ValueError for unknown rules, and for weights outside 0 to 4."""
+        self._inference = _core.Inference(rule, *weights)
         super().__init__(self._inference)
 
     def event(

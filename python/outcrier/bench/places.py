@@ -107,7 +107,7 @@ class Bench:
         `weights`: of the likeliest order.
         """
         self.book = OrderBook(tick)
-        self.inferred = [Inference(tick, rule, weights) for rule in Rule]
+        self.inferred = [Inference(rule, weights) for rule in Rule]
         self._likeliest = self.inferred[_LIKELIEST]
         self.cancels = cancels.Cancels()
         """From the first test order on."""

@@ -10,7 +10,7 @@ const S: i64 = 1_000_000_000;
 const BID: (Side, i64) = (Side::Bid, 100);
 
 fn inference() -> Inference {
-    Inference::new(1, Rule::Likeliest, Weights::new(0.5, 0.05, 0.001))
+    Inference::new(Rule::Likeliest, Weights::new(0.5, 0.05, 0.001))
 }
 
 fn quantities(inferred: &Inference, place: WatchId) -> Vec<i64> {

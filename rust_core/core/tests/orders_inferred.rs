@@ -55,7 +55,7 @@ proptest! {
     fn a_level_is_its_quantity_and_the_changes_make_the_orders(
         inputs in prop::collection::vec(input(), 1..60), rule in 0..Rule::ALL.len(),
     ) {
-        let mut inference = Inference::new(1, Rule::ALL[rule], Weights::default());
+        let mut inference = Inference::new(Rule::ALL[rule], Weights::default());
         let (mut copy, mut truth) = (OrderBook::new(1), HashMap::<(Side, i64), i64>::new());
         let (mut now, mut scale) = (1_000_000_000_000_i64, 1_i64);
         for (number, input) in inputs.into_iter().enumerate() {
@@ -87,7 +87,7 @@ proptest! {
                 Input::Finer if scale < 1_000 => {
                     follow(&mut inference, &mut copy, now);
                     scale *= 10;
-                    inference = inference.rescaled(1, 10, 10).unwrap();
+                    inference = inference.rescaled(10, 10).unwrap();
                     copy = copy.rescaled(1, 10, 10).unwrap();
                     truth = truth.into_iter().map(|((side, price), qty)| ((side, price * 10), qty * 10)).collect();
                 }
@@ -105,7 +105,7 @@ proptest! {
 
 #[test]
 fn a_book_that_is_full_says_so_and_begins_anew() {
-    let mut inference = Inference::new(1, Rule::NewestFirst, Weights::default());
+    let mut inference = Inference::new(Rule::NewestFirst, Weights::default());
     let level = |price| (Side::Bid, Level { price, qty: 1 });
     inference.begin((1..=ORDERS_MAX as i64).map(level), 0);
     assert!(!inference.is_off());
@@ -124,11 +124,11 @@ fn a_book_that_is_full_says_so_and_begins_anew() {
 fn what_waits_is_at_finer_exponents_too() {
     let finer = |inference: &mut Inference| {
         inference.take_ops(|_| ());
-        *inference = inference.rescaled(1, 10, 100).unwrap();
+        *inference = inference.rescaled(10, 100).unwrap();
     };
     let last = |inference: &mut Inference| inference.take_ops(|ops| *ops.last().unwrap());
     let begun = || {
-        let mut inference = Inference::new(1, Rule::NewestFirst, Weights::default());
+        let mut inference = Inference::new(Rule::NewestFirst, Weights::default());
         inference.level((Side::Bid, 10), 5, 1);
         inference.end_event(1);
         inference.level((Side::Bid, 10), 8, 2);
@@ -162,7 +162,7 @@ fn what_waits_is_at_finer_exponents_too() {
 /// Behind the last level of a whole book, or of the best so many, nobody knows what stood there before it was told of.
 #[test]
 fn a_level_that_was_never_told_has_an_order_that_nobody_is_sure_of() {
-    let mut inference = Inference::new(1, Rule::NewestFirst, Weights::default());
+    let mut inference = Inference::new(Rule::NewestFirst, Weights::default());
     let whole = [(Side::Bid, 10), (Side::Bid, 8), (Side::Ask, 12), (Side::Ask, 15)];
     inference.begin(whole.into_iter().map(|(side, price)| (side, Level { price, qty: 4 })), 0);
     inference.take_ops(|_| ());
@@ -180,12 +180,66 @@ fn a_level_that_was_never_told_has_an_order_that_nobody_is_sure_of() {
     assert_eq!(confidences(&mut inference, &[(Side::Bid, 6), (Side::Ask, 99)]), [0, 255]);
 }
 
+/// Which of a level's orders left is a guess only while others stay.
+#[test]
+fn a_level_that_goes_takes_each_of_its_orders_for_sure() {
+    let level = (Side::Ask, 12);
+    for rule in Rule::ALL {
+        let mut inference = Inference::new(rule, Weights::default());
+        for (ts, qty) in [(1, 5), (2, 9), (3, 12)] {
+            inference.level(level, qty, ts);
+        }
+        inference.take_ops(|_| ());
+        inference.level(level, 0, 4);
+        inference.take_ops(|ops| {
+            let told: Vec<_> =
+                ops.iter().map(|op| (op.op, op.order_id, op.price, op.qty, op.op_flags >> 8)).collect();
+            let gone = |id, qty| (order_op::DELETE, id, 12, qty, 255);
+            assert_eq!(told, [gone(1, 5), gone(2, 4), gone(3, 3)], "{rule:?}");
+        });
+        assert!(inference.queues().is_empty());
+        let memory = inference.queues().memory_bytes();
+        for ts in 5..500 {
+            inference.level(level, ts % 4 * 3, ts);
+        }
+        assert_eq!(inference.queues().memory_bytes(), memory, "the places of those that went are used again");
+    }
+}
+
+/// As many trades wait as venues have levels between two messages: each is found when its level changes.
+#[test]
+fn each_of_many_trades_that_wait_is_found_by_its_level() {
+    let mut inference = Inference::new(Rule::NewestFirst, Weights::default());
+    for price in 0..300 {
+        inference.level((Side::Ask, price), 5, 1);
+        inference.level((Side::Ask, price), 9, 1);
+    }
+    inference.end_event(1);
+    for price in 0..200 {
+        inference.trade((Side::Ask, price), 3, price as u64, 2, 2);
+    }
+    inference.take_ops(|_| ());
+    for price in 0..300 {
+        inference.level((Side::Ask, price), 6, 3);
+        if price == 100 {
+            inference.end_event(3); // What waits still does.
+        }
+    }
+    inference.end_event(3);
+    inference.take_ops(|ops| {
+        let told: Vec<_> = ops.iter().map(|op| (op.op, op.price, op.qty)).collect();
+        let executed = (0..200).map(|price| (order_op::EXECUTE, price, 3));
+        let cancelled = (200..300).map(|price| (order_op::MODIFY_KEEP, price, 1));
+        assert_eq!(told, executed.chain(cancelled).collect::<Vec<_>>());
+    });
+}
+
 /// Between two messages of levels the best one grew by 3 and shrank by 3: the order that left was there before, and another one
 /// stands behind the rest.
 #[test]
 fn best_prices_tell_what_came_and_went_between_two_messages() {
     let told = |with_best: bool, names_it: bool| {
-        let mut inference = Inference::new(1, Rule::ExactSize, Weights::default());
+        let mut inference = Inference::new(Rule::ExactSize, Weights::default());
         let level = (Side::Bid, 10);
         for (at, qty) in [(1, 3), (2, 8)] {
             inference.level(level, qty, at);
@@ -220,7 +274,7 @@ fn best_prices_tell_what_came_and_went_between_two_messages() {
 /// it made.
 #[test]
 fn a_trade_belongs_to_the_change_within_its_millisecond() {
-    let mut inference = Inference::new(1, Rule::NewestFirst, Weights::default());
+    let mut inference = Inference::new(Rule::NewestFirst, Weights::default());
     let at = |ms: i64| 1_700_000_000_000_000_000 + ms * 1_000_000;
     for (qty, ms) in [(5, 0), (8, 1)] {
         inference.level((Side::Ask, 10), qty, at(ms));

@@ -64,7 +64,7 @@ impl Feed {
         Self {
             venue: Venue { depth, ..Venue::default() },
             told: Default::default(),
-            inference: Inference::new(1, rule, Weights::default()),
+            inference: Inference::new(rule, Weights::default()),
             copy: OrderBook::new(1),
             now: 1_000 * S,
         }
@@ -173,7 +173,7 @@ fn what_left_says_so_by_its_confidence_and_what_was_cancelled_does_not() {
     feed.inference.levels_within([Some(8), None], levels.into_iter(), feed.now);
     feed.told[0] = feed.venue.shown(Side::Bid);
     let told = feed.follow();
-    assert_eq!(told[..2], [(order_op::DELETE, 3, 255), (order_op::DELETE, 2, 255)]);
+    assert_eq!(told[..2], [(order_op::DELETE, 2, 255), (order_op::DELETE, 3, 255)]);
     assert_eq!(told[2..], [(order_op::ADD, 4, 255), (order_op::ADD, 5, 255)]);
     // A side that has fewer has told all: who left is not outside.
     feed.tell(&[((Side::Bid, 8), 0)]);
@@ -245,7 +245,7 @@ fn a_place_stays_where_it_is_while_its_level_is_outside() {
     assert_eq!(feed.inference.watched(place), Some(seven));
     let outside = feed.inference.watch_back(Side::Bid, 8).unwrap();
     assert_eq!(feed.inference.watched(outside), Some(Ahead { qty: 9, orders: 3 }), "what is known of it");
-    feed.inference = feed.inference.rescaled(1, 10, 100).unwrap();
+    feed.inference = feed.inference.rescaled(10, 100).unwrap();
     assert_eq!(feed.inference.watched(place), Some(Ahead { qty: 700, orders: 2 }));
     let at = |feed: &mut Feed, levels: &[(i64, i64)], edge| {
         feed.now += S;
@@ -396,7 +396,7 @@ proptest! {
                 }
                 Input::Finer if scale < 1_000 => {
                     scale *= 10;
-                    feed.inference = feed.inference.rescaled(1, 10, 10).unwrap();
+                    feed.inference = feed.inference.rescaled(10, 10).unwrap();
                     feed.copy = feed.copy.rescaled(1, 10, 10).unwrap();
                     let finer = |level: &Level| Level { price: level.price * 10, qty: level.qty * 10 };
                     feed.told = feed.told.map(|levels| levels.iter().map(finer).collect());

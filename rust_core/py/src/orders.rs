@@ -239,7 +239,6 @@ impl OrderBook {
 #[pyclass(module = "outcrier._core")]
 pub(crate) struct Inference {
     inference: orders::Inference,
-    tick: i64,
     watches: Watches<WatchId>,
 }
 
@@ -269,7 +268,7 @@ type Print = (u8, i64, i64, u64, i64);
 #[pymethods]
 impl Inference {
     #[new]
-    fn new(tick: i64, rule: &str, exponent: f32, larger: f32, smaller: f32) -> PyResult<Self> {
+    fn new(rule: &str, exponent: f32, larger: f32, smaller: f32) -> PyResult<Self> {
         let rule = Rule::ALL.into_iter().find(|each| each.as_str() == rule).ok_or_else(|| {
             let known = Rule::ALL.map(Rule::as_str).join(", ");
             value_error(format!("rule {rule:?} is none of {known}"))
@@ -280,11 +279,7 @@ impl Inference {
             }
         }
         let weights = Weights::new(exponent, larger, smaller);
-        Ok(Self {
-            inference: orders::Inference::new(tick_of(tick)?, rule, weights),
-            tick,
-            watches: Watches::default(),
-        })
+        Ok(Self { inference: orders::Inference::new(rule, weights), watches: Watches::default() })
     }
 
     fn event<'py>(
@@ -344,12 +339,10 @@ impl Inference {
             let factors = format!("factors {price_factor} and {qty_factor}");
             return Err(value_error(format!("{factors} are not both at least 1")));
         }
-        let tick = self.tick.checked_mul(price_factor);
-        let finer =
-            tick.and_then(|tick| Some((tick, self.inference.rescaled(tick, price_factor, qty_factor)?)));
+        let finer = self.inference.rescaled(price_factor, qty_factor);
         let is_finer = finer.is_some();
-        if let Some((tick, inference)) = finer {
-            (self.tick, self.inference) = (tick, inference);
+        if let Some(finer) = finer {
+            self.inference = finer;
         }
         Ok(is_finer)
     }

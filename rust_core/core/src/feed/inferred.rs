@@ -19,8 +19,8 @@ const BESIDE_THE_BOOK: u8 = TRADE_BLOCK | TRADE_OFF_BOOK | TRADE_CORRECTION | TR
 
 impl Orders {
     /// None yet; the first whole book begins them.
-    fn inferred(tick: i64) -> Box<Self> {
-        let inference = Inference::new(tick, Rule::Likeliest, Weights::default());
+    fn inferred() -> Box<Self> {
+        let inference = Inference::new(Rule::Likeliest, Weights::default());
         Box::new(Self { source: Source::Inferred(inference), is_whole: false, exchange_ts: NOT_GIVEN })
     }
 
@@ -37,7 +37,7 @@ impl Instrument {
     /// Its orders are inferred from now on.
     pub(super) fn infer_orders(&mut self) {
         if self.has_book && self.native.is_none() {
-            self.orders = Some(Orders::inferred(self.def.tick_size));
+            self.orders = Some(Orders::inferred());
         }
     }
 

@@ -73,9 +73,7 @@ impl Orders {
     pub(super) fn rescaled(&self, tick: i64, price_factor: i64, qty_factor: i64) -> Option<Box<Self>> {
         let source = match &self.source {
             Source::Told(book) => Source::Told(book.rescaled(tick, price_factor, qty_factor)?),
-            Source::Inferred(inference) => {
-                Source::Inferred(inference.rescaled(tick, price_factor, qty_factor)?)
-            }
+            Source::Inferred(inference) => Source::Inferred(inference.rescaled(price_factor, qty_factor)?),
         };
         Some(Box::new(Self { source, ..*self }))
     }

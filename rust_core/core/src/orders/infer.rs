@@ -18,8 +18,9 @@ use self::outside::Outside;
 pub use self::outside::{Edges, as_told};
 use super::Fault;
 use super::belief::{Belief, Beliefs, Gone};
-use super::queues::{Handle, Order, QueueAt, Queues};
-use super::rule::{Picker, Rule, Weights};
+use super::places::{Place, QueueAt};
+use super::queues::{Handle, Order, Queues};
+use super::rule::{CERTAIN, Picker, Rule, Weights};
 use super::tape::{self, Tape};
 use super::watch::{Ahead, WatchId, WatchedQueues};
 use crate::event::{ORDER_CONFIDENCE_SHIFT, ORDER_INFERRED, OrderOp, Side, order_op};
@@ -79,6 +80,8 @@ pub struct Inference {
     tape: Option<Box<Tape>>,
     next_id: u64,
     prints: VecDeque<Print>,
+    /// At least [`bit_of`] of their levels: most levels have none, and many may wait.
+    printed: u64,
     shrunk: VecDeque<Shrunk>,
     /// Best prices that wait for their message of levels.
     glimpses: VecDeque<Glimpse>,
@@ -99,16 +102,17 @@ pub struct Inference {
 }
 
 impl Inference {
-    /// No orders. `tick` as with [`crate::book::Book::new`]; `weights` are [`Rule::Likeliest`]'s.
+    /// No orders. `weights` are [`Rule::Likeliest`]'s.
     #[must_use]
-    pub fn new(tick: i64, rule: Rule, weights: Weights) -> Self {
+    pub fn new(rule: Rule, weights: Weights) -> Self {
         Self {
-            queues: WatchedQueues::new(tick),
+            queues: WatchedQueues::unordered(),
             picker: Picker::new(rule, weights),
             beliefs: Beliefs::new(),
             tape: None,
             next_id: 1,
             prints: VecDeque::new(),
+            printed: 0,
             shrunk: VecDeque::new(),
             glimpses: VecDeque::new(),
             last_best: [(0, 0); 2],
@@ -183,6 +187,7 @@ impl Inference {
             self.prints.pop_front();
             self.counters.forgotten += 1;
         }
+        self.printed |= bit_of(level);
         self.prints.push_back(print);
     }
 
@@ -202,21 +207,21 @@ impl Inference {
     /// Orders come or go until the level has a quantity that was seen at `seen_ts` and is told in an event of `ts`.
     #[inline]
     fn settle(&mut self, level: (Side, i64), qty: i64, seen_ts: i64, ts: i64) {
-        let mut queue = self.queues().at(level.0, level.1);
-        let before = queue.map_or(0, |queue| self.queues().qty_at(queue));
+        let mut place = self.queues().at(level.0, level.1);
+        let before = self.queues().qty_at(place);
         let mut left = before;
-        if !self.prints.is_empty() {
+        if self.printed & bit_of(level) != 0 {
             left = self.take_prints(level, left, seen_ts);
-            queue = self.queues().at(level.0, level.1);
+            place = self.queues().at(level.0, level.1);
         }
         self.believe(level, left, qty, left < before, ts);
         if left < qty {
-            let confidence = if queue.is_none() { self.confidence_at(level) } else { 1.0 };
-            self.join_as(level, queue, qty - left, ts, confidence);
-        } else if let Some(queue) = queue.filter(|_| left > qty) {
-            if qty > 0 {
-                self.note_shrunk(level, left - qty, ts);
-            }
+            let confidence = if place.queue.is_none() { self.confidence_at(level) } else { CERTAIN };
+            self.join_as(level, place, qty - left, ts, confidence);
+        } else if qty == 0 {
+            self.end_level(place);
+        } else if let Some(queue) = place.queue.filter(|_| left > qty) {
+            self.note_shrunk(level, left - qty, ts);
             self.cancel(queue, left - qty, ts);
         }
     }
@@ -239,6 +244,9 @@ impl Inference {
                 self.execute(print.level, taken, print.trade_id);
                 self.join(print.level, taken, ts);
             }
+        }
+        if self.printed != 0 {
+            self.printed = self.prints.iter().fold(0, |bits, print| bits | bit_of(print.level));
         }
         if let Some(tape) = &mut self.tape
             && tape.is_due(ts)
@@ -334,6 +342,7 @@ impl Inference {
         }
     }
 
+    #[inline]
     fn note_shrunk(&mut self, level: (Side, i64), qty: i64, ts: i64) {
         self.forget_shrunk(ts);
         if self.shrunk.len() == SHRUNK_MAX {
@@ -349,21 +358,14 @@ impl Inference {
     }
 
     fn join(&mut self, level: (Side, i64), qty: i64, ts: i64) {
-        let queue = self.queues().at(level.0, level.1);
-        self.join_as(level, queue, qty, ts, 1.0);
+        let place = self.queues().at(level.0, level.1);
+        self.join_as(level, place, qty, ts, CERTAIN);
     }
 
     #[inline]
-    fn join_as(
-        &mut self,
-        (side, price): (Side, i64),
-        queue: Option<QueueAt>,
-        qty: i64,
-        ts: i64,
-        confidence: f32,
-    ) {
+    fn join_as(&mut self, (side, price): (Side, i64), place: Place, qty: i64, ts: i64, confidence: u8) {
         let order = Order { id: self.next_id, price, qty, priority: 0, ts, side, flags: flags(confidence) };
-        if self.queues.push(&order, queue).is_err() {
+        if self.queues.push(&order, place).is_err() {
             self.refuse();
             return;
         }
@@ -379,12 +381,20 @@ impl Inference {
             let order = self.queues().order(first);
             let taken = qty.min(order.qty);
             self.take(first, &order, taken);
-            self.tell(order_op::EXECUTE, &order, taken, trade_id, 1.0);
+            self.tell(order_op::EXECUTE, &order, taken, trade_id, CERTAIN);
             qty -= taken;
         }
     }
 
-    /// Takes a quantity from orders by the rule.
+    /// The level is gone, and each of its orders for sure.
+    #[inline]
+    fn end_level(&mut self, place: Place) {
+        let Self { queues, ops, .. } = self;
+        queues.drain(place, |order| ops.push(order.op(order_op::DELETE, order.qty, 0, flags(CERTAIN))));
+    }
+
+    /// Takes a quantity from orders by the rule; some is left.
+    #[inline]
     fn cancel(&mut self, queue: QueueAt, mut qty: i64, ts: i64) {
         // The queue ends with its last order, and the quantity with it.
         while qty > 0 {
@@ -414,12 +424,19 @@ impl Inference {
         self.is_off = true;
     }
 
-    fn tell(&mut self, op: u8, order: &Order, qty: i64, ref_id: u64, confidence: f32) {
+    #[inline]
+    fn tell(&mut self, op: u8, order: &Order, qty: i64, ref_id: u64, confidence: u8) {
         self.ops.push(order.op(op, qty, ref_id, flags(confidence)));
     }
 }
 
+/// One of 64 bits of a level.
+#[inline]
+fn bit_of((_, price): (Side, i64)) -> u64 {
+    1 << ((price as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58)
+}
+
 /// Inferred, and how surely.
-fn flags(confidence: f32) -> u16 {
-    ORDER_INFERRED | ((confidence * 255.0) as u16) << ORDER_CONFIDENCE_SHIFT
+fn flags(confidence: u8) -> u16 {
+    ORDER_INFERRED | u16::from(confidence) << ORDER_CONFIDENCE_SHIFT
 }

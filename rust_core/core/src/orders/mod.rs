@@ -9,6 +9,7 @@
 mod belief;
 pub(crate) mod ids;
 mod infer;
+mod places;
 mod queues;
 mod rule;
 mod sizes;

@@ -1,12 +1,12 @@
 //! The queues of a book: orders in linked lists, one list a level, all in one piece of memory.
 
+use super::places::{Place, Places, Queue, QueueAt};
 use super::{Fault, ORDERS_MAX};
-use crate::book::Book;
 use crate::event::{Level, NOT_GIVEN, OrderOp, RestingOrder, Side};
 use crate::wire::digest::{self, OrderBytes};
 
-/// No order, no queue.
-const NONE: u32 = u32::MAX;
+/// No order.
+pub(super) const NONE: u32 = u32::MAX;
 
 /// Ranks between two orders that follow each other: so many halvings leave room for an order with an older priority.
 const RANK_STEP: u64 = 1 << 24;
@@ -61,21 +61,18 @@ struct Node {
     ts: i64,
     /// Grows from the front of a queue to its back, and for orders at the back also with time.
     rank: u64,
-    queue: u32,
+    queue: QueueAt,
     prev: u32,
     next: u32,
     flags: u16,
 }
 
-/// The orders of one level.
-#[derive(Clone, Copy, Debug)]
-struct Queue {
-    price: i64,
-    qty: i64,
-    first: u32,
-    last: u32,
-    orders: u32,
-    side: Side,
+impl Node {
+    #[inline]
+    fn order(&self, side: Side, price: i64) -> Order {
+        let Self { id, qty, priority, ts, flags, .. } = *self;
+        Order { id, price, qty, priority, ts, side, flags }
+    }
 }
 
 /// What an order that is taken out leaves.
@@ -85,34 +82,45 @@ pub(super) struct Gone {
     pub(super) rank: u64,
 }
 
-/// The queue of a level while it has orders: found once, it is used for all that one change does there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct QueueAt(u32);
-
 /// Orders by price and time. Nothing is looked up by number here: see [`super::OrderBook`].
 #[derive(Clone, Debug)]
 pub struct Queues {
-    /// One more than the number of the queue, as the quantity of its level.
-    places: Book,
+    /// The queues of the levels.
+    places: Places,
+    /// By number; the first one is [`Queue::NONE`].
     queues: Vec<Queue>,
-    free_queues: Vec<u32>,
+    /// The first free queue; its `first` is the next one. 0 = none.
+    free_queue: u32,
     nodes: Vec<Node>,
-    free_nodes: Vec<u32>,
+    /// The first free order; its `next` is the next one.
+    free_node: u32,
+    /// Orders in the book.
+    len: usize,
     next_rank: u64,
     /// The last order that was added found no rank between its neighbours.
     has_renumbered: bool,
 }
 
 impl Queues {
-    /// No orders. `tick` as with [`Book::new`].
+    /// No orders. `tick` as with [`crate::book::Book::new`].
     #[must_use]
     pub fn new(tick: i64) -> Self {
+        Self::with(Places::in_order(tick))
+    }
+
+    /// No orders, for one who hardly asks for the best level, or for all: these are sorted then, and a new level costs less.
+    pub(super) fn unordered() -> Self {
+        Self::with(Places::unordered())
+    }
+
+    fn with(places: Places) -> Self {
         Self {
-            places: Book::new(tick),
-            queues: Vec::new(),
-            free_queues: Vec::new(),
+            places,
+            queues: vec![Queue::NONE],
+            free_queue: 0,
             nodes: Vec::new(),
-            free_nodes: Vec::new(),
+            free_node: NONE,
+            len: 0,
             next_rank: RANK_STEP,
             has_renumbered: false,
         }
@@ -121,13 +129,13 @@ impl Queues {
     /// Orders in the book.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.nodes.len() - self.free_nodes.len()
+        self.len
     }
 
     /// Orders of a side.
     #[must_use]
     pub fn len_of(&self, side: Side) -> usize {
-        self.places.levels(side).map(|place| self.queues[(place.qty - 1) as usize].orders as usize).sum()
+        self.places.queues(side).map(|queue| self.queues[queue.index()].orders as usize).sum()
     }
 
     /// Whether there is none.
@@ -139,10 +147,16 @@ impl Queues {
     /// Removes all orders and keeps the memory.
     pub fn clear(&mut self) {
         self.places.clear();
-        self.queues.clear();
-        self.free_queues.clear();
+        self.queues.truncate(1);
         self.nodes.clear();
-        self.free_nodes.clear();
+        (self.free_queue, self.free_node, self.len) = (0, NONE, 0);
+    }
+
+    /// Takes memory ahead: changes need none, unless orders or levels become twice as many. Belongs to the moments in which a whole
+    /// book arrives.
+    pub(super) fn reserve(&mut self) {
+        self.nodes.reserve(self.len);
+        self.queues.reserve(self.queues.len());
     }
 
     /// Puts an order at the back of its queue; with a priority, behind the last order whose priority is not higher.
@@ -151,7 +165,9 @@ impl Queues {
     /// [`Fault::BadQuantity`], [`Fault::NoPrice`], [`Fault::Overflow`] of the level, [`Fault::Full`].
     #[inline]
     pub fn add(&mut self, order: &Order) -> Result<Handle, Fault> {
-        self.put(order, order.priority)
+        let place = self.at(order.side, order.price);
+        self.check(order, self.qty_at(place))?;
+        Ok(self.join(order, place))
     }
 
     /// Puts an order at the back of its queue whatever its priority: what is copied queue by queue, the front first, has its
@@ -160,36 +176,32 @@ impl Queues {
     /// # Errors
     /// As [`Queues::add`].
     pub fn append(&mut self, order: &Order) -> Result<Handle, Fault> {
-        self.put(order, 0)
+        self.push(order, self.at(order.side, order.price))
     }
 
-    /// Puts an order where `place` as a priority puts it.
-    #[inline]
-    fn put(&mut self, order: &Order, place: u64) -> Result<Handle, Fault> {
-        let queue = self.at(order.side, order.price);
-        self.put_into(order, queue, place)
-    }
-
-    /// Puts an order into a queue that was found, where `place` as a priority puts it; `None` = there is none at its level.
-    #[inline]
-    fn put_into(&mut self, order: &Order, queue: Option<QueueAt>, place: u64) -> Result<Handle, Fault> {
-        check(order)?;
-        if self.free_nodes.is_empty() && self.nodes.len() >= ORDERS_MAX {
-            return Err(Fault::Full);
-        }
-        if let Some(QueueAt(queue)) = queue {
-            self.queues[queue as usize].qty.checked_add(order.qty).ok_or(Fault::Overflow)?;
-        }
-        Ok(self.join(order, queue.map(|QueueAt(queue)| queue), place))
-    }
-
-    /// The same at the back of a queue that was found, `None` = there is none at its level.
+    /// The same where its level was found, and nothing has changed since.
     ///
     /// # Errors
     /// As [`Queues::add`].
     #[inline]
-    pub(super) fn push(&mut self, order: &Order, queue: Option<QueueAt>) -> Result<Handle, Fault> {
-        self.put_into(order, queue, 0)
+    pub(super) fn push(&mut self, order: &Order, place: Place) -> Result<Handle, Fault> {
+        self.check(order, self.qty_at(place))?;
+        Ok(self.join_back(order, place))
+    }
+
+    /// Whether an order fits beside a quantity of its level.
+    #[inline]
+    fn check(&self, order: &Order, beside: i64) -> Result<(), Fault> {
+        if order.qty <= 0 {
+            return Err(Fault::BadQuantity);
+        }
+        if order.price == NOT_GIVEN {
+            return Err(Fault::NoPrice);
+        }
+        if self.len >= ORDERS_MAX {
+            return Err(Fault::Full);
+        }
+        beside.checked_add(order.qty).map(drop).ok_or(Fault::Overflow)
     }
 
     /// Takes an order out and puts another one in as [`Queues::add`] does.
@@ -197,40 +209,51 @@ impl Queues {
     /// # Errors
     /// As there; nothing has changed then.
     pub(super) fn replace(&mut self, handle: Handle, order: &Order) -> Result<(Gone, Handle), Fault> {
-        check(order)?;
         let old = self.order(handle);
         let own = if (old.side, old.price) == (order.side, order.price) { old.qty } else { 0 };
-        let others = self.level(order.side, order.price).0 - own;
-        others.checked_add(order.qty).ok_or(Fault::Overflow)?;
+        self.len -= 1; // There is room for the new one where the old one was.
+        let checked = self.check(order, self.level(order.side, order.price).0 - own);
+        self.len += 1;
+        checked?;
         let gone = self.remove(handle);
-        let queue = self.find_number(order.side, order.price);
-        Ok((gone, self.join(order, queue, order.priority)))
+        let place = self.at(order.side, order.price);
+        Ok((gone, self.join(order, place)))
     }
 
-    /// Puts an order, which fits, into its queue, which is made if it is not there.
+    /// Puts an order, which fits, into its queue, which is made if it is not there: where its priority puts it.
     #[inline]
-    fn join(&mut self, order: &Order, queue: Option<u32>, place: u64) -> Handle {
-        let queue = queue.unwrap_or_else(|| self.begin(order.side, order.price));
-        let node = Node {
-            id: order.id,
-            qty: order.qty,
-            priority: order.priority,
-            ts: order.ts,
-            rank: self.take_rank(),
-            queue,
-            prev: NONE,
-            next: NONE,
-            flags: order.flags,
-        };
-        let at = if let Some(at) = self.free_nodes.pop() {
-            self.nodes[at as usize] = node;
-            at
-        } else {
-            self.nodes.push(node);
-            (self.nodes.len() - 1) as u32
-        };
-        self.queues[queue as usize].qty += order.qty;
-        self.link(at, place);
+    fn join(&mut self, order: &Order, place: Place) -> Handle {
+        let joined = self.join_back(order, place);
+        if order.priority != 0 {
+            self.advance(joined.0, order.priority);
+        }
+        joined
+    }
+
+    /// The same at the back.
+    #[inline]
+    fn join_back(&mut self, order: &Order, place: Place) -> Handle {
+        let queue_at = place.queue.unwrap_or_else(|| self.begin(order.side, order.price, place));
+        let rank = self.take_rank();
+        let queue = &mut self.queues[queue_at.index()];
+        let at = if self.free_node == NONE { self.nodes.len() as u32 } else { self.free_node };
+        let prev = std::mem::replace(&mut queue.last, at);
+        queue.qty += order.qty;
+        queue.orders += 1;
+        match self.nodes.get_mut(prev as usize) {
+            Some(before) => before.next = at,
+            None => queue.first = at,
+        }
+        let Order { id, qty, priority, ts, flags, .. } = *order;
+        let node = Node { id, qty, priority, ts, rank, queue: queue_at, prev, next: NONE, flags };
+        match self.nodes.get_mut(at as usize) {
+            Some(free) => {
+                self.free_node = free.next;
+                *free = node;
+            }
+            None => self.nodes.push(node),
+        }
+        self.len += 1;
         Handle(at)
     }
 
@@ -240,8 +263,26 @@ impl Queues {
         let order = self.order(handle);
         let rank = self.nodes[handle.0 as usize].rank;
         self.unlink(handle.0, order.qty);
-        self.free_nodes.push(handle.0);
+        self.len -= 1;
+        self.nodes[handle.0 as usize].next = std::mem::replace(&mut self.free_node, handle.0);
         Gone { order, rank }
+    }
+
+    /// Takes all orders of a queue out, which ends.
+    #[inline]
+    pub(super) fn drain(&mut self, place: Place, mut gone: impl FnMut(&Order)) {
+        let Some(queue_at) = place.queue else { return };
+        let Queue { side, price, first, last, orders, .. } = self.queues[queue_at.index()];
+        self.places.remove(&self.queues, place);
+        let queue = &mut self.queues[queue_at.index()];
+        queue.first = std::mem::replace(&mut self.free_queue, queue_at.number());
+        let mut at = first;
+        while let Some(node) = self.nodes.get(at as usize) {
+            gone(&node.order(side, price));
+            at = node.next;
+        }
+        self.nodes[last as usize].next = std::mem::replace(&mut self.free_node, first);
+        self.len -= orders as usize;
     }
 
     /// Leaves an order another quantity and its place.
@@ -254,7 +295,7 @@ impl Queues {
             return Err(Fault::BadQuantity);
         }
         let node = &mut self.nodes[handle.0 as usize];
-        let queue = &mut self.queues[node.queue as usize];
+        let queue = &mut self.queues[node.queue.index()];
         queue.qty = (queue.qty - node.qty).checked_add(qty).ok_or(Fault::Overflow)?;
         node.qty = qty;
         Ok(())
@@ -265,16 +306,8 @@ impl Queues {
     #[must_use]
     pub fn order(&self, handle: Handle) -> Order {
         let node = &self.nodes[handle.0 as usize];
-        let queue = &self.queues[node.queue as usize];
-        Order {
-            id: node.id,
-            price: queue.price,
-            qty: node.qty,
-            priority: node.priority,
-            ts: node.ts,
-            side: queue.side,
-            flags: node.flags,
-        }
+        let queue = &self.queues[node.queue.index()];
+        node.order(queue.side, queue.price)
     }
 
     /// Grows from the front of a queue to its back; an order that joins the back of any queue has a higher one than all that
@@ -334,28 +367,33 @@ impl Queues {
         some(self.nodes[handle.0 as usize].prev)
     }
 
-    /// The queue of a level, if it has orders.
+    /// What is at a level.
     #[inline]
-    pub(super) fn at(&self, side: Side, price: i64) -> Option<QueueAt> {
-        self.find_number(side, price).map(QueueAt)
+    pub(super) fn at(&self, side: Side, price: i64) -> Place {
+        self.places.find(&self.queues, side, price)
+    }
+
+    /// Quantity of the orders there.
+    #[inline]
+    pub(super) fn qty_at(&self, place: Place) -> i64 {
+        QueueAt::of(&self.queues, place.queue).qty
     }
 
     /// Quantity of a queue.
-    #[inline]
-    pub(super) fn qty_at(&self, QueueAt(queue): QueueAt) -> i64 {
-        self.queues[queue as usize].qty
+    pub(super) fn qty_of(&self, queue: QueueAt) -> i64 {
+        self.queues[queue.index()].qty
     }
 
     /// The order at the back of a queue.
     #[inline]
-    pub(super) fn last_at(&self, QueueAt(queue): QueueAt) -> Handle {
-        Handle(self.queues[queue as usize].last)
+    pub(super) fn last_at(&self, queue: QueueAt) -> Handle {
+        Handle(self.queues[queue.index()].last)
     }
 
     /// The order at the front of a queue.
     #[inline]
-    pub(super) fn first_at(&self, QueueAt(queue): QueueAt) -> Handle {
-        Handle(self.queues[queue as usize].first)
+    pub(super) fn first_at(&self, queue: QueueAt) -> Handle {
+        Handle(self.queues[queue.index()].first)
     }
 
     /// The quantity of an order, and when it took its place.
@@ -375,7 +413,7 @@ impl Queues {
     /// The best level of a side.
     #[must_use]
     pub fn best(&self, side: Side) -> Option<Level> {
-        self.places.best(side).map(|place| self.sum(place))
+        self.places.best(&self.queues, side).map(|queue| self.sum(queue))
     }
 
     /// Levels of a side that have orders.
@@ -387,12 +425,17 @@ impl Queues {
     /// Price of the level that is farthest from the best.
     #[must_use]
     pub fn worst(&self, side: Side) -> Option<i64> {
-        self.places.worst(side).map(|place| place.price)
+        self.places.worst(&self.queues, side).map(|queue| self.sum(queue).price)
     }
 
     /// The levels of a side with the sums of their orders, best first.
     pub fn levels(&self, side: Side) -> impl Iterator<Item = Level> + '_ {
-        self.places.levels(side).map(|place| self.sum(place))
+        self.places.sorted(&self.queues, side).map(|queue| self.sum(queue))
+    }
+
+    /// The prices of a side, in no order.
+    pub(super) fn prices(&self, side: Side) -> impl Iterator<Item = i64> + '_ {
+        self.places.queues(side).map(|queue| self.sum(queue).price)
     }
 
     /// The orders of a level, front first.
@@ -400,10 +443,14 @@ impl Queues {
         std::iter::successors(self.first(side, price), |handle| self.next(*handle))
     }
 
+    fn queue_at(&self, queue: QueueAt) -> impl Iterator<Item = Handle> + '_ {
+        std::iter::successors(some(self.queues[queue.index()].first), |handle| self.next(*handle))
+    }
+
     /// All orders of a side: best level first, each from its front.
     pub fn orders(&self, side: Side) -> impl Iterator<Item = Order> + '_ {
-        let queues = self.places.levels(side);
-        queues.flat_map(move |place| self.queue(side, place.price)).map(|handle| self.order(handle))
+        let queues = self.places.sorted(&self.queues, side);
+        queues.flat_map(|queue| self.queue_at(queue)).map(|handle| self.order(handle))
     }
 
     /// All orders in the order of a snapshot: bids, then asks, each best level first and its front first.
@@ -424,80 +471,66 @@ impl Queues {
     /// Bytes that it holds, its own included.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() - size_of::<Book>()
+        size_of::<Self>()
             + self.places.memory_bytes()
             + self.nodes.capacity() * size_of::<Node>()
             + self.queues.capacity() * size_of::<Queue>()
-            + (self.free_nodes.capacity() + self.free_queues.capacity()) * size_of::<u32>()
     }
 
-    fn sum(&self, place: Level) -> Level {
-        Level { price: place.price, qty: self.queues[(place.qty - 1) as usize].qty }
+    fn sum(&self, queue: QueueAt) -> Level {
+        let Queue { price, qty, .. } = self.queues[queue.index()];
+        Level { price, qty }
     }
 
     #[inline]
     fn find(&self, side: Side, price: i64) -> Option<&Queue> {
-        self.find_number(side, price).map(|queue| &self.queues[queue as usize])
-    }
-
-    #[inline]
-    fn find_number(&self, side: Side, price: i64) -> Option<u32> {
-        let place = self.places.get(side, price);
-        (place > 0).then(|| (place - 1) as u32)
+        self.at(side, price).queue.map(|queue| &self.queues[queue.index()])
     }
 
     /// Makes the queue of a level.
-    fn begin(&mut self, side: Side, price: i64) -> u32 {
-        let queue = Queue { price, qty: 0, first: NONE, last: NONE, orders: 0, side };
-        let at = if let Some(at) = self.free_queues.pop() {
-            self.queues[at as usize] = queue;
+    #[inline]
+    fn begin(&mut self, side: Side, price: i64, place: Place) -> QueueAt {
+        let queue = Queue::new(side, price);
+        let at = if let Some(at) = QueueAt::new(self.free_queue) {
+            self.free_queue = std::mem::replace(&mut self.queues[at.index()], queue).first;
             at
         } else {
+            let at = QueueAt::after(&self.queues);
             self.queues.push(queue);
-            (self.queues.len() - 1) as u32
+            at
         };
-        self.places.set(side, price, i64::from(at) + 1);
+        self.places.insert(&self.queues, place, at);
         at
     }
 
-    /// Hangs an order into its queue; with a priority, behind the last order whose priority is not higher.
-    #[inline]
-    fn link(&mut self, at: u32, priority: u64) {
-        let queue = self.nodes[at as usize].queue;
-        let last = self.queues[queue as usize].last;
-        let mut before = last;
-        if priority != 0 {
-            while before != NONE && self.nodes[before as usize].priority > priority {
-                before = self.nodes[before as usize].prev;
-            }
+    /// Moves the last order of a queue to the place behind the last of those before it whose priority is not higher.
+    fn advance(&mut self, at: u32, priority: u64) {
+        let Node { queue, prev, .. } = self.nodes[at as usize];
+        let mut before = prev;
+        while before != NONE && self.nodes[before as usize].priority > priority {
+            before = self.nodes[before as usize].prev;
         }
-        let next = if before == last { NONE } else { self.next_of(before, queue) };
-        self.nodes[at as usize].prev = before;
-        self.nodes[at as usize].next = next;
-        let queue = &mut self.queues[queue as usize];
-        queue.orders += 1;
-        match before {
-            NONE => queue.first = at,
-            _ => self.nodes[before as usize].next = at,
+        if before == prev {
+            return;
         }
-        match next {
-            NONE => queue.last = at,
-            _ => {
-                self.nodes[next as usize].prev = at;
-                self.rank_between(at);
-            }
-        }
-    }
-
-    fn next_of(&self, before: u32, queue: u32) -> u32 {
-        if before == NONE { self.queues[queue as usize].first } else { self.nodes[before as usize].next }
+        let queue = &mut self.queues[queue.index()];
+        queue.last = prev;
+        self.nodes[prev as usize].next = NONE;
+        let next = match before {
+            NONE => std::mem::replace(&mut queue.first, at),
+            _ => std::mem::replace(&mut self.nodes[before as usize].next, at),
+        };
+        self.nodes[next as usize].prev = at;
+        let node = &mut self.nodes[at as usize];
+        (node.prev, node.next) = (before, next);
+        self.rank_between(at);
     }
 
     /// Takes an order out of its queue; the queue ends with its last order.
     #[inline]
     fn unlink(&mut self, at: u32, qty: i64) {
         let Node { queue: number, prev, next, .. } = self.nodes[at as usize];
-        let queue = &mut self.queues[number as usize];
+        let queue = &mut self.queues[number.index()];
         queue.qty -= qty;
         queue.orders -= 1;
         match prev {
@@ -509,9 +542,10 @@ impl Queues {
             _ => self.nodes[next as usize].prev = prev,
         }
         if queue.orders == 0 {
+            queue.first = std::mem::replace(&mut self.free_queue, number.number());
             let (side, price) = (queue.side, queue.price);
-            self.places.set(side, price, 0);
-            self.free_queues.push(number);
+            let place = self.at(side, price);
+            self.places.remove(&self.queues, place);
         }
     }
 
@@ -527,20 +561,13 @@ impl Queues {
             return;
         }
         // As if all had joined now, one after the other.
-        let mut each = self.queues[queue as usize].first;
+        let mut each = self.queues[queue.index()].first;
         while each != NONE {
             self.nodes[each as usize].rank = self.take_rank();
             each = self.nodes[each as usize].next;
         }
         self.has_renumbered = true;
     }
-}
-
-fn check(order: &Order) -> Result<(), Fault> {
-    if order.qty <= 0 {
-        return Err(Fault::BadQuantity);
-    }
-    if order.price == NOT_GIVEN { Err(Fault::NoPrice) } else { Ok(()) }
 }
 
 fn some(at: u32) -> Option<Handle> {

@@ -1,8 +1,7 @@
 //! Which order a quantity was that is gone from a level without a trade.
 
-use std::cmp::Ordering;
-
-use super::queues::{Handle, QueueAt, Queues};
+use super::places::QueueAt;
+use super::queues::{Handle, Queues};
 use crate::draw::Draw;
 
 /// Orders of a level that [`Rule::ExactSize`] and [`Rule::Likeliest`] look at, the newest ones: an older one is hardly ever it.
@@ -10,6 +9,13 @@ const SCAN_MAX: usize = 64;
 
 /// What the drawing rules begin with: the same messages always give the same orders.
 const SEED: u64 = 2026;
+
+/// The confidence of what is sure: on the wire it has a byte.
+pub(super) const CERTAIN: u8 = u8::MAX;
+
+fn confidence(probability: f32) -> u8 {
+    (probability * f32::from(CERTAIN)) as u8
+}
 
 /// Which order a quantity that is gone without a trade was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,55 +101,53 @@ impl Picker {
     }
 
     /// The order that a quantity was taken from, and how sure that is.
-    pub(super) fn pick(&mut self, queues: &Queues, queue: QueueAt, qty: i64, ts: i64) -> (Handle, f32) {
+    #[inline]
+    pub(super) fn pick(&mut self, queues: &Queues, queue: QueueAt, qty: i64, ts: i64) -> (Handle, u8) {
         let newest = queues.last_at(queue);
         if newest == queues.first_at(queue) {
-            return (newest, 1.0);
+            return (newest, CERTAIN);
         }
         let from_newest =
             || std::iter::successors(Some(newest), |handle| queues.previous(*handle)).take(SCAN_MAX);
         match self.rule {
-            Rule::NewestFirst => (newest, 1.0),
-            Rule::OldestFirst => (queues.first_at(queue), 1.0),
+            Rule::NewestFirst => (newest, CERTAIN),
+            Rule::OldestFirst => (queues.first_at(queue), CERTAIN),
             Rule::Proportional | Rule::Logarithmic => self.drawn(queues, queue),
             Rule::ExactSize => {
-                (from_newest().find(|handle| queues.qty_and_ts(*handle).0 == qty).unwrap_or(newest), 1.0)
+                (from_newest().find(|handle| queues.qty_and_ts(*handle).0 == qty).unwrap_or(newest), CERTAIN)
             }
             Rule::Likeliest => {
+                // How quantities compare has no pattern that a processor could learn, so nothing branches on it.
+                let by_qty = [self.weights.smaller, 1.0, self.weights.larger];
                 let (mut best, mut highest, mut sum) = (newest, 0.0, 0.0);
                 for handle in from_newest() {
                     let (its_qty, since) = queues.qty_and_ts(handle);
-                    let age = u64::try_from(ts - since).unwrap_or(0);
-                    let of_qty = match its_qty.cmp(&qty) {
-                        Ordering::Equal => 1.0,
-                        Ordering::Greater => self.weights.larger,
-                        Ordering::Less => self.weights.smaller,
-                    };
-                    let weight = self.weights.age[age.checked_ilog2().unwrap_or(0) as usize] * of_qty;
+                    let age = (ts - since).max(1).ilog2();
+                    let compared = usize::from(its_qty >= qty) + usize::from(its_qty > qty);
+                    let weight = self.weights.age[age as usize] * by_qty[compared];
                     sum += weight;
-                    if weight > highest {
-                        (best, highest) = (handle, weight);
-                    }
+                    best = if weight > highest { handle } else { best };
+                    highest = weight.max(highest);
                 }
-                (best, highest / sum)
+                (best, confidence(highest / sum))
             }
         }
     }
 
     /// The order at which the share of what is gone that is before its end reaches a drawn number, and its own share.
-    fn drawn(&mut self, queues: &Queues, queue: QueueAt) -> (Handle, f32) {
+    fn drawn(&mut self, queues: &Queues, queue: QueueAt) -> (Handle, u8) {
         let share = match self.rule {
             Rule::Proportional => |front: f64, back: f64| front / (front + back),
             _ => |front: f64, back: f64| front.ln_1p() / (front.ln_1p() + back.ln_1p()),
         };
-        let all = queues.qty_at(queue) as f64;
+        let all = queues.qty_of(queue) as f64;
         let drawn = self.draw.unit();
         let (mut front, mut before) = (0.0, 0.0);
-        let mut found = (queues.first_at(queue), 1.0);
+        let mut found = (queues.first_at(queue), CERTAIN);
         for handle in std::iter::successors(Some(found.0), |handle| queues.next(*handle)) {
             front += queues.qty_and_ts(handle).0 as f64;
             let until = share(front, (all - front).max(0.0));
-            found = (handle, (until - before) as f32);
+            found = (handle, confidence((until - before) as f32));
             if until > drawn {
                 break;
             }

@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 
-use super::queues::{Handle, Order, QueueAt, Queues};
+use super::places::Place;
+use super::queues::{Handle, Order, Queues};
 use super::{Fault, WATCHES_MAX};
 use crate::event::Side;
 
@@ -20,6 +21,10 @@ impl WatchedQueues {
         Self { queues: Queues::new(tick), watches: Watches::default() }
     }
 
+    pub(super) fn unordered() -> Self {
+        Self { queues: Queues::unordered(), watches: Watches::default() }
+    }
+
     /// [`Queues::add`].
     #[inline]
     pub(super) fn add(&mut self, order: &Order) -> Result<Handle, Fault> {
@@ -30,8 +35,8 @@ impl WatchedQueues {
 
     /// [`Queues::push`].
     #[inline]
-    pub(super) fn push(&mut self, order: &Order, queue: Option<QueueAt>) -> Result<Handle, Fault> {
-        let handle = self.queues.push(order, queue)?;
+    pub(super) fn push(&mut self, order: &Order, place: Place) -> Result<Handle, Fault> {
+        let handle = self.queues.push(order, place)?;
         self.see_joined(handle);
         Ok(handle)
     }
@@ -79,6 +84,20 @@ impl WatchedQueues {
             self.watches.follow(level, handle, None);
         }
         gone.order
+    }
+
+    /// Takes all orders of a queue out, which ends: [`Queues::drain`].
+    #[inline]
+    pub(super) fn drain(&mut self, place: Place, mut gone: impl FnMut(&Order)) {
+        if self.watches.is_empty() {
+            self.queues.drain(place, gone);
+            return;
+        }
+        let mut next = place.queue.map(|queue| self.queues.first_at(queue));
+        while let Some(handle) = next {
+            next = self.queues.next(handle);
+            gone(&self.remove(handle));
+        }
     }
 
     pub(super) fn clear(&mut self) {

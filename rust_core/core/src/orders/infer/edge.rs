@@ -4,6 +4,7 @@
 
 use super::{Edges, Inference};
 use crate::event::Side;
+use crate::orders::rule::CERTAIN;
 
 impl Inference {
     /// Sets the prices of the sides behind which nothing was told; `None`: all of it was.
@@ -13,11 +14,11 @@ impl Inference {
 
     /// How sure it is that what comes to a level that has no orders is an order that comes now.
     #[inline]
-    pub(super) fn confidence_at(&self, (side, price): (Side, i64)) -> f32 {
+    pub(super) fn confidence_at(&self, (side, price): (Side, i64)) -> u8 {
         let is_told = self.edges[side.index()].is_none_or(|edge| match side {
             Side::Bid => price >= edge,
             Side::Ask => price <= edge,
         });
-        if is_told { 1.0 } else { 0.0 }
+        if is_told { CERTAIN } else { 0 }
     }
 }

@@ -170,7 +170,7 @@ impl Inference {
         let changed: HashMap<(Side, i64), i64> =
             levels.map(|(side, level)| ((side, level.price), level.qty)).collect();
         [Side::Bid, Side::Ask].map(|side| {
-            let stays = self.queues().levels(side).map(|level| level.price);
+            let stays = self.queues().prices(side);
             let stays = stays.filter(|price| changed.get(&(side, *price)).is_none_or(|qty| *qty > 0));
             let comes = changed.iter().filter(|(level, qty)| level.0 == side && **qty > 0);
             let comes = comes.map(|((_, price), _)| *price);
@@ -196,7 +196,7 @@ impl Inference {
         }
         let orders = self.queues.take_out(level);
         for order in &orders {
-            self.tell(order_op::DELETE, order, order.qty, 0, 0.0);
+            self.tell(order_op::DELETE, order, order.qty, 0, 0);
         }
         self.outside.put(level, Aside { orders, qty, since: ts });
         while let Some(farthest) = self.outside.excess() {
@@ -236,8 +236,8 @@ impl Inference {
         let traded = prints.fold(0_i64, |sum, print| sum.saturating_add(print.qty));
         if aside.qty - traded.min(aside.qty) < seen {
             let left = self.take_prints(level, aside.qty, ts);
-            let queue = self.queues().at(level.0, level.1);
-            self.join_as(level, queue, seen - left, ts, 0.0);
+            let place = self.queues().at(level.0, level.1);
+            self.join_as(level, place, seen - left, ts, 0);
         }
     }
 
@@ -276,6 +276,6 @@ impl Inference {
 
 /// An order that is told of again, as surely as it is still there.
 fn returned(order: Order, kept: f64, ts: i64) -> Order {
-    let confidence = (f64::from(order.flags >> ORDER_CONFIDENCE_SHIFT) * kept).round() as u16;
-    Order { priority: ts as u64, flags: flags(0.0) | confidence << ORDER_CONFIDENCE_SHIFT, ..order }
+    let confidence = (f64::from(order.flags >> ORDER_CONFIDENCE_SHIFT) * kept).round() as u8;
+    Order { priority: ts as u64, flags: flags(confidence), ..order }
 }

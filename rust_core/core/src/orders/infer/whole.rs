@@ -3,6 +3,7 @@
 use super::{Inference, flags};
 use crate::event::{Level, OrderOp, Side, order_op};
 use crate::orders::queues::Order;
+use crate::orders::rule::CERTAIN;
 use crate::orders::tape::Tape;
 use crate::orders::watch::WatchedQueues;
 
@@ -11,16 +12,17 @@ impl Inference {
     /// any confidence, which stands for all that are there.
     pub fn begin(&mut self, levels: impl Iterator<Item = (Side, Level)>, ts: i64) {
         self.forget();
-        self.ops.push(OrderOp { op: order_op::CLEAR, op_flags: flags(1.0), ..OrderOp::default() });
+        self.ops.push(OrderOp { op: order_op::CLEAR, op_flags: flags(CERTAIN), ..OrderOp::default() });
         for (side, level) in levels {
             let edge = &mut self.edges[side.index()];
             let worst = edge.map_or(level.price, |edge| {
                 if side == Side::Bid { edge.min(level.price) } else { edge.max(level.price) }
             });
             *edge = Some(worst);
-            let queue = self.queues().at(side, level.price);
-            self.join_as((side, level.price), queue, level.qty, ts, 0.0);
+            let place = self.queues().at(side, level.price);
+            self.join_as((side, level.price), place, level.qty, ts, 0);
         }
+        self.queues.queues.reserve();
     }
 
     /// Nothing is known any more; [`Inference::begin`] comes next.
@@ -30,6 +32,7 @@ impl Inference {
             **tape = Tape::default();
         }
         self.prints.clear();
+        self.printed = 0;
         self.shrunk.clear();
         self.glimpses.clear();
         self.last_best = [(0, 0); 2];
@@ -41,11 +44,11 @@ impl Inference {
 
     /// The same at finer exponents, watched places too; `None` if a number does not fit.
     #[must_use]
-    pub fn rescaled(&self, tick: i64, price_factor: i64, qty_factor: i64) -> Option<Self> {
+    pub fn rescaled(&self, price_factor: i64, qty_factor: i64) -> Option<Self> {
         let finer = |level: (Side, i64), qty: i64| {
             Some(((level.0, level.1.checked_mul(price_factor)?), qty.checked_mul(qty_factor)?))
         };
-        let mut queues = WatchedQueues::new(tick);
+        let mut queues = WatchedQueues::unordered();
         for side in [Side::Bid, Side::Ask] {
             for order in self.queues().orders(side) {
                 let ((_, price), qty) = finer((side, order.price), order.qty)?;
@@ -62,6 +65,7 @@ impl Inference {
         let mut scaled = Self { queues, beliefs, tape, outside, ..self.clone() };
         for print in &mut scaled.prints {
             (print.level, print.qty) = finer(print.level, print.qty)?;
+            scaled.printed |= super::bit_of(print.level);
         }
         for shrunk in &mut scaled.shrunk {
             (shrunk.level, shrunk.qty) = finer(shrunk.level, shrunk.qty)?;

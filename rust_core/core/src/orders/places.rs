@@ -1,0 +1,349 @@
+//! The queues of levels, and where each is.
+
+use std::num::NonZero;
+
+use super::queues::NONE;
+use crate::book::Book;
+use crate::event::{Level, Side};
+
+/// The orders of one level.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Queue {
+    pub(super) price: i64,
+    pub(super) qty: i64,
+    /// Numbers of orders, and how many they are.
+    pub(super) first: u32,
+    pub(super) last: u32,
+    pub(super) orders: u32,
+    pub(super) side: Side,
+}
+
+impl Queue {
+    /// Stands where there is no queue.
+    pub(super) const NONE: Self =
+        Self { price: 0, qty: 0, first: NONE, last: NONE, orders: 0, side: Side::Bid };
+
+    /// Of a level, without orders.
+    pub(super) fn new(side: Side, price: i64) -> Self {
+        Self { price, side, ..Self::NONE }
+    }
+}
+
+/// The queue of a level while it has orders: found once, it is used for all that one change does there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct QueueAt(NonZero<u32>);
+
+impl QueueAt {
+    /// Of a number; 0 = none.
+    #[inline]
+    pub(super) fn new(number: u32) -> Option<Self> {
+        NonZero::new(number).map(Self)
+    }
+
+    #[inline]
+    pub(super) fn number(self) -> u32 {
+        self.0.get()
+    }
+
+    #[inline]
+    pub(super) fn index(self) -> usize {
+        self.number() as usize
+    }
+
+    /// The next one, behind at least [`Queue::NONE`].
+    pub(super) fn after(queues: &[Queue]) -> Self {
+        Self(NonZero::<u32>::MIN.saturating_add(queues.len() as u32 - 1))
+    }
+
+    /// The queue, or [`Queue::NONE`].
+    #[inline]
+    pub(super) fn of(queues: &[Queue], at: Option<Self>) -> &Queue {
+        &queues[at.map_or(0, Self::index)]
+    }
+
+    /// Grows from the best level of a side to the worst.
+    pub(super) fn worse(self, queues: &[Queue]) -> i64 {
+        let Queue { side, price, .. } = queues[self.index()];
+        match side {
+            Side::Bid => !price,
+            Side::Ask => price,
+        }
+    }
+}
+
+/// What was found at a level.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Where its queue is, or would be.
+    slot: usize,
+    pub(super) queue: Option<QueueAt>,
+}
+
+/// The queues of the levels.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "either lies in queues, which lie in one piece of memory")]
+pub(super) enum Places {
+    /// Its number as the quantity of the level.
+    InOrder(Book),
+    /// Of bids and asks by price: sorted for whoever asks for the levels in order.
+    Unordered([Table; 2]),
+}
+
+impl Places {
+    /// None; `tick` as with [`Book::new`].
+    pub(super) fn in_order(tick: i64) -> Self {
+        Self::InOrder(Book::new(tick))
+    }
+
+    pub(super) fn unordered() -> Self {
+        Self::Unordered([Table::new(), Table::new()])
+    }
+
+    #[inline]
+    pub(super) fn find(&self, queues: &[Queue], side: Side, price: i64) -> Place {
+        match self {
+            Self::InOrder(book) => Place { slot: 0, queue: QueueAt::new(book.get(side, price) as u32) },
+            Self::Unordered(sides) => sides[side.index()].find(queues, price),
+        }
+    }
+
+    /// Puts the queue of a level that has none, where nothing was put or removed since it was found.
+    #[inline]
+    pub(super) fn insert(&mut self, queues: &[Queue], place: Place, queue_at: QueueAt) {
+        let Queue { side, price, .. } = *QueueAt::of(queues, Some(queue_at));
+        match self {
+            Self::InOrder(book) => {
+                book.set(side, price, i64::from(queue_at.number()));
+            }
+            Self::Unordered(sides) => sides[side.index()].insert(queues, place.slot, queue_at),
+        }
+    }
+
+    /// Takes the queue of a level out, where nothing was put or removed since it was found.
+    #[inline]
+    pub(super) fn remove(&mut self, queues: &[Queue], place: Place) {
+        let Queue { side, price, .. } = *QueueAt::of(queues, place.queue);
+        match self {
+            Self::InOrder(book) => {
+                book.set(side, price, 0);
+            }
+            Self::Unordered(sides) => sides[side.index()].remove(queues, place.slot),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        match self {
+            Self::InOrder(book) => book.clear(),
+            Self::Unordered(sides) => sides.iter_mut().for_each(Table::clear),
+        }
+    }
+
+    /// Number of levels of a side.
+    pub(super) fn len(&self, side: Side) -> usize {
+        match self {
+            Self::InOrder(book) => book.len(side),
+            Self::Unordered(sides) => sides[side.index()].len,
+        }
+    }
+
+    pub(super) fn best(&self, queues: &[Queue], side: Side) -> Option<QueueAt> {
+        match self {
+            Self::InOrder(book) => book.best(side).and_then(of_level),
+            Self::Unordered(sides) => sides[side.index()].queues().min_by_key(|at| at.worse(queues)),
+        }
+    }
+
+    pub(super) fn worst(&self, queues: &[Queue], side: Side) -> Option<QueueAt> {
+        match self {
+            Self::InOrder(book) => book.worst(side).and_then(of_level),
+            Self::Unordered(sides) => sides[side.index()].queues().max_by_key(|at| at.worse(queues)),
+        }
+    }
+
+    /// The queues of a side, in no order.
+    pub(super) fn queues(&self, side: Side) -> impl Iterator<Item = QueueAt> + '_ {
+        let (book, table) = match self {
+            Self::InOrder(book) => (Some(book), None),
+            Self::Unordered(sides) => (None, Some(&sides[side.index()])),
+        };
+        let in_book = book.into_iter().flat_map(move |book| book.levels(side).filter_map(of_level));
+        in_book.chain(table.into_iter().flat_map(Table::queues))
+    }
+
+    /// The queues of a side, best level first.
+    pub(super) fn sorted(&self, queues: &[Queue], side: Side) -> impl Iterator<Item = QueueAt> + '_ {
+        let (book, mut all) = match self {
+            Self::InOrder(book) => (Some(book), Vec::new()),
+            Self::Unordered(sides) => (None, sides[side.index()].queues().collect()),
+        };
+        all.sort_unstable_by_key(|at: &QueueAt| at.worse(queues));
+        let in_book = book.into_iter().flat_map(move |book| book.levels(side).filter_map(of_level));
+        in_book.chain(all)
+    }
+
+    /// Bytes that it holds besides its own.
+    pub(super) fn memory_bytes(&self) -> usize {
+        match self {
+            Self::InOrder(book) => book.memory_bytes() - size_of::<Book>(),
+            Self::Unordered(sides) => {
+                sides.iter().map(|side| side.slots.capacity() * size_of::<Option<QueueAt>>()).sum()
+            }
+        }
+    }
+}
+
+fn of_level(level: Level) -> Option<QueueAt> {
+    QueueAt::new(level.qty as u32)
+}
+
+/// Slots that a table begins with; a power of two, as ever after.
+const SLOTS_FIRST: usize = 16;
+/// Slots of a table for each level at least: nearly every look ends at its first slot then, whether there is a queue or not.
+const SLOTS_PER_LEVEL: usize = 4;
+
+/// Queues by price. Open addressing with linear probing; what is removed leaves no trace, as those behind it move up (Knuth,
+/// The Art of Computer Programming 3, 6.4, algorithm R). A slot has the number of the queue, and the queue its price.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    /// `None`: the slot is free.
+    slots: Vec<Option<QueueAt>>,
+    len: usize,
+    /// 64 less the bits of the number of a slot.
+    shift: u32,
+}
+
+impl Table {
+    fn new() -> Self {
+        Self { slots: vec![None; SLOTS_FIRST], len: 0, shift: 64 - SLOTS_FIRST.ilog2() }
+    }
+
+    #[inline]
+    fn home(&self, price: i64) -> usize {
+        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+        // Prices are multiples of a step, which one half of the product alone would spread in clumps.
+        let product = u128::from(price as u64) * u128::from(GOLDEN);
+        let folded = product as u64 ^ (product >> 64) as u64;
+        (folded.wrapping_mul(GOLDEN) >> self.shift) as usize
+    }
+
+    #[inline]
+    fn next(&self, slot: usize) -> usize {
+        (slot + 1) & (self.slots.len() - 1)
+    }
+
+    /// The slot of a price, or the free one where it would be.
+    #[inline]
+    fn find(&self, queues: &[Queue], price: i64) -> Place {
+        let mut slot = self.home(price);
+        loop {
+            let queue = self.slots[slot];
+            if queue.is_none() | (QueueAt::of(queues, queue).price == price) {
+                return Place { slot, queue };
+            }
+            slot = self.next(slot);
+        }
+    }
+
+    /// Puts the queue of a price into the free slot that was found for it.
+    #[inline]
+    fn insert(&mut self, queues: &[Queue], slot: usize, queue: QueueAt) {
+        self.slots[slot] = Some(queue);
+        self.len += 1;
+        if self.len * SLOTS_PER_LEVEL > self.slots.len() {
+            self.grow(queues);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, queues: &[Queue]) {
+        let slots = vec![None; self.slots.len() * 2];
+        let old = std::mem::replace(&mut self.slots, slots);
+        self.shift -= 1;
+        for queue in old.into_iter().filter(Option::is_some) {
+            let slot = self.find(queues, QueueAt::of(queues, queue).price).slot;
+            self.slots[slot] = queue;
+        }
+    }
+
+    /// Frees a slot.
+    #[inline]
+    fn remove(&mut self, queues: &[Queue], mut free: usize) {
+        self.len -= 1;
+        let mut slot = free;
+        loop {
+            slot = self.next(slot);
+            let queue = self.slots[slot];
+            if queue.is_none() {
+                break;
+            }
+            // It may stand in the free slot if that is not before its home.
+            let mask = self.slots.len() - 1;
+            let from_home = slot.wrapping_sub(self.home(QueueAt::of(queues, queue).price)) & mask;
+            if from_home >= slot.wrapping_sub(free) & mask {
+                self.slots[free] = queue;
+                free = slot;
+            }
+        }
+        self.slots[free] = None;
+    }
+
+    fn clear(&mut self) {
+        self.slots.fill(None);
+        self.len = 0;
+    }
+
+    fn queues(&self) -> impl Iterator<Item = QueueAt> + '_ {
+        self.slots.iter().flatten().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Queues of one side, each of a price.
+    fn queues(prices: &[i64]) -> Vec<Queue> {
+        let of_prices = prices.iter().map(|price| Queue::new(Side::Bid, *price));
+        std::iter::once(Queue::NONE).chain(of_prices).collect()
+    }
+
+    proptest! {
+        /// Prices on a grid and off it, many of them in one clump of slots.
+        #[test]
+        fn a_table_is_a_map(
+            step in prop_oneof![Just(1), Just(10_000_000), Just(i64::MAX / 64)],
+            picks in prop::collection::vec(0_usize..64, 0..400),
+        ) {
+            let prices: Vec<i64> = (0..64).map(|at: i64| (at - 32) * step).collect();
+            let queues = queues(&prices);
+            let (mut table, mut map) = (Table::new(), BTreeMap::new());
+            for pick in picks {
+                let (price, queue) = (prices[pick], QueueAt::new(pick as u32 + 1));
+                let place = table.find(&queues, price);
+                prop_assert_eq!(place.queue, map.get(&price).copied());
+                match queue.filter(|_| place.queue.is_none()) {
+                    Some(queue) => {
+                        table.insert(&queues, place.slot, queue);
+                        map.insert(price, queue);
+                    }
+                    None => {
+                        table.remove(&queues, place.slot);
+                        map.remove(&price);
+                    }
+                }
+                for price in &prices {
+                    prop_assert_eq!(table.find(&queues, *price).queue, map.get(price).copied());
+                }
+                prop_assert_eq!(table.len, map.len());
+                prop_assert!(table.len * SLOTS_PER_LEVEL <= table.slots.len());
+            }
+            let mut all: Vec<_> = table.queues().collect();
+            all.sort_by_key(|queue| queue.number());
+            prop_assert_eq!(all, map.into_values().collect::<Vec<_>>());
+        }
+    }
+}
