@@ -54,12 +54,10 @@ ARGS_MAX: Final = 10
 """Topics of one request."""
 
 DEPTH: Final = 25
+"""Levels a side. One that is pushed out is deleted by the message that does it."""
 
 _PATH: Final = "/realtime_public"
 _SYMBOLS: Final = "/v2/public/symbols"
-
-_DEPTH: Final = 25
-"""Levels a side. One that is pushed out is deleted by the message that does it."""
 
 _BUY_SELL: Final = SideWords(bid=("Buy",), ask=("Sell",))
 _LEVEL: Final = {"price": "price", "qty": "size", "side": "side"}
@@ -76,7 +74,7 @@ _SNAPSHOT: Final = Shape(
     level=_LEVEL,
     side=_BUY_SELL,
     snapshot=True,
-    depth=_DEPTH,
+    depth=DEPTH,
     known=tuple(("data", "order_book", ANY, key) for key in _ROW_UNUSED),
 )
 
@@ -90,7 +88,7 @@ _DELTA: Final = Shape(
     levels={("data", "delete"): "remove", ("data", "update"): "set", ("data", "insert"): "set"},
     level=_LEVEL,
     side=_BUY_SELL,
-    depth=_DEPTH,
+    depth=DEPTH,
     known=tuple(("data", verb, ANY, key) for verb in ("delete", "update", "insert") for key in _ROW_UNUSED),
 )
 
