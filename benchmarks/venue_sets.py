@@ -1,11 +1,12 @@
 """All recorded sessions of a venue as a running feeder gets them, and the books of a plain model after them.
 
 The sessions are short, and a feed learns: of the form of messages it knows more after an hour than after
-fifty messages, and a book takes memory only once. So each session is there under other names first (as a
-stand-in renames its copies), which the feed takes before the clock starts, and then as often as makes
-`MESSAGES_MIN`, each time with instruments of its own. Those have had their books, and lost them with the
-connection: what is timed is a session of a feeder that runs. Nothing comes twice that a handler could drop,
-as it may with trades.
+fifty messages, it looks for unknown fields in the first ones of each kind (and in one of a thousand later),
+and a book takes memory only once. So each session is there under other names first (as a stand-in renames its
+copies), which the feed takes before the clock starts, its beginning `LOOKS` times over; and then as often as
+makes `MESSAGES_MIN`, each time with instruments of its own. Those have had their books, and lost them with
+the connection: what is timed is a session of a feeder that runs. Nothing comes twice that a handler could
+drop, as it may with trades. A feeder sends its frames and has their memory again: here none is kept either.
 """
 
 from __future__ import annotations
@@ -39,6 +40,15 @@ MESSAGES_MAX: Final = 5_000
 
 MESSAGES_MIN: Final = 2_000
 """Messages of a venue that are timed at least."""
+
+LOOKS: Final = 64
+"""Messages of each kind that a feed looks at in any case (`FIRST` in `drift.rs`): it has that behind it."""
+
+BEGINNING: Final = 500
+"""Messages of a session that are taken as often: each kind is among them, and the whole books."""
+
+FRAMES_BYTES: Final = 65_536
+"""Bytes of frames after which their memory is used again: some that a socket's buffer has."""
 
 CONNECTION: Final = 1
 
@@ -238,7 +248,7 @@ class Handler:
     def __init__(self, session: Session) -> None:
         venue, with_book = session.venue, session.found.with_book
         self.session = session
-        self.publisher = _core.Publisher.memory()
+        self.publisher = _core.Publisher.memory(bytes_max=FRAMES_BYTES)
         self.feed = _core.Feed(
             self.publisher,
             venue=venue.number,
@@ -258,7 +268,14 @@ class Handler:
                     **to_core_kwargs(each, len(self.indices) + 1), has_book=recorded in with_book
                 )
                 self.indices[each.native_symbol] = index
-        self._have_books()
+        for _ in range(LOOKS):
+            self._have_books(0, session.frames[0][:BEGINNING])
+        for number, frames in enumerate(session.frames):
+            of_book = [
+                data for data, is_of_book in zip(frames, session.is_of_book, strict=True) if is_of_book
+            ]
+            self._have_books(number, of_book)
+        self.feed.notices()
         for copy in session.copies:
             for recorded, each in copy.items():
                 index = self.indices[each.native_symbol]
@@ -274,18 +291,15 @@ class Handler:
         self._take(repeat(CONNECTION), session.frames[0])
         self.publisher.take()
 
-    def _have_books(self) -> None:
-        """Every instrument has had its book."""
-        session = self.session
-        for number, (copy, frames) in enumerate(zip(session.copies, session.frames, strict=True)):
-            for recorded, body in session.snapshots.items():
-                self.feed.on_snapshot(self.indices[copy[recorded].native_symbol], body)
-            for is_of_book, data in zip(session.is_of_book, frames, strict=True):
-                if is_of_book:
-                    self.feed.on_frame(CONNECTION + number, data)
-            self.feed.restart_connection(CONNECTION + number)
-        self.feed.disconnected(list(self.indices.values()))
-        self.feed.notices()
+    def _have_books(self, number: int, frames: Iterable[bytes]) -> None:
+        """The instruments of a copy have books, and lose them with the connection."""
+        copy = self.session.copies[number]
+        for recorded, body in self.session.snapshots.items():
+            self.feed.on_snapshot(self.indices[copy[recorded].native_symbol], body)
+        for data in frames:
+            self.feed.on_frame(CONNECTION + number, data)
+        self.feed.restart_connection(CONNECTION + number)
+        self.feed.disconnected([self.indices[each.native_symbol] for each in copy.values()])
         self.publisher.take()
 
     def _take(self, connections: Iterable[int], messages: Iterable[bytes]) -> None:

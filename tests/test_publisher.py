@@ -53,6 +53,17 @@ def frames(publisher: _core.Publisher, plane: int = 0) -> list[wire.Frame]:
     return [wire.decode(datagram) for number, datagram in publisher.take() if number == plane]
 
 
+def test_frames_in_memory_are_forgotten_beyond_a_limit() -> None:
+    kept, short = _core.Publisher.memory(), _core.Publisher.memory(bytes_max=1)
+    for publisher in (kept, short):
+        feed = feed_of(publisher, instruments=4)
+        assert feed.last_seq() == 5
+    assert [frame.header["channel_seq"] for frame in frames(kept)] == [1, 2, 3, 4, 5]
+    assert [frame.header["channel_seq"] for frame in frames(short)] == [5]
+    assert frames(short) == []
+    assert short.counters()["frames"] == 5
+
+
 def test_heartbeats_tell_where_lost_frames_can_be_had() -> None:
     publisher = _core.Publisher.memory(retransmit=True)
     udp, tcp = publisher.retransmit_ports()

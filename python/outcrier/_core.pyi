@@ -239,10 +239,15 @@ class Publisher:
         """
     @staticmethod
     def memory(
-        *, keys: str = "", retransmit: bool = False, log_dir: str = "", manifest_key: str = ""
+        *,
+        keys: str = "",
+        retransmit: bool = False,
+        log_dir: str = "",
+        manifest_key: str = "",
+        bytes_max: int = 0,
     ) -> Publisher:
         """`retransmit` serves what was kept on free ports of 127.0.0.1; nothing is ever removed from the
-        log."""
+        log. Where `bytes_max` is not 0, what waits for `take` is forgotten when it is longer."""
     def change_keys(self, keys: str) -> None:
         """Takes other keys (the text of a key file) for requests and other publishers at once; a feed signs
         with the first one from its next `change_key`, or from its start. Raises ValueError for what is no

@@ -29,11 +29,18 @@ pub(crate) struct Kept {
     bytes: Vec<u8>,
     /// Plane of each, and where it ends.
     ends: Vec<(u8, usize)>,
+    /// What was kept is forgotten where it is longer than this; 0 = never.
+    bytes_max: usize,
     pub(crate) texts: VecDeque<Vec<u8>>,
     sums: PublisherCounters,
 }
 
 impl Kept {
+    /// Keeps all datagrams until they are taken; those that came last where `bytes_max` is not 0.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, ..Self::default() }
+    }
+
     /// Gives the datagrams to `take`, in their order and with their plane, and forgets them.
     pub(crate) fn take<T>(&mut self, mut take: impl FnMut(u8, &[u8]) -> T) -> Vec<T> {
         let mut start = 0;
@@ -59,6 +66,10 @@ impl Outlet {
             Self::Memory(kept) => {
                 let mut kept = lock(kept);
                 kept.sums.sends += 1;
+                if kept.bytes_max > 0 && kept.bytes.len() > kept.bytes_max {
+                    kept.bytes.clear();
+                    kept.ends.clear();
+                }
                 for (frame, padding) in batch.datagrams() {
                     kept.sums.frames += 1;
                     kept.sums.bytes += frame.len() as u64;

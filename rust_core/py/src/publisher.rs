@@ -15,7 +15,7 @@ use outcrier_net::{Added, Batch, Guard, LineB, PublisherConfig, PublisherCounter
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::outlet::{Outlet, Udp, lock};
+use crate::outlet::{Kept, Outlet, Udp, lock};
 use crate::upkeep::{Logged, Serve, Upkeep};
 use crate::{address, optional_address, os_error, value_error};
 
@@ -212,8 +212,14 @@ impl Publisher {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (*, keys="", retransmit=false, log_dir="", manifest_key=""))]
-    fn memory(keys: &str, retransmit: bool, log_dir: &str, manifest_key: &str) -> PyResult<Self> {
+    #[pyo3(signature = (*, keys="", retransmit=false, log_dir="", manifest_key="", bytes_max=0))]
+    fn memory(
+        keys: &str,
+        retransmit: bool,
+        log_dir: &str,
+        manifest_key: &str,
+        bytes_max: usize,
+    ) -> PyResult<Self> {
         let keys = keyring(keys)?;
         let serve = retransmit.then_some(Serve {
             interface: Ipv4Addr::LOCALHOST,
@@ -230,7 +236,7 @@ impl Publisher {
             manifest_key,
         };
         let upkeep = Upkeep::open(serve.as_ref(), &logged, keys.clone(), None)?;
-        Ok(Self::over(Outlet::Memory(Mutex::default()), keys, upkeep))
+        Ok(Self::over(Outlet::Memory(Mutex::new(Kept::new(bytes_max))), keys, upkeep))
     }
 
     fn change_keys(&self, keys: &str) -> PyResult<()> {
