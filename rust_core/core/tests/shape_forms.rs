@@ -310,6 +310,40 @@ fn a_bound_number_tells_the_channel() {
     assert_eq!(kind(&mut it, unbound), "book");
 }
 
+/// A heartbeat is known again by its bytes: nothing else may be, nor what more than its bytes makes one.
+#[test]
+fn the_same_heartbeat_again_is_one_and_nothing_else_is() {
+    let mut it = fixture("kraken_v2", &["BTC/USD"]);
+    assert_eq!(it.outcome(""), Outcome::Fault(FaultKind::Malformed));
+    for _ in 0..3 {
+        assert_eq!(it.outcome(r#"{"channel":"heartbeat"}"#), Outcome::NotMine);
+        assert_eq!(it.outcome(""), Outcome::Fault(FaultKind::Malformed));
+        assert_eq!(it.outcome(r#"{"channel":"heartbeat"]"#), Outcome::Fault(FaultKind::Malformed));
+        assert_eq!(it.outcome(r#"{"channel":"heartbea"}"#), Outcome::NotMine);
+    }
+
+    let mut it = fixture("bitfinex", &["tBTCUSD"]);
+    it.table.bind(7, 6959, 0, "");
+    for _ in 0..3 {
+        assert_eq!(it.outcome(r#"[6959,"hb",3603,1]"#), Outcome::NotMine);
+        assert_eq!(it.out.connection_seq, Some(3603), "its number is told each time");
+    }
+
+    let all: serde_json::Value = serde_json::from_str(&shapes("venues.json")).unwrap();
+    let mut unnumbered = all["bitfinex"].clone();
+    unnumbered["connection_sequence"] = serde_json::Value::Null;
+    for shape in unnumbered["shapes"].as_array_mut().unwrap() {
+        shape["sequence"]["rule"] = "none".into();
+    }
+    let mut it = fixture("plain", &["tBTCUSD"]);
+    it.decoder = Decoder::compile(&unnumbered.to_string()).unwrap();
+    let short = "[9,[219.11,3,-18.1],46]";
+    it.table.bind(7, 9, 0, "candles");
+    assert_eq!(it.outcome(short), Outcome::NotMine);
+    it.table.bind(7, 9, 0, "book");
+    assert_eq!(it.outcome(short), Outcome::Handled, "the number stands for another channel now");
+}
+
 #[test]
 fn one_frame_for_several_shapes() {
     let mut it = venue("kraken", &["ANETx/USD", "BTC/USD"]);

@@ -107,7 +107,7 @@ pub(crate) fn number<W: Words>(words: W, at: usize, kept: &Kept) -> Option<Plain
     short_number(words, at, kept).or_else(|| long_number(words, at, kept))
 }
 
-/// The same with at most 7 digits before the point: nearly all. Nothing of it is called, so that a list of numbers stays in
+/// The same with at most 7 digits before the point, or 8 where few are kept behind it: nearly all. Nothing of it is called, so that a list of numbers stays in
 /// registers.
 ///
 /// How many digits there are is no branch, because it changes from number to number where a venue prints no zeros at the
@@ -118,7 +118,11 @@ pub(crate) fn short_number<W: Words>(words: W, at: usize, kept: &Kept) -> Option
     let count = leading_digits(first);
     let shift = (8 * count) & 63;
     let whole = eight_digits((first & DIGITS) << ((64 - shift) & 63));
-    let is_point = (first >> shift) as u8 == b'.';
+    let mut after = (first >> shift) as u8;
+    if count == 8 {
+        after = words.word(at + 8) as u8;
+    }
+    let is_point = after == b'.';
     let start = at + count as usize + usize::from(is_point);
     let second = words.word(start);
     let mut fraction = leading_digits(second);
@@ -132,18 +136,22 @@ pub(crate) fn short_number<W: Words>(words: W, at: usize, kept: &Kept) -> Option
         let third = words.word(start + 8);
         let more = leading_digits(third);
         if more != 0 {
-            if more == 8 || !kept.is_wide {
+            let last = third & DIGITS & FIRST[more as usize];
+            if more == 8 || !kept.is_wide && last != 0 {
                 return None;
             }
-            digits = third & DIGITS & FIRST[more as usize];
+            if kept.is_wide {
+                digits = last;
+            }
             fraction += more;
         }
     }
-    let is_short = count.wrapping_sub(1) < 7 && !kept.is_far;
-    if !is_short || u32::from(is_point) > fraction || digits & kept.cut != 0 {
+    let is_short = count.wrapping_sub(1) < 7 && !kept.is_far || count == 8 && !kept.is_wide;
+    // Of nine digits without a point the last ones would be taken for those behind one.
+    if !is_short || is_point != (fraction != 0) || digits & kept.cut != 0 {
         return None;
     }
-    // Below 10^18 + 10^11.
+    // Below 10^18 + 10^11, the power of a column that is not wide being 10^8 at most.
     let mantissa = (whole * kept.power + high + eight_digits(digits << kept.shift)) as i64;
     Some(Plain { mantissa, fraction: u64::from(fraction), end: start + fraction as usize })
 }
@@ -293,6 +301,35 @@ mod tests {
             assert_eq!(read(long, 2), None, "so many digits are not read: {long}");
         }
         assert!(Kept::at(1).is_none() && Kept::at(-16).is_none());
+    }
+
+    /// Numbers of all lengths, whose only digit that is no zero stands in each place, or of nines, at all exponents.
+    #[test]
+    fn a_number_of_any_length_is_parse_or_silent() {
+        for (whole, fraction) in (0..=17).flat_map(|whole| (0..=17).map(move |fraction| (whole, fraction))) {
+            let count = whole + fraction;
+            for at in 0..=count {
+                let digit = |place| if at == place || at == count { '9' } else { '0' };
+                let before: String = (0..whole).map(digit).collect();
+                let after: String = (whole..count).map(digit).collect();
+                let text = if fraction > 0 { format!("{before}.{after}") } else { before };
+                for decimals in 0..=15 {
+                    let parsed = parse(text.as_bytes(), -(decimals as i8));
+                    match read(&text, decimals) {
+                        Some(found) => {
+                            assert_eq!(
+                                found,
+                                (parsed.unwrap(), fraction as u8, text.len()),
+                                "{text} {decimals}"
+                            );
+                        }
+                        None => {
+                            assert!(parsed.is_err() || whole.max(fraction) > KEPT_MAX, "{text} {decimals}");
+                        }
+                    }
+                }
+            }
+        }
     }
 
     proptest! {

@@ -7,9 +7,9 @@ const WORDS_MAX: usize = 4;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// Bytes that were read once. Where they are to be the same but for their digits, each digit stands for any other one.
+/// Bytes that were read once. With `DIGITS`, each digit of them stands for any other one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Alike {
+pub(super) struct Alike<const DIGITS: bool> {
     length: usize,
     /// As many as hold the bytes, at least one.
     count: usize,
@@ -20,9 +20,25 @@ pub(super) struct Alike {
     digits: [u64; WORDS_MAX],
 }
 
-impl Alike {
+/// Bytes that stand again as they are.
+pub(super) type Same = Alike<false>;
+
+impl Alike<true> {
+    /// These bytes with any digits in the places of digits; `None` as of [`Alike::of`].
+    pub(super) fn but_for_digits(bytes: &[u8]) -> Option<Self> {
+        let mut alike = Alike::of(bytes)?;
+        for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| byte.is_ascii_digit()) {
+            let (index, shift) = (at / 8, 8 * (at % 8));
+            alike.fixed[index] &= !(0xff << shift);
+            alike.digits[index] |= 0x80 << shift;
+        }
+        Some(alike)
+    }
+}
+
+impl<const DIGITS: bool> Alike<DIGITS> {
     /// These bytes; `None`: there are none, too many, or others than ASCII.
-    pub(super) fn of(bytes: &[u8]) -> Option<Alike> {
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         if bytes.is_empty() || bytes.len() > 8 * WORDS_MAX || !bytes.is_ascii() {
             return None;
         }
@@ -36,17 +52,6 @@ impl Alike {
         for (index, chunk) in bytes.chunks(8).enumerate() {
             alike.words[index] = padded_word(chunk, 0);
             alike.fixed[index] = u64::MAX >> (64 - 8 * chunk.len());
-        }
-        Some(alike)
-    }
-
-    /// The same with any digits in the places of digits.
-    pub(super) fn but_for_digits(bytes: &[u8]) -> Option<Alike> {
-        let mut alike = Alike::of(bytes)?;
-        for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| byte.is_ascii_digit()) {
-            let (index, shift) = (at / 8, 8 * (at % 8));
-            alike.fixed[index] &= !(0xff << shift);
-            alike.digits[index] |= 0x80 << shift;
         }
         Some(alike)
     }
@@ -66,10 +71,14 @@ impl Alike {
     /// Bits that are set where a word of the bytes is another one.
     #[inline(always)]
     fn other(&self, word: u64, index: usize) -> u64 {
+        let other = (word ^ self.words[index]) & self.fixed[index];
+        if !DIGITS {
+            return other;
+        }
         let values = word ^ (ONES * 0x30);
         // A byte above 9 sets its high bit. The carry of one above ASCII spoils later bytes; itself it is never taken.
         let no_digit = values.wrapping_add(ONES * 0x76) | values;
-        (word ^ self.words[index]) & self.fixed[index] | no_digit & self.digits[index]
+        other | no_digit & self.digits[index]
     }
 }
 
@@ -97,8 +106,8 @@ mod tests {
         }
         assert_eq!(tail.pass(&b"\",\"0\",\"17\"]"[..], 0), Some(11), "the frame may end there");
         assert_eq!(tail.pass(&b"\",\"0\",\"17\""[..], 0), None);
-        assert_eq!(Alike::of(b"\",\"7\"]").unwrap().pass(&b"\",\"8\"]"[..], 0), None);
-        assert!(Alike::of(b"").is_none() && Alike::of(&[b'1'; 33]).is_none() && Alike::of(b"\xe9").is_none());
+        assert_eq!(Same::of(b"\",\"7\"]").unwrap().pass(&b"\",\"8\"]"[..], 0), None);
+        assert!(Same::of(b"").is_none() && Same::of(&[b'1'; 33]).is_none() && Same::of(b"\xe9").is_none());
     }
 
     proptest! {
@@ -121,12 +130,12 @@ mod tests {
             let same = first == second;
             let alike = first.iter().zip(&second).all(|(one, other)| one == other || digit(one) && digit(other));
             let end = Some(before + first.len());
-            prop_assert_eq!(Alike::of(&first).unwrap().pass(&frame[..], before), end.filter(|_| same));
+            prop_assert_eq!(Same::of(&first).unwrap().pass(&frame[..], before), end.filter(|_| same));
             let found = Alike::but_for_digits(&first).unwrap().pass(&frame[..], before);
             prop_assert_eq!(found, end.filter(|_| alike));
             let cut = &frame[..frame.len() - behind - 1];
             if first.last() != Some(&0) {
-                prop_assert_eq!(Alike::of(&first).unwrap().pass(cut, before), None);
+                prop_assert_eq!(Same::of(&first).unwrap().pass(cut, before), None);
             }
         }
     }

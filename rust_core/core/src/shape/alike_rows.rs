@@ -1,10 +1,11 @@
 //! Rows of a list that differ from a row read before in nothing but price and quantity, as objects of two numbers do.
 
-use super::alike::Alike;
+use super::alike::Same;
 use super::cursor::{Cursor, Kind, Value};
+use super::pairs::{Exponents, Sink};
 use super::plan::{BookPlan, LevelForm, ListPlan, RowSide};
 use super::track::Tracks;
-use crate::decimal::{Kept, Plain, Words, number, padded_word};
+use crate::decimal::{Kept, Near, Plain, Words, number, padded_word, short_number};
 use crate::event::{Level, LevelExtra};
 use crate::instrument::Scale;
 
@@ -23,9 +24,9 @@ pub(super) struct Rows {
 /// What stands around price and quantity.
 #[derive(Clone, Copy, Debug)]
 struct RowForm {
-    before: Alike,
-    between: Alike,
-    behind: Alike,
+    before: Same,
+    between: Same,
+    behind: Same,
     /// They are JSON numbers, which have no leading zeros, and no texts.
     are_numbers: [bool; 2],
 }
@@ -57,21 +58,11 @@ impl Rows {
         let (Some(price), Some(qty)) = (Kept::at(scale.price_exp), Kept::at(scale.qty_exp)) else {
             return false;
         };
-        let (bytes, mut is_behind) = (cursor.bytes, false);
-        let mut at = cursor.at;
-        while let Some((price, qty, end)) = form.read(bytes, at, [price, qty]) {
-            levels.push(Level { price: price.mantissa, qty: qty.mantissa });
-            if keep_decimals {
-                let (price_decimals, qty_decimals) = (price.decimals(), qty.decimals());
-                extras.push(LevelExtra { price_decimals, qty_decimals, ..LevelExtra::default() });
-            }
-            (cursor.at, is_behind) = (end, true);
-            if padded_word(bytes, end) as u8 != b',' {
-                break;
-            }
-            at = end + 1;
+        if keep_decimals {
+            form.rows(cursor, (price, qty), &mut Sink::<true> { levels, extras })
+        } else {
+            form.rows(cursor, (price, qty), &mut Sink::<false> { levels, extras })
         }
-        is_behind
     }
 }
 
@@ -93,26 +84,76 @@ impl RowForm {
             _ => None,
         };
         Some(RowForm {
-            before: Alike::of(before)?,
-            between: Alike::of(between)?,
-            behind: Alike::of(behind)?,
+            before: Same::of(before)?,
+            between: Same::of(between)?,
+            behind: Same::of(behind)?,
             are_numbers: [is_number(price)?, is_number(qty)?],
         })
     }
 
-    /// The row at `at`, if it is like this one: price, quantity, and where it ends.
-    #[inline(always)]
-    fn read(&self, bytes: &[u8], at: usize, [price, qty]: [&Kept; 2]) -> Option<(Plain, Plain, usize)> {
-        let number = |at, kept, is_number: bool| {
-            let found = number(bytes, at, kept)?;
-            let first = bytes.word(at) as u16;
-            let has_zeros = first as u8 == b'0' && (first >> 8) as u8 != b'.' && found.end != at + 1;
-            (!is_number || !has_zeros).then_some(found)
-        };
-        let price = number(self.before.pass(bytes, at)?, price, self.are_numbers[0])?;
-        let qty = number(self.between.pass(bytes, price.end)?, qty, self.are_numbers[1])?;
-        Some((price, qty, self.behind.pass(bytes, qty.end)?))
+    fn rows<const MARKED: bool>(
+        &self,
+        cursor: &mut Cursor<'_>,
+        exponents: Exponents,
+        sink: &mut Sink<'_, MARKED>,
+    ) -> bool {
+        let (bytes, start) = (cursor.bytes, cursor.at);
+        let mut at = start;
+        loop {
+            let near = Near::at(bytes, at).and_then(|near| self.near(near, exponents));
+            let found = match near {
+                Some((price, qty, length)) => Some((price, qty, at + length)),
+                None => self.anywhere(bytes, at, exponents),
+            };
+            let Some((price, qty, end)) = found else { break };
+            sink.push(price, qty);
+            cursor.at = end;
+            if padded_word(bytes, end) as u8 != b',' {
+                break;
+            }
+            at = end + 1;
+        }
+        cursor.at != start
     }
+
+    /// A row of short numbers that begins here, if it is like this one: price, quantity, and how long it is.
+    #[inline(always)]
+    fn near(&self, near: Near<'_>, exponents: Exponents) -> Option<(Plain, Plain, usize)> {
+        self.read(near, 0, exponents, short_number).filter(|(.., end)| *end <= Near::REACH)
+    }
+
+    /// The same of any row at `at`: and where it ends.
+    #[inline(never)]
+    fn anywhere(&self, bytes: &[u8], at: usize, exponents: Exponents) -> Option<(Plain, Plain, usize)> {
+        self.read(bytes, at, exponents, number)
+    }
+
+    #[inline(always)]
+    fn read<W: Words>(
+        &self,
+        words: W,
+        at: usize,
+        (price, qty): Exponents,
+        number: impl Fn(W, usize, &Kept) -> Option<Plain>,
+    ) -> Option<(Plain, Plain, usize)> {
+        let price_at = self.before.pass(words, at)?;
+        let price = number(words, price_at, price)?;
+        let qty_at = self.between.pass(words, price.end)?;
+        let qty = number(words, qty_at, qty)?;
+        if self.are_numbers[0] && has_zeros(words, price_at, price.end)
+            || self.are_numbers[1] && has_zeros(words, qty_at, qty.end)
+        {
+            return None;
+        }
+        Some((price, qty, self.behind.pass(words, qty.end)?))
+    }
+}
+
+/// Whether a plain number has leading zeros.
+#[inline(always)]
+fn has_zeros<W: Words>(words: W, at: usize, end: usize) -> bool {
+    let [first, second, ..] = words.word(at).to_le_bytes();
+    first == b'0' && second != b'.' && end != at + 1
 }
 
 /// Price and quantity of a row, where a level is nothing else.

@@ -15,7 +15,7 @@ const GUESSED_EXP: i8 = -(GUESSED_DIGITS_MAX as i8);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
     /// The bytes of the last row from the quote behind its quantity to its end, where they are few.
-    tail: Option<Alike>,
+    tail: Option<Alike<true>>,
     /// By digits after the point of the first price: exponents of the last instrument that was printed so.
     scales: [Option<Scale>; GUESSED_DIGITS_MAX + 1],
 }
@@ -57,14 +57,14 @@ impl Columns {
 }
 
 /// Where the levels of a list go. With `MARKED`, their decimals go to `extras`: whether they do is known before the list.
-struct Sink<'a, const MARKED: bool> {
-    levels: &'a mut Vec<Level>,
-    extras: &'a mut Vec<LevelExtra>,
+pub(super) struct Sink<'a, const MARKED: bool> {
+    pub(super) levels: &'a mut Vec<Level>,
+    pub(super) extras: &'a mut Vec<LevelExtra>,
 }
 
 impl<const MARKED: bool> Sink<'_, MARKED> {
     #[inline(always)]
-    fn push(&mut self, price: Plain, qty: Plain) {
+    pub(super) fn push(&mut self, price: Plain, qty: Plain) {
         self.levels.push(Level { price: price.mantissa, qty: qty.mantissa });
         if MARKED {
             self.extras.push(LevelExtra {
@@ -77,7 +77,7 @@ impl<const MARKED: bool> Sink<'_, MARKED> {
 }
 
 /// How many digits after the point of price and quantity are kept.
-type Exponents = (&'static Kept, &'static Kept);
+pub(super) type Exponents = (&'static Kept, &'static Kept);
 
 /// Reads a whole list of `[price, quantity, …]` at the cursor. False: it is of a rarer form, nothing has changed.
 pub(super) fn pairs(
@@ -110,7 +110,7 @@ pub(super) fn pairs(
 fn all_pairs<const MARKED: bool>(
     cursor: &mut Cursor<'_>,
     exponents: Exponents,
-    tail: &mut Option<Alike>,
+    tail: &mut Option<Alike<true>>,
     sink: &mut Sink<'_, MARKED>,
 ) -> Option<()> {
     let mut more = cursor.open(b']').ok()?;
@@ -129,7 +129,7 @@ fn all_pairs<const MARKED: bool>(
 fn tight_pairs<const MARKED: bool>(
     cursor: &mut Cursor<'_>,
     exponents: Exponents,
-    tail: &mut Option<Alike>,
+    tail: &mut Option<Alike<true>>,
     sink: &mut Sink<'_, MARKED>,
 ) -> bool {
     let bytes = cursor.bytes;
@@ -159,7 +159,7 @@ fn tight_pairs<const MARKED: bool>(
 fn near_pair<const MARKED: bool>(
     near: Near<'_>,
     (price, qty): Exponents,
-    tail: Option<&Alike>,
+    tail: Option<&Alike<true>>,
     sink: &mut Sink<'_, MARKED>,
 ) -> Option<usize> {
     let price = short_number(near, 2, price)?;
@@ -181,7 +181,7 @@ fn other_pair<const MARKED: bool>(
     bytes: &[u8],
     at: usize,
     (price, qty): Exponents,
-    tail: &mut Option<Alike>,
+    tail: &mut Option<Alike<true>>,
     sink: &mut Sink<'_, MARKED>,
 ) -> Option<usize> {
     let price = number(bytes, at + 2, price)?;

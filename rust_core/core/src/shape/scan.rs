@@ -19,6 +19,37 @@ use crate::instrument::InstrumentTable;
 /// Longest frame that is taken for a word in the place of JSON.
 const WORD_BYTES_MAX: usize = 16;
 
+/// Longest frame that is known again as one that no shape takes: heartbeats have some 20 bytes, and those with numbers or
+/// times in them never come again.
+const FOREIGN_BYTES_MAX: usize = 32;
+
+/// The last short frame of the stream that no shape takes.
+#[derive(Debug, Default)]
+struct Foreign {
+    bytes: [u8; FOREIGN_BYTES_MAX],
+    len: usize,
+}
+
+impl Foreign {
+    fn is(&self, frame: &[u8]) -> bool {
+        // Nothing is no frame: before the first one is kept, none is known.
+        !frame.is_empty() && self.len == frame.len() && self.bytes[..self.len] == *frame
+    }
+
+    /// Keeps a frame, if nothing but its bytes made it one that no shape takes.
+    fn keep(&mut self, plan: &Plan, frame: &[u8]) {
+        let asks_table =
+            |shape: &ShapePlan| matches!(shape.instrument, InstrumentPlan::Bound { channel: Some(_), .. });
+        if let Some(bytes) = self.bytes.get_mut(..frame.len())
+            && plan.connection_sequence.is_none()
+            && !plan.shapes.iter().any(asks_table)
+        {
+            bytes.copy_from_slice(frame);
+            self.len = frame.len();
+        }
+    }
+}
+
 /// Where the bytes come from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Origin {
@@ -39,6 +70,7 @@ pub(super) struct Work {
     /// Of rows of levels, by number of the shape.
     rows: Vec<Rows>,
     drift: Drift,
+    foreign: Foreign,
     /// Shape and name of the list that the last frame without events did not have.
     missing: Option<(u16, u16)>,
 }
@@ -54,6 +86,7 @@ impl Work {
             tracks: Tracks::of_frames(),
             rows: shapes.iter().map(|_| Rows::new()).collect(),
             drift: Drift::of(shapes),
+            foreign: Foreign::default(),
             missing: None,
         }
     }
@@ -105,6 +138,10 @@ pub(super) fn scan(
     out: &mut Decoded,
 ) -> Outcome {
     out.clear();
+    let is_stream = matches!(origin, Origin::Connection(_));
+    if is_stream && work.foreign.is(frame) {
+        return Outcome::NotMine;
+    }
     let stop = match run(plan, work, origin, frame, table, out) {
         Ok(()) => return Outcome::Handled,
         Err(stop) => stop,
@@ -116,7 +153,12 @@ pub(super) fn scan(
             work.missing = Some((shape, name));
             Outcome::Fault(FaultKind::MissingField)
         }
-        Stop::NotMine => Outcome::NotMine,
+        Stop::NotMine => {
+            if is_stream {
+                work.foreign.keep(plan, frame);
+            }
+            Outcome::NotMine
+        }
         Stop::Unknown(text) => Outcome::UnknownInstrument { text },
         Stop::NeedsFiner { instrument, price_exp, qty_exp } => {
             Outcome::NeedsFiner { instrument, price_exp, qty_exp }
