@@ -21,6 +21,15 @@ enum Op {
         count: usize,
         qty: i64,
     },
+    /// A whole book at once, after the old one or beside it, with one level more at some place.
+    Whole {
+        clears: bool,
+        side: Side,
+        from: i64,
+        step: i64,
+        count: usize,
+        odd: (usize, i64, i64),
+    },
     /// Updates of one level as often as it takes until the window is looked at again.
     Flap {
         side: Side,
@@ -65,6 +74,8 @@ fn op() -> impl Strategy<Value = Op> {
         40 => (side(), price(), qty()).prop_map(|(side, price, qty)| Op::Set(side, price, qty)),
         8 => (side(), price(), step(), 1usize..900, 1i64..9)
             .prop_map(|(side, from, step, count, qty)| Op::Ladder { side, from, step, count, qty }),
+        4 => (any::<bool>(), side(), price(), step(), prop_oneof![0usize..4, 0usize..300], (0usize..300, price(), qty()))
+            .prop_map(|(clears, side, from, step, count, odd)| Op::Whole { clears, side, from, step, count, odd }),
         4 => (side(), price()).prop_map(|(side, price)| Op::Flap { side, price }),
         12 => (side(), prop_oneof![4 => 1usize..4, 1 => 1usize..300])
             .prop_map(|(side, count)| Op::RemoveBest { side, count }),
@@ -117,6 +128,20 @@ fn apply(book: &mut Book, naive: &mut Naive, tick: &mut i64, op: &Op) {
             for index in 0..count as i64 {
                 let price = from.wrapping_add(step.wrapping_mul(index));
                 set_both(book, naive, side, price, qty + index);
+            }
+        }
+        Op::Whole { clears, side, from, step, count, odd: (at, price, qty) } => {
+            if clears {
+                book.clear();
+                *naive = Naive::default();
+            }
+            let price_at = |index| from.wrapping_add(step.wrapping_mul(index));
+            let mut levels: Vec<_> =
+                (0..count as i64).map(|index| Level { price: price_at(index), qty: 1 + index }).collect();
+            levels.insert(at % (count + 1), Level { price, qty });
+            book.set_all(side, &levels);
+            for level in levels {
+                naive.set(side, level.price, level.qty);
             }
         }
         Op::Flap { side, price } => {

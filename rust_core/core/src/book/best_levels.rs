@@ -2,46 +2,55 @@
 
 use super::Book;
 use super::printed::Decimals;
-use crate::event::{Level, Side};
+use crate::event::{Level, LevelExtra, Side};
 
 /// Levels kept at hand: the 25 that a checksum takes at most, and some that come to the front when those go, so that
 /// the book is rarely read for more.
 const LEVELS_MAX: usize = 64;
 /// Longest text that is kept. A price and a quantity of most venues take less than 30; a longer one is written each time.
-pub(crate) const TEXT_MAX: usize = 40;
+const TEXT_MAX: usize = TEXT_ROOM - 1;
+/// Bytes of a text and, in the last one, of how many it has: that they are copied as a whole makes the copy two words of a
+/// processor.
+pub(crate) const TEXT_ROOM: usize = 32;
 
-/// A level, how it was printed, and its text if it was written already.
+/// A text in its buffer of constant length.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BestLevel {
-    pub(crate) level: Level,
-    pub(crate) decimals: Decimals,
-    len: u8,
-    text: [u8; TEXT_MAX],
-}
+pub(crate) struct LevelText([u8; TEXT_ROOM]);
 
-impl BestLevel {
-    const EMPTY: BestLevel = BestLevel {
-        level: Level { price: 0, qty: 0 },
-        decimals: Decimals { price: 0, qty: 0 },
-        len: 0,
-        text: [0; TEXT_MAX],
-    };
+impl LevelText {
+    const EMPTY: LevelText = LevelText([0; TEXT_ROOM]);
 
-    /// The text in its buffer of constant length, and how long it is; `None`: not written yet, or too long.
+    /// The whole buffer, which the text begins, and how long the text is.
     #[inline]
-    pub(crate) fn text(&self) -> Option<(&[u8; TEXT_MAX], usize)> {
-        (self.len > 0).then_some((&self.text, usize::from(self.len)))
-    }
-
-    /// Keeps the text that was written.
-    #[inline]
-    pub(crate) fn keep(&mut self, text: &[u8]) {
-        if let Some(room) = self.text.get_mut(..text.len()) {
-            room.copy_from_slice(text);
-            self.len = text.len() as u8;
-        }
+    pub(crate) fn get(&self) -> (&[u8; TEXT_ROOM], usize) {
+        (&self.0, usize::from(self.0[TEXT_MAX]))
     }
 }
+
+/// A level and how it was printed.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    level: Level,
+    decimals: Decimals,
+}
+
+impl Known {
+    const EMPTY: Known = Known { level: Level { price: 0, qty: 0 }, decimals: Decimals { price: 0, qty: 0 } };
+}
+
+/// What a side has before its first level.
+static NO_TEXTS: [LevelText; LEVELS_MAX] = [LevelText::EMPTY; LEVELS_MAX];
+
+/// Each place by its number.
+const IN_ORDER: [u8; LEVELS_MAX] = {
+    let mut places = [0; LEVELS_MAX];
+    let mut number = 0;
+    while number < LEVELS_MAX {
+        places[number] = number as u8;
+        number += 1;
+    }
+    places
+};
 
 /// The best levels of one side, best first: a level that comes or goes moves keys and places, and no text.
 #[derive(Clone, Debug)]
@@ -51,7 +60,11 @@ pub(crate) struct BestLevels {
     keys: Vec<i64>,
     /// Where each of them is kept; behind those the places that are free.
     places: [u8; LEVELS_MAX],
-    kept: Vec<BestLevel>,
+    /// By place: the levels, and texts that were written ever.
+    kept: Vec<Known>,
+    texts: Vec<LevelText>,
+    /// Bit by index: the level has no text of its own yet.
+    unwritten: u64,
     /// The side has no other levels.
     is_all: bool,
     /// Index of the best one that changed since [`BestLevels::settle`].
@@ -60,9 +73,16 @@ pub(crate) struct BestLevels {
 
 impl BestLevels {
     pub(super) fn new(side: Side) -> Self {
-        let mut places = [0; LEVELS_MAX];
-        places.iter_mut().zip(0..).for_each(|(place, number)| *place = number);
-        Self { side, keys: Vec::new(), places, kept: Vec::new(), is_all: true, first_changed: 0 }
+        Self {
+            side,
+            keys: Vec::new(),
+            places: IN_ORDER,
+            kept: Vec::new(),
+            texts: Vec::new(),
+            unwritten: 0,
+            is_all: true,
+            first_changed: 0,
+        }
     }
 
     #[inline]
@@ -70,48 +90,76 @@ impl BestLevels {
         if self.side == Side::Bid { !price } else { price }
     }
 
-    #[inline]
-    pub(super) fn set(&mut self, level: Level, decimals: Decimals) {
+    /// Takes a change of a level. Gives the level that is not kept: this one, or the one that it pushed out.
+    #[inline(always)]
+    pub(super) fn set(&mut self, level: Level, decimals: Decimals) -> Option<(Level, Decimals)> {
         let key = self.key(level.price);
         // Most levels of a deep book are behind all of these, and those of a whole one come in order.
-        let is_behind = self.keys.last().is_some_and(|worst| *worst < key);
-        if is_behind {
-            if self.keys.len() == LEVELS_MAX || !self.is_all {
-                self.is_all &= level.qty == 0;
-            } else if level.qty != 0 {
-                self.append(key, level, decimals);
-            }
-            return;
+        let is_behind = self.keys.last().is_none_or(|worst| *worst < key);
+        if !is_behind {
+            let at = self.keys.partition_point(|known| *known < key);
+            return self.set_at(at, key, level, decimals);
         }
-        let at = self.keys.partition_point(|known| *known < key);
-        self.set_at(at, key, level, decimals);
+        if self.keys.len() == LEVELS_MAX || !self.is_all {
+            self.is_all &= level.qty == 0;
+            return Some((level, decimals));
+        }
+        if level.qty != 0 {
+            self.append(key, level, decimals);
+        }
+        None
     }
 
-    fn set_at(&mut self, at: usize, key: i64, level: Level, decimals: Decimals) {
+    /// The same of one that is not behind all that are kept: it belongs at `at`.
+    fn set_at(&mut self, at: usize, key: i64, level: Level, decimals: Decimals) -> Option<(Level, Decimals)> {
+        let mut pushed_out = None;
         if self.keys.get(at) == Some(&key) {
             if level.qty == 0 {
                 self.remove(at);
             } else {
                 let known = &mut self.kept[usize::from(self.places[at])];
                 if known.level.qty == level.qty && known.decimals == decimals {
-                    return;
+                    return None;
                 }
-                (known.level, known.decimals, known.len) = (level, decimals, 0);
+                *known = Known { level, decimals };
+                self.unwritten |= 1 << at;
             }
         } else {
-            if level.qty == 0 || (at == self.keys.len() && !self.is_all) {
-                return;
+            if level.qty == 0 {
+                return None;
             }
             if self.keys.len() == LEVELS_MAX {
                 self.is_all = false;
-                if at == LEVELS_MAX {
-                    return;
-                }
+                pushed_out = Some(self.level(LEVELS_MAX - 1));
                 self.keys.pop();
             }
             self.insert(at, key, level, decimals);
         }
         self.first_changed = self.first_changed.min(at);
+        pushed_out
+    }
+
+    /// Takes the first levels of a whole book, as long as they come in order and there is room, of a side that has none; gives
+    /// how many it took.
+    pub(super) fn begin(&mut self, levels: &[Level], extras: &[LevelExtra]) -> usize {
+        debug_assert!(self.keys.is_empty());
+        self.is_all = true;
+        self.reserve();
+        self.places = IN_ORDER;
+        let (mut count, mut before) = (0, None);
+        for ((level, extra), kept) in levels.iter().zip(extras).zip(&mut self.kept) {
+            let key = if self.side == Side::Bid { !level.price } else { level.price };
+            if level.qty == 0 || before.is_some_and(|before| before >= key) {
+                break;
+            }
+            self.keys.push(key);
+            *kept = Known { level: *level, decimals: Decimals::of(extra) };
+            before = Some(key);
+            count += 1;
+        }
+        self.unwritten = u64::MAX;
+        self.first_changed = 0;
+        count
     }
 
     /// A level behind all others, of which there are fewer than are kept.
@@ -119,8 +167,11 @@ impl BestLevels {
     fn append(&mut self, key: i64, level: Level, decimals: Decimals) {
         let at = self.keys.len();
         self.keys.push(key);
-        let kept = &mut self.kept[usize::from(self.places[at])];
-        (kept.level, kept.decimals, kept.len) = (level, decimals, 0);
+        if self.kept.is_empty() {
+            self.reserve();
+        }
+        self.kept[usize::from(self.places[at])] = Known { level, decimals };
+        self.unwritten |= 1 << at;
         self.first_changed = self.first_changed.min(at);
     }
 
@@ -132,10 +183,11 @@ impl BestLevels {
         self.places.copy_within(at..free, at + 1);
         self.places[at] = place;
         if self.kept.is_empty() {
-            self.kept.resize(LEVELS_MAX, BestLevel::EMPTY);
+            self.reserve();
         }
-        let kept = &mut self.kept[usize::from(place)];
-        (kept.level, kept.decimals, kept.len) = (level, decimals, 0);
+        self.kept[usize::from(place)] = Known { level, decimals };
+        let before = (1 << at) - 1;
+        self.unwritten = self.unwritten & before | (self.unwritten & !before) << 1 | 1 << at;
     }
 
     #[inline]
@@ -145,6 +197,8 @@ impl BestLevels {
         let free = self.keys.len();
         self.places.copy_within(at + 1..=free, at);
         self.places[free] = place;
+        let before = (1 << at) - 1;
+        self.unwritten = self.unwritten & before | (self.unwritten >> 1) & !before;
     }
 
     /// Whether one of the best `n` levels changed since [`BestLevels::settle`].
@@ -164,31 +218,31 @@ impl BestLevels {
         self.first_changed = 0;
     }
 
-    /// Forgets what it has, because numbers or order changed: the next `best` reads it anew.
-    pub(super) fn forget(&mut self) {
+    /// Forgets what it has, because numbers or order changed: it has to be read anew. Gives the levels as they were.
+    pub(super) fn forget(&mut self) -> Vec<(Level, Decimals)> {
+        let known = (0..self.keys.len()).map(|index| self.level(index)).collect();
         self.keys.clear();
         self.is_all = false;
         self.first_changed = 0;
+        known
     }
 
     pub(super) fn reserve(&mut self) {
         self.keys.reserve_exact(LEVELS_MAX - self.keys.len());
-        self.kept.resize(LEVELS_MAX, BestLevel::EMPTY);
+        self.kept.resize(LEVELS_MAX, Known::EMPTY);
+        self.texts.resize(LEVELS_MAX, LevelText::EMPTY);
     }
 
-    /// Makes sure of the best `n` levels, as far as the side has them in `book`; `decimals` gives those of a level, which are
-    /// asked for in order.
+    /// Whether some of the best `n` levels may have to be read from the book.
     #[inline]
-    pub(super) fn read(&mut self, n: usize, book: &Book, decimals: impl FnMut(Level) -> Decimals) {
+    pub(super) fn lacks(&self, n: usize) -> bool {
         debug_assert!(n < LEVELS_MAX);
-        if self.keys.len() < n && !self.is_all {
-            self.read_rest(book, decimals);
-        }
+        self.keys.len() < n && !self.is_all
     }
 
+    /// Reads the levels that it has room for from `book`; `decimals` gives those of a level, which are asked for in order.
     /// What is there stays, with its text.
-    #[cold]
-    fn read_rest(&mut self, book: &Book, mut decimals: impl FnMut(Level) -> Decimals) {
+    pub(super) fn read(&mut self, book: &Book, mut decimals: impl FnMut(Level) -> Decimals) {
         let known = self.keys.len();
         for level in book.levels(self.side).take(LEVELS_MAX).skip(known) {
             self.insert(self.keys.len(), self.key(level.price), level, decimals(level));
@@ -202,22 +256,38 @@ impl BestLevels {
         self.keys.len().min(n)
     }
 
-    /// One of them.
+    /// One of them, and how it was printed.
     #[inline]
-    pub(crate) fn level(&mut self, index: usize) -> &mut BestLevel {
-        &mut self.kept[usize::from(self.places[index])]
+    pub(crate) fn level(&self, index: usize) -> (Level, Decimals) {
+        let Known { level, decimals } = self.kept[usize::from(self.places[index])];
+        (level, decimals)
     }
 
-    /// Some of them, best first.
+    /// Bit by index: those of the best `n` levels, fewer than are kept, that have no text.
     #[inline]
-    pub(crate) fn best(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = &BestLevel> {
-        self.places[range].iter().map(|place| &self.kept[usize::from(*place)])
+    pub(crate) fn unwritten(&self, n: usize) -> u64 {
+        self.unwritten & ((1 << self.count(n)) - 1)
     }
 
-    /// Index of the best one that changed since [`BestLevels::settle`].
+    /// Keeps the text of a level; `false`: it is too long.
     #[inline]
-    pub(crate) fn first_changed(&self) -> usize {
-        self.first_changed
+    pub(crate) fn keep(&mut self, index: usize, text: &[u8]) -> bool {
+        if text.len() > TEXT_MAX {
+            return false;
+        }
+        let LevelText(room) = &mut self.texts[usize::from(self.places[index])];
+        room[..text.len()].copy_from_slice(text);
+        room[TEXT_MAX] = text.len() as u8;
+        self.unwritten &= !(1 << index);
+        true
+    }
+
+    /// The texts of some levels that have theirs, best first.
+    #[inline]
+    pub(crate) fn texts(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = &LevelText> {
+        // A place is always below the constant length, which the compiler sees by this.
+        let texts = self.texts.first_chunk::<LEVELS_MAX>().unwrap_or(&NO_TEXTS);
+        self.places[range].iter().map(|place| &texts[usize::from(*place) % LEVELS_MAX])
     }
 }
 
@@ -246,23 +316,44 @@ mod tests {
             for (step, &(price, qty, mark)) in changes.iter().enumerate() {
                 let decimals = Decimals { price: 0, qty: mark };
                 book.set(side, price, qty);
-                best.set(Level { price, qty }, decimals);
+                match best.set(Level { price, qty }, decimals) {
+                    Some((level, decimals)) => {
+                        prop_assert!(!best.keys.contains(&best.key(level.price)));
+                        let is_this = level.price == price;
+                        let as_it_is = if is_this { (price, qty, mark) } else { marks[&level.price] };
+                        prop_assert_eq!((level.price, level.qty, decimals.qty), as_it_is);
+                    }
+                    None => prop_assert!(qty == 0 || best.keys.contains(&best.key(price))),
+                }
                 if qty == 0 { marks.remove(&price); } else { marks.insert(price, (price, qty, mark)); }
-                if forgotten.contains(&step) { best.forget(); }
+                if forgotten.contains(&step) {
+                    let known = best.forget();
+                    let is_known = |(level, decimals): &(Level, Decimals)| {
+                        marks.get(&level.price) == Some(&(level.price, level.qty, decimals.qty))
+                    };
+                    prop_assert!(known.iter().all(is_known));
+                }
                 if !looks.contains(&step) && step + 1 < changes.len() { continue; }
                 let wanted: Vec<Change> = if is_bid { marks.values().rev().copied().collect() }
                     else { marks.values().copied().collect() };
-                best.read(25, &book, |level| Decimals { price: 0, qty: marks[&level.price].2 });
+                if best.lacks(25) {
+                    best.read(&book, |level| Decimals { price: 0, qty: marks[&level.price].2 });
+                }
                 prop_assert_eq!(best.count(25), wanted.len().min(25));
+                let unwritten = best.unwritten(25);
                 for (index, want) in wanted.iter().take(25).enumerate() {
-                    let level = best.level(index);
-                    prop_assert_eq!((level.level.price, level.level.qty, level.decimals.qty), *want);
-                    if let Some((kept, len)) = level.text() {
-                        let now = text(want);
+                    let (level, decimals) = best.level(index);
+                    prop_assert_eq!((level.price, level.qty, decimals.qty), *want);
+                    let now = text(want);
+                    if unwritten & 1 << index == 0 {
+                        let (kept, len) = best.texts(index..index + 1).next().unwrap().get();
                         prop_assert_eq!(&kept[..len], now.as_bytes());
                     }
-                    level.keep(text(want).as_bytes());
+                    prop_assert!(!best.keep(index, &[b'1'; TEXT_ROOM]), "too long, and changes nothing");
+                    prop_assert_eq!(best.unwritten(25), unwritten >> index << index);
+                    prop_assert!(best.keep(index, now.as_bytes()));
                 }
+                prop_assert_eq!(best.unwritten(25), 0);
             }
         }
     }

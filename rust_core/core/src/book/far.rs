@@ -222,6 +222,24 @@ impl Far {
         self.note_ends();
     }
 
+    /// Takes levels whose keys rise, and no quantity of which is 0, where it has none.
+    pub(super) fn fill(&mut self, levels: impl ExactSizeIterator<Item = (i64, i64)>) {
+        debug_assert!(self.len == 0);
+        let mut levels = levels;
+        while levels.len() > 0 {
+            let place = self.place();
+            let Chunk { len, keys, quantities } = &mut self.memory[place];
+            // The levels last: of what is taken from them nothing is lost at the end of the chunk.
+            for ((key, qty), level) in keys.iter_mut().zip(quantities).zip(levels.by_ref()) {
+                (*key, *qty) = level;
+                *len += 1;
+            }
+            self.len += *len;
+            self.entries.push(Entry { first: keys[0], place });
+        }
+        self.note_ends();
+    }
+
     /// Takes a key out and returns its quantity, 0 if there was none.
     pub(super) fn remove(&mut self, key: i64) -> i64 {
         let number = self.number_of(key);
@@ -309,6 +327,17 @@ impl Iter<'_> {
     }
 }
 
+impl Iter<'_> {
+    /// Gives all that is left.
+    pub(super) fn each(mut self, mut take: impl FnMut(i64, i64)) {
+        for entry in self.entries {
+            let Chunk { len, keys, quantities } = &self.memory[entry.place];
+            let from = std::mem::take(&mut self.at);
+            keys[from..*len].iter().zip(&quantities[from..*len]).for_each(|(key, qty)| take(*key, *qty));
+        }
+    }
+}
+
 impl Iterator for Iter<'_> {
     type Item = (i64, i64);
 
@@ -354,7 +383,19 @@ mod tests {
                 prop_assert_eq!(far.last(), map.iter().next_back().map(|(key, qty)| (*key, *qty)));
                 prop_assert_eq!(far.len(), map.len());
             }
-            prop_assert_eq!(far.iter().collect::<Vec<_>>(), map.into_iter().collect::<Vec<_>>());
+            let all: Vec<_> = map.into_iter().collect();
+            prop_assert_eq!(far.iter().collect::<Vec<_>>(), all.clone());
+            let mut rest = far.iter();
+            let first: Vec<_> = rest.by_ref().take(all.len() / 3).collect();
+            let mut found = first;
+            rest.each(|key, qty| found.push((key, qty)));
+            prop_assert_eq!(&found, &all);
+            let mut filled = far.clone();
+            filled.clear();
+            filled.fill(all.iter().copied());
+            prop_assert_eq!(filled.iter().collect::<Vec<_>>(), all);
+            prop_assert_eq!((filled.len(), filled.first_key(), filled.last), (far.len(), far.first_key(), far.last));
+            prop_assert_eq!(filled.entries.len() + filled.free.len(), filled.memory.len());
             let len = |place: usize| far.memory[place].len;
             let is_sound = |entry: &Entry| len(entry.place) > 0 && entry.first == far.memory[entry.place].keys[0];
             prop_assert!(far.entries.iter().all(is_sound));

@@ -86,6 +86,23 @@ impl Ladder {
         old
     }
 
+    /// Sets many levels. Those of a small whole book, which mostly come best first, go where there is none yet in one piece;
+    /// those of one that gets pages each by itself, so that it has them when it is whole.
+    pub(super) fn set_all(&mut self, levels: &[Level]) {
+        let mut rest = levels;
+        if self.len() == 0 && levels.len() < WINDOW_LEVELS_MIN && !self.window.has_pages() {
+            let is_next = |pair: &[Level]| (pair[0].price ^ self.mask) < (pair[1].price ^ self.mask);
+            let count = levels.windows(2).take_while(|pair| is_next(pair) && pair[1].qty != 0).count() + 1;
+            let is_any = levels.first().is_some_and(|first| first.qty != 0);
+            let (first, behind) = levels.split_at(if is_any { count } else { 0 });
+            self.far.fill(first.iter().map(|level| (level.price ^ self.mask, level.qty)));
+            rest = behind;
+        }
+        for level in rest {
+            self.set(level.price, level.qty);
+        }
+    }
+
     #[inline]
     pub(super) fn get(&self, price: i64) -> i64 {
         let key = price ^ self.mask;
@@ -151,6 +168,15 @@ impl Ladder {
 
     pub(super) fn levels(&self) -> Levels<'_> {
         Levels { ladder: self, near: self.next_near(0), far: self.far.iter() }
+    }
+
+    /// Puts all levels behind what is in `all`, best first.
+    pub(super) fn copy_to(&self, all: &mut Vec<Level>) {
+        let mut levels = self.levels();
+        while levels.near.is_some() {
+            all.extend(levels.next());
+        }
+        levels.far.each(|key, qty| all.push(Level { price: key ^ self.mask, qty }));
     }
 
     /// The first level in the window at or after an index, as (index, key, quantity).

@@ -14,7 +14,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::Xxh3;
 
-pub(crate) use self::best_levels::{BestLevel, BestLevels, TEXT_MAX};
+pub(crate) use self::best_levels::{BestLevels, LevelText, TEXT_ROOM};
 use self::ladder::Ladder;
 pub use self::printed::{Decimals, Printed};
 use crate::event::{Level, Side};
@@ -84,6 +84,15 @@ impl Book {
         }
     }
 
+    /// Sets levels of a side one after the other.
+    pub fn set_all(&mut self, side: Side, levels: &[Level]) {
+        debug_assert!(levels.iter().all(|level| level.qty >= 0), "a negative quantity reached the book");
+        match side {
+            Side::Bid => self.bids.set_all(levels),
+            Side::Ask => self.asks.set_all(levels),
+        }
+    }
+
     /// The quantity of a level, 0 if there is none.
     #[inline]
     #[must_use]
@@ -144,9 +153,8 @@ impl Book {
     pub fn copy_to(&self, all: &mut Vec<Level>) {
         all.clear();
         all.reserve(self.len(Side::Bid) + self.len(Side::Ask));
-        for side in [Side::Bid, Side::Ask] {
-            self.levels(side).for_each(|level| all.push(level));
-        }
+        self.bids.copy_to(all);
+        self.asks.copy_to(all);
     }
 
     /// Whether the best bid is above the best ask.

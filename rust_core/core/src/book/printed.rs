@@ -72,6 +72,9 @@ impl Usual {
     }
 }
 
+/// Levels of a whole book by which it is told how most are printed: a wrong answer only makes the book of odd ones longer.
+const USUAL_OF: usize = 32;
+
 /// Set in the quantity that stands for [`Decimals`], so that those of whole numbers are a level too.
 const IS_LEVEL: i64 = 1 << 16;
 
@@ -84,13 +87,15 @@ fn of_mark(mark: i64) -> Decimals {
     Decimals { price, qty }
 }
 
-/// The decimals of every level of a book, kept beside it: which way most are printed, and a book of those that are not. It
-/// has their prices, so that both are in the same order. A feed that does not declare them pays nothing.
+/// The decimals of every level of a book, kept beside it. Those of the best levels stand with them. Of all behind: which way
+/// most are printed, and a book of those that are not. It has their prices, so that both are in the same order. A feed
+/// that does not declare them pays nothing.
 #[derive(Clone, Debug)]
 pub struct Printed {
     scale: Scale,
     price: Usual,
     qty: Usual,
+    /// Those of levels that are among the best now may be of before.
     odd: Book,
     has_odd: bool,
     /// No level was told yet.
@@ -119,27 +124,34 @@ impl Printed {
     }
 
     /// Notes how a level was printed; one without quantity is forgotten.
-    #[inline]
+    #[inline(always)]
     pub fn set(&mut self, side: Side, level: Level, decimals: Decimals) {
         self.is_new = false;
-        self.note(side, level, decimals);
-        self.side(side).set(level, decimals);
+        match self.side(side).set(level, decimals) {
+            Some((level, decimals)) => self.note(side, level, decimals),
+            // One that is no more may have been noted when it was behind.
+            None if self.has_odd && level.qty == 0 => drop(self.odd.set(side, level.price, 0)),
+            None => {}
+        }
     }
 
     /// Notes how the levels of a whole book were printed, of which none is known yet; `extras` are of the bids, then
     /// of the asks.
     pub fn set_first(&mut self, bids: &[Level], asks: &[Level], extras: &[LevelExtra]) {
+        debug_assert!(self.is_new);
         let sides = extras.split_at(bids.len());
-        // The side with more levels tells more.
+        // The side with more levels tells more, and of it those that a venue names last: most are far from the best.
         let (levels, of) = if bids.len() > asks.len() { (bids, sides.0) } else { (asks, sides.1) };
-        let numbers = levels.iter().zip(of);
+        let numbers = levels.iter().zip(of).skip(levels.len().saturating_sub(USUAL_OF));
         self.price = Usual::of(
             &numbers.clone().map(|(level, of)| (level.price, of.price_decimals)),
             self.scale.price_exp,
         );
         self.qty = Usual::of(&numbers.map(|(level, of)| (level.qty, of.qty_decimals)), self.scale.qty_exp);
         for (side, levels, of) in [(Side::Bid, bids, sides.0), (Side::Ask, asks, sides.1)] {
-            for (level, extra) in levels.iter().zip(of) {
+            let known = self.side(side).begin(levels, of);
+            self.is_new &= known == 0;
+            for (level, extra) in levels.iter().zip(of).skip(known) {
                 self.set(side, *level, Decimals::of(extra));
             }
         }
@@ -202,30 +214,40 @@ impl Printed {
     /// The levels of both sides, of which the best `n` of `book`, the one that this stands beside, are there: bids and asks.
     #[inline]
     pub(crate) fn best(&mut self, n: usize, book: &Book) -> (&mut BestLevels, &mut BestLevels) {
-        let Self { scale, price, qty, odd, bids, asks, .. } = self;
-        let (prices, quantities) = (*price, *qty);
-        let (price_exp, qty_exp) = (scale.price_exp, scale.qty_exp);
-        for (side, best) in [(Side::Bid, &mut *bids), (Side::Ask, &mut *asks)] {
-            let mut odd = odd.levels(side).peekable();
-            let is_better = |one: i64, other: i64| if side == Side::Bid { one > other } else { one < other };
-            best.read(n, book, |level| {
-                while odd.next_if(|odd| is_better(odd.price, level.price)).is_some() {}
-                match odd.next_if(|odd| odd.price == level.price) {
-                    Some(odd) => of_mark(odd.qty),
-                    None => Decimals {
-                        price: prices.decimals(level.price, price_exp),
-                        qty: quantities.decimals(level.qty, qty_exp),
-                    },
-                }
-            });
+        for side in [Side::Bid, Side::Ask] {
+            if self.side(side).lacks(n) {
+                self.read(side, book);
+            }
         }
-        (bids, asks)
+        (&mut self.bids, &mut self.asks)
+    }
+
+    /// Reads the best levels of a side that are not at hand.
+    #[cold]
+    fn read(&mut self, side: Side, book: &Book) {
+        let Self { scale, price, qty, odd, bids, asks, .. } = self;
+        let best = if side == Side::Bid { bids } else { asks };
+        let mut odd = odd.levels(side).peekable();
+        let is_better = |one: i64, other: i64| if side == Side::Bid { one > other } else { one < other };
+        best.read(book, |level| {
+            while odd.next_if(|odd| is_better(odd.price, level.price)).is_some() {}
+            match odd.next_if(|odd| odd.price == level.price) {
+                Some(odd) => of_mark(odd.qty),
+                None => Decimals {
+                    price: price.decimals(level.price, scale.price_exp),
+                    qty: qty.decimals(level.qty, scale.qty_exp),
+                },
+            }
+        });
     }
 
     /// Prices and quantities became finer: as [`Book::rescale`]. What was printed stays.
     pub fn rescale(&mut self, price_factor: i64, scale: &Scale) -> Result<(), Overflow> {
-        self.bids.forget();
-        self.asks.forget();
+        for side in [Side::Bid, Side::Ask] {
+            for (level, decimals) in self.side(side).forget() {
+                self.note(side, level, decimals);
+            }
+        }
         self.odd.rescale(price_factor, 1)?;
         self.scale = *scale;
         Ok(())

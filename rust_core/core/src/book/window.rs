@@ -199,6 +199,11 @@ impl Window {
         Some(old)
     }
 
+    /// Whether there is a page.
+    pub(super) fn has_pages(&self) -> bool {
+        self.used != 0
+    }
+
     /// The quantity at an index below `WINDOW_TICKS`; `None` if the page does not exist.
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<i64> {

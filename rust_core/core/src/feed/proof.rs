@@ -104,9 +104,8 @@ impl Cut {
 impl Instrument {
     /// Applies a change of levels, bids first, and cuts what it pushed out.
     pub(super) fn apply(&mut self, change: &Change<'_>, cut: &mut Cut) {
-        for (side, level) in change.levels() {
-            self.book.set(side, level.price, level.qty);
-        }
+        self.book.set_all(Side::Bid, change.bids);
+        self.book.set_all(Side::Ask, change.asks);
         if let Some(printed) = &mut self.printed {
             change.mark(printed);
         }
@@ -115,11 +114,8 @@ impl Instrument {
 
     /// Applies the difference that turns the book into a whole one.
     pub(super) fn replace(&mut self, whole: &Change<'_>, (bids, asks): (&[Level], &[Level]), cut: &mut Cut) {
-        for (side, levels) in [(Side::Bid, bids), (Side::Ask, asks)] {
-            for level in levels {
-                self.book.set(side, level.price, level.qty);
-            }
-        }
+        self.book.set_all(Side::Bid, bids);
+        self.book.set_all(Side::Ask, asks);
         if let Some(printed) = &mut self.printed {
             // A level that did not change may be printed otherwise.
             printed.clear();
