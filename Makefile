@@ -27,6 +27,10 @@ export OUTCRIER_REVISION := $(shell git describe --always --dirty 2>/dev/null ||
 SEEDS ?= 100000
 FIRST ?= 1
 
+# Processes that `make test` runs Python tests in. More than two cores, because half of their time is waiting; 0 = this one,
+# for --pdb and -s.
+WORKERS ?= 3
+
 # What `make run`, `make test` and `make bench` hand on: make run ARGS="--help", make test ARGS="-k book".
 ARGS ?=
 
@@ -45,7 +49,7 @@ run: setup ## Build, then show live books: the exchanges, else captures found th
 
 test: setup ## Run the tests of Rust and Python
 	cargo test --locked --quiet --workspace --exclude outcrier-py
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 	$(BIN)/pytest --quiet benchmarks
 
 fuzz: toolchain ## Damage real frames: 10^7 runs, then FUZZ_SECONDS of each target of cargo-fuzz

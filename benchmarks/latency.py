@@ -30,7 +30,8 @@ from conftest import captures_folder
 from outcrier.config import load, render
 from soak.plan import Played, plan
 from soak.run import Exchanges, cpu_s, merged
-from sockets import Child, Net, free_port
+from sockets import Child, Net
+from workers import free_port
 
 FEEDER_CORE, OTHERS_CORE = 0, 1
 VENUE: Final = "binance_coinm"

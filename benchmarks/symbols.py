@@ -26,7 +26,8 @@ from conftest import captures_folder
 from outcrier.config import render
 from soak.plan import Played
 from soak.run import Exchanges, cpu_s, merged, resident_bytes
-from sockets import Child, Net, free_port
+from sockets import Child, Net
+from workers import free_port
 
 LIVE_S: Final = 300.0
 SAMPLE_S: Final = 5.0

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
 
 from outcrier.feeder.loops import loop_factory
+from workers import ByFile
+from workers import free_port as free_port_now
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,10 +52,7 @@ def capture(data_dir: Path) -> Callable[[str], Path]:
 @pytest.fixture
 def free_port() -> int:
     """A UDP port that nobody uses now: multicast groups are shared by all tests, ports are not."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
+    return free_port_now()
 
 
 def skips_are_failures() -> bool:
@@ -89,3 +88,8 @@ def runner() -> Iterator[asyncio.Runner]:
     """With the event loop that the feeder has."""
     with asyncio.Runner(loop_factory=loop_factory("auto")) as auto:
         yield auto
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)

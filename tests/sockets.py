@@ -27,6 +27,7 @@ from typing import Any, Self
 import wire_reference as wire
 from outcrier import Subscriber
 from outcrier.config import MulticastConfig
+from workers import free_port
 
 Sides = tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]
 """(bids, asks) of a book, best first."""
@@ -39,14 +40,6 @@ PATIENCE_S = 40.0
 
 _SO_RCVBUFFORCE = 33
 _IP_MULTICAST_ALL = 49
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port of 127.0.0.1 that nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((INTERFACE, 0))
-        number: int = probe.getsockname()[1]
-        return number
 
 
 @dataclass(frozen=True)

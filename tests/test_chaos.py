@@ -16,7 +16,8 @@ from click.testing import CliRunner
 
 from outcrier.cli.chaos import LINES, command, lines_of
 from outcrier.config import MulticastConfig
-from sockets import Child, Net, Witness, free_port, until
+from sockets import Child, Net, Witness, until
+from workers import free_port
 
 CaptureFinder = Callable[[str], Path]
 

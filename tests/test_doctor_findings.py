@@ -26,6 +26,7 @@ from outcrier.monitor.report import Report
 from outcrier.monitor.reporter import Reporter
 from outcrier.reception import Address
 from wire_reference import BY_NUMBER, decode, encode
+from workers import free_port
 
 CaptureFinder = Callable[[str], Path]
 
@@ -296,9 +297,7 @@ def test_the_probe_asks_for_nothing_and_reads_the_reply(frames: list[bytes]) -> 
 
 
 def test_a_server_that_is_not_there_is_told_so(frames: list[bytes]) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     root = {"retx_ipv4": struct.unpack(">I", socket.inet_aton("127.0.0.1"))[0], "retx_udp_port": port}
     report = heard(*((0, frame) for frame in frames), (0, beat(frames, **root)))
     assert look.probes(report) == [Probe(2, "127.0.0.1", port, None)]

@@ -31,8 +31,9 @@ from outcrier.feeder.control import (
     sockets,
 )
 from prometheus_text import parse
-from sockets import Child, Net, Witness, free_port, stand_in, until
+from sockets import Child, Net, Witness, stand_in, until
 from test_end_to_end_service import ask as get
+from workers import free_port
 
 CaptureFinder = Callable[[str], Path]
 

@@ -15,7 +15,8 @@ import pytest
 
 from outcrier.config import load, render
 from prometheus_text import parse
-from sockets import Child, Net, Witness, cut, free_port, stand_in, until
+from sockets import Child, Net, Witness, cut, stand_in, until
+from workers import free_port
 
 CaptureFinder = Callable[[str], Path]
 

@@ -236,29 +236,56 @@ def test_needs(capture): capture("binance/none_such")
 """
 
 
+@pytest.fixture
+def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A folder whose tests have the conftest.py of ours."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makeconftest((ROOT / "tests/conftest.py").read_text())
+    return pytester
+
+
 @pytest.mark.parametrize(
-    ("ci", "data", "fails"),
-    [("true", True, True), ("true", False, False), ("", True, False)],
-    ids=["ci with captures", "ci without captures", "at home"],
+    ("ci", "data", "fails", "workers"),
+    [("true", True, True, 0), ("true", True, True, 2), ("true", False, False, 0), ("", True, False, 0)],
+    ids=["ci with captures", "the same in workers", "ci without captures", "at home"],
 )
 def test_a_skip_fails_only_in_ci_with_captures(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str, data: bool, fails: bool
+    inner: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    ci: str,
+    data: bool,
+    fails: bool,
+    workers: int,
 ) -> None:
     monkeypatch.setenv("CI", ci)
-    folder = pytester.path / "data"
+    folder = inner.path / "data"
     if data:
         (folder / "captures").mkdir(parents=True)
     monkeypatch.setenv("OUTCRIER_DATA", str(folder))
-    pytester.makeconftest((ROOT / "tests/conftest.py").read_text())
-    pytester.makepyfile(INNER_TESTS)
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    inner.makepyfile(test_many=INNER_TESTS, test_few="def test_runs_elsewhere(): pass")
+    result = inner.runpytest_subprocess("-p", "no:cacheprovider", "-n", str(workers))
     if not fails:
-        result.assert_outcomes(passed=1, skipped=3, xfailed=1)
+        result.assert_outcomes(passed=2, skipped=3, xfailed=1)
         return
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
     # The mark skips before the test runs, which pytest calls an error.
-    result.assert_outcomes(passed=1, failed=2, errors=1, xfailed=1)
+    result.assert_outcomes(passed=2, failed=2, errors=1, xfailed=1)
     for reason in ("this and that is missing", "marked", "capture is missing: *"):
         result.stdout.fnmatch_lines_random([f"nothing may be skipped in CI *: Skipped: {reason}"])
+
+
+def test_a_file_that_skips_itself_fails_in_ci_with_captures(
+    inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("OUTCRIER_DATA", str(inner.path))
+    inner.makepyfile(test_whole='import pytest\npytest.skip("not on this machine", allow_module_level=True)')
+    result = inner.runpytest_subprocess("-p", "no:cacheprovider", "-n", "2")
+    assert result.ret not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
+    result.stdout.fnmatch_lines(["*nothing may be skipped in CI *: Skipped: not on this machine"])
 
 
 def test_every_module_stands_in_the_layers() -> None:

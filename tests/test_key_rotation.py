@@ -23,9 +23,10 @@ from outcrier.errors import ConfigurationError
 from outcrier.feeder.service import FeederService
 from outcrier.key_file import key_path
 from outcrier.venues import VENUES
-from sockets import Net, free_port, until
+from sockets import Net, until
 from wire_auth_reference import derive, is_authentic
 from wire_reference import decode
+from workers import free_port
 
 CaptureFinder = Callable[[str], Path]
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from feed_bench import Bench, lines
 from outcrier import Subscriber, _core
-from sockets import INTERFACE, PATIENCE_S, Net, free_port, until
+from sockets import INTERFACE, PATIENCE_S, Net, until
+from workers import free_port
 
 CaptureFinder = Callable[[str], Path]
 

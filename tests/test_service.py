@@ -63,6 +63,7 @@ from outcrier.feeder.transport import Reason, TransportError
 from outcrier.venue_numbers import VENUE_NUMBERS
 from outcrier.venues import VENUES
 from outcrier.venues.base import HttpRequest
+from workers import free_port
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -647,15 +648,8 @@ def test_a_session_that_cannot_be_built_is_ended(
     assert kinds[-1] == SESSION_END
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def nowhere(directory: Path, **venue: Any) -> Config:
-    port = free_port()
+    port = free_port(socket.SOCK_STREAM)
     urls = {"ws_url": f"ws://127.0.0.1:{port}", "rest_url": f"http://127.0.0.1:{port}"}
     return Config(
         feeder=FeederConfig(state_dir=str(directory / "state")),

@@ -34,6 +34,7 @@ from outcrier.feeder.transport import (
     parse_retry_after,
     proxy_for,
 )
+from workers import free_port
 
 # Self-signed, for 127.0.0.1, valid until 2125: made for this test, trusted by nobody.
 CERTIFICATE = """-----BEGIN CERTIFICATE-----
@@ -323,17 +324,10 @@ async def failure(connect: Connector, url: str, deadline_s: float = 5) -> Transp
     return caught.value
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @BOTH
 def test_refused_and_unknown_names_say_so(transport: types.ModuleType) -> None:
     async def run() -> None:
-        port = free_port()
+        port = free_port(socket.SOCK_STREAM)
         error = await failure(transport.connect, f"ws://127.0.0.1:{port}/stream")
         assert (error.reason, str(error)) == (Reason.REFUSED, f"127.0.0.1:{port}: refused")
         error = await failure(transport.connect, "wss://no-such-venue.invalid/stream")
@@ -482,7 +476,7 @@ def test_a_proxy_of_the_environment_is_used_and_changes_the_transport(
             monkeypatch.setenv("NO_PROXY", "127.0.0.1")
             assert proxy_for(url) is None
             monkeypatch.delenv("NO_PROXY")
-            port = free_port()
+            port = free_port(socket.SOCK_STREAM)
             monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@127.0.0.1:{port}")
             error = await failure(transport_websockets.connect, url)
             assert error.reason is Reason.PROXY
@@ -501,7 +495,7 @@ def test_a_request_tells_a_dead_proxy_from_a_dead_exchange(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
-        proxy, target = free_port(), free_port()
+        proxy, target = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_STREAM)
         url = f"{scheme}://127.0.0.1:{target}/x"
         for name, reason, text in (
             ("", Reason.PROXY, f"127.0.0.1:{target}: proxy failed (127.0.0.1:{proxy}: refused)"),
@@ -651,7 +645,7 @@ def test_rest_failures_have_the_same_words() -> None:
     async def run() -> None:
         async with HttpClient() as client:
             for url, reason in (
-                (f"http://127.0.0.1:{free_port()}/", Reason.REFUSED),
+                (f"http://127.0.0.1:{free_port(socket.SOCK_STREAM)}/", Reason.REFUSED),
                 ("https://no-such-venue.invalid/", Reason.DNS),
             ):
                 with pytest.raises(TransportError) as caught:

@@ -16,7 +16,6 @@ from net.world import World
 MESSAGES = 6_000
 """Messages of an instrument: a minute of 20,000 a second over 200 of them."""
 
-_missing: list[str] = []
 _numbers = itertools.count()
 
 
@@ -26,7 +25,6 @@ def machine() -> None:
     try:
         check()
     except MissingError as missing:
-        _missing.append(str(missing))
         pytest.skip(str(missing))
     remove_leftovers()
 
@@ -61,7 +59,14 @@ def world(hosts: Lab, files: tuple[list[str], list[str]], tmp_path: Path) -> Wor
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _missing:
+    """Of reports: the tests may have run in other processes."""
+    skipped: list[pytest.TestReport] = terminalreporter.getreports("skipped")
+    reasons = [
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in skipped
+        if isinstance(report.longrepr, tuple) and report.nodeid.startswith("tests/net/")
+    ]
+    if reasons:
         terminalreporter.section("tests with network namespaces did not run")
-        for text in _missing:
-            terminalreporter.line(text)
+        for reason in dict.fromkeys(reasons):
+            terminalreporter.line(reason)
