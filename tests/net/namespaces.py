@@ -29,8 +29,10 @@ GROUP_B: Final = "239.192.90.2"
 CABLES: Final = ("a", "b")
 
 _SECONDS_MAX: Final = 20
-_NICER: Final = -10
-"""Than other work: about ten times its share of a core, without the right to that no more than its share."""
+_NICER: Final = -20
+"""Than what runs them, as far as that goes: other work takes hardly any of their time. Where that is not
+allowed, they run as they are.
+"""
 _NEEDED: Final = {"ip": "iproute2", "nft": "nftables", "setpriv": "util-linux", "nice": "coreutils"}
 _PATH: Final = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
