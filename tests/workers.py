@@ -1,4 +1,4 @@
-"""Tests in several processes, the workers of `pytest -n 3`: which of them stay together, which begin, and
+"""Tests in several processes, the workers of `pytest -n 2`: which of them stay together, which begin, and
 which ports are whose.
 
 A file, or a folder of TOGETHER, is run by one worker, test after test: what its tests share is built once, a
