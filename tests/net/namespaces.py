@@ -29,11 +29,7 @@ GROUP_B: Final = "239.192.90.2"
 CABLES: Final = ("a", "b")
 
 _SECONDS_MAX: Final = 20
-_NICER: Final = -20
-"""Than what runs them, as far as that goes: other work takes hardly any of their time. Where that is not
-allowed, they run as they are.
-"""
-_NEEDED: Final = {"ip": "iproute2", "nft": "nftables", "setpriv": "util-linux", "nice": "coreutils"}
+_NEEDED: Final = {"ip": "iproute2", "nft": "nftables", "setpriv": "util-linux"}
 _PATH: Final = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
@@ -66,11 +62,8 @@ class Namespace:
     name: str
 
     def command(self, *arguments: str) -> list[str]:
-        """What runs a command in here, before other work of this machine: a host has one of its own, and what
-        these tests tell is about its network. The process dies with the one that started it.
-        """
-        first = ["nice", "-n", str(_NICER)]
-        return ["setpriv", "--pdeathsig", "KILL", *first, "ip", "netns", "exec", self.name, *arguments]
+        """What runs a command in here; the process dies with the one that started it."""
+        return ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.name, *arguments]
 
     def call(self, *arguments: str, text: str | None = None) -> str:
         """Runs a command in here to its end."""
