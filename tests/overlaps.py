@@ -200,7 +200,7 @@ def _bybit_read(text: str) -> list[Update]:
 def _bybit_whole(symbol: str, last: int, book: PlainBook) -> str:
     bids, asks = book.rows()
     data = {"s": symbol, "b": bids, "a": asks, "u": last, "seq": 1}
-    message = {"topic": f"orderbook.50.{symbol}", "type": "snapshot", "ts": 1, "cts": 1, "data": data}
+    message = {"topic": f"orderbook.200.{symbol}", "type": "snapshot", "ts": 1, "cts": 1, "data": data}
     return json.dumps(message)
 
 
