@@ -27,6 +27,15 @@ impl Side {
         }
     }
 
+    /// Grows from the best price to the worst. The way back from a key to its price is the same.
+    #[inline]
+    pub(crate) fn key(self, price: i64) -> i64 {
+        match self {
+            Self::Bid => !price,
+            Self::Ask => price,
+        }
+    }
+
     /// Place in a pair: bids, then asks.
     pub(crate) fn index(self) -> usize {
         match self {

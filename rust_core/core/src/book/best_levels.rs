@@ -87,7 +87,7 @@ impl BestLevels {
 
     #[inline]
     fn key(&self, price: i64) -> i64 {
-        if self.side == Side::Bid { !price } else { price }
+        self.side.key(price)
     }
 
     /// Takes a change of a level. Gives the level that is not kept: this one, or the one that it pushed out.
@@ -148,7 +148,7 @@ impl BestLevels {
         self.places = IN_ORDER;
         let (mut count, mut before) = (0, None);
         for ((level, extra), kept) in levels.iter().zip(extras).zip(&mut self.kept) {
-            let key = if self.side == Side::Bid { !level.price } else { level.price };
+            let key = self.side.key(level.price);
             if level.qty == 0 || before.is_some_and(|before| before >= key) {
                 break;
             }

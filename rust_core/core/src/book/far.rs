@@ -325,9 +325,7 @@ impl Iter<'_> {
         let chunk = &self.memory[self.entries.first()?.place];
         Some((chunk.keys[self.at], chunk.quantities[self.at]))
     }
-}
 
-impl Iter<'_> {
     /// Gives all that is left.
     pub(super) fn each(mut self, mut take: impl FnMut(i64, i64)) {
         for entry in self.entries {

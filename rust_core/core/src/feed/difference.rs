@@ -31,7 +31,7 @@ impl Difference {
 
     /// Both are followed from the best level on: what only ours has is gone, what ours has otherwise or not is changed.
     fn side(&mut self, book: &Book, side: Side, whole: &[Level]) {
-        let key = |level: &Level| if side == Side::Bid { !level.price } else { level.price };
+        let key = |level: &Level| side.key(level.price);
         let Self { levels, changed, sorted, .. } = self;
         let whole = if whole.is_sorted_by(|one, next| key(one) < key(next)) {
             whole

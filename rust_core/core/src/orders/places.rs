@@ -64,10 +64,7 @@ impl QueueAt {
     /// Grows from the best level of a side to the worst.
     pub(super) fn worse(self, queues: &[Queue]) -> i64 {
         let Queue { side, price, .. } = queues[self.index()];
-        match side {
-            Side::Bid => !price,
-            Side::Ask => price,
-        }
+        side.key(price)
     }
 }
 
@@ -162,23 +159,26 @@ impl Places {
 
     /// The queues of a side, in no order.
     pub(super) fn queues(&self, side: Side) -> impl Iterator<Item = QueueAt> + '_ {
-        let (book, table) = match self {
-            Self::InOrder(book) => (Some(book), None),
-            Self::Unordered(sides) => (None, Some(&sides[side.index()])),
-        };
-        let in_book = book.into_iter().flat_map(move |book| book.levels(side).filter_map(of_level));
-        in_book.chain(table.into_iter().flat_map(Table::queues))
+        self.in_order_of(side).chain(self.without_order(side))
     }
 
     /// The queues of a side, best level first.
     pub(super) fn sorted(&self, queues: &[Queue], side: Side) -> impl Iterator<Item = QueueAt> + '_ {
-        let (book, mut all) = match self {
-            Self::InOrder(book) => (Some(book), Vec::new()),
-            Self::Unordered(sides) => (None, sides[side.index()].queues().collect()),
-        };
-        all.sort_unstable_by_key(|at: &QueueAt| at.worse(queues));
-        let in_book = book.into_iter().flat_map(move |book| book.levels(side).filter_map(of_level));
-        in_book.chain(all)
+        let mut sorted: Vec<QueueAt> = self.without_order(side).collect();
+        sorted.sort_unstable_by_key(|at| at.worse(queues));
+        self.in_order_of(side).chain(sorted)
+    }
+
+    /// Those that are kept in order, best level first.
+    fn in_order_of(&self, side: Side) -> impl Iterator<Item = QueueAt> + '_ {
+        let book = if let Self::InOrder(book) = self { Some(book) } else { None };
+        book.into_iter().flat_map(move |book| book.levels(side).filter_map(of_level))
+    }
+
+    /// Those that are not.
+    fn without_order(&self, side: Side) -> impl Iterator<Item = QueueAt> + '_ {
+        let sides = if let Self::Unordered(sides) = self { Some(sides) } else { None };
+        sides.into_iter().flat_map(move |sides| sides[side.index()].queues())
     }
 
     /// Bytes that it holds besides its own.

@@ -166,7 +166,7 @@ impl Queues {
     #[inline]
     pub fn add(&mut self, order: &Order) -> Result<Handle, Fault> {
         let place = self.at(order.side, order.price);
-        self.check(order, self.qty_at(place))?;
+        check(order, self.qty_at(place), self.len)?;
         Ok(self.join(order, place))
     }
 
@@ -185,23 +185,8 @@ impl Queues {
     /// As [`Queues::add`].
     #[inline]
     pub(super) fn push(&mut self, order: &Order, place: Place) -> Result<Handle, Fault> {
-        self.check(order, self.qty_at(place))?;
+        check(order, self.qty_at(place), self.len)?;
         Ok(self.join_back(order, place))
-    }
-
-    /// Whether an order fits beside a quantity of its level.
-    #[inline]
-    fn check(&self, order: &Order, beside: i64) -> Result<(), Fault> {
-        if order.qty <= 0 {
-            return Err(Fault::BadQuantity);
-        }
-        if order.price == NOT_GIVEN {
-            return Err(Fault::NoPrice);
-        }
-        if self.len >= ORDERS_MAX {
-            return Err(Fault::Full);
-        }
-        beside.checked_add(order.qty).map(drop).ok_or(Fault::Overflow)
     }
 
     /// Takes an order out and puts another one in as [`Queues::add`] does.
@@ -211,10 +196,7 @@ impl Queues {
     pub(super) fn replace(&mut self, handle: Handle, order: &Order) -> Result<(Gone, Handle), Fault> {
         let old = self.order(handle);
         let own = if (old.side, old.price) == (order.side, order.price) { old.qty } else { 0 };
-        self.len -= 1; // There is room for the new one where the old one was.
-        let checked = self.check(order, self.level(order.side, order.price).0 - own);
-        self.len += 1;
-        checked?;
+        check(order, self.level(order.side, order.price).0 - own, self.len - 1)?;
         let gone = self.remove(handle);
         let place = self.at(order.side, order.price);
         Ok((gone, self.join(order, place)))
@@ -568,6 +550,21 @@ impl Queues {
         }
         self.has_renumbered = true;
     }
+}
+
+/// Whether an order fits beside a quantity of its level and so many orders of the book.
+#[inline]
+fn check(order: &Order, beside: i64, orders: usize) -> Result<(), Fault> {
+    if order.qty <= 0 {
+        return Err(Fault::BadQuantity);
+    }
+    if order.price == NOT_GIVEN {
+        return Err(Fault::NoPrice);
+    }
+    if orders >= ORDERS_MAX {
+        return Err(Fault::Full);
+    }
+    beside.checked_add(order.qty).map(drop).ok_or(Fault::Overflow)
 }
 
 fn some(at: u32) -> Option<Handle> {

@@ -62,12 +62,11 @@ const NONE: i64 = i64::MAX;
 
 /// Smaller is nearer to the best level.
 fn key((side, price): (Side, i64)) -> i64 {
-    if side == Side::Bid { !price } else { price }
+    side.key(price)
 }
 
-/// The price of a key; the way back is the same.
 fn price_of(side: Side, key: i64) -> i64 {
-    self::key((side, key))
+    side.key(key)
 }
 
 impl Outside {
