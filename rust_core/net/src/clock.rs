@@ -4,7 +4,14 @@
 //! by at most 500 ppm (wire format, "Numeric limits": clocks), so stamps of one session never step and never go
 //! back, whatever somebody does to the wall clock; how far they are off is told by [`Clock::error_ns`].
 //!
-//! [`Slew`] is the arithmetic, with times as arguments; [`Clock`] adds the reads.
+//! [`Slew`] is the arithmetic, with times as arguments; [`Clock`] adds the reads. Where the processor has a counter that the
+//! system itself keeps time by, it goes on from a read of the system's clock for two milliseconds (`clock/ticks.rs`).
+
+mod ticks;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use self::ticks::Ticks;
 
 /// Largest rate at which the offset moves, in parts per million.
 pub const SLEW_PPM_MAX: u64 = 500;
@@ -108,6 +115,11 @@ pub struct Now {
 pub struct Clock {
     slew: Slew,
     wall_read_at_ns: u64,
+    /// `None`: the processor has no counter to go by.
+    ticks: Option<Ticks>,
+    /// The last monotonic time that was given: what the system's clock says may be a little before it. Relaxed, because
+    /// whoever asks holds the clock.
+    last_ns: AtomicU64,
 }
 
 impl Clock {
@@ -115,13 +127,50 @@ impl Clock {
     #[must_use]
     pub fn new() -> Clock {
         let (mono_ns, wall_ns) = read_pair();
-        Clock { slew: Slew::new(mono_ns, wall_ns), wall_read_at_ns: mono_ns }
+        let ticks = read::has_ticks().then(|| Ticks::new(read::ticks(), self::mono_ns()));
+        Clock {
+            slew: Slew::new(mono_ns, wall_ns),
+            wall_read_at_ns: mono_ns,
+            ticks,
+            last_ns: AtomicU64::new(mono_ns),
+        }
     }
 
-    /// Reads both times. Costs one clock read, and three more every 10 ms.
+    /// Reads both times. Costs one read of the counter or of the clock, and three more of the clock every 10 ms.
     pub fn now(&mut self) -> Now {
-        let mono_ns = mono_ns();
+        let mono_ns = match &mut self.ticks {
+            None => mono_ns(),
+            Some(ticks) => {
+                let before = read::ticks();
+                ticks.mono_at(before).unwrap_or_else(|| {
+                    let mono_ns = mono_ns();
+                    ticks.observe(before, mono_ns, read::ticks());
+                    mono_ns
+                })
+            }
+        };
+        let mono_ns = self.later(mono_ns);
         Now { mono_ns, wall_ns: self.wall_at(mono_ns) }
+    }
+
+    /// Monotonic time alone: that of the system to some microseconds, and later than any that was given.
+    #[must_use]
+    pub fn mono_ns(&self) -> u64 {
+        let told = self.ticks.as_ref().and_then(|ticks| ticks.mono_at(read::ticks()));
+        self.later(told.unwrap_or_else(mono_ns))
+    }
+
+    /// The monotonic time that was given last.
+    #[must_use]
+    pub fn last_ns(&self) -> u64 {
+        self.last_ns.load(Ordering::Relaxed)
+    }
+
+    /// A heartbeat whose time is not later than that of the one before would be taken for its copy.
+    fn later(&self, mono_ns: u64) -> u64 {
+        let given_ns = mono_ns.max(self.last_ns().saturating_add(1));
+        self.last_ns.store(given_ns, Ordering::Relaxed);
+        given_ns
     }
 
     /// Slewed wall time at a monotonic time that was read just before.
@@ -222,6 +271,24 @@ mod read {
 
     pub(super) fn mono_ns() -> u64 {
         clock_ns(libc::CLOCK_MONOTONIC).unsigned_abs()
+    }
+
+    /// Whether the kernel keeps its time by the counter: then it is the same on all processors, runs at one rate and may be
+    /// read by a program, as clock_gettime itself does.
+    pub(super) fn has_ticks() -> bool {
+        const SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+        cfg!(target_arch = "x86_64")
+            && std::fs::read_to_string(SOURCE).is_ok_and(|source| source.trim_end() == "tsc")
+    }
+
+    /// The counter; 0 where there is none.
+    #[inline]
+    pub(super) fn ticks() -> u64 {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: every x86-64 processor has the instruction; it reads no memory.
+        return unsafe { core::arch::x86_64::_rdtsc() };
+        #[cfg(not(target_arch = "x86_64"))]
+        return 0;
     }
 
     pub(super) fn wall_ns() -> i64 {
@@ -340,6 +407,35 @@ mod tests {
         assert!(system.abs_diff(first.wall_ns) < SECOND, "{system} against {first:?}");
         let later = clock.wall_at(first.mono_ns + 3 * SECOND);
         assert!(later.abs_diff(first.wall_ns + 3 * SECOND as i64) <= 3 * SECOND / 2_000);
+    }
+
+    /// Reads for 50 ms, longer than the counter goes on: each is between two of the system's clock, to some microseconds.
+    #[test]
+    fn the_clock_runs_with_the_systems() {
+        const OFF_NS: u64 = 10_000;
+        let mut clock = Clock::new();
+        let (begun_ns, mut by_counter, mut last) = (mono_ns(), 0, clock.now());
+        loop {
+            let before_ns = mono_ns();
+            let now = clock.now();
+            let seal_ns = clock.mono_ns();
+            let after_ns = mono_ns();
+            assert!(now.mono_ns > last.mono_ns && now.wall_ns >= last.wall_ns && seal_ns > now.mono_ns);
+            assert!(now.mono_ns + OFF_NS >= before_ns && seal_ns <= after_ns + OFF_NS, "{now:?} {seal_ns}");
+            assert_eq!(clock.last_ns(), seal_ns);
+            let is_ahead = clock.ticks.as_ref().is_some_and(|ticks| ticks.mono_at(read::ticks()).is_some());
+            (by_counter, last) = (by_counter + u64::from(is_ahead), now);
+            if after_ns - begun_ns > 50_000_000 {
+                break;
+            }
+        }
+        assert_eq!(by_counter > 0, read::has_ticks());
+        // The system's clock may be a little behind what was told last; no clock of the system gets there.
+        clock.last_ns.store(last.mono_ns + SECOND, Ordering::Relaxed);
+        assert_eq!(
+            [clock.mono_ns(), clock.mono_ns(), clock.now().mono_ns],
+            [1, 2, 3].map(|n| last.mono_ns + SECOND + n)
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use outcrier_core::publish::arbitration::Own;
 use outcrier_core::publish::{Host, Plane, Repair, SessionInfo};
 use outcrier_core::wire::auth::{Keyring, Signer};
 use outcrier_core::wire::manifest::Signed;
-use outcrier_net::clock::{Clock, mono_ns};
+use outcrier_net::clock::Clock;
 use outcrier_net::retransmit::{Repair as RepairGroup, Shared as Mailbox};
 use outcrier_net::{Added, Batch, Guard, LineB, PublisherConfig, PublisherCounters, UdpPublisher};
 use pyo3::prelude::*;
@@ -42,14 +42,12 @@ pub(crate) struct Machine {
     channel: u8,
     batch: Batch,
     pub(crate) clock: Clock,
-    /// Monotonic time that was given last: that at which the last frame of the batch was sealed.
-    given_ns: AtomicU64,
 }
 
 impl Machine {
     pub(crate) fn new(publisher: &Publisher, channel: u8) -> Self {
         let shared = Arc::clone(&publisher.shared);
-        Self { shared, channel, batch: Batch::new(), clock: Clock::new(), given_ns: AtomicU64::new(0) }
+        Self { shared, channel, batch: Batch::new(), clock: Clock::new() }
     }
 
     /// What the frames of a session are signed with.
@@ -89,21 +87,19 @@ impl Host for Machine {
             Plane::Incremental => outcrier_net::Plane::Incremental,
             Plane::Snapshot => outcrier_net::Plane::Snapshot,
         };
-        let (shared, channel, now_ns) = (&self.shared, self.channel, *self.given_ns.get_mut());
+        let (shared, channel, now_ns) = (&self.shared, self.channel, self.clock.last_ns());
         if self.batch.add(plane, frame, |full| shared.leave(channel, full, now_ns)) == Added::Oversize {
             shared.outlet.count_oversize();
         }
     }
 
     fn flush(&mut self) {
-        let (shared, channel, now_ns) = (&self.shared, self.channel, *self.given_ns.get_mut());
+        let (shared, channel, now_ns) = (&self.shared, self.channel, self.clock.last_ns());
         self.batch.leave(|rest| shared.leave(channel, rest, now_ns));
     }
 
     fn mono_ns(&self) -> u64 {
-        let now_ns = mono_ns();
-        self.given_ns.store(now_ns, Ordering::Relaxed);
-        now_ns
+        self.clock.mono_ns()
     }
 
     fn wall_ns(&mut self) -> i64 {
