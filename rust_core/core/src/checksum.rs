@@ -10,7 +10,8 @@ mod tests;
 use serde::Deserialize;
 
 use crate::book::{BestLevels, Book, Decimals, LevelText, Printed, TEXT_ROOM};
-use crate::decimal::{self, POW10, write};
+use crate::decimal::write::{self, Short};
+use crate::decimal::{self, POW10};
 use crate::event::Level;
 use crate::instrument::Scale;
 
@@ -85,9 +86,9 @@ impl Algorithm {
         let mut is_whole = true;
         while left != 0 {
             let index = left.trailing_zeros() as usize;
-            text.len = 0;
-            self.write_level(side.level(index), scale, text);
-            is_whole &= side.keep(index, text.written());
+            let level = side.level(index);
+            is_whole &= side.keep(index, |room| self.short_text(level, scale, room))
+                || side.keep(index, |room| self.long_text(level, scale, text, room));
             left &= left - 1;
         }
         is_whole
@@ -140,10 +141,40 @@ impl Algorithm {
         }
     }
 
-    /// The text of a level.
+    /// Writes the text of a level; `None`: a number of it is rarer.
+    #[inline(always)]
+    fn short_text(
+        self,
+        (level, decimals): (Level, Decimals),
+        scale: &Scale,
+        room: &mut [u8; TEXT_ROOM],
+    ) -> Option<usize> {
+        let [price, qty] = Number::both(level, decimals, scale);
+        let (price, qty) = match self {
+            Algorithm::Okx => (price.plain()?.followed_by(b':')?, qty.plain()?.followed_by(b':')?),
+            Algorithm::Kraken => (price.digits()?, qty.digits()?),
+        };
+        price.write_with(qty, room)
+    }
+
+    /// The same of any level; `None`: it is too long.
+    #[cold]
+    fn long_text(
+        self,
+        level: (Level, Decimals),
+        scale: &Scale,
+        text: &mut Text<'_>,
+        room: &mut [u8; TEXT_ROOM],
+    ) -> Option<usize> {
+        text.len = 0;
+        self.write_level(level, scale, text);
+        room.get_mut(..text.len)?.copy_from_slice(text.written());
+        Some(text.len)
+    }
+
+    /// Adds the text of a level.
     fn write_level(self, (level, decimals): (Level, Decimals), scale: &Scale, text: &mut Text<'_>) {
-        let price = Number { mantissa: level.price, exp: scale.price_exp, decimals: decimals.price };
-        let qty = Number { mantissa: level.qty, exp: scale.qty_exp, decimals: decimals.qty };
+        let [price, qty] = Number::both(level, decimals, scale);
         match self {
             Algorithm::Okx => {
                 text.plain(price);
@@ -168,6 +199,27 @@ struct Number {
 }
 
 impl Number {
+    /// Price and quantity of a level.
+    #[inline(always)]
+    fn both(level: Level, decimals: Decimals, scale: &Scale) -> [Number; 2] {
+        [
+            Number { mantissa: level.price, exp: scale.price_exp, decimals: decimals.price },
+            Number { mantissa: level.qty, exp: scale.qty_exp, decimals: decimals.qty },
+        ]
+    }
+
+    /// The digits without point, sign and leading zeros; nothing for 0. `None`: they are many.
+    #[inline(always)]
+    fn digits(self) -> Option<Short> {
+        write::digits(self.whole()?)
+    }
+
+    /// The number as it was printed, if it is not below zero. `None`: that, or its text is long.
+    #[inline(always)]
+    fn plain(self) -> Option<Short> {
+        if self.mantissa < 0 { None } else { write::plain(self.whole()?, self.decimals) }
+    }
+
     /// The whole number that is left without point and sign; `None` if 64 bits do not hold it.
     #[inline]
     fn whole(self) -> Option<u64> {
@@ -218,33 +270,29 @@ impl<'a> Text<'a> {
         &mut self.bytes[self.len..self.len + bytes]
     }
 
-    /// What a number is written into: its place, because bytes that are copied right after they were written wait.
-    #[inline(always)]
-    fn number(&mut self, write: impl FnOnce(&mut [u8; write::ROOM]) -> Option<usize>) -> Option<()> {
-        self.len += write(self.room(write::ROOM).first_chunk_mut()?)?;
-        Some(())
+    fn add(&mut self, short: Short) {
+        let bytes = short.bytes.to_le_bytes();
+        self.room(bytes.len()).copy_from_slice(&bytes);
+        self.len += short.len;
     }
 
     /// The digits without point, sign and leading zeros; nothing for 0.
     fn digits(&mut self, number: Number) {
-        let whole = number.whole();
-        if whole.and_then(|whole| self.number(|room| write::digits(whole, room))).is_none() {
-            let text = long(number);
-            let digits = text.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0');
-            digits.for_each(|digit| self.push(digit));
+        match number.digits() {
+            Some(short) => self.add(short),
+            None => {
+                let text = long(number);
+                let digits = text.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0');
+                digits.for_each(|digit| self.push(digit));
+            }
         }
     }
 
     /// The number as it was printed: `-0.050`.
     fn plain(&mut self, number: Number) {
-        let before = self.len;
-        if number.mantissa < 0 {
-            self.push(b'-');
-        }
-        let whole = number.whole();
-        if whole.and_then(|whole| self.number(|room| write::plain(whole, number.decimals, room))).is_none() {
-            self.len = before;
-            long(number).bytes().for_each(|byte| self.push(byte));
+        match number.plain() {
+            Some(short) => self.add(short),
+            None => long(number).bytes().for_each(|byte| self.push(byte)),
         }
     }
 }

@@ -269,15 +269,17 @@ impl BestLevels {
         self.unwritten & ((1 << self.count(n)) - 1)
     }
 
-    /// Keeps the text of a level; `false`: it is too long.
-    #[inline]
-    pub(crate) fn keep(&mut self, index: usize, text: &[u8]) -> bool {
-        if text.len() > TEXT_MAX {
-            return false;
-        }
+    /// Keeps the text of a level, which `write` puts into its place and gives the length of, because bytes that are copied
+    /// right after they were written wait. `false`: it is too long.
+    #[inline(always)]
+    pub(crate) fn keep(
+        &mut self,
+        index: usize,
+        write: impl FnOnce(&mut [u8; TEXT_ROOM]) -> Option<usize>,
+    ) -> bool {
         let LevelText(room) = &mut self.texts[usize::from(self.places[index])];
-        room[..text.len()].copy_from_slice(text);
-        room[TEXT_MAX] = text.len() as u8;
+        let Some(len) = write(room).filter(|len| *len <= TEXT_MAX) else { return false };
+        room[TEXT_MAX] = len as u8;
         self.unwritten &= !(1 << index);
         true
     }
@@ -349,9 +351,13 @@ mod tests {
                         let (kept, len) = best.texts(index..index + 1).next().unwrap().get();
                         prop_assert_eq!(&kept[..len], now.as_bytes());
                     }
-                    prop_assert!(!best.keep(index, &[b'1'; TEXT_ROOM]), "too long, and changes nothing");
+                    prop_assert!(!best.keep(index, |_| Some(TEXT_ROOM)), "no room for how long it is");
                     prop_assert_eq!(best.unwritten(25), unwritten >> index << index);
-                    prop_assert!(best.keep(index, now.as_bytes()));
+                    let write = |room: &mut [u8; TEXT_ROOM]| {
+                        room[..now.len()].copy_from_slice(now.as_bytes());
+                        Some(now.len())
+                    };
+                    prop_assert!(best.keep(index, write));
                 }
                 prop_assert_eq!(best.unwritten(25), 0);
             }
