@@ -22,6 +22,7 @@ pub mod deriv;
 mod draw;
 pub mod event;
 pub mod feed;
+mod fetch;
 pub mod instrument;
 pub mod market;
 pub mod matching;

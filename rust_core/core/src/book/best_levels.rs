@@ -3,10 +3,13 @@
 use super::Book;
 use super::printed::Decimals;
 use crate::event::{Level, LevelExtra, Side};
+use crate::fetch::fetch;
 
 /// Levels kept at hand: the 25 that a checksum takes at most, and some that come to the front when those go, so that
 /// the book is rarely read for more.
 const LEVELS_MAX: usize = 64;
+/// Levels whose memory is fetched before they come: as many as the shortest checksum takes.
+const FETCHED_LEVELS: usize = 10;
 /// Longest text that is kept. A price and a quantity of most venues take less than 30; a longer one is written each time.
 const TEXT_MAX: usize = TEXT_ROOM - 1;
 /// Bytes of a text and, in the last one, of how many it has: that they are copied as a whole makes the copy two words of a
@@ -210,6 +213,16 @@ impl BestLevels {
     /// What has changed so far is known.
     pub(super) fn settle(&mut self) {
         self.first_changed = usize::MAX;
+    }
+
+    /// Reads what the first levels of an empty side are put into.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        // Two of either are a line of the cache.
+        self.kept.iter().take(FETCHED_LEVELS).step_by(2).for_each(|known| fetch(known.level.price));
+        self.texts.iter().take(FETCHED_LEVELS).step_by(2).for_each(|text| fetch(text.0[0]));
+        fetch([self.places[0], self.places[LEVELS_MAX - 1]]);
+        fetch(self.first_changed);
     }
 
     pub(super) fn clear(&mut self) {

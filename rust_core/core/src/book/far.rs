@@ -4,6 +4,8 @@
 //! the next one that is used again, and the memory of many chunks is asked for at once and written chunk by chunk: a system
 //! gives it then, so what is never used costs an address.
 
+use crate::fetch::fetch;
+
 /// Levels of a chunk: 1 KiB. An insert moves half of them at most, and 10,000 levels make a list of 200 chunks.
 const CHUNK_LEVELS: usize = 64;
 /// A chunk with fewer levels joins its neighbour where both fill at most …
@@ -17,6 +19,11 @@ const CHUNKS_AHEAD: usize = 256;
 /// Memory is given back where more chunks than these were used and three of four are free: the levels of a whole side were
 /// here for a while, because the grid of its window changed. With all pages in use a book stays below 512 KB.
 const CHUNKS_KEPT: usize = 96;
+
+/// Levels whose memory is fetched before they come: of more the processor sees by itself where they go.
+const FETCHED_LEVELS: usize = 16;
+/// Keys, or quantities, in a line of the cache.
+const LINE_LEVELS: usize = 8;
 
 #[derive(Clone, Debug)]
 struct Chunk {
@@ -223,19 +230,20 @@ impl Far {
     }
 
     /// Takes levels whose keys rise, and no quantity of which is 0, where it has none.
-    pub(super) fn fill(&mut self, levels: impl ExactSizeIterator<Item = (i64, i64)>) {
+    #[inline]
+    pub(super) fn fill(&mut self, levels: impl Iterator<Item = (i64, i64)>) {
         debug_assert!(self.len == 0);
-        let mut levels = levels;
-        while levels.len() > 0 {
-            let place = self.place();
-            let Chunk { len, keys, quantities } = &mut self.memory[place];
-            // The levels last: of what is taken from them nothing is lost at the end of the chunk.
-            for ((key, qty), level) in keys.iter_mut().zip(quantities).zip(levels.by_ref()) {
-                (*key, *qty) = level;
-                *len += 1;
+        let (mut place, mut at) = (0, CHUNK_LEVELS);
+        for (key, qty) in levels {
+            if at == CHUNK_LEVELS {
+                (place, at) = (self.place(), 0);
+                self.entries.push(Entry { first: key, place });
             }
-            self.len += *len;
-            self.entries.push(Entry { first: keys[0], place });
+            let chunk = &mut self.memory[place];
+            (chunk.keys[at], chunk.quantities[at]) = (key, qty);
+            at += 1;
+            chunk.len = at;
+            self.len += 1;
         }
         self.note_ends();
     }
@@ -290,6 +298,18 @@ impl Far {
         let chunk = &self.memory[self.entries.get(number)?.place];
         let at = chunk.find(from).unwrap_or_else(|at| at);
         if at < chunk.len { Some(chunk.keys[at]) } else { Some(self.entries.get(number + 1)?.first) }
+    }
+
+    /// Reads what the first levels of an empty side are put into.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        if let Some(chunk) = self.free.last().map(|&place| &self.memory[place]) {
+            for at in (0..FETCHED_LEVELS).step_by(LINE_LEVELS) {
+                fetch(chunk.keys[at]);
+                fetch(chunk.quantities[at]);
+            }
+            fetch(chunk.len);
+        }
     }
 
     /// Forgets all levels and keeps the memory.

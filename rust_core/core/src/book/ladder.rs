@@ -22,6 +22,7 @@ use super::Overflow;
 use super::far::{self, Far};
 use super::window::{Grid, PAGE_TICKS, PAGES, WINDOW_TICKS, Window};
 use crate::event::Level;
+use crate::fetch::fetch;
 
 /// Updates outside the window between two looks at whether it lies well. A look costs about 2 µs, so this
 /// adds some 4 ns to an update that costs 30 or more; a touch that jumped is followed within 512 updates.
@@ -86,20 +87,72 @@ impl Ladder {
         old
     }
 
-    /// Sets many levels. Those of a small whole book, which mostly come best first, go where there is none yet in one piece;
-    /// those of one that gets pages each by itself, so that it has them when it is whole.
+    /// Sets many levels. Those of a whole book, which mostly come best first, go where there is none yet in one piece.
     pub(super) fn set_all(&mut self, levels: &[Level]) {
         let mut rest = levels;
-        if self.len() == 0 && levels.len() < WINDOW_LEVELS_MIN && !self.window.has_pages() {
+        if self.len() == 0 && levels.first().is_some_and(|first| first.qty != 0) {
             let is_next = |pair: &[Level]| (pair[0].price ^ self.mask) < (pair[1].price ^ self.mask);
             let count = levels.windows(2).take_while(|pair| is_next(pair) && pair[1].qty != 0).count() + 1;
-            let is_any = levels.first().is_some_and(|first| first.qty != 0);
-            let (first, behind) = levels.split_at(if is_any { count } else { 0 });
-            self.far.fill(first.iter().map(|level| (level.price ^ self.mask, level.qty)));
+            let (first, behind) = levels.split_at(count);
+            self.fill(first);
             rest = behind;
         }
         for level in rest {
             self.set(level.price, level.qty);
+        }
+    }
+
+    /// Takes levels that come best first, where it has none.
+    fn fill(&mut self, levels: &[Level]) {
+        if levels.len() < WINDOW_LEVELS_MIN && !self.window.has_pages() {
+            let mask = self.mask;
+            self.far.fill(levels.iter().map(|level| (level.price ^ mask, level.qty)));
+        } else {
+            self.fill_pages(levels);
+        }
+    }
+
+    /// The same of a side that has pages, or gets them: it has them when it is whole.
+    fn fill_pages(&mut self, levels: &[Level]) {
+        let best = self.grid.index(levels[0].price ^ self.mask);
+        let lies_well = self.window.has_pages() && best.is_some_and(|index| index <= TOUCH_INDEX_MAX);
+        let count = u32::try_from(levels.len()).unwrap_or(u32::MAX);
+        if !lies_well && self.outside.saturating_add(count) >= ADAPT_EVERY {
+            self.begin_window(levels);
+        }
+        let Self { grid, mask, window, far, .. } = self;
+        let mut outside = 0;
+        let in_far = |level: &Level| {
+            let key = level.price ^ *mask;
+            match grid.index(key) {
+                Some(index) => window.replace(index, level.qty).is_none().then_some((key, level.qty)),
+                None => {
+                    outside += 1;
+                    Some((key, level.qty))
+                }
+            }
+        };
+        far.fill(levels.iter().filter_map(in_far));
+        // They count as updates do, and the next one that is outside looks, at the latest.
+        self.outside = self.outside.saturating_add(outside).min(ADAPT_EVERY - 1);
+    }
+
+    /// Puts the window where the best of these levels are, and makes the pages that many of them fall on.
+    #[cold]
+    fn begin_window(&mut self, levels: &[Level]) {
+        self.outside = 0;
+        if levels.len() < WINDOW_LEVELS_MIN {
+            return;
+        }
+        let mut sample = [0; SAMPLE_LEVELS];
+        let count = sample.iter_mut().zip(levels).map(|(key, level)| *key = level.price ^ self.mask).count();
+        self.follow(&sample[..count]);
+        let mut counts = [0; PAGES];
+        for index in levels.iter().filter_map(|level| self.grid.index(level.price ^ self.mask)) {
+            counts[index / PAGE_TICKS] += 1;
+        }
+        for number in (0..PAGES).filter(|number| counts[*number] >= usize::from(PAGE_HEAT)) {
+            self.window.make_page(number * PAGE_TICKS);
         }
     }
 
@@ -117,9 +170,14 @@ impl Ladder {
         if self.heat[number] < PAGE_HEAT || self.len() < WINDOW_LEVELS_MIN {
             return;
         }
+        self.begin_page(number);
+    }
+
+    /// Makes a page, of the levels that it has.
+    fn begin_page(&mut self, number: usize) {
         self.heat[number] = 0;
-        self.window.make_page(index);
-        let start = index - index % PAGE_TICKS;
+        let start = number * PAGE_TICKS;
+        self.window.make_page(start);
         let (mut from, last) = (self.grid.key(start), self.grid.key(start + PAGE_TICKS - 1));
         while let Some(key) = self.far.key_from(from).filter(|key| *key <= last) {
             if let Some(index) = self.grid.index(key) {
@@ -137,6 +195,15 @@ impl Ladder {
             self.window.reserve();
             self.far.reserve();
         }
+    }
+
+    /// Reads what the first levels of an empty side are put into.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        fetch(self.grid.base);
+        fetch(self.window.len());
+        fetch(self.outside);
+        self.far.fetch();
     }
 
     pub(super) fn len(&self) -> usize {
@@ -218,7 +285,12 @@ impl Ladder {
             *slot = level.price ^ self.mask;
             count += 1;
         }
-        let Some((grid, score)) = self.choose_grid(&sample[..count]) else {
+        self.follow(&sample[..count]);
+    }
+
+    /// The same by the keys of the best levels, of which there is one.
+    fn follow(&mut self, sample: &[i64]) {
+        let Some((grid, score)) = self.choose_grid(sample) else {
             return;
         };
         let touch = self.grid.align(sample[0]);
@@ -296,5 +368,44 @@ impl Iterator for Levels<'_> {
         }
         let (key, qty) = self.far.next()?;
         Some(Level { price: key ^ mask, qty })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many levels from a price on, every other one a little further, and how many of them are on pages when they came as a whole book.
+    fn on_pages(ladder: &mut Ladder, from: i64, (step, odd): (i64, i64), count: i64) -> usize {
+        ladder.clear();
+        let levels: Vec<Level> =
+            (0..count).map(|at| Level { price: from + at * step + at % 2 * odd, qty: 7 + at }).collect();
+        ladder.set_all(&levels);
+        assert_eq!(ladder.levels().collect::<Vec<_>>(), levels);
+        assert_eq!(ladder.len(), levels.len());
+        ladder.window.len()
+    }
+
+    #[test]
+    fn a_whole_book_has_its_pages_when_it_is_whole() {
+        let mut asks = Ladder::new(0, 1);
+        assert_eq!(on_pages(&mut asks, 7_000_000, (1, 0), 47), 0, "so few levels get none");
+        assert_eq!(on_pages(&mut asks, 7_000_000, (1, 0), 300), 300);
+        assert_eq!(on_pages(&mut asks, 7_000_100, (2, 0), 100), 100, "pages that are there are used");
+        assert_eq!(on_pages(&mut asks, 9_000_000, (1, 0), 600), 600, "the window follows the market");
+        let mut near_zero = Ladder::new(0, 1);
+        assert_eq!(
+            on_pages(&mut near_zero, 1_024, (1, 0), 256),
+            256,
+            "where the first window lies before any level"
+        );
+    }
+
+    #[test]
+    fn a_sparse_book_gets_no_pages_however_often_it_comes() {
+        let mut asks = Ladder::new(0, 1);
+        for _ in 0..20 {
+            assert_eq!(on_pages(&mut asks, 2_790_480, (10, 1), 200), 0, "25 levels a page");
+        }
     }
 }

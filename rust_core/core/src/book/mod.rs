@@ -106,6 +106,13 @@ impl Book {
         self.asks.clear();
     }
 
+    /// Reads what the first levels of an empty book are put into.
+    #[inline]
+    pub(crate) fn fetch(&self) {
+        self.bids.fetch();
+        self.asks.fetch();
+    }
+
     /// Number of levels of a side.
     #[must_use]
     pub fn len(&self, side: Side) -> usize {

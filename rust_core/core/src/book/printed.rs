@@ -4,6 +4,7 @@ use super::best_levels::BestLevels;
 use super::{Book, Overflow};
 use crate::decimal::has_zeros;
 use crate::event::{Level, LevelExtra, Side};
+use crate::fetch::fetch;
 use crate::instrument::Scale;
 
 /// Digits after the point as the venue printed them.
@@ -179,6 +180,14 @@ impl Printed {
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// Reads what the best levels of an empty book are put into.
+    #[inline]
+    pub(crate) fn fetch(&self) {
+        fetch(self.sum);
+        self.bids.fetch();
+        self.asks.fetch();
     }
 
     /// Forgets all levels.

@@ -1,6 +1,7 @@
 //! How often and when last each kind of message came for each instrument: what an owner learns a stream's own rate from.
 
 use crate::event::Body;
+use crate::fetch::fetch;
 
 /// Kinds told apart, in this order: book, trade, bbo, ticker, candle, derivative, orders.
 pub const ACTIVITY_KINDS: usize = 7;
@@ -46,6 +47,12 @@ impl Activities {
             row[kind].messages += 1;
             row[kind].last_ns = mono_ns;
         }
+    }
+
+    /// Reads what is counted with a book.
+    #[inline]
+    pub(super) fn fetch(&self, index: u32) {
+        fetch(self.rows.get(index as usize).map(|row| row[0].messages));
     }
 
     pub(super) fn rows(&self) -> &[[Activity; ACTIVITY_KINDS]] {

@@ -25,6 +25,9 @@ impl Feed {
     ) {
         let mut before = None;
         for event in &decoded.events {
+            if let Body::Book { snapshot: true, .. } = event.body {
+                self.fetch(event.instrument);
+            }
             // A message with a hundred trades is one: a history says nothing of how often trades come.
             let kind = Some((event.instrument, std::mem::discriminant(&event.body)));
             if std::mem::replace(&mut before, kind) != kind {
@@ -60,6 +63,16 @@ impl Feed {
                 }
             }
             self.count_marks(event.instrument);
+        }
+    }
+
+    /// Reads what a first whole book is put into: it stands in many places, and no message has come for it lately.
+    #[inline]
+    fn fetch(&self, index: u32) {
+        let instrument = &self.instruments[index as usize];
+        if instrument.state != BookState::Live {
+            self.activity.fetch(index);
+            instrument.fetch();
         }
     }
 

@@ -11,6 +11,7 @@ use super::repeats::RecentTrades;
 use crate::book::{Book, Printed};
 use crate::deriv::{KnownDeriv, factor};
 use crate::event::{Body, Event, Level, NOT_GIVEN, Side, Trade};
+use crate::fetch::fetch;
 use crate::instrument::Scale;
 use crate::publish::{About, Arrival, Channel, Cut, Host};
 use crate::sequence::{Continuity, Rule, Splice};
@@ -140,6 +141,19 @@ impl Instrument {
             overlaps: Vec::new(),
             recent: RecentTrades::new(),
             def,
+        }
+    }
+
+    /// Reads what a whole book is put into.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        fetch(self.def.price_exp);
+        fetch(self.exchange_ts);
+        fetch(self.held.front().is_some());
+        self.quality.fetch();
+        self.book.fetch();
+        if let Some(printed) = &self.printed {
+            printed.fetch();
         }
     }
 

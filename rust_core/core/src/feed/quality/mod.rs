@@ -18,6 +18,7 @@ use crate::event::{
     Body, Decoded, Event, NOT_GIVEN, TRADE_AUCTION, TRADE_BLOCK, TRADE_CANCEL, TRADE_CORRECTION,
     TRADE_OFF_BOOK, Trade,
 };
+use crate::fetch::fetch;
 use crate::publish::Arrival;
 use crate::wire::flags;
 
@@ -136,6 +137,13 @@ fn kind(body: &Body) -> usize {
 }
 
 impl Quality {
+    /// Reads what a book is judged by.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        fetch(self.times[0].last_ts);
+        fetch(self.book_best);
+    }
+
     /// Looks at an event before it is published; `trades` are its trades. What its book looks like is seen when it is
     /// applied.
     #[inline]
