@@ -14,8 +14,13 @@ const FEW_LEVELS: usize = CHUNK_LEVELS / 4;
 const JOINED_LEVELS_MAX: usize = CHUNK_LEVELS * 3 / 4;
 /// Chunks that memory is asked for first, where nothing was reserved.
 const CHUNKS_FIRST: usize = 4;
-/// Chunks that memory is asked for ahead: 8,000 to 16,000 levels, more than the sides of most books have.
+/// Chunks that memory is asked for ahead at most: 8,000 to 16,000 levels, more than the sides of most books have …
 const CHUNKS_AHEAD: usize = 256;
+/// … and at least, and for so many times the levels of a whole book: with eight times the sessions of 2024, which begin with a
+/// thousand levels a side, allocate nothing later. More would only put the books of many instruments further apart, and a
+/// processor knows the places of so many pages of the system only.
+const CHUNKS_LEAST: usize = 16;
+const TIMES_AHEAD: usize = 8;
 /// Memory is given back where more chunks than these were used and three of four are free: the levels of a whole side were
 /// here for a while, because the grid of its window changed. With all pages in use a book stays below 512 KB.
 const CHUNKS_KEPT: usize = 96;
@@ -211,10 +216,11 @@ impl Far {
         self.free.clear();
     }
 
-    /// Asks for the memory of a side of common depth, and for a quarter more than is used.
-    pub(super) fn reserve(&mut self) {
+    /// Asks for the memory that a side grows into, of which so many levels are there now, and for a quarter more than is used.
+    pub(super) fn reserve(&mut self, levels: usize) {
         let touched = self.memory.len();
-        let chunks = CHUNKS_AHEAD.max(touched + touched / 4);
+        let chunks = (levels * TIMES_AHEAD / CHUNK_LEVELS).clamp(CHUNKS_LEAST, CHUNKS_AHEAD);
+        let chunks = chunks.max(touched + touched / 4);
         if self.memory.capacity() < chunks {
             self.grow(chunks);
         }

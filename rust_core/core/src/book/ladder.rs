@@ -193,7 +193,7 @@ impl Ladder {
     pub(super) fn reserve(&mut self) {
         if self.len() >= WINDOW_LEVELS_MIN {
             self.window.reserve();
-            self.far.reserve();
+            self.far.reserve(self.len());
         }
     }
 
