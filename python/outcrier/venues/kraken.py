@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 
@@ -81,13 +81,12 @@ class _System(msgspec.Struct, gc=False):
     system: str
 
 
-class _Status(msgspec.Struct, gc=False):
-    """Such a message, as far as it is read; an answer or an error has more."""
+class _Status(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """Such a message in the one form it has; an answer or an error has other fields."""
 
-    channel: str
-    data: list[_System]
-    method: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    channel: Literal["status"]
+    data: tuple[_System]
+    type: Literal["update"] = "update"
 
 
 _STATUS_BEGINS: Final = b'{"channel":"status"'
@@ -325,13 +324,9 @@ class Kraken(KrakenSpot):
 def _status(text: bytes | str) -> Control | None:
     """What the status of the venue means, read without a dictionary. None: the text has another form."""
     try:
-        status = _STATUS.decode(text)
+        return system(_STATUS.decode(text).data[0].system)
     except BAD_JSON:
         return None
-    is_answer = status.method is not msgspec.UNSET or status.error is not msgspec.UNSET
-    if is_answer or status.channel != "status" or not status.data:
-        return None
-    return system(status.data[0].system)
 
 
 def _pushed(message: Mapping[str, Any]) -> Control:
