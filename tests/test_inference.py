@@ -242,7 +242,7 @@ def test_a_level_that_is_pushed_out_of_those_that_are_told_has_its_orders_when_i
         (Op.DELETE, 2, 3, 255),
     ]
     behind = inferred.event([], [(*BID, 0), (Side.BID, 98, 6)], 5 * S, depth=2)
-    assert told(behind)[-1] == (Op.ADD, 5, 6, 0), "it may have stood there for long"
+    assert told(behind)[0] == (Op.ADD, 5, 6, 0), "it may have stood there for long"
 
 
 def test_orders_and_places_go_on_at_finer_exponents() -> None:

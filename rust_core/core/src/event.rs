@@ -37,7 +37,8 @@ impl Side {
     }
 
     /// Place in a pair: bids, then asks.
-    pub(crate) fn index(self) -> usize {
+    #[must_use]
+    pub fn index(self) -> usize {
         match self {
             Self::Bid => 0,
             Self::Ask => 1,

@@ -20,7 +20,17 @@ fn side() -> impl Strategy<Value = Side> {
 }
 
 fn levels() -> impl Strategy<Value = Vec<(Side, i64, i64)>> {
-    prop::collection::vec((side(), 1_i64..6, prop_oneof![Just(0), 1_i64..40]), 1..5)
+    prop::collection::vec((side(), 1_i64..6, prop_oneof![9 => Just(0), 40 => 1_i64..40, 1 => Just(-1)]), 1..5)
+}
+
+/// A message as most venues send it: no price twice, each side in order, more than are taken together at a time.
+fn many() -> impl Strategy<Value = Vec<(Side, i64, i64)>> {
+    let level = (side(), 1_i64..200, prop_oneof![Just(0), 1_i64..9]);
+    prop::collection::vec(level, 0..300).prop_map(|mut levels| {
+        levels.sort_by_key(|&(side, price, _)| (side as u8, price));
+        levels.dedup_by_key(|&mut (side, price, _)| (side, price));
+        levels
+    })
 }
 
 fn input() -> impl Strategy<Value = Input> {
@@ -30,6 +40,7 @@ fn input() -> impl Strategy<Value = Input> {
         4 => (side(), 1_i64..6, 1_i64..40, -100..300_i64)
             .prop_map(|(side, price, qty, ms)| Input::Best(side, price, qty, ms)),
         8 => (levels(), 0..200_i64).prop_map(|(levels, ms)| Input::Levels(levels, ms)),
+        2 => (many(), 0..200_i64).prop_map(|(levels, ms)| Input::Levels(levels, ms)),
         1 => levels().prop_map(Input::Whole),
         1 => Just(Input::Finer),
     ]
@@ -50,35 +61,65 @@ fn follow(inference: &mut Inference, copy: &mut OrderBook, ts: i64) {
     assert_eq!(copy.checksum(), inference.queues().checksum());
 }
 
+fn of_side(levels: &[(Side, i64, i64)], side: Side, scale: i64) -> Vec<Level> {
+    let levels = levels.iter().filter(|(of, ..)| *of == side);
+    levels.map(|&(_, price, qty)| Level { price: price * scale, qty: qty * scale }).collect()
+}
+
+/// All but their numbers, which are given in the order in which changes were made.
+fn without_numbers(inference: &Inference) -> Vec<(i64, i64, i64, u16)> {
+    let of = |side| inference.queues().orders(side);
+    let orders = of(Side::Bid).chain(of(Side::Ask));
+    orders.map(|order| (order.price, order.qty, order.ts, order.flags)).collect()
+}
+
 proptest! {
+    /// Also: levels that are changed together are what they are one by one.
     #[test]
     fn a_level_is_its_quantity_and_the_changes_make_the_orders(
         inputs in prop::collection::vec(input(), 1..60), rule in 0..Rule::ALL.len(),
     ) {
         let mut inference = Inference::new(Rule::ALL[rule], Weights::default());
+        let mut singly = inference.clone();
+        let place = [&mut inference, &mut singly].map(|each| each.watch_back(Side::Bid, 3).unwrap());
         let (mut copy, mut truth) = (OrderBook::new(1), HashMap::<(Side, i64), i64>::new());
-        let (mut now, mut scale) = (1_000_000_000_000_i64, 1_i64);
+        let (mut now, mut scale, mut refused) = (1_000_000_000_000_i64, 1_i64, 0);
         for (number, input) in inputs.into_iter().enumerate() {
             match input {
                 Input::Trade(side, price, qty, ms) => {
                     let ts = now + ms * 1_000_000;
-                    inference.trade((side, price * scale), qty * scale, number as u64, ts, now);
+                    for each in [&mut inference, &mut singly] {
+                        each.trade((side, price * scale), qty * scale, number as u64, ts, now);
+                    }
                 }
                 Input::Best(side, price, qty, ms) => {
-                    inference.best((side, price * scale), qty * scale, now + ms * 1_000_000);
+                    for each in [&mut inference, &mut singly] {
+                        each.best((side, price * scale), qty * scale, now + ms * 1_000_000);
+                    }
                 }
                 Input::Levels(levels, ms) => {
                     now += ms * 1_000_000;
-                    for (side, price, qty) in levels {
-                        truth.insert((side, price * scale), qty * scale);
-                        inference.level((side, price * scale), qty * scale, now);
+                    let [bids, asks] = [Side::Bid, Side::Ask].map(|side| of_side(&levels, side, scale));
+                    inference.levels(&bids, &asks, now);
+                    for (side, levels) in [(Side::Bid, bids), (Side::Ask, asks)] {
+                        for Level { price, qty } in levels {
+                            if qty < 0 {
+                                refused += 1;
+                            } else {
+                                truth.insert((side, price), qty);
+                            }
+                            singly.level((side, price), qty, now);
+                        }
                     }
                     inference.end_event(now);
+                    singly.end_event(now);
                 }
                 Input::Whole(levels) => {
                     let whole: HashMap<_, _> =
                         levels.into_iter().filter(|(_, _, qty)| *qty > 0).map(|(side, price, qty)| ((side, price * scale), qty * scale)).collect();
-                    inference.begin(whole.iter().map(|(&(side, price), &qty)| (side, Level { price, qty })), now);
+                    for each in [&mut inference, &mut singly] {
+                        each.begin(whole.iter().map(|(&(side, price), &qty)| (side, Level { price, qty })), now);
+                    }
                     prop_assert_eq!(inference.queues().len(), whole.len());
                     prop_assert!(inference.queues().snapshot().all(|order| order.order_flags == ORDER_INFERRED));
                     truth = whole;
@@ -88,6 +129,7 @@ proptest! {
                     follow(&mut inference, &mut copy, now);
                     scale *= 10;
                     inference = inference.rescaled(10, 10).unwrap();
+                    singly = singly.rescaled(10, 10).unwrap();
                     copy = copy.rescaled(1, 10, 10).unwrap();
                     truth = truth.into_iter().map(|((side, price), qty)| ((side, price * 10), qty * 10)).collect();
                 }
@@ -98,8 +140,11 @@ proptest! {
                 prop_assert_eq!(inference.queues().level(side, price).0, qty, "level {:?} {}", side, price);
             }
             prop_assert!(!inference.is_off());
+            prop_assert_eq!(without_numbers(&inference), without_numbers(&singly));
+            prop_assert_eq!(inference.watched(place[0]), singly.watched(place[1]));
+            prop_assert_eq!(inference.counters(), singly.counters());
         }
-        prop_assert_eq!(inference.counters().refused, 0);
+        prop_assert_eq!(inference.counters().refused, refused);
     }
 }
 

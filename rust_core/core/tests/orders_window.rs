@@ -59,6 +59,10 @@ struct Feed {
     now: i64,
 }
 
+fn of_side(message: &[(Side, Level)], side: Side) -> Vec<Level> {
+    message.iter().filter(|(of, _)| *of == side).map(|(_, level)| *level).collect()
+}
+
 impl Feed {
     fn new(depth: usize, rule: Rule) -> Self {
         Self {
@@ -91,7 +95,8 @@ impl Feed {
             let last = told.last().filter(|_| told.len() == self.venue.depth);
             assert_eq!(edges[index(side)], last.map(|level| level.price));
         }
-        self.inference.levels_within(edges, message.into_iter(), self.now);
+        let [bids, asks] = SIDES.map(|side| of_side(&message, side));
+        self.inference.levels_within(edges, &bids, &asks, self.now);
         self.inference.end_event(self.now);
         self.follow();
     }
@@ -163,14 +168,14 @@ fn a_level_that_is_pushed_out_has_its_orders_when_it_is_back() {
 fn what_left_says_so_by_its_confidence_and_what_was_cancelled_does_not() {
     let mut feed = three_bids();
     feed.venue.set((Side::Bid, 11), 1);
-    let levels = [(Side::Bid, Level { price: 8, qty: 0 }), (Side::Bid, Level { price: 11, qty: 1 })];
-    feed.inference.levels_within([Some(9), None], levels.into_iter(), feed.now);
+    let bids = [Level { price: 8, qty: 0 }, Level { price: 11, qty: 1 }];
+    feed.inference.levels_within([Some(9), None], &bids, &[], feed.now);
     feed.told[0] = feed.venue.shown(Side::Bid);
     assert_eq!(feed.follow(), [(order_op::DELETE, 4, 0), (order_op::DELETE, 5, 0), (order_op::ADD, 6, 255)]);
     // 9 is the last of the three now. It is cancelled while 8 is back, so 9 is within.
     feed.venue.set((Side::Bid, 9), 0);
-    let levels = [(Side::Bid, Level { price: 9, qty: 0 }), (Side::Bid, Level { price: 8, qty: 7 })];
-    feed.inference.levels_within([Some(8), None], levels.into_iter(), feed.now);
+    let bids = [Level { price: 9, qty: 0 }, Level { price: 8, qty: 7 }];
+    feed.inference.levels_within([Some(8), None], &bids, &[], feed.now);
     feed.told[0] = feed.venue.shown(Side::Bid);
     let told = feed.follow();
     assert_eq!(told[..2], [(order_op::DELETE, 2, 255), (order_op::DELETE, 3, 255)]);
@@ -249,8 +254,8 @@ fn a_place_stays_where_it_is_while_its_level_is_outside() {
     assert_eq!(feed.inference.watched(place), Some(Ahead { qty: 700, orders: 2 }));
     let at = |feed: &mut Feed, levels: &[(i64, i64)], edge| {
         feed.now += S;
-        let levels = levels.iter().map(|&(price, qty)| (Side::Bid, Level { price, qty }));
-        feed.inference.levels_within([Some(edge), None], levels, feed.now);
+        let bids: Vec<_> = levels.iter().map(|&(price, qty)| Level { price, qty }).collect();
+        feed.inference.levels_within([Some(edge), None], &bids, &[], feed.now);
         feed.inference.end_event(feed.now);
     };
     at(&mut feed, &[(110, 0), (80, 600)], 80);

@@ -118,9 +118,22 @@ pub(crate) fn queue_of<'py>(
     bytes_of(py, &orders)
 }
 
-fn levels_by_side(levels: Vec<(u8, i64, i64)>) -> PyResult<Vec<(Side, Level)>> {
-    let level = |(side, price, qty)| Ok((self::side(side)?, Level { price, qty }));
-    levels.into_iter().map(level).collect()
+/// Bids and asks.
+struct BySide([Vec<Level>; 2]);
+
+impl BySide {
+    fn of(levels: Vec<(u8, i64, i64)>) -> PyResult<Self> {
+        let mut sides = [Vec::new(), Vec::new()];
+        for (side, price, qty) in levels {
+            sides[self::side(side)?.index()].push(Level { price, qty });
+        }
+        Ok(Self(sides))
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Side, Level)> {
+        let of = |side: Side| self.0[side.index()].iter().map(move |level| (side, *level));
+        of(Side::Bid).chain(of(Side::Ask))
+    }
 }
 
 fn tick_of(tick: i64) -> PyResult<i64> {
@@ -299,7 +312,7 @@ impl Inference {
             .into_iter()
             .map(|(side, price, qty, id, ts)| Ok(((self::side(side)?, price), qty, id, ts)))
             .collect::<PyResult<_>>()?;
-        let levels = levels.map(levels_by_side).transpose()?;
+        let levels = levels.map(BySide::of).transpose()?;
         for (level, qty, ts) in bests {
             self.inference.best(level, qty, ts);
         }
@@ -307,13 +320,12 @@ impl Inference {
             self.inference.trade(level, qty, id, traded_ts, ts);
         }
         if let Some(levels) = levels {
+            let [bids, asks] = &levels.0;
             if depth > 0 {
-                let edges = self.inference.edges_after(depth, levels.iter().copied());
-                self.inference.levels_within(edges, levels.into_iter(), ts);
+                let edges = self.inference.edges_after(depth, levels.all());
+                self.inference.levels_within(edges, bids, asks, ts);
             } else {
-                for (side, level) in levels {
-                    self.inference.level((side, level.price), level.qty, ts);
-                }
+                self.inference.levels(bids, asks, ts);
             }
             self.inference.end_event(ts);
         }
@@ -327,7 +339,7 @@ impl Inference {
         ts: i64,
         depth: usize,
     ) -> PyResult<Bound<'py, PyArray1<u8>>> {
-        self.inference.begin(levels_by_side(levels)?.into_iter(), ts);
+        self.inference.begin(BySide::of(levels)?.all(), ts);
         if depth > 0 {
             self.inference.set_edges(self.inference.edges_after(depth, std::iter::empty()));
         }

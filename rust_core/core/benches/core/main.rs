@@ -40,6 +40,17 @@ fn apply(books: &mut [Book], set_of: &Set) -> i64 {
 /// Between two messages of a set: what the venues batch their changes by.
 const MESSAGE_NS: i64 = 100_000_000;
 
+/// The levels of each message as a feed gives them to inference: bids, then asks.
+type Told = Vec<[Vec<Level>; 2]>;
+
+fn told(read: &Set) -> Told {
+    let of = |message: &[Update], side| {
+        let updates = message.iter().filter(|update| update.side == side);
+        updates.map(|update| update.level).collect()
+    };
+    read.messages.iter().map(|message| [Side::Bid, Side::Ask].map(|side| of(message, side))).collect()
+}
+
 /// The books with the orders that are inferred from them.
 struct Inferred {
     books: Vec<Book>,
@@ -47,17 +58,15 @@ struct Inferred {
 }
 
 /// As [`apply`], with orders.
-fn infer(Inferred { books, orders }: &mut Inferred, set_of: &Set) -> (i64, usize) {
+fn infer(Inferred { books, orders }: &mut Inferred, set_of: &Set, told: &Told) -> (i64, usize) {
     let (mut sum, mut ops, mut now_ns) = (0, 0, 0);
-    for message in &set_of.messages {
+    for (message, [bids, asks]) in set_of.messages.iter().zip(told) {
         now_ns += MESSAGE_NS;
         for &update in message {
             set(books, update);
         }
         let inference = &mut orders[message[0].book];
-        for update in message {
-            inference.level((update.side, update.level.price), update.level.qty, now_ns);
-        }
+        inference.levels(bids, asks, now_ns);
         inference.end_event(now_ns);
         ops += inference.take_ops(|ops| black_box(ops).len());
         let book = &books[message[0].book];
@@ -123,14 +132,15 @@ fn order_inference(criterion: &mut Criterion, source: &Source, read: &Set) {
     // Begun anew and not cloned, which would lose the memory that is taken ahead.
     let fresh = || Inferred { books: books.clone(), orders: books.iter().map(begun).collect() };
     let mut inferred = fresh();
-    infer(&mut inferred, read);
+    let told = told(read);
+    infer(&mut inferred, read, &told);
     let sides = |of: &Inference| [Side::Bid, Side::Ask].map(|side| of.queues().levels(side).collect());
     // The levels as sums of orders: the same answer as of the books.
     say(&format!("order_inference/{}", source.name), captures::answer(inferred.orders.iter().map(sides)));
     let mut group = criterion.benchmark_group("order_inference");
     group.throughput(Throughput::Elements(read.updates() as u64));
     group.bench_function(source.name, |bencher| {
-        bencher.iter_batched_ref(fresh, |inferred| infer(inferred, read), BatchSize::LargeInput);
+        bencher.iter_batched_ref(fresh, |inferred| infer(inferred, read, &told), BatchSize::LargeInput);
     });
     group.finish();
 }

@@ -80,16 +80,9 @@ impl Instrument {
         let Some(inference) = self.orders.as_mut().and_then(|orders| orders.inference()) else { return };
         let ts = time_of(event.exchange_ts, arrival);
         let (bids, asks) = levels.split_at(n_bids);
-        if let Some(edges) = edges {
-            let bids = bids.iter().map(|level| (Side::Bid, *level));
-            let asks = asks.iter().map(|level| (Side::Ask, *level));
-            inference.levels_within(edges, bids.chain(asks), ts);
-        } else {
-            for (side, levels) in [(Side::Bid, bids), (Side::Ask, asks)] {
-                for level in levels {
-                    inference.level((side, level.price), level.qty, ts);
-                }
-            }
+        match edges {
+            Some(edges) => inference.levels_within(edges, bids, asks, ts),
+            None => inference.levels(bids, asks, ts),
         }
         inference.end_event(ts);
         self.tell_inferred(event.exchange_ts, event.ids, counters, channel, host, arrival);

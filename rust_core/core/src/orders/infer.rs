@@ -6,13 +6,16 @@
 //! Trades and changes of levels come in messages of their own. A trade that comes first waits until its level changes; one that is no later than a
 //! change that shrank its level gives back what was taken for cancelled, at the back, and takes from the front.
 
+mod change;
 mod edge;
 mod glimpse;
 mod outside;
 mod whole;
 
 use std::collections::VecDeque;
+use std::hint::select_unpredictable;
 
+use self::change::{Changes, Found};
 use self::glimpse::Glimpse;
 use self::outside::Outside;
 pub use self::outside::{Edges, as_told};
@@ -80,11 +83,11 @@ pub struct Inference {
     tape: Option<Box<Tape>>,
     next_id: u64,
     prints: VecDeque<Print>,
-    /// At least [`bit_of`] of their levels: most levels have none, and many may wait.
-    printed: u64,
     shrunk: VecDeque<Shrunk>,
     /// Best prices that wait for their message of levels.
     glimpses: VecDeque<Glimpse>,
+    /// At least [`bit_of`] of the levels of prints and glimpses: most levels have none, and many may wait.
+    waited: u64,
     /// The last best price and quantity of bids and asks.
     last_best: [(i64, i64); 2],
     /// Prices of bids and asks behind which no level was ever told; `None` = all were.
@@ -99,6 +102,7 @@ pub struct Inference {
     /// The orders of a level are not its quantity.
     is_off: bool,
     counters: InferenceCounters,
+    changes: Box<Changes>,
 }
 
 impl Inference {
@@ -112,9 +116,9 @@ impl Inference {
             tape: None,
             next_id: 1,
             prints: VecDeque::new(),
-            printed: 0,
             shrunk: VecDeque::new(),
             glimpses: VecDeque::new(),
+            waited: 0,
             last_best: [(0, 0); 2],
             edges: [None; 2],
             outside: Outside::default(),
@@ -123,6 +127,7 @@ impl Inference {
             unit_ns: UNITS_NS[0],
             is_off: false,
             counters: InferenceCounters::default(),
+            changes: Box::new(Changes::new()),
         }
     }
 
@@ -187,7 +192,7 @@ impl Inference {
             self.prints.pop_front();
             self.counters.forgotten += 1;
         }
-        self.printed |= bit_of(level);
+        self.waited |= bit_of(level);
         self.prints.push_back(print);
     }
 
@@ -207,23 +212,16 @@ impl Inference {
     /// Orders come or go until the level has a quantity that was seen at `seen_ts` and is told in an event of `ts`.
     #[inline]
     fn settle(&mut self, level: (Side, i64), qty: i64, seen_ts: i64, ts: i64) {
-        let mut place = self.queues().at(level.0, level.1);
-        let before = self.queues().qty_at(place);
-        let mut left = before;
-        if self.printed & bit_of(level) != 0 {
+        let (side, price) = level;
+        let mut place = self.queues().at(side, price);
+        let mut left = self.queues().qty_at(place);
+        let before = left;
+        if self.waited & bit_of(level) != 0 {
             left = self.take_prints(level, left, seen_ts);
-            place = self.queues().at(level.0, level.1);
+            place = self.queues().at(side, price);
         }
         self.believe(level, left, qty, left < before, ts);
-        if left < qty {
-            let confidence = if place.queue.is_none() { self.confidence_at(level) } else { CERTAIN };
-            self.join_as(level, place, qty - left, ts, confidence);
-        } else if qty == 0 {
-            self.end_level(place);
-        } else if let Some(queue) = place.queue.filter(|_| left > qty) {
-            self.note_shrunk(level, left - qty, ts);
-            self.cancel(queue, left - qty, ts);
-        }
+        self.change(Found { price, before: left, qty, place, side }, ts);
     }
 
     /// The changes of an event are over. Trades of before it whose level did not change were refilled at once, where there is a level.
@@ -232,6 +230,7 @@ impl Inference {
             self.see_others(ts);
         }
         self.told_ts = ts;
+        self.forget_shrunk(ts);
         if ts % self.unit_ns != 0 {
             self.unit_ns = UNITS_NS.into_iter().find(|unit| ts % unit == 0).unwrap_or(1);
         }
@@ -245,8 +244,10 @@ impl Inference {
                 self.join(print.level, taken, ts);
             }
         }
-        if self.printed != 0 {
-            self.printed = self.prints.iter().fold(0, |bits, print| bits | bit_of(print.level));
+        if self.waited != 0 {
+            let prints = self.prints.iter().map(|print| print.level);
+            let glimpses = self.glimpses.iter().map(|glimpse| glimpse.level);
+            self.waited = prints.chain(glimpses).fold(0, |bits, level| bits | bit_of(level));
         }
         if let Some(tape) = &mut self.tape
             && tape.is_due(ts)
@@ -342,9 +343,8 @@ impl Inference {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn note_shrunk(&mut self, level: (Side, i64), qty: i64, ts: i64) {
-        self.forget_shrunk(ts);
         if self.shrunk.len() == SHRUNK_MAX {
             self.shrunk.pop_front();
         }
@@ -362,15 +362,22 @@ impl Inference {
         self.join_as(level, place, qty, ts, CERTAIN);
     }
 
-    #[inline]
-    fn join_as(&mut self, (side, price): (Side, i64), place: Place, qty: i64, ts: i64, confidence: u8) {
-        let order = Order { id: self.next_id, price, qty, priority: 0, ts, side, flags: flags(confidence) };
-        if self.queues.push(&order, place).is_err() {
+    fn join_as(&mut self, level: (Side, i64), place: Place, qty: i64, ts: i64, confidence: u8) {
+        if self.queues().check(level.1, qty, place).is_err() {
             self.refuse();
             return;
         }
+        let order = self.comes(level, qty, ts, confidence);
+        self.queues.join_back(&order, place);
+    }
+
+    /// A new order, which fits.
+    #[inline(always)]
+    fn comes(&mut self, (side, price): (Side, i64), qty: i64, ts: i64, confidence: u8) -> Order {
+        let order = Order { id: self.next_id, price, qty, priority: 0, ts, side, flags: flags(confidence) };
         self.next_id += 1;
         self.tell(order_op::ADD, &order, qty, 0, confidence);
+        order
     }
 
     fn execute(&mut self, (side, price): (Side, i64), mut qty: i64, trade_id: u64) {
@@ -386,27 +393,17 @@ impl Inference {
         }
     }
 
-    /// The level is gone, and each of its orders for sure.
-    #[inline]
-    fn end_level(&mut self, place: Place) {
-        let Self { queues, ops, .. } = self;
-        queues.drain(place, |order| ops.push(order.op(order_op::DELETE, order.qty, 0, flags(CERTAIN))));
-    }
-
     /// Takes a quantity from orders by the rule; some is left.
-    #[inline]
+    #[inline(always)]
     fn cancel(&mut self, queue: QueueAt, mut qty: i64, ts: i64) {
-        // The queue ends with its last order, and the quantity with it.
         while qty > 0 {
             let (handle, confidence) = self.picker.pick(&self.queues.queues, queue, qty, ts);
-            let order = self.queues().order(handle);
+            let order = self.queues.take_some(queue, handle, qty);
             let taken = qty.min(order.qty);
-            self.take(handle, &order, taken);
-            if taken == order.qty {
-                self.tell(order_op::DELETE, &order, order.qty, 0, confidence);
-            } else {
-                self.tell(order_op::MODIFY_KEEP, &order, order.qty - taken, 0, confidence);
-            }
+            let is_gone = taken == order.qty;
+            let op = select_unpredictable(is_gone, order_op::DELETE, order_op::MODIFY_KEEP);
+            let told = select_unpredictable(is_gone, taken, order.qty - taken);
+            self.tell(op, &order, told, 0, confidence);
             qty -= taken;
         }
     }
@@ -424,7 +421,7 @@ impl Inference {
         self.is_off = true;
     }
 
-    #[inline]
+    #[inline(always)]
     fn tell(&mut self, op: u8, order: &Order, qty: i64, ref_id: u64, confidence: u8) {
         self.ops.push(order.op(op, qty, ref_id, flags(confidence)));
     }

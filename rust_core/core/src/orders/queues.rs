@@ -1,12 +1,14 @@
 //! The queues of a book: orders in linked lists, one list a level, all in one piece of memory.
 
+use std::hint::select_unpredictable;
+
 use super::places::{Place, Places, Queue, QueueAt};
 use super::{Fault, ORDERS_MAX};
 use crate::event::{Level, NOT_GIVEN, OrderOp, RestingOrder, Side};
 use crate::wire::digest::{self, OrderBytes};
 
-/// No order.
-pub(super) const NONE: u32 = u32::MAX;
+/// No order: what is written to it is never read, so an order at the end of a queue needs no branch.
+pub(super) const NONE: u32 = 0;
 
 /// Ranks between two orders that follow each other: so many halvings leave room for an order with an older priority.
 const RANK_STEP: u64 = 1 << 24;
@@ -68,6 +70,19 @@ struct Node {
 }
 
 impl Node {
+    /// Stands where there is no order.
+    const NONE: Self = Self {
+        id: 0,
+        qty: 0,
+        priority: 0,
+        ts: 0,
+        rank: 0,
+        queue: QueueAt::FIRST,
+        prev: NONE,
+        next: NONE,
+        flags: 0,
+    };
+
     #[inline]
     fn order(&self, side: Side, price: i64) -> Order {
         let Self { id, qty, priority, ts, flags, .. } = *self;
@@ -91,6 +106,7 @@ pub struct Queues {
     queues: Vec<Queue>,
     /// The first free queue; its `first` is the next one. 0 = none.
     free_queue: u32,
+    /// By number; the first one is [`Node::NONE`].
     nodes: Vec<Node>,
     /// The first free order; its `next` is the next one.
     free_node: u32,
@@ -118,7 +134,7 @@ impl Queues {
             places,
             queues: vec![Queue::NONE],
             free_queue: 0,
-            nodes: Vec::new(),
+            nodes: vec![Node::NONE],
             free_node: NONE,
             len: 0,
             next_rank: RANK_STEP,
@@ -148,7 +164,7 @@ impl Queues {
     pub fn clear(&mut self) {
         self.places.clear();
         self.queues.truncate(1);
-        self.nodes.clear();
+        self.nodes.truncate(1);
         (self.free_queue, self.free_node, self.len) = (0, NONE, 0);
     }
 
@@ -157,6 +173,12 @@ impl Queues {
     pub(super) fn reserve(&mut self) {
         self.nodes.reserve(self.len);
         self.queues.reserve(self.queues.len());
+        // Memory that nobody has touched yet costs a fault of its page.
+        let (orders, queues) = (self.nodes.len(), self.queues.len());
+        self.nodes.resize(self.nodes.capacity(), Node::NONE);
+        self.nodes.truncate(orders);
+        self.queues.resize(self.queues.capacity(), Queue::NONE);
+        self.queues.truncate(queues);
     }
 
     /// Puts an order at the back of its queue; with a priority, behind the last order whose priority is not higher.
@@ -166,7 +188,7 @@ impl Queues {
     #[inline]
     pub fn add(&mut self, order: &Order) -> Result<Handle, Fault> {
         let place = self.at(order.side, order.price);
-        check(order, self.qty_at(place), self.len)?;
+        self.check(order.price, order.qty, place)?;
         Ok(self.join(order, place))
     }
 
@@ -176,17 +198,24 @@ impl Queues {
     /// # Errors
     /// As [`Queues::add`].
     pub fn append(&mut self, order: &Order) -> Result<Handle, Fault> {
-        self.push(order, self.at(order.side, order.price))
+        let place = self.at(order.side, order.price);
+        self.check(order.price, order.qty, place)?;
+        Ok(self.join_back(order, place))
     }
 
-    /// The same where its level was found, and nothing has changed since.
+    /// Whether an order fits at a level.
     ///
     /// # Errors
     /// As [`Queues::add`].
     #[inline]
-    pub(super) fn push(&mut self, order: &Order, place: Place) -> Result<Handle, Fault> {
-        check(order, self.qty_at(place), self.len)?;
-        Ok(self.join_back(order, place))
+    pub(super) fn check(&self, price: i64, qty: i64, place: Place) -> Result<(), Fault> {
+        check(price, qty, self.qty_at(place), self.len)
+    }
+
+    /// Whether there is no room for another order.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.len >= ORDERS_MAX
     }
 
     /// Takes an order out and puts another one in as [`Queues::add`] does.
@@ -196,7 +225,7 @@ impl Queues {
     pub(super) fn replace(&mut self, handle: Handle, order: &Order) -> Result<(Gone, Handle), Fault> {
         let old = self.order(handle);
         let own = if (old.side, old.price) == (order.side, order.price) { old.qty } else { 0 };
-        check(order, self.level(order.side, order.price).0 - own, self.len - 1)?;
+        check(order.price, order.qty, self.level(order.side, order.price).0 - own, self.len - 1)?;
         let gone = self.remove(handle);
         let place = self.at(order.side, order.price);
         Ok((gone, self.join(order, place)))
@@ -213,30 +242,61 @@ impl Queues {
     }
 
     /// The same at the back.
-    #[inline]
-    fn join_back(&mut self, order: &Order, place: Place) -> Handle {
-        let queue_at = place.queue.unwrap_or_else(|| self.begin(order.side, order.price, place));
-        let rank = self.take_rank();
+    #[inline(always)]
+    pub(super) fn join_back(&mut self, order: &Order, place: Place) -> Handle {
+        match place.queue {
+            Some(queue) => self.join_queue(order, queue),
+            None => self.begin_queue(order, place),
+        }
+    }
+
+    /// Puts an order at the back of a queue.
+    #[inline(always)]
+    pub(super) fn join_queue(&mut self, order: &Order, queue_at: QueueAt) -> Handle {
+        let prev = self.queues[queue_at.index()].last;
+        let at = self.put(order, queue_at, prev);
+        self.nodes[prev as usize].next = at;
         let queue = &mut self.queues[queue_at.index()];
-        let at = if self.free_node == NONE { self.nodes.len() as u32 } else { self.free_node };
-        let prev = std::mem::replace(&mut queue.last, at);
+        queue.last = at;
         queue.qty += order.qty;
         queue.orders += 1;
-        match self.nodes.get_mut(prev as usize) {
-            Some(before) => before.next = at,
-            None => queue.first = at,
-        }
-        let Order { id, qty, priority, ts, flags, .. } = *order;
-        let node = Node { id, qty, priority, ts, rank, queue: queue_at, prev, next: NONE, flags };
-        match self.nodes.get_mut(at as usize) {
-            Some(free) => {
-                self.free_node = free.next;
-                *free = node;
-            }
-            None => self.nodes.push(node),
-        }
-        self.len += 1;
         Handle(at)
+    }
+
+    /// Puts an order at a level that has none.
+    #[inline(always)]
+    pub(super) fn begin_queue(&mut self, order: &Order, place: Place) -> Handle {
+        let Order { price, qty, side, .. } = *order;
+        let queue_at = QueueAt::new(self.free_queue).unwrap_or_else(|| QueueAt::after(&self.queues));
+        let at = self.put(order, queue_at, NONE);
+        let queue = Queue { price, qty, first: at, last: at, orders: 1, side };
+        match self.queues.get_mut(queue_at.index()) {
+            Some(free) => {
+                self.free_queue = free.first;
+                *free = queue;
+            }
+            None => self.queues.push(queue),
+        }
+        self.places.insert(&self.queues, side, price, place, queue_at);
+        Handle(at)
+    }
+
+    /// Puts an order behind another one, which is not told of it.
+    #[inline(always)]
+    fn put(&mut self, order: &Order, queue: QueueAt, prev: u32) -> u32 {
+        let Order { id, qty, priority, ts, flags, .. } = *order;
+        let rank = self.take_rank();
+        let node = Node { id, qty, priority, ts, rank, queue, prev, next: NONE, flags };
+        self.len += 1;
+        let at = self.free_node;
+        if at == NONE {
+            self.nodes.push(node);
+            return (self.nodes.len() - 1) as u32;
+        }
+        let free = &mut self.nodes[at as usize];
+        self.free_node = free.next;
+        *free = node;
+        at
     }
 
     /// Takes an order out.
@@ -251,15 +311,16 @@ impl Queues {
     }
 
     /// Takes all orders of a queue out, which ends.
-    #[inline]
+    #[inline(always)]
     pub(super) fn drain(&mut self, place: Place, mut gone: impl FnMut(&Order)) {
         let Some(queue_at) = place.queue else { return };
         let Queue { side, price, first, last, orders, .. } = self.queues[queue_at.index()];
-        self.places.remove(&self.queues, place);
+        self.places.remove(&self.queues, side, price, place);
         let queue = &mut self.queues[queue_at.index()];
         queue.first = std::mem::replace(&mut self.free_queue, queue_at.number());
         let mut at = first;
-        while let Some(node) = self.nodes.get(at as usize) {
+        for _ in 0..orders {
+            let node = &self.nodes[at as usize];
             gone(&node.order(side, price));
             at = node.next;
         }
@@ -281,6 +342,30 @@ impl Queues {
         queue.qty = (queue.qty - node.qty).checked_add(qty).ok_or(Fault::Overflow)?;
         node.qty = qty;
         Ok(())
+    }
+
+    /// Takes at most so much from an order of a queue of which something is left. Gives the order as it was.
+    #[inline(always)]
+    pub(super) fn take_some(&mut self, queue: QueueAt, handle: Handle, qty: i64) -> Order {
+        let at = handle.0;
+        let queue = &mut self.queues[queue.index()];
+        let node = &mut self.nodes[at as usize];
+        let order = node.order(queue.side, queue.price);
+        let taken = qty.min(order.qty);
+        node.qty -= taken;
+        // Whether it is gone has no pattern that a processor could learn: what is not to be linked anew is written to no order.
+        let is_gone = taken == order.qty;
+        let Node { prev, next, .. } = *node;
+        node.next = select_unpredictable(is_gone, self.free_node, next);
+        self.free_node = select_unpredictable(is_gone, at, self.free_node);
+        self.len -= usize::from(is_gone);
+        queue.qty -= taken;
+        queue.orders -= u32::from(is_gone);
+        queue.first = select_unpredictable(is_gone & (prev == NONE), next, queue.first);
+        queue.last = select_unpredictable(is_gone & (next == NONE), prev, queue.last);
+        self.nodes[select_unpredictable(is_gone, prev, NONE) as usize].next = next;
+        self.nodes[select_unpredictable(is_gone, next, NONE) as usize].prev = prev;
+        order
     }
 
     /// The order.
@@ -349,10 +434,27 @@ impl Queues {
         some(self.nodes[handle.0 as usize].prev)
     }
 
+    /// What is at levels: [`Places::find_each`].
+    #[inline(always)]
+    pub(super) fn find_each(
+        &self,
+        side: Side,
+        told: impl Iterator<Item = (i64, i64)>,
+        found: impl FnMut((i64, i64), Place, i64),
+    ) {
+        self.places.find_each(&self.queues, side, told, found);
+    }
+
     /// What is at a level.
     #[inline]
     pub(super) fn at(&self, side: Side, price: i64) -> Place {
         self.places.find(&self.queues, side, price)
+    }
+
+    /// So many levels more of each side fit without a move of those that are there.
+    #[inline]
+    pub(super) fn make_room(&mut self, levels: usize) {
+        self.places.make_room(&self.queues, levels);
     }
 
     /// Quantity of the orders there.
@@ -376,6 +478,19 @@ impl Queues {
     #[inline]
     pub(super) fn first_at(&self, queue: QueueAt) -> Handle {
         Handle(self.queues[queue.index()].first)
+    }
+
+    /// Orders of a queue.
+    #[inline]
+    pub(super) fn count_at(&self, queue: QueueAt) -> usize {
+        self.queues[queue.index()].orders as usize
+    }
+
+    /// The quantity of an order, when it took its place, and the order before it.
+    #[inline]
+    pub(super) fn qty_ts_and_previous(&self, handle: Handle) -> (i64, i64, Handle) {
+        let node = &self.nodes[handle.0 as usize];
+        (node.qty, node.ts, Handle(node.prev))
     }
 
     /// The quantity of an order, and when it took its place.
@@ -469,22 +584,6 @@ impl Queues {
         self.at(side, price).queue.map(|queue| &self.queues[queue.index()])
     }
 
-    /// Makes the queue of a level.
-    #[inline]
-    fn begin(&mut self, side: Side, price: i64, place: Place) -> QueueAt {
-        let queue = Queue::new(side, price);
-        let at = if let Some(at) = QueueAt::new(self.free_queue) {
-            self.free_queue = std::mem::replace(&mut self.queues[at.index()], queue).first;
-            at
-        } else {
-            let at = QueueAt::after(&self.queues);
-            self.queues.push(queue);
-            at
-        };
-        self.places.insert(&self.queues, place, at);
-        at
-    }
-
     /// Moves the last order of a queue to the place behind the last of those before it whose priority is not higher.
     fn advance(&mut self, at: u32, priority: u64) {
         let Node { queue, prev, .. } = self.nodes[at as usize];
@@ -515,19 +614,15 @@ impl Queues {
         let queue = &mut self.queues[number.index()];
         queue.qty -= qty;
         queue.orders -= 1;
-        match prev {
-            NONE => queue.first = next,
-            _ => self.nodes[prev as usize].next = next,
-        }
-        match next {
-            NONE => queue.last = prev,
-            _ => self.nodes[next as usize].prev = prev,
-        }
+        queue.first = select_unpredictable(prev == NONE, next, queue.first);
+        queue.last = select_unpredictable(next == NONE, prev, queue.last);
+        self.nodes[prev as usize].next = next;
+        self.nodes[next as usize].prev = prev;
         if queue.orders == 0 {
             queue.first = std::mem::replace(&mut self.free_queue, number.number());
             let (side, price) = (queue.side, queue.price);
             let place = self.at(side, price);
-            self.places.remove(&self.queues, place);
+            self.places.remove(&self.queues, side, price, place);
         }
     }
 
@@ -554,17 +649,17 @@ impl Queues {
 
 /// Whether an order fits beside a quantity of its level and so many orders of the book.
 #[inline]
-fn check(order: &Order, beside: i64, orders: usize) -> Result<(), Fault> {
-    if order.qty <= 0 {
+fn check(price: i64, qty: i64, beside: i64, orders: usize) -> Result<(), Fault> {
+    if qty <= 0 {
         return Err(Fault::BadQuantity);
     }
-    if order.price == NOT_GIVEN {
+    if price == NOT_GIVEN {
         return Err(Fault::NoPrice);
     }
     if orders >= ORDERS_MAX {
         return Err(Fault::Full);
     }
-    beside.checked_add(order.qty).map(drop).ok_or(Fault::Overflow)
+    beside.checked_add(qty).map(drop).ok_or(Fault::Overflow)
 }
 
 fn some(at: u32) -> Option<Handle> {

@@ -1,5 +1,7 @@
 //! Which order a quantity was that is gone from a level without a trade.
 
+use std::hint::select_unpredictable;
+
 use super::places::QueueAt;
 use super::queues::{Handle, Queues};
 use crate::draw::Draw;
@@ -92,12 +94,15 @@ impl Default for Weights {
 pub(super) struct Picker {
     rule: Rule,
     weights: Weights,
+    /// Of an order of less, as much and more than what is gone.
+    by_qty: [f32; 3],
     draw: Draw,
 }
 
 impl Picker {
     pub(super) fn new(rule: Rule, weights: Weights) -> Self {
-        Self { rule, weights, draw: Draw(SEED) }
+        let by_qty = [weights.smaller, 1.0, weights.larger];
+        Self { rule, weights, by_qty, draw: Draw(SEED) }
     }
 
     /// The order that a quantity was taken from, and how sure that is.
@@ -118,16 +123,18 @@ impl Picker {
             }
             Rule::Likeliest => {
                 // How quantities compare has no pattern that a processor could learn, so nothing branches on it.
-                let by_qty = [self.weights.smaller, 1.0, self.weights.larger];
                 let (mut best, mut highest, mut sum) = (newest, 0.0, 0.0);
-                for handle in from_newest() {
-                    let (its_qty, since) = queues.qty_and_ts(handle);
+                let mut next = newest;
+                for _ in 0..queues.count_at(queue).min(SCAN_MAX) {
+                    let handle = next;
+                    let (its_qty, since, before) = queues.qty_ts_and_previous(handle);
+                    next = before;
                     let age = (ts - since).max(1).ilog2();
                     let compared = usize::from(its_qty >= qty) + usize::from(its_qty > qty);
-                    let weight = self.weights.age[age as usize] * by_qty[compared];
+                    let weight = self.weights.age[age as usize] * self.by_qty[compared];
                     sum += weight;
-                    best = if weight > highest { handle } else { best };
-                    highest = weight.max(highest);
+                    best = select_unpredictable(weight > highest, handle, best);
+                    highest = if weight > highest { weight } else { highest };
                 }
                 (best, confidence(highest / sum))
             }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::places::Place;
+use super::places::{Place, QueueAt};
 use super::queues::{Handle, Order, Queues};
 use super::{Fault, WATCHES_MAX};
 use crate::event::Side;
@@ -33,12 +33,11 @@ impl WatchedQueues {
         Ok(handle)
     }
 
-    /// [`Queues::push`].
+    /// [`Queues::join_back`].
     #[inline]
-    pub(super) fn push(&mut self, order: &Order, place: Place) -> Result<Handle, Fault> {
-        let handle = self.queues.push(order, place)?;
+    pub(super) fn join_back(&mut self, order: &Order, place: Place) {
+        let handle = self.queues.join_back(order, place);
         self.see_joined(handle);
-        Ok(handle)
     }
 
     /// [`Queues::append`].
@@ -51,12 +50,46 @@ impl WatchedQueues {
     /// [`Queues::resize`].
     #[inline]
     pub(super) fn resize(&mut self, handle: Handle, qty: i64) -> Result<(), Fault> {
+        if self.watches.is_empty() {
+            return self.queues.resize(handle, qty);
+        }
         let old = self.queues.order(handle);
         self.queues.resize(handle, qty)?;
-        if !self.watches.is_empty() {
+        {
             self.watches.change((old.side, old.price), self.queues.rank(handle), qty - old.qty, 0);
         }
         Ok(())
+    }
+
+    /// [`Queues::take_some`].
+    #[inline(always)]
+    pub(super) fn take_some(&mut self, queue: QueueAt, handle: Handle, qty: i64) -> Order {
+        let rank = self.queues.rank(handle);
+        let order = self.queues.take_some(queue, handle, qty);
+        if self.is_watched() {
+            let taken = qty.min(order.qty);
+            let orders = if taken == order.qty { -1 } else { 0 };
+            self.watches.change((order.side, order.price), rank, -taken, orders);
+        }
+        order
+    }
+
+    /// [`Queues::join_queue`].
+    #[inline(always)]
+    pub(super) fn join_queue(&mut self, order: &Order, queue: QueueAt) {
+        let handle = self.queues.join_queue(order, queue);
+        if self.is_watched() {
+            self.see_joined(handle);
+        }
+    }
+
+    /// [`Queues::begin_queue`].
+    #[inline(always)]
+    pub(super) fn begin_queue(&mut self, order: &Order, place: Place) {
+        let handle = self.queues.begin_queue(order, place);
+        if self.is_watched() {
+            self.see_joined(handle);
+        }
     }
 
     /// [`Queues::replace`]; whoever watches the order's place watches that of the new one. Gives the order that is gone.
@@ -87,12 +120,17 @@ impl WatchedQueues {
     }
 
     /// Takes all orders of a queue out, which ends: [`Queues::drain`].
-    #[inline]
-    pub(super) fn drain(&mut self, place: Place, mut gone: impl FnMut(&Order)) {
-        if self.watches.is_empty() {
+    #[inline(always)]
+    pub(super) fn drain(&mut self, place: Place, gone: impl FnMut(&Order)) {
+        if self.is_watched() {
+            self.drain_watched(place, gone);
+        } else {
             self.queues.drain(place, gone);
-            return;
         }
+    }
+
+    #[cold]
+    fn drain_watched(&mut self, place: Place, mut gone: impl FnMut(&Order)) {
         let mut next = place.queue.map(|queue| self.queues.first_at(queue));
         while let Some(handle) = next {
             next = self.queues.next(handle);
@@ -192,6 +230,12 @@ impl WatchedQueues {
             self.watches.follow_queue(level, &self.queues);
         }
         Some(())
+    }
+
+    /// Whether any place is watched.
+    #[inline]
+    pub(super) fn is_watched(&self) -> bool {
+        !self.watches.is_empty()
     }
 
     /// Numbers of the watches at a level.

@@ -5,7 +5,7 @@
 //! behind those that stayed. What was seen waits for the message of levels that is not older, and goes before it; after the
 //! message every level is what the message says.
 
-use super::Inference;
+use super::{Inference, bit_of};
 use crate::event::Side;
 
 /// Best prices that wait for their message of levels, both sides. The busiest second of the recordings has 784 of one instrument.
@@ -34,6 +34,7 @@ impl Inference {
             self.glimpses.pop_front();
             self.counters.forgotten += 1;
         }
+        self.waited |= bit_of(level);
         self.glimpses.push_back(Glimpse { level, qty, ts });
     }
 

@@ -81,9 +81,15 @@ impl Outside {
         self.sides[side].insert(key, aside);
     }
 
+    /// Whether a level is better than all that are kept.
+    #[inline]
+    fn is_within(&self, level: (Side, i64)) -> bool {
+        key(level) < self.nearest[level.0.index()]
+    }
+
     #[inline]
     fn take(&mut self, level: (Side, i64)) -> Option<Aside> {
-        if key(level) < self.nearest[level.0.index()] { None } else { self.take_known(level) }
+        if self.is_within(level) { None } else { self.take_known(level) }
     }
 
     fn take_known(&mut self, level: (Side, i64)) -> Option<Aside> {
@@ -143,16 +149,21 @@ pub fn as_told(order: Order) -> Order {
 impl Inference {
     /// The changes of levels of an event, whose end comes next, of a venue that tells the best so many of a side; `edges` as the event leaves them.
     /// What the event takes out behind them was pushed out, by whatever came before or after it in the event.
-    pub fn levels_within(&mut self, edges: Edges, levels: impl Iterator<Item = (Side, Level)>, ts: i64) {
-        for (side, Level { price, qty }) in levels {
-            let level = (side, price);
-            if qty == 0 && edges[side.index()].is_some_and(|edge| key((side, edge)) < key(level)) {
-                self.leave(level, ts);
-                continue;
+    pub fn levels_within(&mut self, edges: Edges, bids: &[Level], asks: &[Level], ts: i64) {
+        let leaves = |level: (Side, i64), qty| {
+            qty == 0 && edges[level.0.index()].is_some_and(|edge| key((level.0, edge)) < key(level))
+        };
+        let is_plain = |inference: &Self, level: (Side, i64), qty| {
+            inference.is_plain(level, qty) && !leaves(level, qty) && inference.outside.is_within(level)
+        };
+        self.each(bids, asks, ts, is_plain, |inference, level, qty, ts| {
+            if leaves(level, qty) {
+                inference.leave(level, ts);
+            } else {
+                inference.come_back(level, qty, ts);
+                inference.level(level, qty, ts);
             }
-            self.come_back(level, qty, ts);
-            self.level(level, qty, ts);
-        }
+        });
         self.edges = edges;
         for side in [Side::Bid, Side::Ask] {
             while let Some(level) = self.outside.passed(side, edges[side.index()]) {

@@ -1,5 +1,6 @@
 //! Whole books: where inference begins, and the same orders at finer exponents.
 
+use super::change::TOGETHER;
 use super::{Inference, flags};
 use crate::event::{Level, OrderOp, Side, order_op};
 use crate::orders::queues::Order;
@@ -23,6 +24,7 @@ impl Inference {
             self.join_as((side, level.price), place, level.qty, ts, 0);
         }
         self.queues.queues.reserve();
+        self.queues.queues.make_room(2 * TOGETHER);
     }
 
     /// Nothing is known any more; [`Inference::begin`] comes next.
@@ -32,9 +34,9 @@ impl Inference {
             **tape = Tape::default();
         }
         self.prints.clear();
-        self.printed = 0;
         self.shrunk.clear();
         self.glimpses.clear();
+        self.waited = 0;
         self.last_best = [(0, 0); 2];
         self.edges = [None; 2];
         self.outside.clear();
@@ -65,7 +67,6 @@ impl Inference {
         let mut scaled = Self { queues, beliefs, tape, outside, ..self.clone() };
         for print in &mut scaled.prints {
             (print.level, print.qty) = finer(print.level, print.qty)?;
-            scaled.printed |= super::bit_of(print.level);
         }
         for shrunk in &mut scaled.shrunk {
             (shrunk.level, shrunk.qty) = finer(shrunk.level, shrunk.qty)?;
@@ -73,6 +74,9 @@ impl Inference {
         for glimpse in &mut scaled.glimpses {
             (glimpse.level, glimpse.qty) = finer(glimpse.level, glimpse.qty)?;
         }
+        let prints = scaled.prints.iter().map(|print| print.level);
+        let glimpses = scaled.glimpses.iter().map(|glimpse| glimpse.level);
+        scaled.waited = prints.chain(glimpses).fold(0, |bits, level| bits | super::bit_of(level));
         scaled.last_best = [(0, 0); 2];
         for edge in scaled.edges.iter_mut().flatten() {
             *edge = edge.checked_mul(price_factor)?;
