@@ -104,10 +104,12 @@ impl Places {
         mut found: impl FnMut((i64, i64), Place, i64),
     ) {
         match self {
-            Self::InOrder(_) => told.for_each(|told| {
-                let place = self.find(queues, side, told.0);
-                found(told, place, QueueAt::of(queues, place.queue).qty);
-            }),
+            Self::InOrder(_) => {
+                for told in told {
+                    let place = self.find(queues, side, told.0);
+                    found(told, place, QueueAt::of(queues, place.queue).qty);
+                }
+            }
             Self::Unordered(sides) => {
                 let table = &sides[side.index()];
                 for told in told {

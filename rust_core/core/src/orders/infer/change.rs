@@ -10,9 +10,9 @@ use crate::orders::places::Place;
 use crate::orders::queues::Queues;
 use crate::orders::rule::CERTAIN;
 
-/// Levels that are taken together. The medians of the recordings are 4 to 41 a message; what is found of so many stays in the first
-/// cache of a processor.
-pub(super) const TOGETHER: usize = 64;
+/// Levels that are taken together: with 64 a level costs 1 to 2 % less, with 16 5 % more, and each instrument keeps memory for so many
+/// of each kind.
+pub(super) const TOGETHER: usize = 32;
 
 /// What was found of a level, and what it has now.
 #[derive(Clone, Copy, Debug)]
