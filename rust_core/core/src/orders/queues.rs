@@ -302,22 +302,21 @@ impl Queues {
     /// Takes an order out.
     #[inline]
     pub(super) fn remove(&mut self, handle: Handle) -> Gone {
-        let order = self.order(handle);
-        let rank = self.nodes[handle.0 as usize].rank;
-        self.unlink(handle.0, order.qty);
-        self.len -= 1;
-        self.nodes[handle.0 as usize].next = std::mem::replace(&mut self.free_node, handle.0);
+        let Node { queue, rank, .. } = self.nodes[handle.0 as usize];
+        let order = self.take_some(queue, handle, i64::MAX);
+        if self.queues[queue.index()].orders == 0 {
+            let place = self.at(order.side, order.price);
+            self.end_queue(queue, place);
+        }
         Gone { order, rank }
     }
 
     /// Takes all orders of a queue out, which ends.
     #[inline(always)]
     pub(super) fn drain(&mut self, place: Place, mut gone: impl FnMut(&Order)) {
-        let Some(queue_at) = place.queue else { return };
-        let Queue { side, price, first, last, orders, .. } = self.queues[queue_at.index()];
-        self.places.remove(&self.queues, side, price, place);
-        let queue = &mut self.queues[queue_at.index()];
-        queue.first = std::mem::replace(&mut self.free_queue, queue_at.number());
+        let Some(queue) = place.queue else { return };
+        let Queue { side, price, first, last, orders, .. } = self.queues[queue.index()];
+        self.end_queue(queue, place);
         let mut at = first;
         for _ in 0..orders {
             let node = &self.nodes[at as usize];
@@ -326,6 +325,15 @@ impl Queues {
         }
         self.nodes[last as usize].next = std::mem::replace(&mut self.free_node, first);
         self.len -= orders as usize;
+    }
+
+    /// The level of a queue is gone.
+    #[inline(always)]
+    fn end_queue(&mut self, queue_at: QueueAt, place: Place) {
+        let queue = &mut self.queues[queue_at.index()];
+        let Queue { side, price, .. } = *queue;
+        queue.first = std::mem::replace(&mut self.free_queue, queue_at.number());
+        self.places.remove(&self.queues, side, price, place);
     }
 
     /// Leaves an order another quantity and its place.
@@ -344,7 +352,8 @@ impl Queues {
         Ok(())
     }
 
-    /// Takes at most so much from an order of a queue of which something is left. Gives the order as it was.
+    /// Takes at most so much from an order of a queue, which stays if nothing is left of it: [`Queues::end_queue`]. Gives the order
+    /// as it was.
     #[inline(always)]
     pub(super) fn take_some(&mut self, queue: QueueAt, handle: Handle, qty: i64) -> Order {
         let at = handle.0;
@@ -605,25 +614,6 @@ impl Queues {
         let node = &mut self.nodes[at as usize];
         (node.prev, node.next) = (before, next);
         self.rank_between(at);
-    }
-
-    /// Takes an order out of its queue; the queue ends with its last order.
-    #[inline]
-    fn unlink(&mut self, at: u32, qty: i64) {
-        let Node { queue: number, prev, next, .. } = self.nodes[at as usize];
-        let queue = &mut self.queues[number.index()];
-        queue.qty -= qty;
-        queue.orders -= 1;
-        queue.first = select_unpredictable(prev == NONE, next, queue.first);
-        queue.last = select_unpredictable(next == NONE, prev, queue.last);
-        self.nodes[prev as usize].next = next;
-        self.nodes[next as usize].prev = prev;
-        if queue.orders == 0 {
-            queue.first = std::mem::replace(&mut self.free_queue, number.number());
-            let (side, price) = (queue.side, queue.price);
-            let place = self.at(side, price);
-            self.places.remove(&self.queues, side, price, place);
-        }
     }
 
     /// Gives an order between two others a rank between theirs.
