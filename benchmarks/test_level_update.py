@@ -30,8 +30,9 @@ ORDERS = Row(
     "ns/level",
     (),
     (
-        "ours: criterion, the same with `Inference::level` for each level and `end_event` after each message:"
-        " less the row above it is what orders cost on top; the bar is 20 ns."
+        "ours: criterion, the same with `Inference::levels` and `end_event` for each message: less the row"
+        " above it is what orders cost on top; the bar is 20 ns. Floor: array with a bitset, and what its"
+        " program takes for a list of quantities a level, hashed by price, that begins empty and tells nothing."
     ),
 )
 
@@ -70,4 +71,8 @@ def test_hftbacktest(measure: Measure, messages: MessageSet, on: str) -> None:
 @pytest.mark.peer
 def test_floor(measure: Measure, floor_figures: FloorFigures, on: str) -> None:
     if on == floor_figures.on:
-        measure.value(ROW, "floor", floor_figures.figure("book_bitset_array_ns_per_level"), on=on)
+        book = floor_figures.figure("book_bitset_array_ns_per_level")
+        measure.value(ROW, "floor", book, on=on)
+        on_top = "book_vec_plus_l3_ns_per_level", "book_sorted_vec_ns_per_level"
+        with_orders, without = (floor_figures.figure(name) for name in on_top)
+        measure.value(ORDERS, "floor", book + with_orders - without, on=on)
