@@ -32,7 +32,7 @@ ORDERS = Row(
     (
         "ours: criterion, the same with `Inference::levels` and `end_event` for each message: less the row"
         " above it is what orders cost on top; the bar is 20 ns. Floor: array with a bitset, and what its"
-        " program takes for a list of quantities a level, hashed by price, that begins empty and tells nothing."
+        " program takes for lists of quantities, hashed by price, that begin empty and tell of no change."
     ),
 )
 
