@@ -245,9 +245,7 @@ impl Inference {
             }
         }
         if self.waited != 0 {
-            let prints = self.prints.iter().map(|print| print.level);
-            let glimpses = self.glimpses.iter().map(|glimpse| glimpse.level);
-            self.waited = prints.chain(glimpses).fold(0, |bits, level| bits | bit_of(level));
+            self.note_waited();
         }
         if let Some(tape) = &mut self.tape
             && tape.is_due(ts)
@@ -255,6 +253,13 @@ impl Inference {
             let best = |side| self.queues.queues.best(side).map(|level| level.price);
             tape.start(ts, best(Side::Bid), best(Side::Ask));
         }
+    }
+
+    /// Notes which levels are waited for now.
+    fn note_waited(&mut self) {
+        let prints = self.prints.iter().map(|print| print.level);
+        let glimpses = self.glimpses.iter().map(|glimpse| glimpse.level);
+        self.waited = prints.chain(glimpses).fold(0, |bits, level| bits | bit_of(level));
     }
 
     /// Watches the place at the back of a level: [`super::OrderBook::watch_back`].

@@ -74,9 +74,7 @@ impl Inference {
         for glimpse in &mut scaled.glimpses {
             (glimpse.level, glimpse.qty) = finer(glimpse.level, glimpse.qty)?;
         }
-        let prints = scaled.prints.iter().map(|print| print.level);
-        let glimpses = scaled.glimpses.iter().map(|glimpse| glimpse.level);
-        scaled.waited = prints.chain(glimpses).fold(0, |bits, level| bits | super::bit_of(level));
+        scaled.note_waited();
         scaled.last_best = [(0, 0); 2];
         for edge in scaled.edges.iter_mut().flatten() {
             *edge = edge.checked_mul(price_factor)?;
