@@ -68,8 +68,11 @@ impl WatchedQueues {
         let order = self.queues.take_some(queue, handle, qty);
         if self.is_watched() {
             let taken = qty.min(order.qty);
-            let orders = if taken == order.qty { -1 } else { 0 };
-            self.watches.change((order.side, order.price), rank, -taken, orders);
+            let (level, is_gone) = ((order.side, order.price), taken == order.qty);
+            self.watches.change(level, rank, -taken, if is_gone { -1 } else { 0 });
+            if is_gone {
+                self.watches.follow(level, handle, None);
+            }
         }
         order
     }
