@@ -128,7 +128,8 @@ impl Inference {
     ) {
         while !(bids.is_empty() && asks.is_empty()) {
             let plain = |side, levels: &[Level], room: usize| {
-                let levels = &levels[..in_order(levels).min(room)];
+                let levels = &levels[..levels.len().min(room)];
+                let levels = &levels[..in_order(levels)];
                 levels.iter().take_while(|level| is_plain(self, (side, level.price), level.qty)).count()
             };
             let n_bids = plain(Side::Bid, bids, TOGETHER);
